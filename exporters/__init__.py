@@ -1,0 +1,1 @@
+"""Checkpoint → bundle. Never imports ``runtimes``: the two meet in the bundle."""

@@ -1,0 +1,105 @@
+"""A graph on its way to a bundle: nodes, and for every weight how its bytes will be made.
+
+Passes rewrite both together. No weight is in memory here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+from torch import Tensor
+
+from exporters.youtu.parameters import Parameter
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One initializer of the finished graph."""
+
+    name: str
+    dtype: ir.DataType
+    shape: Shape
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How one parameter becomes initializers; ``pack`` returns one array per piece. ``label`` is for people."""
+
+    parameter: Parameter
+    pieces: tuple[Piece, ...]
+    pack: Callable[[Tensor], tuple[np.ndarray, ...]]
+    label: str
+
+
+@dataclass
+class Assembly:
+    """The graph and its weights' packings; ``aliases`` are initializers that show another one's bytes in another shape."""
+
+    model: ir.Model
+    parameters: dict[str, Parameter]
+    dtype: ir.DataType
+    packings: dict[str, Packing] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> ir.Graph:
+        return self.model.graph
+
+    def unpacked(self, name: str) -> Parameter | None:
+        """The parameter behind an initializer that no pass has stored yet."""
+        return self.parameters.get(name) if name not in self.packings else None
+
+    def store(self, name: str, packing: Packing) -> list[ir.Value]:
+        """Take a packing for parameter ``name`` and return the graph's values of its pieces."""
+        self.packings[name] = packing
+        return [self.initializer(piece) for piece in packing.pieces]
+
+    def initializer(self, piece: Piece) -> ir.Value:
+        value = self.graph.initializers.get(piece.name)
+        if value is None:
+            value = ir.Value(name=piece.name)
+            self.graph.initializers[piece.name] = value
+        value.shape, value.type = ir.Shape(piece.shape), ir.TensorType(piece.dtype)
+        return value
+
+    def alias(self, piece: Piece, of: str) -> ir.Value:
+        """An initializer over the bytes of piece ``of``."""
+        self.aliases[piece.name] = of
+        return self.initializer(piece)
+
+    def constant(self, name: str, array: np.ndarray) -> ir.Value:
+        """A small constant kept in the graph itself; one per name."""
+        value = self.graph.initializers.get(name)
+        if value is None:
+            tensor = ir.tensor(array, name=name)
+            value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+            self.graph.initializers[name] = value
+        return value
+
+    def replace(self, node: ir.Node, op_type: str, inputs: list[ir.Value | None], *, domain: str = "",
+                attributes: dict[str, int | float | str] | None = None) -> ir.Node:
+        """Put another operator in a node's place; it gives the node's (only) output."""
+        new = self.insert_before(node, op_type, inputs, node.outputs[0].name or "", domain=domain, attributes=attributes)
+        old = node.outputs[0]
+        new.outputs[0].shape, new.outputs[0].type = old.shape, old.type
+        old.replace_all_uses_with(new.outputs[0], replace_graph_outputs=True)
+        self.graph.remove(node, safe=True)
+        return new
+
+    def insert_before(self, node: ir.Node, op_type: str, inputs: list[ir.Value | None], output: str, *, domain: str = "",
+                      attributes: dict[str, int | float | str] | None = None) -> ir.Node:
+        new = ir.node(op_type, inputs, attributes or {}, domain=domain,
+                      outputs=[ir.Value(name=output)], name=f"{output}/{op_type}")
+        self.graph.insert_before(node, new)
+        if domain:
+            self.model.opset_imports.setdefault(domain, 1)
+        return new

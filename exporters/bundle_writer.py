@@ -1,0 +1,149 @@
+"""Checkpoint → the files of a bundle: trace, rewrite, stream the weights, and write what consumers read beside the graph."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import platform
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx_ir as ir
+
+from exporters.assembly import Assembly
+from exporters.genai_config import genai_config
+from exporters.passes.absorbed import absorbed
+from exporters.passes.embedding import embedding
+from exporters.passes.floats import floats
+from exporters.passes.linear import linear
+from exporters.weights import packed_bytes, write_weights
+from exporters.youtu.graph import build_graph
+from exporters.youtu.parameters import parameters
+from youtu_onnx.bundle import FileEntry, Manifest, Source, names
+from youtu_onnx.bundle.bundle import describe_file
+from youtu_onnx.cache import CacheForm, CacheLayout
+from youtu_onnx.checkpoint import Checkpoint
+from youtu_onnx.errors import UsageError
+from youtu_onnx.progress import Progress
+from youtu_onnx.recipe import Recipe
+from youtu_onnx.target import Target
+
+TOOLS = ("youtu-onnx", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "transformers")
+BASE_MEMORY = 600 * 10**6
+"""Resident bytes of Python with torch and the ONNX libraries, and of tracing."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What writing a bundle takes, in bytes: peak resident memory, and disk for the bundle itself."""
+
+    memory: int
+    disk: int
+
+
+def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: CacheForm, progress: Progress) -> tuple[Assembly, CacheLayout]:
+    """Trace the model and apply the target's passes. No weight is read.
+
+    Raises:
+        UsageError: an exception in the recipe that names no matrix.
+    """
+    architecture = checkpoint.architecture
+    dtype = {"fp32": "float32", "fp16": "float16"}.get(recipe.precision, target.float_dtype)
+    cache = CacheLayout.of(architecture, form, dtype)
+    sources = parameters(architecture, form)
+    matrices = [name for graph_name, p in sources.items() if p.kind == "matrix" for name in (graph_name, *p.tensors)]
+    unmatched = recipe.unmatched(matrices)
+    if unmatched:
+        raise UsageError(f"--int8 {','.join(unmatched)} names no matrix of this model",
+                         hint="use patterns such as lm_head, *.o_proj, model.layers.0.*, *.mlp.down_proj")
+    progress.begin("trace")
+    model = build_graph(architecture, cache)
+    progress.begin("rewrite")
+    tied = architecture.tie_word_embeddings
+    floating = ir.DataType.FLOAT if dtype == "float32" else ir.DataType.FLOAT16
+    assembly = Assembly(model, sources, floating)
+    linear(assembly, recipe, target, tied=tied)
+    embedding(assembly, recipe, target, tied=tied)
+    if recipe.quantized and target.absorbed_int8:
+        absorbed(assembly)
+    floats(assembly)
+    return assembly, cache
+
+
+def needs(assembly: Assembly, checkpoint: Checkpoint) -> Needs:
+    """Estimate before any weight is read."""
+    largest = max(
+        sum(checkpoint.tensors[tensor].nbytes for tensor in packing.parameter.tensors) * len(packing.parameter.tensors)
+        + sum(piece.nbytes for piece in packing.pieces) * 2
+        for packing in assembly.packings.values()
+    )
+    return Needs(BASE_MEMORY + 500 * 10**6 + largest, packed_bytes(assembly) + 64 * 10**6)
+
+
+def write_bundle(assembly: Assembly, cache: CacheLayout, checkpoint: Checkpoint, recipe: Recipe, target: Target,
+                 folder: Path, progress: Progress) -> Manifest:
+    """Write everything but the manifest and the model card into ``folder``; returns the manifest so far.
+
+    Raises:
+        CheckpointError: weights that can't be read, or that are NaN or infinite.
+        ResourceError: the disk is full.
+    """
+    data = write_weights(assembly, checkpoint, folder, progress)
+    progress.begin("graph")
+    for node in assembly.graph:
+        node.metadata_props.clear()  # where in torch's source a node came from: paths of the exporting machine
+    ir.save(assembly.model, folder / names.MODEL)
+    _carry(checkpoint, folder)
+    if cache.form == "latent":
+        _write_json(folder / names.GENAI_CONFIG, genai_config(checkpoint.architecture, cache, target, _generation(folder)))
+    progress.begin("hashes", total=sum(file.stat().st_size for file in checkpoint.weight_files))
+    source = Source(checkpoint.name, checkpoint.revision,
+                    {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files})
+    files = {names.MODEL_DATA: data} | _describe(folder, skip=names.MODEL_DATA)
+    tensors: dict[str, int] = {}
+    for packing in assembly.packings.values():
+        tensors[packing.label] = tensors.get(packing.label, 0) + 1
+    return Manifest(
+        architecture=checkpoint.architecture, recipe=recipe, cache=cache, target=target.name, source=source,
+        tools=_tools(), created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        files=dict(sorted(files.items())), tensors=tensors,
+    )
+
+
+def with_file(manifest: Manifest, path: Path) -> Manifest:
+    """The manifest with one more file, or a changed one."""
+    return replace(manifest, files=dict(sorted((dict(manifest.files) | {path.name: describe_file(path)}).items())))
+
+
+def _carry(checkpoint: Checkpoint, folder: Path) -> None:
+    for name in names.CARRIED:
+        if (checkpoint.path / name).is_file():
+            shutil.copyfile(checkpoint.path / name, folder / name)
+    if not (folder / names.GENERATION_CONFIG).is_file():
+        a = checkpoint.architecture
+        _write_json(folder / names.GENERATION_CONFIG,
+                    {"bos_token_id": a.bos_token_id, "eos_token_id": list(a.eos_token_ids), "pad_token_id": a.pad_token_id})
+
+
+def _generation(folder: Path) -> dict[str, object]:
+    return json.loads((folder / names.GENERATION_CONFIG).read_text(encoding="utf-8"))
+
+
+def _describe(folder: Path, skip: str) -> dict[str, FileEntry]:
+    return {path.name: describe_file(path) for path in folder.iterdir() if path.is_file() and path.name != skip}
+
+
+def _tools() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for tool in TOOLS:
+        try:
+            found[tool] = importlib.metadata.version(tool)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _write_json(path: Path, fields: object) -> None:
+    path.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,72 @@
+"""``genai_config.json``: how onnxruntime-genai finds its way in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from youtu_onnx.architecture import Architecture
+from youtu_onnx.bundle import names
+from youtu_onnx.cache import CacheLayout
+from youtu_onnx.target import Target
+
+
+def genai_config(architecture: Architecture, cache: CacheLayout, target: Target, generation: Mapping[str, Any]) -> dict[str, Any]:
+    """Contents for a latent cache, which genai takes for one of ``num_pairs`` layers with one head of the latent's width.
+
+    ``past_present_share_buffer`` is off: the cache grows with the conversation instead of reserving the full context.
+    """
+    a = architecture
+    provider = [] if target.genai_provider is None else [{target.genai_provider: {}}]
+    eos = generation.get("eos_token_id") or list(a.eos_token_ids)
+    sampled = bool(generation.get("do_sample", False))
+    return {
+        "model": {
+            "type": "decoder",
+            "vocab_size": a.vocab_size,
+            "context_length": a.max_position_embeddings,
+            "bos_token_id": a.bos_token_id if a.bos_token_id is not None else 0,
+            "eos_token_id": eos,
+            "pad_token_id": a.pad_token_id if a.pad_token_id is not None else _first(eos),
+            "decoder": {
+                "session_options": {"log_id": "onnxruntime-genai", "provider_options": provider},
+                "filename": names.MODEL,
+                "hidden_size": a.hidden_size,
+                "head_size": cache.key_width,
+                "num_attention_heads": a.num_attention_heads,
+                "num_key_value_heads": cache.heads,
+                "num_hidden_layers": cache.num_pairs,
+                "inputs": {
+                    "input_ids": "input_ids",
+                    "attention_mask": "attention_mask",
+                    "position_ids": "position_ids",
+                    "past_key_names": "past_key_values.%d.key",
+                    "past_value_names": "past_key_values.%d.value",
+                },
+                "outputs": {
+                    "logits": "logits",
+                    "present_key_names": "present.%d.key",
+                    "present_value_names": "present.%d.value",
+                },
+            },
+        },
+        "search": {
+            "do_sample": sampled,
+            "early_stopping": True,
+            "length_penalty": 1.0,
+            "max_length": a.max_position_embeddings,
+            "min_length": 0,
+            "no_repeat_ngram_size": 0,
+            "num_beams": 1,
+            "num_return_sequences": 1,
+            "past_present_share_buffer": False,
+            "repetition_penalty": float(generation.get("repetition_penalty") or 1.0),
+            "temperature": float(generation.get("temperature") or 1.0),
+            "top_k": int(generation.get("top_k") or (50 if sampled else 1)),
+            "top_p": float(generation.get("top_p") or 1.0),
+        },
+    }
+
+
+def _first(eos: Any) -> int:
+    return (eos[0] if eos else 0) if isinstance(eos, list) else eos

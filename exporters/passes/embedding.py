@@ -1,0 +1,55 @@
+"""The token embedding at the recipe's precision, sharing the head's bytes where the two are tied.
+
+``Gather(W, ids)``  →  ``GatherBlockQuantized(B, ids, scales, zero_points?)``  (com.microsoft, opset 1)
+
+MatMulNBits reads B as [N,G,bytes] and GatherBlockQuantized as [N,G·bytes]; the same bytes in the file serve both under
+two names. A width that doesn't fill its last block leaves padding behind, which a Slice drops.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from exporters.assembly import Assembly, Packing, Piece
+from exporters.quantize.packing import blockwise
+from youtu_onnx.recipe import Recipe
+from youtu_onnx.target import Target
+
+NAME, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+
+def embedding(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) -> None:
+    """Rewrite the Gather in place; where the target has no quantized gather the embedding stays float."""
+    parameter = assembly.unpacked(NAME)
+    storage = recipe.storage((NAME,)) if parameter is not None else None
+    if parameter is None or storage is None or not target.gather_quantized:
+        return
+    node = next(n for n in assembly.graph if n.op_type == "Gather" and n.inputs[0].name == NAME)
+    shared = assembly.packings.get(HEAD) if tied else None
+    packing = shared or blockwise(NAME, parameter, storage, assembly.dtype, zero_points=target.zero_points)
+    if shared is None:
+        assembly.store(NAME, packing)
+    _gather(assembly, node, packing, parameter.shape[1])
+    initializers = assembly.graph.initializers
+    if NAME in initializers and not initializers[NAME].uses():
+        del initializers[NAME]
+
+
+def _gather(assembly: Assembly, node: ir.Node, packing: Packing, width: int) -> None:
+    values = packing.pieces[0]
+    rows, groups, in_bytes = values.shape
+    flat = assembly.alias(Piece(f"{NAME}_rows", values.dtype, (rows, groups * in_bytes)), values.name)
+    scales, *zero_points = (assembly.initializer(piece) for piece in packing.pieces[1:])
+    bits = 4 if packing.label.startswith("int4") else 8
+    block_size = in_bytes * 8 // bits
+    attributes = {"bits": bits, "block_size": block_size, "gather_axis": 0, "quantize_axis": 1}
+    inputs = [flat, node.inputs[1], scales, *zero_points]
+    if groups * block_size == width:
+        assembly.replace(node, "GatherBlockQuantized", inputs, domain="com.microsoft", attributes=attributes)
+        return
+    padded = assembly.insert_before(node, "GatherBlockQuantized", inputs, "model.embedding_padded",
+                                    domain="com.microsoft", attributes=attributes)
+    bounds = [assembly.constant(f"embed.{name}", np.array([number], np.int64))
+              for name, number in (("start", 0), ("end", width), ("axis", -1))]
+    assembly.replace(node, "Slice", [padded.outputs[0], *bounds])

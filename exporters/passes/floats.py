@@ -1,0 +1,17 @@
+"""What no other pass stored is kept as float: norms, biases, and matrices that a recipe leaves alone."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from exporters.assembly import Assembly
+from exporters.quantize.packing import plain
+
+
+def floats(assembly: Assembly) -> None:
+    """Give every remaining parameter of the graph a plain packing."""
+    for name in list(assembly.graph.initializers):
+        parameter = assembly.unpacked(name)
+        if parameter is not None:
+            dtype = ir.DataType.FLOAT if parameter.kind == "constant" else assembly.dtype
+            assembly.store(name, plain(name, parameter, dtype))

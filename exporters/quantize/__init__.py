@@ -1,0 +1,1 @@
+"""One algorithm per file, and the packings that operators ask for."""

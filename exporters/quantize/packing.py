@@ -1,0 +1,92 @@
+"""From parameters to the bytes that operators read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import Tensor
+
+from exporters.assembly import Packing, Piece
+from exporters.quantize.round_to_nearest import round_to_nearest
+from exporters.youtu.parameters import Parameter
+from youtu_onnx.recipe import Blockwise
+
+CHUNK = 2**24
+"""Numbers quantized at once (64 MiB in float32), so that the widest matrix needs no float copy of itself."""
+
+TORCH_DTYPES = {ir.DataType.FLOAT: torch.float32, ir.DataType.FLOAT16: torch.float16}
+
+
+def pack_nibbles(values: Tensor) -> Tensor:
+    """uint8 values below 16 along the last axis → half as many bytes, the first of a pair in the low half.
+
+    An odd number of values is padded with 0.
+    """
+    values = torch.nn.functional.pad(values, (0, values.shape[-1] % 2))
+    return values[..., 0::2] | (values[..., 1::2] << 4)
+
+
+def blockwise(name: str, parameter: Parameter, storage: Blockwise, dtype: ir.DataType, *, zero_points: bool) -> Packing:
+    """MatMulNBits' tensors for a matrix [N,K] with G blocks a row: B ``[N,G,bytes]``, scales ``[N,G]``, zero points.
+
+    Args:
+        zero_points: write them even where they all are the middle value.
+    """
+    rows, columns = parameter.shape
+    groups = -(-columns // storage.block_size)
+    per_byte = 8 // storage.bits
+    pieces = [Piece(f"{name}_q{storage.bits}", ir.DataType.UINT8, (rows, groups, storage.block_size // per_byte)),
+              Piece(f"{name}_scales", dtype, (rows, groups))]
+    if zero_points or not storage.symmetric:
+        pieces.append(Piece(f"{name}_zero_points", ir.DataType.UINT8, (rows, -(-groups // per_byte))))
+
+    def pack(weight: Tensor) -> tuple[np.ndarray, ...]:
+        made = [np.empty(piece.shape, piece.dtype.numpy()) for piece in pieces]
+        for start, part in _chunks(weight):
+            quantized = round_to_nearest(part, storage, TORCH_DTYPES[dtype])
+            zeros = quantized.zero_points
+            if zeros is None:
+                zeros = torch.full(quantized.scales.shape, 2 ** (storage.bits - 1), dtype=torch.uint8)
+            values = quantized.values
+            if storage.bits == 4:
+                values, zeros = pack_nibbles(values), pack_nibbles(zeros)
+            for array, tensor in zip(made, (values, quantized.scales, zeros), strict=False):
+                array[start : start + len(part)] = tensor.numpy()
+        return tuple(made)
+
+    return Packing(parameter, tuple(pieces), pack, f"int{storage.bits} block {storage.block_size}")
+
+
+def absorbed_int8(name: str, parameter: Parameter) -> Packing:
+    """MatMulInteger's right operand for W_UK or W_UV [H,K,N]: int8, and one float32 scale per head and column."""
+    heads, _, columns = parameter.shape
+    pieces = (Piece(f"{name}_q8", ir.DataType.INT8, parameter.shape),
+              Piece(f"{name}_scales", ir.DataType.FLOAT, (heads, 1, columns)))
+
+    def pack(weight: Tensor) -> tuple[np.ndarray, ...]:
+        weight = weight.float()
+        scales = weight.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny * 127) / 127
+        return torch.round(weight / scales).to(torch.int8).numpy(), scales.numpy()
+
+    return Packing(parameter, pieces, pack, "int8 per column")
+
+
+def plain(name: str, parameter: Parameter, dtype: ir.DataType, *, transposed: bool = False) -> Packing:
+    """A float tensor, as it is or transposed to [K,N]."""
+    shape = parameter.shape[::-1] if transposed else parameter.shape
+    piece = Piece(name, dtype, shape)
+
+    def pack(weight: Tensor) -> tuple[np.ndarray, ...]:
+        weight = weight.to(TORCH_DTYPES[dtype])
+        return (np.ascontiguousarray((weight.T if transposed else weight).numpy()),)
+
+    return Packing(parameter, (piece,), pack, "float32" if dtype == ir.DataType.FLOAT else "float16")
+
+
+def _chunks(weight: Tensor) -> Iterator[tuple[int, Tensor]]:
+    step = max(1, CHUNK // weight.shape[1])
+    for start in range(0, len(weight), step):
+        yield start, weight[start : start + step]

@@ -1,0 +1,64 @@
+"""Blockwise round-to-nearest: the plainest quantization, exact to half a step.
+
+Source: the layout and the meaning of scale and zero point are those of ONNX Runtime's MatMulNBits:
+``weight = (q - zero_point) * scale`` with one scale (and zero point) for each ``block_size`` numbers along a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from youtu_onnx.recipe import Blockwise
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Blocks of a matrix ``[N,K]``, G = ceil(K / block_size).
+
+    Attributes:
+        values: uint8 ``[N,G,block_size]``, each 0 to 2^bits - 1.
+        scales: float ``[N,G]`` in the dtype that the graph reads.
+        zero_points: uint8 ``[N,G]``; None where all are the middle value 2^(bits-1).
+        bits: 4 or 8.
+    """
+
+    values: Tensor
+    scales: Tensor
+    zero_points: Tensor | None
+    bits: int
+
+    def dequantize(self) -> Tensor:
+        """float32 ``[N, G·block_size]``, padding included."""
+        zero = 2 ** (self.bits - 1) if self.zero_points is None else self.zero_points.unsqueeze(-1).float()
+        return ((self.values.float() - zero) * self.scales.float().unsqueeze(-1)).flatten(1)
+
+
+def round_to_nearest(weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype = torch.float32) -> Quantized:
+    """Quantize ``weight`` [N,K]; a last block that K doesn't fill is padded with zeros.
+
+    Symmetric blocks map their largest magnitude, with its sign, to the end of the range that has one step more
+    (-8 of -8…7), which halves the error of that number at no cost. Asymmetric blocks map [min, max], widened to hold 0.
+    """
+    rows, columns = weight.shape
+    size, top = storage.block_size, 2**storage.bits - 1
+    blocks = torch.nn.functional.pad(weight.float(), (0, -columns % size)).view(rows, -1, size)
+    if storage.symmetric:
+        middle = 2 ** (storage.bits - 1)
+        low, high = blocks.amin(-1), blocks.amax(-1)
+        scales = _nonzero(torch.where(high > -low, high, low) / -middle, scale_dtype)
+        values = torch.round(blocks / scales.float().unsqueeze(-1)).add_(middle).clamp_(0, top)
+        return Quantized(values.to(torch.uint8), scales, None, storage.bits)
+    low, high = blocks.amin(-1).clamp(max=0), blocks.amax(-1).clamp(min=0)
+    scales = _nonzero((high - low) / top, scale_dtype)
+    zeros = torch.round(-low / scales.float()).clamp_(0, top)
+    values = torch.round(blocks / scales.float().unsqueeze(-1)).add_(zeros.unsqueeze(-1)).clamp_(0, top)
+    return Quantized(values.to(torch.uint8), scales, zeros.to(torch.uint8), storage.bits)
+
+
+def _nonzero(scales: Tensor, dtype: torch.dtype) -> Tensor:
+    """Scales as they will be stored; a block of zeros gets 1, for 0 can't be divided by."""
+    stored = scales.to(dtype)
+    return torch.where(stored == 0, torch.ones_like(stored), stored)

@@ -1,0 +1,103 @@
+"""The streamer: every weight is read, packed, written and forgotten, one after another.
+
+Peak memory is one checkpoint tensor as stored, its packed form, and a few chunks of 64 MiB.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from exporters.assembly import Assembly, Packing
+from youtu_onnx.bundle import FileEntry, names
+from youtu_onnx.checkpoint import Checkpoint
+from youtu_onnx.errors import CheckpointError, ResourceError
+from youtu_onnx.progress import Progress
+
+PAGE = 2**16
+"""Alignment of large tensors: the granularity at which every system, Windows included, maps a file."""
+ALIGN = 64
+
+
+class DataFile:
+    """``model.onnx.data`` while it is written: appends tensors, aligned, and hashes what it writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream = path.open("wb")
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def append(self, array: np.ndarray) -> int:
+        """Write an array's bytes, little-endian and row-major; returns their offset."""
+        data = memoryview(np.ascontiguousarray(array)).cast("B") if array.size else memoryview(b"")
+        self._write(bytes(-self._size % (PAGE if len(data) >= PAGE else ALIGN)))
+        offset = self._size
+        self._write(data)
+        return offset
+
+    def close(self) -> FileEntry:
+        self._stream.close()
+        return FileEntry(self._size, self._digest.hexdigest())
+
+    def _write(self, data: bytes | memoryview) -> None:
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise ResourceError(f"no space left for {self.path.name} after {self._size / 1e6:.0f} MB",
+                                    hint="free disk space, or choose an --output on another disk") from error
+            raise
+        self._digest.update(data)
+        self._size += len(data)
+
+
+def write_weights(assembly: Assembly, checkpoint: Checkpoint, folder: Path, progress: Progress) -> FileEntry:
+    """Write all packings to ``folder``'s data file and point the graph's initializers at it.
+
+    Raises:
+        CheckpointError: a weight that becomes infinite in the dtype it is stored in.
+        ResourceError: the disk is full.
+    """
+    progress.begin("weights", total=packed_bytes(assembly))
+    file = DataFile(folder / names.MODEL_DATA)
+    offsets: dict[str, tuple[int, int]] = {}
+    try:
+        for name, packing in assembly.packings.items():
+            arrays = _pack(name, packing, checkpoint)
+            for piece, array in zip(packing.pieces, arrays, strict=True):
+                if tuple(array.shape) != tuple(piece.shape) or array.dtype != piece.dtype.numpy():
+                    raise AssertionError(f"{piece.name}: packed {array.dtype}{array.shape}, graph has {piece.dtype}{piece.shape}")
+                offsets[piece.name] = (file.append(array), array.nbytes)
+                progress.advance(array.nbytes)
+    finally:
+        entry = file.close()
+    for alias, piece in assembly.aliases.items():
+        offsets[alias] = offsets[piece]
+    for name, (offset, length) in offsets.items():
+        value = assembly.graph.initializers[name]
+        value.const_value = ir.ExternalTensor(names.MODEL_DATA, offset, length, value.dtype, shape=value.shape, name=name,
+                                              base_dir=folder)
+    return entry
+
+
+def packed_bytes(assembly: Assembly) -> int:
+    """Bytes of all weights in the data file, alignment aside."""
+    return sum(piece.nbytes for packing in assembly.packings.values() for piece in packing.pieces)
+
+
+def _pack(name: str, packing: Packing, checkpoint: Checkpoint) -> tuple[np.ndarray, ...]:
+    with torch.no_grad():
+        parameter = packing.parameter
+        weight = parameter.build(*(checkpoint.tensor(tensor) for tensor in parameter.tensors))
+        arrays = packing.pack(weight)
+    for piece, array in zip(packing.pieces, arrays, strict=True):
+        if array.dtype == np.float16 and not np.isfinite(array).all():
+            raise CheckpointError(f"{' + '.join(parameter.tensors) or name}: numbers beyond float16's 65504 in {piece.name}",
+                                  hint="export for a target with float32 activations: --target cpu --precision int4 or fp32")
+    return arrays

@@ -1,0 +1,41 @@
+"""Bundle → tokens: the Decoder protocol and its adapters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from youtu_onnx.errors import UsageError
+
+if TYPE_CHECKING:
+    from runtimes.decoder import Decoder
+    from youtu_onnx.bundle import Bundle
+
+RUNTIMES = ("ort", "genai")
+
+
+def open_decoder(bundle: Bundle, runtime: str = "ort", provider: str | None = None, threads: int | None = None) -> Decoder:
+    """Open a bundle.
+
+    Args:
+        runtime: ``ort`` (ONNX Runtime) or ``genai`` (onnxruntime-genai).
+        provider: as in ``--provider``; None takes the one that the bundle was exported for.
+        threads: of the CPU provider; None takes one per physical core.
+
+    Raises:
+        UsageError: an unknown name, or an option that the runtime doesn't have.
+        ProviderError: the runtime or provider isn't installed.
+        BundleError: the bundle is damaged.
+        ResourceError: too little memory.
+    """
+    if runtime == "ort":
+        from runtimes.ort import OrtDecoder
+
+        return OrtDecoder.open(bundle, provider, threads)
+    if runtime == "genai":
+        from runtimes.genai import GenaiDecoder
+
+        if threads is not None:
+            raise UsageError("the genai runtime takes its number of threads from genai_config.json",
+                             hint="leave --threads away, or use --runtime ort")
+        return GenaiDecoder(bundle, provider)
+    raise UsageError(f"unknown runtime {runtime!r}", hint=f"choose one of: {', '.join(RUNTIMES)}")

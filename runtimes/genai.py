@@ -1,0 +1,155 @@
+"""Bundles on onnxruntime-genai: the same Decoder over ``genai_config.json``.
+
+The library is optional and imported when a bundle is opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from runtimes import providers
+from runtimes.decoder import check_ids, check_rewind, steps
+from youtu_onnx.bundle import Bundle, names
+from youtu_onnx.errors import BundleError, ProviderError, ResourceError, UsageError
+from youtu_onnx.target import TARGETS
+
+GENAI_NAMES = {"cpu": None, "cuda": "cuda", "webgpu": "WebGPU"}
+"""What onnxruntime-genai calls the providers on which a sequence may be continued. DirectML isn't one of them: there a
+generator takes one prompt and no more, so the Decoder's contract can't be kept."""
+
+
+class GenaiDecoder:
+    """The Decoder over an ``onnxruntime_genai.Generator``. Implements :class:`runtimes.decoder.Decoder`."""
+
+    def __init__(self, bundle: Bundle, provider: str | None = None) -> None:
+        """Open the bundle's folder.
+
+        Raises:
+            UsageError: a bundle whose cache form genai can't run, or a provider that it can't continue on.
+            ProviderError: onnxruntime-genai or the provider isn't installed.
+            BundleError: genai can't read the bundle.
+        """
+        if bundle.manifest.cache.form != "latent" or not bundle.file(names.GENAI_CONFIG).is_file():
+            raise UsageError(
+                f"the bundle at {bundle.path} has no {names.GENAI_CONFIG}: onnxruntime-genai needs the latent cache form, "
+                f"and this one is {bundle.manifest.cache.form}",
+                hint="run it with --runtime ort, or export it with the latent cache")
+        og = _library()
+        row = providers.provider(provider or _target_provider(bundle))
+        if row.name not in GENAI_NAMES:
+            raise UsageError(f"the genai runtime does not continue a sequence on provider {row.name}",
+                             hint=f"use --runtime ort, or choose one of: {', '.join(GENAI_NAMES)}")
+        available = {"cpu": True, "cuda": og.is_cuda_available(), "webgpu": og.is_webgpu_available()}
+        if not available[row.name]:
+            raise ProviderError(f"provider {row.name} is not in the installed onnxruntime-genai",
+                                hint=f"pip install 'onnxruntime-genai-{row.name}', or choose --provider cpu")
+        self._og: Any = og
+        self._model = _open_model(og, bundle, GENAI_NAMES[row.name])
+        self.vocab_size = bundle.manifest.architecture.vocab_size
+        self.context_length = _context_length(bundle)
+        self._generator: Any = None
+        self._length = 0
+
+    @property
+    def length(self) -> int:
+        return self._length
+
+    def prefill(self, ids: Sequence[int]) -> np.ndarray:
+        for chunk in steps(self._check(ids)):
+            self._append(chunk)
+        return self._logits()
+
+    def decode(self, ids: Sequence[int]) -> np.ndarray:
+        # get_logits gives the last token's only, so each token is a step of its own
+        rows = []
+        for one in self._check(ids):
+            self._append([one])
+            rows.append(self._logits())
+        return np.stack(rows)
+
+    def rewind(self, count: int) -> None:
+        check_rewind(count, self._length)
+        if count == self._length:
+            self.reset()
+        elif count:
+            self._generator.rewind_to(self._length - count)
+            self._length -= count
+
+    def reset(self) -> None:
+        self._generator, self._length = None, 0
+
+    def close(self) -> None:
+        self.reset()
+        self._model = None
+
+    def _check(self, ids: Sequence[int]) -> list[int]:
+        if self._model is None:
+            raise UsageError("the decoder was closed", hint="open the bundle again")
+        return check_ids(ids, length=self._length, context_length=self.context_length, vocab_size=self.vocab_size)
+
+    def _append(self, ids: Sequence[int]) -> None:
+        try:
+            if self._generator is None:
+                self._generator = self._new_generator()
+            self._generator.append_tokens(np.asarray(ids, np.int32))
+        except Exception as error:  # the library raises bare RuntimeErrors and Exceptions
+            self.reset()  # how far the generator came is not known
+            raise _explain(error, f"a step of {len(ids)} tokens failed") from error
+        self._length += len(ids)
+
+    def _logits(self) -> np.ndarray:
+        logits = np.asarray(self._generator.get_logits())  # [1, 1 or S, V]
+        return np.array(logits.reshape(-1, logits.shape[-1])[-1], np.float32)
+
+    def _new_generator(self) -> Any:
+        params = self._og.GeneratorParams(self._model)
+        params.set_search_options(max_length=self.context_length, batch_size=1, do_sample=False)
+        return self._og.Generator(self._model, params)
+
+
+def _library() -> ModuleType:
+    try:
+        return importlib.import_module("onnxruntime_genai")
+    except ImportError as error:
+        raise ProviderError(f"the genai runtime is not installed ({error})", hint="pip install 'youtu-onnx[genai]'") from error
+
+
+def _target_provider(bundle: Bundle) -> str:
+    if bundle.manifest.target not in TARGETS:
+        raise BundleError(f"the bundle is made for target {bundle.manifest.target!r}, which this youtu-onnx does not know",
+                          hint="upgrade youtu-onnx, or name a provider with --provider")
+    return TARGETS[bundle.manifest.target].provider
+
+
+def _open_model(og: ModuleType, bundle: Bundle, provider: str | None) -> Any:
+    try:
+        config = og.Config(str(bundle.path))
+        config.clear_providers()
+        if provider is not None:
+            config.append_provider(provider)
+        return og.Model(config)
+    except Exception as error:  # the library raises bare RuntimeErrors and Exceptions
+        raise _explain(error, f"onnxruntime-genai can't open {bundle.path}") from error
+
+
+def _context_length(bundle: Bundle) -> int:
+    """The model's context, or less where genai reserves its cache at once and the bundle says how much."""
+    limit = bundle.manifest.architecture.max_position_embeddings
+    try:
+        search = json.loads(bundle.file(names.GENAI_CONFIG).read_text(encoding="utf-8"))["search"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{bundle.file(names.GENAI_CONFIG)} can't be read: {error}", hint="export the bundle again") from error
+    return min(limit, search.get("max_length", limit)) if search.get("past_present_share_buffer") else limit
+
+
+def _explain(error: Exception, what: str) -> Exception:
+    text = str(error).strip()
+    if "memory" in text.lower() and "alloc" in text.lower():
+        return ResourceError(f"{what}: out of memory", hint="close other programs, or use a shorter context")
+    return BundleError(f"{what}: {text}", hint="check the bundle with youtu-onnx verify, or export it again")

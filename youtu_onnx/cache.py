@@ -1,0 +1,88 @@
+"""Which past tensors a graph takes and returns: names, shapes and dtypes.
+
+The single source of truth: exporters build graphs from it, the manifest records it, runtimes allocate from it.
+Two forms of the same attention (B batch, P past tokens, S new tokens, T = P + S):
+
+- ``latent``: the normalised ``c_kv`` and the rotated ``k_rope`` of a token, side by side, one row of
+  ``kv_lora_rank + qk_rope_head_dim`` numbers shared by all heads. Two layers share one key/value pair, because
+  onnxruntime-genai insists that key and value of a pair have one shape: ``key`` is layer 2i, ``value`` layer 2i + 1.
+  With an odd number of layers the last ``value`` is a copy of its ``key`` that nothing reads.
+- ``expanded``: every head's key and value, as ordinary attention caches them: 5120 numbers against 576.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from youtu_onnx.architecture import Architecture
+
+CacheForm = Literal["latent", "expanded"]
+CACHE_FORMS: tuple[CacheForm, ...] = ("latent", "expanded")
+CACHE_DTYPES = {"float32": 4, "float16": 2}
+
+
+@dataclass(frozen=True)
+class CacheTensor:
+    """One past input and its present output: ``[B, heads, P, width]`` in, ``[B, heads, T, width]`` out."""
+
+    past: str
+    present: str
+    heads: int
+    width: int
+    layer: int
+    role: Literal["latent", "key", "value", "unused"]
+
+
+@dataclass(frozen=True)
+class CacheLayout:
+    """The cache of one graph. ``key_width``/``value_width`` are per head; the latent form has one head."""
+
+    form: CacheForm
+    num_layers: int
+    heads: int
+    key_width: int
+    value_width: int
+    dtype: str = "float32"
+
+    @classmethod
+    def of(cls, architecture: Architecture, form: CacheForm, dtype: str = "float32") -> CacheLayout:
+        if form == "latent":
+            width = architecture.latent_dim
+            return cls("latent", architecture.num_hidden_layers, 1, width, width, dtype)
+        return cls("expanded", architecture.num_hidden_layers, architecture.num_attention_heads,
+                   architecture.qk_head_dim, architecture.v_head_dim, dtype)
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of ``past_key_values.{i}`` key/value pairs."""
+        return (self.num_layers + 1) // 2 if self.form == "latent" else self.num_layers
+
+    def tensors(self) -> tuple[CacheTensor, ...]:
+        """All cache tensors in the order of the graph's inputs: key 0, value 0, key 1, …"""
+        listed = []
+        for pair in range(self.num_pairs):
+            for slot, kind in enumerate(("key", "value")):
+                if self.form == "latent":
+                    layer = 2 * pair + slot
+                    unused = layer == self.num_layers
+                    layer, role = (layer - 1, "unused") if unused else (layer, "latent")
+                else:
+                    layer, role = pair, kind
+                width = self.key_width if slot == 0 else self.value_width
+                listed.append(CacheTensor(f"past_key_values.{pair}.{kind}", f"present.{pair}.{kind}",
+                                          self.heads, width, layer, role))
+        return tuple(listed)
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes the cache grows by with each token."""
+        return sum(t.heads * t.width for t in self.tensors()) * CACHE_DTYPES[self.dtype]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form: the fields, and every tensor spelled out for consumers in other languages."""
+        return asdict(self) | {"bytes_per_token": self.bytes_per_token, "tensors": [asdict(t) for t in self.tensors()]}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> CacheLayout:
+        return cls(**{name: fields[name] for name in ("form", "num_layers", "heads", "key_width", "value_width", "dtype")})

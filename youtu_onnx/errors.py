@@ -1,0 +1,50 @@
+"""Everything a user may see go wrong, and the exit code each kind ends with.
+
+A message says what is wrong and where, what was expected, and (``hint``) what to do next.
+"""
+
+from __future__ import annotations
+
+
+class YoutuOnnxError(Exception):
+    """Base of the family. Exit code 1: the work could not be done."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  → {self.hint}" if self.hint else self.message
+
+
+class UsageError(YoutuOnnxError):
+    """The request itself makes no sense (bad option, empty prompt, output folder in the way). Exit code 2."""
+
+    exit_code = 2
+
+
+class CheckpointError(YoutuOnnxError):
+    """A checkpoint can't be read: missing, truncated, of another family, with impossible numbers."""
+
+
+class BundleError(YoutuOnnxError):
+    """A bundle is missing, damaged or of a newer format."""
+
+
+class ResourceError(YoutuOnnxError):
+    """The machine has too little memory or disk for the work."""
+
+
+class VerificationError(YoutuOnnxError):
+    """A bundle does not compute what its checkpoint computes. Exit code 3."""
+
+    exit_code = 3
+
+
+class ProviderError(YoutuOnnxError):
+    """An execution provider or runtime that was asked for isn't there. Exit code 4."""
+
+    exit_code = 4

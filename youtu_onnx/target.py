@@ -1,0 +1,58 @@
+"""Where a graph is meant to run: one table picks activation dtype and the operators' forms.
+
+A row is added when its form has been run: the names come from ONNX Runtime's execution providers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from youtu_onnx.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Target:
+    """One row of the table.
+
+    Attributes:
+        name: what the user types after ``--target``.
+        provider: ONNX Runtime's name of the execution provider.
+        genai_provider: onnxruntime-genai's name of it; None where it is the default (CPU).
+        float_dtype: dtype of activations and unquantized weights when the precision is int4 or int8.
+        zero_points: whether 4/8-bit weights carry explicit uint8 zero points even when symmetric
+            (DirectML reads a missing zero point as 0 and WebGPU takes no other form).
+        gather_quantized: whether GatherBlockQuantized runs there; otherwise the embedding stays float.
+        absorbed_int8: whether W_UK and W_UV are stored as int8 and multiplied by MatMulInteger.
+    """
+
+    name: str
+    provider: str
+    genai_provider: str | None
+    float_dtype: str
+    zero_points: bool
+    gather_quantized: bool
+    absorbed_int8: bool
+
+
+TARGETS = {
+    "cpu": Target("cpu", "CPUExecutionProvider", None, "float32", zero_points=False, gather_quantized=True,
+                  absorbed_int8=True),
+    "cuda": Target("cuda", "CUDAExecutionProvider", "cuda", "float16", zero_points=False, gather_quantized=True,
+                   absorbed_int8=False),
+    "dml": Target("dml", "DmlExecutionProvider", "dml", "float16", zero_points=True, gather_quantized=False,
+                  absorbed_int8=False),
+    "webgpu": Target("webgpu", "WebGpuExecutionProvider", "webgpu", "float16", zero_points=True, gather_quantized=True,
+                     absorbed_int8=False),
+}
+
+
+def target(name: str) -> Target:
+    """The row called ``name``.
+
+    Raises:
+        UsageError: no such target.
+    """
+    try:
+        return TARGETS[name]
+    except KeyError:
+        raise UsageError(f"unknown target {name!r}", hint=f"choose one of: {', '.join(TARGETS)}") from None
