@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from exporters.assembly import Assembly
 from exporters.genai_config import genai_config
+from exporters.model_card import write_model_card
 from exporters.passes.absorbed import absorbed
 from exporters.passes.embedding import embedding
 from exporters.passes.floats import floats
@@ -29,6 +30,8 @@ from youtu_onnx.errors import UsageError
 from youtu_onnx.progress import Progress
 from youtu_onnx.recipe import Recipe
 from youtu_onnx.target import Target
+
+__all__ = ["Needs", "assemble", "needs", "with_file", "write_bundle", "write_model_card"]
 
 TOOLS = ("youtu-onnx", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "transformers")
 BASE_MEMORY = 600 * 10**6

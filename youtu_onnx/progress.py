@@ -17,6 +17,9 @@ class Progress(Protocol):
     def advance(self, amount: int) -> None:
         """So many more units of the current stage are done."""
 
+    def note(self, text: str) -> None:
+        """A line that a user should see, such as what the work will need."""
+
     def finish(self) -> None:
         """The last stage is over."""
 
@@ -27,5 +30,7 @@ class Silent:
     def begin(self, stage: str, total: int | None = None, unit: str = "B") -> None: ...
 
     def advance(self, amount: int) -> None: ...
+
+    def note(self, text: str) -> None: ...
 
     def finish(self) -> None: ...

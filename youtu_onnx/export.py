@@ -1,0 +1,121 @@
+"""``youtu_onnx.export``: the whole way from a checkpoint to a verified bundle under its final name."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from youtu_onnx.bundle import Bundle, Staging, names
+from youtu_onnx.cache import CACHE_FORMS, CacheForm
+from youtu_onnx.errors import ResourceError, UsageError, VerificationError, YoutuOnnxError
+from youtu_onnx.progress import Progress, Silent
+from youtu_onnx.recipe import Precision, Recipe
+from youtu_onnx.target import target as target_called
+
+if TYPE_CHECKING:
+    from youtu_onnx.verify import Parity
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export made: the bundle at its final place, and its parity report (None with ``verify=False``)."""
+
+    bundle: Bundle
+    parity: Parity | None
+
+
+def export(
+    model: str,
+    output: str | Path,
+    *,
+    precision: Precision = "int4",
+    block_size: int = 32,
+    symmetric: bool = False,
+    int8: tuple[str, ...] = (),
+    target: str = "cpu",
+    cache: CacheForm = "latent",
+    verify: bool = True,
+    force: bool = False,
+    revision: str | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """Export a checkpoint to an ONNX bundle.
+
+    Args:
+        model: a checkpoint folder, a hub id, or ``youtu-nano``.
+        output: the bundle's folder. It appears when everything in it is written and verified, and not before.
+        precision, block_size, symmetric, int8: see :class:`youtu_onnx.recipe.Recipe`.
+        target: ``cpu``, ``cuda``, ``dml`` or ``webgpu``.
+        cache: ``latent`` (small, and what onnxruntime-genai opens) or ``expanded`` (per-head keys and values).
+        verify: compare logits and greedy tokens with PyTorch before publishing.
+        force: replace a bundle that is already there, and publish one that failed verification.
+        revision, offline: for hub ids.
+        progress: told of stages and bytes.
+
+    Raises:
+        UsageError, CheckpointError, ResourceError: nothing was published.
+        VerificationError: the bundle does not compute what the checkpoint computes; nothing was published.
+    """
+    progress = progress or Silent()
+    recipe = Recipe(precision, block_size, symmetric, tuple(int8))
+    row = target_called(target)
+    if cache not in CACHE_FORMS:
+        raise UsageError(f"unknown cache form {cache!r}", hint=f"choose one of: {', '.join(CACHE_FORMS)}")
+    exporter = _exporter()
+    from youtu_onnx.checkpoint import Checkpoint
+
+    with Staging(Path(output), force=force) as staging:
+        progress.begin("checkpoint")
+        checkpoint = Checkpoint.open(model, revision=revision, offline=offline)
+        assembly, layout = exporter.assemble(checkpoint, recipe, row, cache, progress)
+        needs = exporter.needs(assembly, checkpoint)
+        progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
+        _refuse_what_does_not_fit(needs.memory, needs.disk, staging.folder)
+        manifest = exporter.write_bundle(assembly, layout, checkpoint, recipe, row, staging.folder, progress)
+        parity = None
+        if verify:
+            (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+            parity = _verified(staging.folder, checkpoint, progress, force)
+            manifest = replace(manifest, verification=parity.to_dict())
+        exporter.write_model_card(manifest, staging.folder)
+        manifest = exporter.with_file(manifest, staging.folder / names.MODEL_CARD)
+        progress.begin("publish")
+        path = staging.publish(manifest)
+    progress.finish()
+    return Exported(Bundle(path, manifest), parity)
+
+
+def _exporter():  # noqa: ANN202 - a module, imported here so that a deployment machine never loads torch
+    try:
+        from exporters import bundle_writer
+    except ImportError as error:
+        raise YoutuOnnxError(f"exporting needs packages that aren't installed ({error.name})",
+                             hint='pip install "youtu-onnx[export]"') from error
+    return bundle_writer
+
+
+def _verified(folder: Path, checkpoint: object, progress: Progress, force: bool) -> Parity:
+    from youtu_onnx.verify import verify_parity
+
+    parity = verify_parity(folder, checkpoint, progress)
+    if not parity.passed and not force:
+        raise VerificationError("the bundle does not compute what PyTorch computes; it was not published:\n  - "
+                                + "\n  - ".join(parity.faults),
+                                hint="use a smaller --block-size, --int8 for sensitive tensors, or a higher --precision; "
+                                     "--force publishes it all the same")
+    return parity
+
+
+def _refuse_what_does_not_fit(memory: int, disk: int, folder: Path) -> None:
+    import psutil
+
+    available, free = psutil.virtual_memory().available, shutil.disk_usage(folder).free
+    if available < memory:
+        raise ResourceError(f"this export needs about {memory / 1e9:.1f} GB of memory; {available / 1e9:.1f} GB are available",
+                            hint="close other programs, or export on a larger machine and copy the bundle here")
+    if free < disk:
+        raise ResourceError(f"this export needs about {disk / 1e9:.2f} GB on the disk of {folder.parent}; "
+                            f"{free / 1e9:.2f} GB are free", hint="free space, or choose an --output on another disk")
