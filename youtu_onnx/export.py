@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from youtu_onnx.bundle import Bundle, Staging, names
 from youtu_onnx.cache import CACHE_FORMS, CacheForm
-from youtu_onnx.errors import ResourceError, UsageError, VerificationError, YoutuOnnxError
+from youtu_onnx.errors import CheckpointError, ResourceError, UsageError, VerificationError, YoutuOnnxError
 from youtu_onnx.progress import Progress, Silent
 from youtu_onnx.recipe import Precision, Recipe
 from youtu_onnx.target import target as target_called
@@ -70,6 +70,9 @@ def export(
     with Staging(Path(output), force=force) as staging:
         progress.begin("checkpoint")
         checkpoint = Checkpoint.open(model, revision=revision, offline=offline)
+        if not (checkpoint.path / names.TOKENIZER).is_file():
+            raise CheckpointError(f"{checkpoint.path} has no {names.TOKENIZER}; without it a bundle can neither be verified nor talk",
+                                  hint="download the checkpoint's tokenizer files beside its weights")
         assembly, layout = exporter.assemble(checkpoint, recipe, row, cache, progress)
         needs = exporter.needs(assembly, checkpoint)
         progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")

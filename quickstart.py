@@ -1,0 +1,78 @@
+"""Set everything up and run it, on a machine that has nothing but Python 3.10 or later.
+
+    python3 quickstart.py demo     export the shipped model to int4, verify it, talk to it
+    python3 quickstart.py test     run the tests (more arguments go to pytest)
+
+Makes a virtual environment in .venv beside this file, once, and installs the project into it.
+
+PyTorch is pinned in constraints.txt. On Linux, PyPI's torch brings gigabytes of CUDA libraries; where a dry run says that
+it would, the same version comes from PyTorch's own index of CPU builds instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VENV = HERE / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+CONSTRAINTS = HERE / "constraints.txt"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+STAMP = VENV / "installed"
+
+
+def main(arguments: list[str]) -> int:
+    if sys.version_info < (3, 10):
+        print(f"Python 3.10 or later is needed; this is {sys.version.split()[0]}", file=sys.stderr)
+        return 2
+    if not arguments or arguments[0] not in ("demo", "test"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    set_up()
+    command, *rest = arguments
+    if command == "demo":
+        return run([PYTHON, "-m", "youtu_onnx.cli", "demo", *rest])
+    return run([PYTHON, "-m", "pytest", "-n", "auto", *rest], cwd=HERE)
+
+
+def set_up() -> None:
+    """Install once; again when pyproject.toml or constraints.txt changed since."""
+    wanted = hashlib.sha256((HERE / "pyproject.toml").read_bytes() + CONSTRAINTS.read_bytes()).hexdigest()
+    if STAMP.is_file() and STAMP.read_text() == wanted:
+        return
+    print(f"Setting up {VENV} (once; about 1 GB) …", file=sys.stderr)
+    venv.create(VENV, with_pip=True)
+    pip("install", "--upgrade", "pip>=24")
+    torch = next(line.split(";")[0].strip() for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
+    pip("install", torch, *(["--index-url", CPU_INDEX] if brings_cuda(torch) else []))
+    pip("install", "-c", str(CONSTRAINTS), "-e", f"{HERE}[export,genai,dev]")
+    STAMP.write_text(wanted)
+
+
+def brings_cuda(requirement: str) -> bool:
+    """Whether pip would install CUDA libraries for this requirement here; asks without downloading them."""
+    if not sys.platform.startswith("linux"):
+        return False
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-", requirement]
+    report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return any(item["metadata"]["name"].startswith(("nvidia-", "cuda-")) for item in report["install"])
+
+
+def pip(*arguments: str) -> None:
+    code = run([PYTHON, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments])
+    if code:
+        sys.exit(f"pip failed with exit code {code}; see above")
+
+
+def run(command: list[object], cwd: Path | None = None) -> int:
+    return subprocess.run([str(part) for part in command], cwd=cwd, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

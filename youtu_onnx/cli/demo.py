@@ -1,0 +1,32 @@
+"""``youtu-onnx demo``: the main job from end to end, on the checkpoint that the package carries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from youtu_onnx.cli import console
+
+QUESTIONS = ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。", "Reverse the word \"planet\".")
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to put the bundle; one that is there is replaced.")] = Path("youtu-nano-int4"),
+) -> None:
+    """Export the built-in youtu-nano to int4, verify it against PyTorch, and talk to it."""
+    from youtu_onnx.export import export
+    from youtu_onnx.model import load
+
+    console.note(f"Exporting youtu-nano to int4 at {output} …")
+    made = export("youtu-nano", output, precision="int4", force=True, progress=console.progress())
+    typer.echo(f"\nverified: {made.parity.summary()}\n")
+    with load(made.bundle.path) as model:
+        for question in QUESTIONS:
+            typer.echo(f"> {question}")
+            for piece in model.stream(question, greedy=True, max_tokens=256):
+                typer.echo(console.printable(piece), nl=False)
+            typer.echo("\n")
+    typer.echo(f"The bundle is at {made.bundle.path} ({made.bundle.size / 1e6:.1f} MB). Talk to it with:\n\n"
+               f"    youtu-onnx chat {console.quoted(made.bundle.path)}\n")
