@@ -64,15 +64,13 @@ class Staging:
         for path in self.folder.rglob("*"):
             if path.is_file():
                 _flush(path)
-        replaced = None
+        replaced = _replaced(self.final)
         if self.final.exists():
-            replaced = self.final.parent / f"{_prefix(self.final)}replaced"
-            os.replace(self.final, replaced) if any(self.final.iterdir()) else self.final.rmdir()
+            os.replace(self.final, replaced)
         os.replace(self.folder, self.final)
         if os.name == "posix":
             _flush(self.final.parent)
-        if replaced is not None:
-            shutil.rmtree(replaced, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
         return self.final
 
     def _refuse_what_is_in_the_way(self) -> None:
@@ -91,7 +89,7 @@ class Staging:
 
 def clean_up_after_killed(final: Path) -> None:
     """Remove what killed exports to ``final`` left; put back a bundle whose replacement was cut short."""
-    replaced = final.parent / f"{_prefix(final)}replaced"
+    replaced = _replaced(final)
     if replaced.is_dir():
         if final.exists():
             shutil.rmtree(replaced, ignore_errors=True)
@@ -110,6 +108,11 @@ def clean_up_after_killed(final: Path) -> None:
 
 def _prefix(final: Path) -> str:
     return f".{final.name}.partial-"
+
+
+def _replaced(final: Path) -> Path:
+    """Where the old bundle waits while the new one takes its name."""
+    return final.parent / f"{_prefix(final)}replaced"
 
 
 def _escape(pattern: str) -> str:
