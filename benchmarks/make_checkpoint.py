@@ -11,19 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
-from youtu_onnx.architecture import Architecture, Rope
+from benchmarks.shapes import YOUTU_LLM_2B
+from youtu_onnx.architecture import Architecture
 
-YOUTU_LLM_2B = Architecture(
-    vocab_size=128256, hidden_size=2048, intermediate_size=6144, num_hidden_layers=32, num_attention_heads=16,
-    kv_lora_rank=512, q_lora_rank=1536, qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128,
-    max_position_embeddings=131072, rope=Rope(rope_theta=1.6e6), bos_token_id=128000, eos_token_ids=(128001,),
-    pad_token_id=128001,
-)
 SHARD = 10**9
 NANO = Path(__file__).parent.parent / "youtu_onnx" / "models" / "youtu_nano"
 
@@ -67,6 +63,4 @@ if __name__ == "__main__":
     parser.add_argument("--layers", type=int, default=YOUTU_LLM_2B.num_hidden_layers)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    from dataclasses import replace
-
     make_checkpoint(options.folder, replace(YOUTU_LLM_2B, num_hidden_layers=options.layers), options.seed)

@@ -91,7 +91,7 @@ def write_bundle(assembly: Assembly, cache: CacheLayout, checkpoint: Checkpoint,
 
     Raises:
         CheckpointError: weights that can't be read, or that are NaN or infinite.
-        ResourceError: the disk is full.
+        OSError: the disk is full.
     """
     data = write_weights(assembly, checkpoint, folder, progress)
     progress.begin("graph")

@@ -5,7 +5,6 @@ Peak memory is one checkpoint tensor as stored, its packed form, and a few chunk
 
 from __future__ import annotations
 
-import errno
 import hashlib
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import torch
 from exporters.assembly import Assembly, Packing
 from youtu_onnx.bundle import FileEntry, names
 from youtu_onnx.checkpoint import Checkpoint
-from youtu_onnx.errors import CheckpointError, ResourceError
+from youtu_onnx.errors import CheckpointError
 from youtu_onnx.progress import Progress
 
 PAGE = 2**16
@@ -46,13 +45,7 @@ class DataFile:
         return FileEntry(self._size, self._digest.hexdigest())
 
     def _write(self, data: bytes | memoryview) -> None:
-        try:
-            self._stream.write(data)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise ResourceError(f"no space left for {self.path.name} after {self._size / 1e6:.0f} MB",
-                                    hint="free disk space, or choose an --output on another disk") from error
-            raise
+        self._stream.write(data)
         self._digest.update(data)
         self._size += len(data)
 
@@ -62,7 +55,7 @@ def write_weights(assembly: Assembly, checkpoint: Checkpoint, folder: Path, prog
 
     Raises:
         CheckpointError: a weight that becomes infinite in the dtype it is stored in.
-        ResourceError: the disk is full.
+        OSError: the disk is full.
     """
     progress.begin("weights", total=packed_bytes(assembly))
     file = DataFile(folder / names.MODEL_DATA)

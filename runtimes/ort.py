@@ -22,11 +22,6 @@ INPUT_IDS, ATTENTION_MASK, POSITION_IDS, LOGITS = "input_ids", "attention_mask",
 DEVICES = {"CUDAExecutionProvider": "cuda", "DmlExecutionProvider": "dml", "MIGraphXExecutionProvider": "cuda"}
 """Where a provider keeps its tensors; with the others the cache passes through host memory."""
 
-HEADLESS_FROM = 32
-"""Prefills of this many tokens run all but the last one without computing logits. The language-model head is an
-eighth of Youtu-LLM-2B's work and its output, 256 rows of 128256 floats, the largest tensor of a step by far; one more
-pass over the weights costs less than the head does for about twenty tokens."""
-
 OUT_OF_MEMORY = ("failed to allocate memory", "bad_alloc", "out of memory", "cudaerrormemoryallocation")
 
 
@@ -58,8 +53,6 @@ class OrtModel:
         self._device = DEVICES.get(self.provider.ort, "cpu")
         self._session: ort.InferenceSession | None = _open_session(bundle, self.provider, thread_count(threads))
         self._check_interface()
-        self._headless = ort.RunOptions()
-        self._headless.only_execute_path_to_fetches = True
 
     @property
     def session(self) -> ort.InferenceSession:
@@ -104,7 +97,7 @@ class OrtModel:
 
     def extend(self, input_ids: np.ndarray, attention_mask: np.ndarray, position_ids: np.ndarray,
                past: Sequence[ort.OrtValue] | None = None) -> list[ort.OrtValue]:
-        """:meth:`run` for the presents alone: what only the logits need is not computed."""
+        """:meth:`run` for the presents alone: spares copying logits ``[B, S, V]``, a step's largest tensor by far."""
         return self._run(input_ids, attention_mask, position_ids, past, with_logits=False)[1]
 
     def run_batch(self, prompts: Sequence[Sequence[int]],
@@ -135,7 +128,7 @@ class OrtModel:
         if with_logits:
             binding.bind_output(LOGITS, "cpu")
         try:
-            session.run_with_iobinding(binding, None if with_logits else self._headless)
+            session.run_with_iobinding(binding)
         except Exception as error:  # the binding raises its own classes, all bare Exceptions
             raise _explain(error, f"a step of {input_ids.shape[1]} tokens failed") from error
         outputs = binding.get_outputs()
@@ -145,13 +138,15 @@ class OrtModel:
 
     def truncate(self, past: Sequence[ort.OrtValue], tokens: int) -> list[ort.OrtValue]:
         """Copies of pasts without all but their first ``tokens``."""
-        return [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value.numpy()[:, :, :tokens]), self._device) for value in past]
+        return [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value.numpy()[:, :, :tokens]), self._device)
+                for value in past]
 
     def _check_interface(self) -> None:
         inputs = {INPUT_IDS, ATTENTION_MASK, POSITION_IDS} | {tensor.past for tensor in self._layout}
         outputs = {LOGITS} | {tensor.present for tensor in self._layout}
-        for kind, expected, found in (("inputs", inputs, self.session.get_inputs()), ("outputs", outputs, self.session.get_outputs())):
-            difference = expected ^ {one.name for one in found}
+        found = {"inputs": self.session.get_inputs(), "outputs": self.session.get_outputs()}
+        for kind, expected in (("inputs", inputs), ("outputs", outputs)):
+            difference = expected ^ {one.name for one in found[kind]}
             if difference:
                 raise BundleError(f"{self.bundle.path / names.MODEL} and its manifest disagree on {kind}: "
                                   f"{', '.join(sorted(difference)[:4])}", hint="export the bundle again")
@@ -176,13 +171,11 @@ class OrtDecoder:
         return self._state[1]
 
     def prefill(self, ids: Sequence[int]) -> np.ndarray:
-        ids = self._check(ids)
-        if len(ids) >= HEADLESS_FROM:
-            for chunk in steps(ids[:-1]):
-                past, length = self._state
-                self._state = (self.model.extend(*_step(chunk, length), past), length + len(chunk))
-            ids = ids[-1:]
-        return self._append(ids)[-1]
+        *others, last = steps(self._check(ids))
+        for chunk in others:
+            past, length = self._state
+            self._state = (self.model.extend(*_step(chunk, length), past), length + len(chunk))
+        return self._append(last)[-1].copy()  # a copy, so that the other rows' memory is freed
 
     def decode(self, ids: Sequence[int]) -> np.ndarray:
         before = self.length

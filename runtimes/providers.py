@@ -38,7 +38,8 @@ PROVIDERS = (
     Provider("migraphx", "MIGraphXExecutionProvider", None, ("rocm",)),
 )
 
-HEAVY_OPS = frozenset(("MatMul", "MatMulNBits", "MatMulInteger", "Gemm", "Attention", "GroupQueryAttention", "MultiHeadAttention"))
+HEAVY_OPS = frozenset(("MatMul", "MatMulNBits", "MatMulInteger", "Gemm", "Attention", "GroupQueryAttention",
+                       "MultiHeadAttention"))
 """Where the time goes. One of these on the CPU means that a provider did not take the graph."""
 
 

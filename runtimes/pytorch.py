@@ -26,12 +26,15 @@ _HEAD_CHUNK = 32 * 2**20
 
 
 def reference_logits(checkpoint: Checkpoint, sequences: Sequence[Sequence[int]], *, keep: Sequence[slice] | None = None,
+                     weights: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
                      on_bytes: Callable[[int], None] | None = None) -> list[np.ndarray]:
     """Logits of a checkpoint for whole sequences, each token attending to itself and those before it.
 
     Args:
         sequences: token ids; each starts at position 0.
         keep: which positions' logits to return, one slice per sequence; None keeps all.
+        weights: applied to each tensor, or rows of it, before it is used as float32; the head's name is
+            ``lm_head.weight``, tied or not. None takes the checkpoint's own numbers.
         on_bytes: told how many bytes of weights were used since its last call; they sum up to ``checkpoint.nbytes``,
             plus the lm_head where it is tied to the embedding.
 
@@ -48,21 +51,23 @@ def reference_logits(checkpoint: Checkpoint, sequences: Sequence[Sequence[int]],
     _refuse_ids_outside(architecture, sequences)
     config = _hf_config(architecture)
     report = on_bytes or (lambda _: None)
+    prepare = weights or (lambda _, tensor: tensor)
     with torch.inference_mode():
-        hidden = _embed(checkpoint, sequences)
+        hidden = _embed(checkpoint, prepare, sequences)
         report(checkpoint.tensors["model.embed_tokens.weight"].nbytes)
         angles = _rotary(config, hidden)
         layer = _empty_layer(config)
         for index in range(architecture.num_hidden_layers):
             prefix = f"model.layers.{index}."
-            weights = {name: checkpoint.tensor(name).float() for name in checkpoint.tensors if name.startswith(prefix)}
-            layer.load_state_dict({name.removeprefix(prefix): tensor for name, tensor in weights.items()}, assign=True)
+            names = [name for name in checkpoint.tensors if name.startswith(prefix)]
+            layer.load_state_dict({name.removeprefix(prefix): prepare(name, checkpoint.tensor(name)).float() for name in names},
+                                  assign=True)
             hidden = [layer(states, attention_mask=None, position_embeddings=pair)
                       for states, pair in zip(hidden, angles, strict=True)]
-            report(sum(checkpoint.tensors[name].nbytes for name in weights))
+            report(sum(checkpoint.tensors[name].nbytes for name in names))
         kept = [slice(None)] * len(hidden) if keep is None else keep
         states = [rows[0, part] for rows, part in zip(hidden, kept, strict=True)]  # each [kept, hidden_size]
-        logits = _head(checkpoint, config, torch.cat(states), report)
+        logits = _head(checkpoint, config, prepare, torch.cat(states), report)
         return [part.numpy() for part in logits.split([len(rows) for rows in states])]
 
 
@@ -142,10 +147,12 @@ def _empty_layer(config: YoutuConfig) -> torch.nn.Module:
         return YoutuDecoderLayer(config, layer_idx=0).eval()
 
 
-def _embed(checkpoint: Checkpoint, sequences: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+def _embed(checkpoint: Checkpoint, prepare: Callable[[str, torch.Tensor], torch.Tensor],
+           sequences: Sequence[Sequence[int]]) -> list[torch.Tensor]:
     """Embeddings ``[1, S, hidden_size]`` of each sequence; only the rows that occur are read."""
     torch = _import_torch()
-    rows = {token: checkpoint.rows("model.embed_tokens.weight", token, token + 1)[0].float()
+    name = "model.embed_tokens.weight"
+    rows = {token: prepare(name, checkpoint.rows(name, token, token + 1))[0].float()
             for token in {token for ids in sequences for token in ids}}
     return [torch.stack([rows[token] for token in ids])[None] for ids in sequences]
 
@@ -161,7 +168,8 @@ def _rotary(config: YoutuConfig, hidden: list[torch.Tensor]) -> list[tuple[torch
     return [YoutuRotaryEmbedding(config)(states, torch.arange(states.shape[1])[None]) for states in hidden]
 
 
-def _head(checkpoint: Checkpoint, config: YoutuConfig, states: torch.Tensor, report: Callable[[int], None]) -> torch.Tensor:
+def _head(checkpoint: Checkpoint, config: YoutuConfig, prepare: Callable[[str, torch.Tensor], torch.Tensor],
+          states: torch.Tensor, report: Callable[[int], None]) -> torch.Tensor:
     """Final norm and lm_head: ``[N, hidden_size]`` → ``[N, vocab_size]``, the lm_head read a few rows at a time."""
     torch = _import_torch()
     from transformers.models.youtu.modeling_youtu import YoutuRMSNorm
@@ -177,7 +185,7 @@ def _head(checkpoint: Checkpoint, config: YoutuConfig, states: torch.Tensor, rep
     logits = torch.empty(len(states), vocab)
     for start in range(0, vocab, chunk):
         stop = min(start + chunk, vocab)
-        logits[:, start:stop] = states @ checkpoint.rows(name, start, stop).float().T
+        logits[:, start:stop] = states @ prepare("lm_head.weight", checkpoint.rows(name, start, stop)).float().T
         report((stop - start) * stored)
     return logits
 

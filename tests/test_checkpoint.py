@@ -14,8 +14,8 @@ import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
-from tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, random_tensors, write_checkpoint
 
+from tests.tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.checkpoint import Checkpoint
 from youtu_onnx.errors import CheckpointError, ResourceError, UsageError
 

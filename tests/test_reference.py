@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, write_checkpoint
 from transformers import YoutuConfig, YoutuForCausalLM
 
 from runtimes.pytorch import PyTorchDecoder, reference_logits
+from tests.tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, write_checkpoint
 from youtu_onnx.checkpoint import Checkpoint
 from youtu_onnx.errors import ResourceError, UsageError
 

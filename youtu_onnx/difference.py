@@ -5,6 +5,9 @@ R: the reference's logits, X: the other's; p: softmax of R.
 
 - ``max_abs``: max |X - R|, as it is. Meaningful for float graphs only: quantization error grows with the vocabulary's tail.
 - ``relative_error``: RMS of (X - R) over RMS of R, both centred: noise to signal. Equal 0, zeros 1, unrelated logits √2.
+- ``correlation``: of X and R around ``centre``, the reference's mean over a prompt's positions: agreement in what depends
+  on the context. Equal 1; zeros, another position's logits and unrelated logits about 0, however much of the logits all
+  positions share. It still tells right from wrong where rounding grows through deep random layers until the rest can't.
 - ``mean_kl``, ``max_kl``: KL(p ‖ softmax X) in nats, what sampling from X costs; the standard measure for quantization.
 - ``kl_share``: sum of KL over the sum of KL(p ‖ uniform): the part of what the reference knows that X lost. Equal 0,
   knowing nothing 1, unrelated logits about 2. Random weights know little, and lose in proportion: so a share, not nats.
@@ -16,7 +19,7 @@ R: the reference's logits, X: the other's; p: softmax of R.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -37,6 +40,9 @@ class Difference:
     peak: float = 0.0  # max |R|
     noise: float = 0.0  # sum of mean squares of centred X - R
     signal: float = 0.0  # sum of mean squares of centred R
+    cross: float = 0.0  # covariance of X and R around the centre, and their variances, each a sum over positions
+    own: float = 0.0
+    other: float = 0.0
     kl: float = 0.0
     max_kl: float = 0.0
     information: float = 0.0  # sum of KL(p ‖ uniform)
@@ -52,6 +58,13 @@ class Difference:
     def max_abs_share(self) -> float:
         """``max_abs`` over the reference's largest magnitude."""
         return _ratio(self.max_abs, self.peak)
+
+    @property
+    def correlation(self) -> float:
+        """0 where either side does not vary, but 1 where neither does."""
+        if not self.own and not self.other:
+            return 1.0
+        return _ratio(self.cross, math.sqrt(self.own * self.other)) if self.own and self.other else 0.0
 
     @property
     def mean_kl(self) -> float:
@@ -71,44 +84,55 @@ class Difference:
         return self.decided_agreed / self.decided if self.decided else 1.0
 
     def __add__(self, other: Difference) -> Difference:
+        summed = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
         # np.maximum lets NaN through, max() may lose it
-        return Difference(
-            self.positions + other.positions, float(np.maximum(self.max_abs, other.max_abs)), max(self.peak, other.peak),
-            self.noise + other.noise, self.signal + other.signal, self.kl + other.kl,
-            float(np.maximum(self.max_kl, other.max_kl)), self.information + other.information,
-            self.agreed + other.agreed, self.decided + other.decided, self.decided_agreed + other.decided_agreed)
+        summed |= {name: float(np.maximum(getattr(self, name), getattr(other, name))) for name in ("max_abs", "peak", "max_kl")}
+        return Difference(**summed)
 
     def to_dict(self) -> dict[str, Any]:
         """What a reader wants to see; NaN and infinity, which JSON has not, become None."""
-        measures = {name: getattr(self, name) for name in ("max_abs", "relative_error", "mean_kl", "max_kl", "kl_share",
-                                                           "top1", "decided_top1")}
+        names = ("max_abs", "relative_error", "correlation", "mean_kl", "max_kl", "kl_share", "top1", "decided_top1")
+        measures = {name: getattr(self, name) for name in names}
         rounded = {name: float(f"{value:.4g}") if math.isfinite(value) else None for name, value in measures.items()}
         return {"positions": self.positions, "decided_positions": self.decided} | rounded
 
 
-def compare(reference: np.ndarray, other: np.ndarray) -> Difference:
-    """Difference of two arrays of logits ``[N, V]``. NaN in ``other`` becomes NaN in every error."""
+def centre(reference: np.ndarray) -> np.ndarray:
+    """Mean over positions ``[V]`` of a prompt's reference logits ``[N, V]``, itself centred."""
+    mean = reference.mean(0, dtype=np.float64)
+    return mean - mean.mean()
+
+
+def compare(reference: np.ndarray, other: np.ndarray, around: np.ndarray) -> Difference:
+    """Difference of two arrays of logits ``[N, V]``; ``around`` is the prompt's :func:`centre`.
+
+    NaN or infinity in ``other`` becomes NaN in every error, which no gate lets pass.
+    """
     if reference.shape != other.shape or reference.ndim != 2:
         raise ValueError(f"logits of shapes {reference.shape} and {other.shape}; expected one and the same [N, V]")
     total = Difference()
     for row, twin in zip(reference, other, strict=True):  # a row at a time: float64 copies of all would be large
-        total += _compare_row(row.astype(np.float64), twin.astype(np.float64))
+        total += _compare_row(row.astype(np.float64), twin.astype(np.float64), around)
     return total
 
 
-def _compare_row(r: np.ndarray, x: np.ndarray) -> Difference:
+def _compare_row(r: np.ndarray, x: np.ndarray, around: np.ndarray) -> Difference:
+    peak = float(np.abs(r).max())
     if not np.isfinite(x).all():
         nan = math.nan
-        return Difference(1, nan, float(np.abs(r).max()), nan, float(np.var(r)), nan, nan, 0.0)
+        return Difference(1, nan, peak, nan, nan, nan, nan, nan, nan, nan, nan)
     log_p, log_q = _log_softmax(r), _log_softmax(x)
     p = np.exp(log_p)
     kl = max(0.0, float(p @ (log_p - log_q)))  # rounding can leave -1e-17
     second, first = np.partition(r, -2)[-2:] if r.size > 1 else (-math.inf, r[0])
-    peak = float(np.abs(r).max())
     agreed = bool(r[int(x.argmax())] >= first - TIE * peak)
     decided = bool(first - second >= DECIDED)
-    return Difference(1, float(np.abs(x - r).max()), peak, float(np.var(x - r)), float(np.var(r)), kl, kl,
-                      float(p @ log_p) + math.log(r.size), int(agreed), int(decided), int(agreed and decided))
+    varying, twin = r - r.mean() - around, x - x.mean() - around
+    return Difference(
+        positions=1, max_abs=float(np.abs(x - r).max()), peak=peak, noise=float(np.var(x - r)), signal=float(np.var(r)),
+        cross=float(varying @ twin), own=float(varying @ varying), other=float(twin @ twin), kl=kl, max_kl=kl,
+        information=float(p @ log_p) + math.log(r.size), agreed=int(agreed), decided=int(decided),
+        decided_agreed=int(agreed and decided))
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

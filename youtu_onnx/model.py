@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from runtimes.decoder import Decoder
 
 DEFAULT_MAX_TOKENS = 1024
+"""Length of a reply where neither the caller nor the bundle's ``max_new_tokens`` sets one."""
+
 Messages = Sequence[Mapping[str, Any]]
 
 
@@ -50,6 +52,7 @@ class Model:
 
     Attributes:
         sampling: the defaults, from the bundle's ``generation_config.json``.
+        max_tokens: the default length of a reply.
         eos_ids: the tokens that end a reply.
     """
 
@@ -58,6 +61,8 @@ class Model:
         config = read_json(bundle.file(names.GENERATION_CONFIG))
         self.sampling = Sampling.from_generation_config(config)
         self.eos_ids = _eos_ids(config, bundle, tokenizer)
+        length = config.get("max_new_tokens")
+        self.max_tokens: int = length if type(length) is int and length > 0 else DEFAULT_MAX_TOKENS
         self._cache = TokenCache(decoder)
         self._current: Generation | None = None
 
@@ -79,7 +84,7 @@ class Model:
             self._current = None
         self._cache.clear()
 
-    def generate(self, prompt: str | Messages, *, max_tokens: int | None = DEFAULT_MAX_TOKENS,
+    def generate(self, prompt: str | Messages, *, max_tokens: int | None = None,
                  temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
                  seed: int | None = None, greedy: bool | None = None, raw: bool = False,
                  enable_thinking: bool | None = None, tools: Messages | None = None) -> Result:
@@ -87,7 +92,7 @@ class Model:
         return self.stream(prompt, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
                            greedy=greedy, raw=raw, enable_thinking=enable_thinking, tools=tools).result
 
-    def stream(self, prompt: str | Messages, *, max_tokens: int | None = DEFAULT_MAX_TOKENS,
+    def stream(self, prompt: str | Messages, *, max_tokens: int | None = None,
                temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
                seed: int | None = None, greedy: bool | None = None, raw: bool = False,
                enable_thinking: bool | None = None, tools: Messages | None = None) -> Generation:
@@ -95,7 +100,7 @@ class Model:
 
         Args:
             prompt: a user's message, or a conversation: ``[{"role": "user", "content": "…"}, …]``.
-            max_tokens: at most so many tokens; None as many as the context has room for.
+            max_tokens: at most so many tokens, and never more than the context has room for; None takes the model's default.
             temperature, top_k, top_p, seed, greedy: as in :class:`Sampling`; None takes the bundle's defaults.
             raw: continue the prompt as it is, without the chat template.
             enable_thinking: passed to the chat template; None leaves the choice to it.
@@ -106,7 +111,8 @@ class Model:
         """
         sampling = self.sampling.override(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
         ids, thinking = self._encode(prompt, raw, enable_thinking, tools)
-        generation = Generation(self._cache, self.tokenizer, ids, sampling=sampling, max_tokens=max_tokens,
+        generation = Generation(self._cache, self.tokenizer, ids, sampling=sampling,
+                                max_tokens=self.max_tokens if max_tokens is None else max_tokens,
                                 eos_ids=self.eos_ids, thinking=thinking)
         if self._current is not None:
             self._current.cancel()

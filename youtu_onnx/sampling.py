@@ -73,7 +73,7 @@ class Sampling:
         chosen: dict[str, Any] = {name: value for name, value in (("temperature", temperature), ("top_k", top_k),
                                                                   ("top_p", top_p), ("seed", seed)) if value is not None}
         if greedy and chosen and temperature != 0:
-            raise UsageError(f"greedy decoding has no use for {', '.join(chosen)}", hint=f"drop greedy, or drop {', '.join(chosen)}")
+            raise UsageError(f"greedy decoding has no use for {', '.join(chosen)}", hint="drop greedy, or what it has no use for")
         if greedy is None and any(name in chosen for name in ("temperature", "top_k", "top_p")):
             greedy = False
         return replace(self, **chosen, greedy=self.greedy if greedy is None else greedy)

@@ -7,6 +7,7 @@ what a killed export left is recognised and removed.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -20,6 +21,10 @@ from youtu_onnx.bundle.manifest import Manifest
 from youtu_onnx.errors import ResourceError, UsageError, YoutuOnnxError
 
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space, no quota, or beyond the largest file that this file system or user may have."""
+
+
 class Staging:
     """A context manager around one write: ``with Staging(final, force=False) as folder: …; staging.publish(m)``.
 
@@ -27,7 +32,7 @@ class Staging:
 
     Raises:
         UsageError: the final folder holds something, and ``force`` is false or it isn't a bundle.
-        ResourceError: the parent folder can't be written.
+        ResourceError: the parent folder can't be written, or the disk is full (whatever wrote to it in the block).
     """
 
     def __init__(self, final: Path, *, force: bool = False) -> None:
@@ -57,6 +62,9 @@ class Staging:
         shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
         Path(self._lock.lock_file).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise ResourceError(f"the disk of {self.final.parent} is full ({error.strerror}); nothing was left there",
+                                hint="free space, or choose an --output on another disk") from error
 
     def publish(self, manifest: Manifest) -> Path:
         """Write the manifest, flush everything to disk, and give the folder its final name."""

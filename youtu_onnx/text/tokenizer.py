@@ -95,7 +95,7 @@ class Tokenizer:
             frame: add what the tokenizer puts around a whole text (the begin-of-text token), as transformers does
                 for a text that no chat template wrote.
         """
-        text = text.encode("utf-8", "replace").decode("utf-8") if _has_surrogates(text) else text
+        text = _without_lone_surrogates(text)
         if special or not self.added_pattern.search(text):
             return self._tokenizer.encode(text, add_special_tokens=frame).ids
         return self._plain.encode(text, add_special_tokens=frame).ids
@@ -188,6 +188,8 @@ def _parse(serialized: str, where: str) -> tokenizers.Tokenizer:
         raise BundleError(f"{where} is no tokenizer: {error}", hint="copy or export the folder again") from error
 
 
-def _has_surrogates(text: str) -> bool:
-    """Whether a text has halves of surrogate pairs, which no UTF-8 can carry (a terminal's broken bytes, say)."""
-    return any("\ud800" <= c <= "\udfff" for c in text) if not text.isascii() else False
+def _without_lone_surrogates(text: str) -> str:
+    """Halves of surrogate pairs (a terminal's broken bytes, say), which UTF-8 can't carry, become U+FFFD."""
+    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,34 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+
+@pytest.fixture(scope="session")
+def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``nano_bundle(precision="int4", cache="latent")`` → the folder of an unverified export of youtu-nano.
+
+    Each kind is exported once per test run, by whichever xdist worker needs it first. Read only: copy it before
+    changing anything.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # the workers' own folders lie in one that they share
+
+    def bundle(precision: str = "int4", cache: str = "latent") -> Path:
+        from youtu_onnx import export
+        from youtu_onnx.bundle import names
+
+        path = folder / f"youtu-nano-{precision}-{cache}"
+        with FileLock(f"{path}.lock"):
+            if not (path / names.MANIFEST).is_file():
+                export(model="youtu-nano", output=path, precision=precision, cache=cache, verify=False)
+        return path
+
+    return bundle

@@ -1,0 +1,96 @@
+"""``youtu-onnx inspect`` states what a bundle's manifest and files say."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from youtu_onnx.bundle import names
+from youtu_onnx.inspect import REFUSED, inspect_bundle
+from youtu_onnx.target import TARGETS
+
+NanoBundle = Callable[..., Path]
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "youtu_onnx.cli", "inspect", *map(str, arguments)],
+                          capture_output=True, text=True, encoding="utf-8")
+
+
+def test_numbers_are_those_of_the_files(nano_bundle: NanoBundle) -> None:
+    folder = nano_bundle("int4")
+    found = inspect_bundle(folder)
+    report = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert report["source"]["model"] == "youtu-nano"
+    assert report["target"] == "cpu"
+    assert report["files"] == {name: (folder / name).stat().st_size for name in report["files"]}
+    assert report["size"] == sum(report["files"].values())
+    assert report["weights"] == (folder / names.MODEL_DATA).stat().st_size
+    assert report["bits_per_weight"] == pytest.approx(8 * report["weights"] / report["parameters"], abs=1e-3)
+    assert report["operators"]["MatMulNBits"] > 0
+
+
+def test_bits_per_weight_fall_with_precision(nano_bundle: NanoBundle) -> None:
+    bits = [inspect_bundle(nano_bundle(precision)).bits_per_weight for precision in ("fp32", "fp16", "int8", "int4")]
+    assert bits == sorted(bits, reverse=True)
+    assert 32 <= bits[0] < 34, "tensors start at multiples of 64 KiB, which shows in a model this small"
+
+
+def test_cache_of_the_latent_form_against_per_head_keys_and_values(nano_bundle: NanoBundle) -> None:
+    found = inspect_bundle(nano_bundle("int4", "latent"))
+    a = found.manifest.architecture
+    assert found.manifest.cache.bytes_per_token == 4 * a.num_hidden_layers * (a.kv_lora_rank + a.qk_rope_head_dim)
+    per_head = a.qk_nope_head_dim + a.qk_rope_head_dim + a.v_head_dim
+    assert found.expanded_bytes_per_token == 4 * a.num_hidden_layers * a.num_attention_heads * per_head
+    assert found.expanded_bytes_per_token == inspect_bundle(nano_bundle("int4", "expanded")).manifest.cache.bytes_per_token
+
+
+def test_memory_is_stated_at_several_lengths_within_the_context(nano_bundle: NanoBundle) -> None:
+    found = inspect_bundle(nano_bundle())
+    full = found.manifest.architecture.max_position_embeddings
+    assert [context.tokens for context in found.contexts][-1] == full
+    long = replace(found, manifest=replace(found.manifest, architecture=replace(
+        found.manifest.architecture, max_position_embeddings=131072)))
+    assert [context.tokens for context in long.contexts] == [4096, 32768, 131072]
+    for context in long.contexts:
+        assert context.cache == context.tokens * found.manifest.cache.bytes_per_token
+        assert context.memory == found.weights + 2 * context.cache
+
+
+def test_refused_operators_are_named_per_target(nano_bundle: NanoBundle) -> None:
+    assert set(REFUSED) == set(TARGETS)
+    found = inspect_bundle(nano_bundle("int4"))
+    assert found.operators is not None
+    assert all(name in found.operators for refused in found.refusals.values() for name in refused)
+    assert "cpu" not in found.refusals
+
+
+def test_without_onnx_everything_but_operators(nano_bundle: NanoBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    found = inspect_bundle(nano_bundle())
+    assert found.operators is None
+    assert found.refusals == {}
+    assert math.isfinite(found.bits_per_weight)
+
+
+def test_command(nano_bundle: NanoBundle) -> None:
+    ended = command(nano_bundle())
+    assert ended.returncode == 0, ended.stderr
+    for expected in ("youtu-nano", "bits per parameter", "per token", "MatMulNBits", "youtu-onnx verify BUNDLE"):
+        assert expected in ended.stdout
+    as_json = command(nano_bundle(), "--json")
+    assert json.loads(as_json.stdout)["parameters"] > 0
+    assert not as_json.stderr
+
+
+def test_command_on_what_is_no_bundle(tmp_path: Path) -> None:
+    ended = command(tmp_path / "nowhere")
+    assert ended.returncode == 1
+    assert "nothing is there" in ended.stderr

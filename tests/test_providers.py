@@ -1,0 +1,92 @@
+"""Choosing where to run: the right provider, or an error that says how to get it; never another one in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from runtimes.providers import PROVIDERS, check_session, provider, resolve
+from runtimes.threads import thread_count
+from youtu_onnx.errors import BundleError, ProviderError, UsageError
+from youtu_onnx.target import TARGETS
+
+CPU = ["AzureExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize(("spelling", "name"), [
+    ("cpu", "cpu"), ("CPU", "cpu"), (" Cuda ", "cuda"), ("directml", "dml"), ("DML", "dml"), ("WebGPU", "webgpu"),
+    ("CUDAExecutionProvider", "cuda"), ("dmlexecutionprovider", "dml"), ("CoreMLExecutionProvider", "coreml"),
+])
+def test_spellings(spelling: str, name: str) -> None:
+    assert provider(spelling).name == name
+
+
+@pytest.mark.parametrize("name", ["", "tpu", "cpu,cuda", "ExecutionProvider"])
+def test_an_unknown_name_is_refused_with_the_choices(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(name, "cpu", CPU)
+    assert all(row.name in str(caught.value) for row in PROVIDERS)
+
+
+def test_every_target_has_a_provider() -> None:
+    for target in TARGETS.values():
+        assert provider(target.provider).name == target.name
+
+
+def test_the_default_is_what_the_bundle_was_made_for() -> None:
+    assert resolve(None, "cpu", CPU).name == "cpu"
+    assert resolve(None, "cuda", ["CUDAExecutionProvider", *CPU]).name == "cuda"
+
+
+@pytest.mark.parametrize("asked", [None, "cuda"])
+def test_a_missing_provider_names_its_package_and_never_becomes_the_cpu(asked: str | None) -> None:
+    with pytest.raises(ProviderError) as caught:
+        resolve(asked, "cuda", CPU)
+    assert caught.value.exit_code == 4
+    assert "youtu-onnx[cuda]" in str(caught.value) and "--provider cpu" in str(caught.value)
+
+
+def test_a_target_from_the_future() -> None:
+    with pytest.raises(BundleError, match="quantum"):
+        resolve(None, "quantum", CPU)
+    assert resolve("cpu", "quantum", CPU).name == "cpu"
+
+
+def session(active: list[str], nodes: dict[str, list[str]]) -> SimpleNamespace:
+    parts = [
+        SimpleNamespace(ep_name=name, get_nodes=lambda ops=ops: [SimpleNamespace(op_type=op, name=f"{op}_1") for op in ops])
+        for name, ops in nodes.items()
+    ]
+    return SimpleNamespace(get_providers=lambda: active, get_provider_graph_assignment_info=lambda: parts)
+
+
+def test_a_provider_that_could_not_start_is_an_error() -> None:
+    with pytest.raises(ProviderError, match="could not start"):
+        check_session(session(["CPUExecutionProvider"], {}), provider("cuda"))
+
+
+def test_heavy_nodes_on_the_cpu_are_an_error_and_shape_computations_are_not() -> None:
+    active = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    cuda = provider("cuda")
+    check_session(session(active, {active[0]: ["MatMulNBits"], active[1]: ["Shape", "Gather"]}), cuda)
+    with pytest.raises(ProviderError, match=r"MatMulInteger.*cpu|--target cuda"):
+        check_session(session(active, {active[0]: ["MatMul"], active[1]: ["MatMulInteger"]}), cuda)
+
+
+def test_threads_are_at_least_one_and_at_most_the_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("psutil.cpu_count", lambda logical: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr("runtimes.threads.CPU_QUOTA", quota)
+    assert thread_count(None) == 16
+    quota.write_text("400000 100000\n")
+    assert thread_count(None) == 4
+    quota.write_text("50000 100000\n")
+    assert thread_count(None) == 1
+    quota.write_text("max 100000\n")
+    assert thread_count(None) == 16
+    assert thread_count(3) == 3
+    with pytest.raises(UsageError):
+        thread_count(0)

@@ -1,0 +1,61 @@
+"""``youtu-onnx generate``: one reply to one prompt."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from youtu_onnx.cli import console, options
+from youtu_onnx.errors import UsageError
+
+
+def generate(
+    bundle: options.BundleFolder,
+    prompt: Annotated[str, typer.Option("--prompt", "-p", help="What to say to the model; - reads it from stdin.")],
+    system: options.System = None,
+    max_tokens: options.MaxTokens = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    seed: options.Seed = None,
+    greedy: options.Greedy = False,
+    thinking: options.Thinking = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Continue the prompt as plain text, without the chat template.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when the reply is complete.")] = False,
+    provider: options.Provider = None,
+    runtime: options.Runtime = "ort",
+    threads: options.Threads = None,
+) -> None:
+    """Reply to a prompt, streamed to stdout."""
+    from youtu_onnx.model import load
+    from youtu_onnx.sampling import Sampling
+
+    if raw and system is not None:
+        raise UsageError("--system acts through the chat template, which --raw leaves out", hint="drop one of the two")
+    # Before the model is loaded, which may take a while
+    Sampling().override(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy or None)
+    text = _stdin_text() if prompt == "-" else prompt
+    if not (text if raw else text.strip()):
+        raise UsageError("the prompt is empty", hint="pass some text with --prompt")
+    messages = [{"role": "user", "content": text}]
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    with load(bundle, provider=provider, runtime=runtime, threads=threads) as model:
+        reply = model.stream(text if raw else messages, max_tokens=max_tokens, temperature=temperature, top_k=top_k,
+                             top_p=top_p, seed=seed, greedy=greedy or None, raw=raw, enable_thinking=thinking)
+        if as_json:
+            print(json.dumps(reply.result.to_dict(), ensure_ascii=not console.stdout_is_utf8()))
+            return
+        on_terminal = sys.stdout.isatty()
+        for piece in reply:
+            print(console.printable(piece) if on_terminal else piece, end="", flush=True)
+        print(flush=True)
+
+
+def _stdin_text() -> str:
+    """All of stdin as UTF-8, less the newline that ends its last line."""
+    text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    return text.removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,109 @@
+"""What a bundle is, in numbers that its manifest and its files give; nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from youtu_onnx.bundle import Bundle, Manifest, names
+from youtu_onnx.cache import CacheLayout
+from youtu_onnx.graph import operators
+from youtu_onnx.target import TARGETS
+
+CONTEXTS = (4096, 32768)
+"""Lengths for which memory is stated, beside the model's full context."""
+
+REFUSED: Mapping[str, Mapping[str, str]] = {
+    "dml": {
+        "GatherBlockQuantized": "runs on the CPU",
+        "RMSNormalization": "runs on the CPU (SimplifiedLayerNormalization is taken)",
+        "ScatterND": "runs on the CPU",
+        "ScatterElements": "runs on the CPU",
+        "Range": "runs on the CPU where its input comes from Shape",
+        "RotaryEmbedding": "wrong on 4-D input once the graph is captured; 3-D input is right",
+        "GroupQueryAttention": "ignores do_rotary; wrong when several tokens are appended",
+        "Attention": "not there",
+        "TensorScatter": "not there",
+        "PagedAttention": "not there",
+    },
+    "webgpu": {"Attention": "not there (GroupQueryAttention and MultiHeadAttention are)"},
+    "cuda": {},
+    "cpu": {"PagedAttention": "not there"},
+}
+"""Operators that a target is known not to take, and what happens then. Tried on ONNX Runtime 1.24 (dml), 1.31 (others).
+
+An operator that isn't listed is not known to be refused, which is less than known to be taken.
+"""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Bytes at one length: the cache, and what running takes at least: weights, and the cache twice, since a step holds
+    the past and the present at once. Activations and the runtime itself come on top."""
+
+    tokens: int
+    cache: int
+    memory: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Facts about one bundle. Sizes in bytes; ``operators`` None: ``onnx`` isn't installed."""
+
+    path: Path
+    manifest: Manifest
+    size: int
+    weights: int
+    operators: Mapping[str, int] | None
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Of everything stored for the weights, scales and zero points included, over the model's parameters."""
+        return 8 * self.weights / self.manifest.architecture.parameters
+
+    @property
+    def expanded_bytes_per_token(self) -> int:
+        """What a cache of every head's keys and values would cost instead."""
+        cache = self.manifest.cache
+        return CacheLayout.of(self.manifest.architecture, "expanded", cache.dtype).bytes_per_token
+
+    @property
+    def contexts(self) -> tuple[Context, ...]:
+        full, per_token = self.manifest.architecture.max_position_embeddings, self.manifest.cache.bytes_per_token
+        lengths = [length for length in CONTEXTS if length < full] + [full]
+        return tuple(Context(length, length * per_token, self.weights + 2 * length * per_token) for length in lengths)
+
+    @property
+    def refusals(self) -> dict[str, dict[str, str]]:
+        """Target → operators of this graph that it is known not to take; targets without any are left out."""
+        present = self.operators or {}
+        listed = {target: {op: why for op, why in REFUSED.get(target, {}).items() if op in present} for target in TARGETS}
+        return {target: found for target, found in listed.items() if found}
+
+    def to_dict(self) -> dict[str, Any]:
+        manifest, cache = self.manifest, self.manifest.cache
+        return {
+            "bundle": str(self.path), "source": {"model": manifest.source.model, "revision": manifest.source.revision},
+            "created": manifest.created, "tools": dict(manifest.tools), "target": manifest.target,
+            "recipe": manifest.recipe.to_dict(), "tensors": dict(manifest.tensors),
+            "architecture": manifest.architecture.to_dict(), "parameters": manifest.architecture.parameters,
+            "bits_per_weight": round(self.bits_per_weight, 3), "size": self.size, "weights": self.weights,
+            "files": {name: entry.size for name, entry in manifest.files.items()},
+            "cache": {"form": cache.form, "dtype": cache.dtype, "bytes_per_token": cache.bytes_per_token,
+                      "expanded_bytes_per_token": self.expanded_bytes_per_token},
+            "contexts": [asdict(context) for context in self.contexts],
+            "operators": None if self.operators is None else dict(self.operators), "refused_operators": self.refusals,
+            "verification": manifest.verification,
+        }
+
+
+def inspect_bundle(path: str | Path) -> Inspection:
+    """Read a bundle's manifest and graph.
+
+    Raises:
+        BundleError: no bundle, or a damaged one.
+    """
+    bundle = Bundle.open(path)
+    return Inspection(bundle.path, bundle.manifest, bundle.size, bundle.manifest.files[names.MODEL_DATA].size, operators(bundle))

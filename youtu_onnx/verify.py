@@ -1,0 +1,285 @@
+"""Does a bundle compute what its checkpoint computes?
+
+Order of work, to bound memory: the bundle runs first and its session is closed; PyTorch then checks the same tokens
+layer by layer. Both never are in memory together, and logits are kept for a few positions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from youtu_onnx.bundle import Bundle, Manifest, names
+from youtu_onnx.bundle.bundle import describe_file
+from youtu_onnx.difference import TIE, centre, compare
+from youtu_onnx.errors import BundleError, VerificationError
+from youtu_onnx.graph import Check, check_graph, usable_provider
+from youtu_onnx.parity import Parity, PromptParity
+from youtu_onnx.progress import Progress, Silent
+from youtu_onnx.prompts import encode_prompts
+
+if TYPE_CHECKING:
+    from runtimes.ort import OrtModel
+    from youtu_onnx.checkpoint import Checkpoint
+
+LONGEST = 64
+"""Tokens of a prompt at most."""
+
+KEPT = 16
+"""Last positions of a prompt whose logits are compared."""
+
+STEPS = 16
+"""Tokens of the greedy continuation."""
+
+CHUNK = 7
+"""Tokens of a step in the ``chunks`` path: odd, so that its last step is shorter."""
+
+SLOW = 2
+"""Shortest prompts that also go through the ``chunks`` and ``tokens`` paths, which cost a step of the model each."""
+
+BATCHED = 4
+"""Prompts in the ``batch`` path."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Everything that was found out about a bundle. ``parity`` is None where no checkpoint was given, or a check failed."""
+
+    checks: tuple[Check, ...]
+    parity: Parity | None
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed is not False for check in self.checks) and (self.parity is None or self.parity.passed)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"passed": self.passed, "checks": [check.to_dict() for check in self.checks],
+                "parity": self.parity.to_dict() if self.parity else None}
+
+
+def verify_bundle(path: str | Path, checkpoint: Checkpoint | None = None, progress: Progress | None = None, *,
+                  provider: str | None = None) -> Verification:
+    """Hash all files, check the graph, and compare it with a checkpoint where one is given.
+
+    A bundle with damaged files is not run.
+
+    Raises:
+        BundleError: it is no bundle at all.
+        The errors of :func:`verify_parity`, and those of a provider that can't run it.
+    """
+    progress = progress or Silent()
+    bundle, check = _check_files(Path(path), progress)
+    checks = [check]
+    if bundle is None:
+        return Verification(tuple(checks), None)
+    if checkpoint is not None:
+        _refuse_another_shape(bundle, checkpoint)
+        checks.append(_check_source(bundle, checkpoint, progress))
+    progress.begin("check the graph")
+    checks += check_graph(bundle, provider)
+    sound = all(check.passed is not False for check in checks)
+    parity = verify_parity(path, checkpoint, progress, provider=provider) if checkpoint is not None and sound else None
+    progress.finish()
+    return Verification(tuple(checks), parity)
+
+
+def _check_files(path: Path, progress: Progress) -> tuple[Bundle | None, Check]:
+    """The bundle, and whether every file has the size and the SHA-256 that the manifest says; None where one hasn't."""
+    if (path / names.MANIFEST).is_file():
+        manifest = Manifest.read(path / names.MANIFEST)
+        progress.begin("hash the files", sum(entry.size for entry in manifest.files.values()))
+        try:
+            bundle = Bundle.open(path, hash_limit=None, on_bytes=progress.advance)
+        except BundleError as error:
+            return None, Check("files", False, error.message)
+        return bundle, Check("files", True, f"{len(manifest.files)} files, {bundle.size:,} bytes: all SHA-256 agree")
+    return Bundle.open(path), Check("files", True, "")  # raises: it says best what is missing
+
+
+def _check_source(bundle: Bundle, checkpoint: Checkpoint, progress: Progress) -> Check:
+    """Whether this is the checkpoint that the bundle was made of. Another one is worth knowing; parity decides."""
+    progress.begin("hash the checkpoint", sum(file.stat().st_size for file in checkpoint.weight_files))
+    found = {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files}
+    source = bundle.manifest.source
+    if found == dict(source.files):
+        return Check("source", True, f"made of {source.model}, whose weights these are")
+    differing = sorted(name for name in {*found, *source.files} if found.get(name) != source.files.get(name))
+    return Check("source", None, f"made of {source.model}, but these are other weights than then: {', '.join(differing)}")
+
+
+def verify_parity(bundle_path: str | Path, checkpoint: Checkpoint, progress: Progress | None = None, *,
+                  provider: str | None = None) -> Parity:
+    """Compare a bundle with PyTorch on real prompts.
+
+    Args:
+        provider: to run the bundle on; None takes its target's, or the CPU where that isn't installed.
+            ``Parity.provider`` says which it was.
+
+    Raises:
+        BundleError, ProviderError, ResourceError: the bundle can't be run.
+        CheckpointError: the checkpoint can't be read.
+        VerificationError: the two are not even of one shape.
+    """
+    progress = progress or Silent()
+    bundle = Bundle.open(bundle_path)
+    _refuse_another_shape(bundle, checkpoint)
+    architecture = bundle.manifest.architecture
+    steps = min(STEPS, architecture.max_position_embeddings // 2)
+    longest = min(LONGEST, architecture.max_position_embeddings - steps)
+    prompts = encode_prompts(bundle.path, longest=longest)
+    largest = max(max(ids) for _, ids in prompts)
+    if largest >= architecture.vocab_size:
+        raise BundleError(f"{bundle.path}: the tokenizer gives id {largest}, the model has {architecture.vocab_size} tokens",
+                          hint="export the bundle again, with the model's own tokenizer")
+    traces, used = _run_bundle(bundle, [ids for _, ids in prompts], steps, provider, progress)
+    references = _run_reference(checkpoint, traces, progress)
+    progress.finish()
+    return _compare([text for text, _ in prompts], traces, references, bundle, used)
+
+
+@dataclass
+class _Trace:
+    """What one prompt's runs gave. ``paths``: name → (first position, logits ``[N, V]`` from there on)."""
+
+    ids: list[int]
+    greedy: list[int] = field(default_factory=list)
+    paths: dict[str, tuple[int, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def first(self) -> int:
+        """The first position that is compared."""
+        return max(0, len(self.ids) - KEPT)
+
+    @property
+    def sequence(self) -> list[int]:
+        """All tokens that went in: the prompt and the continuation but for its last token."""
+        return self.ids + self.greedy[:-1]
+
+
+def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provider: str | None,
+                progress: Progress) -> tuple[list[_Trace], str]:
+    from runtimes.ort import OrtModel
+
+    traces = [_Trace(ids) for ids in prompts]
+    shortest = sorted(traces, key=lambda trace: len(trace.ids))[:SLOW]
+    batch = traces[:BATCHED]
+    total = (sum(len(t.ids) + steps for t in traces) + 2 * sum(len(t.ids) for t in shortest)
+             + len(batch) * max(len(t.ids) for t in batch))
+    progress.begin("run the bundle", total, "tok")
+    model = OrtModel(bundle, provider or usable_provider(bundle))
+    try:
+        for trace in traces:
+            _run_greedy(model, trace, steps, progress.advance)
+        for trace in shortest:
+            for path, size in (("chunks", CHUNK), ("tokens", 1)):
+                logits = _run_in_steps(model, trace, size, progress.advance)
+                trace.paths[path] = (trace.first, logits)
+        _run_batch(model, batch, progress.advance)
+        return traces, model.provider.name
+    finally:
+        model.close()
+
+
+def _run_greedy(model: OrtModel, trace: _Trace, steps: int, advance: Callable[[int], None]) -> None:
+    """Paths ``prefill`` and ``decode``."""
+    length = len(trace.ids)
+    logits, past = model.run(*_inputs(trace.ids, 0), None)
+    trace.paths["prefill"] = (trace.first, logits[0, trace.first:].copy())  # a view would keep all positions' logits
+    rows = [logits[0, -1]]
+    advance(length)
+    for _ in range(steps):
+        trace.greedy.append(int(rows[-1].argmax()))
+        if len(trace.greedy) == steps:
+            break
+        logits, past = model.run(*_inputs(trace.greedy[-1:], length + len(trace.greedy) - 1), past)
+        rows.append(logits[0, -1])
+        advance(1)
+    advance(1)
+    if len(rows) > 1:
+        trace.paths["decode"] = (length, np.stack(rows[1:]))
+
+
+def _run_in_steps(model: OrtModel, trace: _Trace, size: int, advance: Callable[[int], None]) -> np.ndarray:
+    """Logits of the prompt's compared positions, ``size`` tokens a step."""
+    kept, past = [], None
+    for start in range(0, len(trace.ids), size):
+        part = trace.ids[start:start + size]
+        logits, past = model.run(*_inputs(part, start), past)
+        kept.append(logits[0, max(0, trace.first - start):].copy())
+        advance(len(part))
+    return np.concatenate(kept)
+
+
+def _run_batch(model: OrtModel, traces: Sequence[_Trace], advance: Callable[[int], None]) -> None:
+    """Path ``batch``: the prompts padded on the left, then the first greedy token of each."""
+    width = max(len(trace.ids) for trace in traces)
+    prompts, mask, past = model.run_batch([trace.ids for trace in traces], pad_id=0)
+    kept = [prompts[row, width - (len(trace.ids) - trace.first):].copy() for row, trace in enumerate(traces)]
+    del prompts
+    advance(width * len(traces))
+    ids = np.array([trace.greedy[:1] for trace in traces])
+    mask = np.concatenate([mask, np.ones_like(ids)], 1)
+    positions = np.array([[len(trace.ids)] for trace in traces])
+    logits, _ = model.run(ids, mask, positions, past)
+    for row, trace in enumerate(traces):
+        rows = [kept[row], logits[row]] if len(trace.greedy) > 1 else [kept[row]]
+        trace.paths["batch"] = (trace.first, np.concatenate(rows))
+
+
+def _inputs(ids: Sequence[int], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ids ``[1, S]``, mask ``[1, T]`` and positions ``[1, S]`` of tokens after ``length`` others."""
+    total = length + len(ids)
+    return np.array([ids], np.int64), np.ones((1, total), np.int64), np.arange(length, total, dtype=np.int64)[None]
+
+
+def _run_reference(checkpoint: Checkpoint, traces: Sequence[_Trace], progress: Progress) -> list[np.ndarray]:
+    """PyTorch's logits from each trace's first compared position on."""
+    from runtimes.pytorch import reference_logits
+
+    tied = checkpoint.architecture.tie_word_embeddings
+    again = checkpoint.tensors["model.embed_tokens.weight"].nbytes if tied else 0
+    progress.begin("compare with PyTorch", checkpoint.nbytes + again)
+    return reference_logits(checkpoint, [trace.sequence for trace in traces],
+                            keep=[slice(trace.first, None) for trace in traces], on_bytes=progress.advance)
+
+
+def _compare(texts: Sequence[str], traces: Sequence[_Trace], references: Sequence[np.ndarray], bundle: Bundle,
+             used: str) -> Parity:
+    prompts, nll, twin_nll = [], [], []
+    for text, trace, reference in zip(texts, traces, references, strict=True):
+        around = centre(reference)
+        paths = {}
+        for name, (start, logits) in trace.paths.items():
+            offset = start - trace.first
+            paths[name] = compare(reference[offset:offset + len(logits)], logits, around)
+        last = len(trace.ids) - 1 - trace.first  # its row chooses the first greedy token
+        chosen = reference[last:last + len(trace.greedy)]
+        equal = [row[token] >= row.max() - TIE * np.abs(row).max() for row, token in zip(chosen, trace.greedy, strict=True)]
+        prompts.append(PromptParity(text, len(trace.ids), paths, int(sum(equal)), len(equal)))
+        following = trace.ids[trace.first + 1:]
+        nll += _nll(reference, following)
+        twin_nll += _nll(trace.paths["prefill"][1], following)
+    return Parity(bundle.manifest.recipe.precision, used, tuple(prompts),
+                  float(np.mean(nll)) if nll else None, float(np.mean(twin_nll)) if nll else None)
+
+
+def _nll(logits: np.ndarray, following: Sequence[int]) -> list[float]:
+    """Negative log-likelihood, in nats, of the token that follows each position."""
+    losses = []
+    for row, token in zip(logits, following, strict=False):  # logits reach further than the prompt
+        row = row.astype(np.float64)
+        losses.append(float(np.log(np.exp(row - row.max()).sum()) + row.max() - row[token]))
+    return losses
+
+
+def _refuse_another_shape(bundle: Bundle, checkpoint: Checkpoint) -> None:
+    one: dict[str, Any] = bundle.manifest.architecture.to_dict()
+    other = checkpoint.architecture.to_dict()
+    differing = ", ".join(f"{name} {one[name]} and {other[name]}" for name in one if one[name] != other[name])
+    if differing:
+        raise VerificationError(f"{bundle.path} was made of a model of another shape than {checkpoint.name}: {differing}",
+                                hint=f"name the checkpoint that it was made of: {bundle.manifest.source.model}")
