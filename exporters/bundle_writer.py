@@ -46,7 +46,8 @@ class Needs:
     disk: int
 
 
-def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: CacheForm, progress: Progress) -> tuple[Assembly, CacheLayout]:
+def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: CacheForm,
+             progress: Progress) -> tuple[Assembly, CacheLayout]:
     """Trace the model and apply the target's passes. No weight is read.
 
     Raises:

@@ -65,7 +65,8 @@ def _parity(manifest: Manifest) -> str:
     report = manifest.verification
     if report is None:
         return "Not verified: it was exported with `--no-verify`."
-    rows = [f"| {key.replace('_', ' ')} | {_number(value)} |" for key, value in report.items() if isinstance(value, (int, float, str))]
+    rows = [f"| {key.replace('_', ' ')} | {_number(value)} |" for key, value in report.items()
+            if isinstance(value, (int, float, str))]
     verdict = "Measured at export, on real prompts, against transformers' own implementation in float32."
     return "\n".join([verdict, "", "| measure | value |", "|---|---|", *rows])
 

@@ -13,11 +13,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-import torch  # noqa: E402
+import torch
 
-from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint  # noqa: E402
-from youtu_onnx.bundle import Bundle  # noqa: E402
-from youtu_onnx.cli import main  # noqa: E402
+from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint
+from youtu_onnx.bundle import Bundle
+from youtu_onnx.cli import main
 
 NANO = Path(__file__).parent.parent / "youtu_onnx" / "models" / "youtu_nano"
 BUILT_IN = "youtu-nano"

@@ -220,19 +220,16 @@ class Terminal:
             stderr=slave, start_new_session=True, env={**os.environ, "TERM": "xterm", "PYTHONUTF8": "1"},
             preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0))
         os.close(slave)
-        self.seen = ""
+        self.seen, self.met = "", 0
 
     def expect(self, text: str) -> None:
-        """Read until ``text`` shows after what was read before."""
-        start, deadline = len(self.seen), time.monotonic() + 60
-        while text not in self.seen[start:]:
+        """Read until ``text`` shows, from where the last expectation was met on."""
+        deadline = time.monotonic() + 60
+        while text not in self.seen[self.met:]:
             ready, _, _ = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"no {text!r} in {self.seen!r}"
-            try:
-                self.seen += os.read(self.master, 4096).decode("utf-8", "replace")
-            except OSError:  # the other side is closed
-                assert text in self.seen[start:], self.seen
-                return
+            assert ready, f"no {text!r} in {self.seen[self.met:]!r}"
+            self.seen += os.read(self.master, 4096).decode("utf-8", "replace")
+        self.met = self.seen.index(text, self.met) + len(text)
 
     def send(self, keys: str) -> None:
         time.sleep(0.3)  # readline shows its prompt shortly before it can be interrupted

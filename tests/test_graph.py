@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -119,20 +120,21 @@ def test_tied_weights_are_stored_once(exported):
 def test_regions_do_not_overlap_and_are_aligned(exported):
     folder, manifest = exported(Recipe("int4", 32))
     spans = sorted(set(regions(folder).values()))
-    for (start, length), (following, _) in zip(spans, spans[1:], strict=False):
+    for (start, length), (following, _) in itertools.pairwise(spans):
         assert start + length <= following
     assert all(start % 64 == 0 for start, _ in spans)
     assert spans[-1][0] + spans[-1][1] == manifest.files["model.onnx.data"].size == (folder / "model.onnx.data").stat().st_size
 
 
 def test_exports_are_reproducible(checkpoint, exported, tmp_path):
-    folder, manifest = exported(Recipe("int4", 32))
+    _, manifest = exported(Recipe("int4", 32))
     again = export_tiny(checkpoint, tmp_path, Recipe("int4", 32))
     assert again.files == manifest.files
 
 
 def test_target_rules(exported):
-    for target, zero_points, gather in (("cpu", False, True), ("cuda", False, True), ("webgpu", True, True), ("dml", True, False)):
+    rules = (("cpu", False, True), ("cuda", False, True), ("webgpu", True, True), ("dml", True, False))
+    for target, zero_points, gather in rules:
         folder, manifest = exported(Recipe("int4", 32, symmetric=True), target)
         counts = operators(folder)
         assert bool(counts["GatherBlockQuantized"]) == gather

@@ -10,16 +10,17 @@ import pytest
 
 pytest.importorskip("torch")
 
-import torch  # noqa: E402
+import torch
 
-from tests.exported import Graph, export_tiny, reference, reference_logits  # noqa: E402
-from tests.tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, random_tensors, write_checkpoint  # noqa: E402
-from youtu_onnx.recipe import Recipe  # noqa: E402
+from tests.exported import Graph, export_tiny, reference, reference_logits
+from tests.tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, random_tensors, write_checkpoint
+from youtu_onnx.recipe import Recipe
 
 TOLERANCE = 1e-3
 CONFIGS = {name: CONFIG | changes for name, changes in VARIANTS.items()} | {
     "old generation": OLD_GENERATION,
-    "old generation, yarn": OLD_GENERATION | {"rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}},
+    "old generation, yarn": OLD_GENERATION | {
+        "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}},
     "even layers": CONFIG | {"num_hidden_layers": 4},
     "one layer": CONFIG | {"num_hidden_layers": 1},
     "bias without q_lora": CONFIG | {"attention_bias": True, "q_lora_rank": None},
@@ -55,7 +56,7 @@ def test_prefill(pair):
 
 
 def test_token_by_token_and_chunked(pair):
-    name, graph, model = pair
+    _, graph, model = pair
     ids = tokens(1, 17)
     expected = reference_logits(model, ids)
     for size in (1, 5):

@@ -71,7 +71,7 @@ def export(
         progress.begin("checkpoint")
         checkpoint = Checkpoint.open(model, revision=revision, offline=offline)
         if not (checkpoint.path / names.TOKENIZER).is_file():
-            raise CheckpointError(f"{checkpoint.path} has no {names.TOKENIZER}; without it a bundle can neither be verified nor talk",
+            raise CheckpointError(f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
                                   hint="download the checkpoint's tokenizer files beside its weights")
         assembly, layout = exporter.assemble(checkpoint, recipe, row, cache, progress)
         needs = exporter.needs(assembly, checkpoint)
@@ -91,7 +91,7 @@ def export(
     return Exported(Bundle(path, manifest), parity)
 
 
-def _exporter():  # noqa: ANN202 - a module, imported here so that a deployment machine never loads torch
+def _exporter():
     try:
         from exporters import bundle_writer
     except ImportError as error:

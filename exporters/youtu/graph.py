@@ -45,8 +45,8 @@ def _trace_layer(a: Architecture, cache: CacheLayout, dtype: torch.dtype) -> ir.
         return [torch.ones(2, 3, a.hidden_size), *rope, torch.ones(2, 1, 3, 8), *pasts]
 
     sequence = {0: BATCH, 1: SEQUENCE}
-    return trace(lambda: DecoderLayer(a, attention), inputs, dtype=dtype,
-                 dynamic=[sequence, sequence, sequence, {0: BATCH, 2: SEQUENCE, 3: TOTAL}, *[{0: BATCH, 2: PAST} for _ in tensors]])
+    dynamic = [sequence, sequence, sequence, {0: BATCH, 2: SEQUENCE, 3: TOTAL}, *[{0: BATCH, 2: PAST} for _ in tensors]]
+    return trace(lambda: DecoderLayer(a, attention), inputs, dtype=dtype, dynamic=dynamic)
 
 
 def _layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:

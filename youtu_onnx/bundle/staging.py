@@ -20,7 +20,6 @@ from youtu_onnx.bundle import names
 from youtu_onnx.bundle.manifest import Manifest
 from youtu_onnx.errors import ResourceError, UsageError, YoutuOnnxError
 
-
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space, no quota, or beyond the largest file that this file system or user may have."""
 

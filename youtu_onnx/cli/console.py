@@ -147,8 +147,3 @@ def resident_bytes() -> int:
     import psutil
 
     return psutil.Process().memory_info().rss
-
-
-def quoted(path: object) -> str:
-    """A path as a user may type it."""
-    return f'"{path}"' if " " in str(path) else str(path)

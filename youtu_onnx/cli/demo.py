@@ -13,7 +13,8 @@ QUESTIONS = ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。",
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to put the bundle; one that is there is replaced.")] = Path("youtu-nano-int4"),
+    output: Annotated[Path, typer.Option(
+        "--output", "-o", help="Where to put the bundle; one that is there is replaced.")] = Path("youtu-nano-int4"),
 ) -> None:
     """Export the built-in youtu-nano to int4, verify it against PyTorch, and talk to it."""
     from youtu_onnx.export import export

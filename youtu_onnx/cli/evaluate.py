@@ -13,7 +13,8 @@ from youtu_onnx.cli import console, options
 
 def evaluate(
     bundle: options.BundleFolder,
-    problems: Annotated[Path | None, typer.Option(help="JSON Lines of problems; the default is youtu-nano's held-out set.")] = None,
+    problems: Annotated[Path | None, typer.Option(
+        help="JSON Lines of problems; the default is youtu-nano's held-out set.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest reply in tokens.")] = 160,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, wrong answers included.")] = False,
     provider: options.Provider = None,

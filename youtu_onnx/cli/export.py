@@ -12,8 +12,10 @@ from youtu_onnx.cli import console
 
 
 def export(
-    model: Annotated[str, typer.Option("--model", "-m", metavar="DIR_OR_HUB_ID", help="Checkpoint folder, hub id, or youtu-nano.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the bundle; it must not exist or be empty.")],
+    model: Annotated[str, typer.Option("--model", "-m", metavar="DIR_OR_HUB_ID",
+                                       help="Checkpoint folder, hub id, or youtu-nano.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT",
+                                         help="Folder of the bundle; it must not exist or be empty.")],
     precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16, int8 or int4.")] = "int4",
     block_size: Annotated[int, typer.Option(help="Weights per scale: 16, 32, 64, 128 or 256.")] = 32,
     symmetric: Annotated[bool, typer.Option("--symmetric/--asymmetric", help="Without zero points, or with.")] = False,
