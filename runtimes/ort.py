@@ -1,18 +1,19 @@
 """Bundles on ONNX Runtime: a stateless model, and the Decoder over it.
 
-Shapes: B batch, S new tokens, P past tokens, T = P + S, V vocabulary. Cache tensors stay OrtValues on the provider's
-device from one step to the next; numpy sees token ids and logits only.
+Shapes: B batch, S new tokens, P past tokens, T = P + S, V vocabulary. Cache tensors stay on the provider's device
+from one step to the next; numpy sees token ids and logits only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnxruntime as ort
 
 from runtimes import providers
 from runtimes.decoder import check_ids, check_rewind, steps
+from runtimes.ort_cache import InPlaceCache, ReturnedCache, SequenceCache, empty_past
 from runtimes.threads import thread_count
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
@@ -31,6 +32,7 @@ class OrtModel:
     Attributes:
         bundle: the bundle it was made of.
         provider: the provider that runs it, for certain: nothing falls back silently.
+        device: where its cache tensors are, in ONNX Runtime's words.
     """
 
     def __init__(self, bundle: Bundle, provider: str | None = None, threads: int | None = None) -> None:
@@ -50,7 +52,7 @@ class OrtModel:
         self.provider = providers.resolve(provider, bundle.manifest.target, ort.get_available_providers())
         self._layout = bundle.manifest.cache.tensors()
         self._dtype = np.dtype(bundle.manifest.cache.dtype)
-        self._device = DEVICES.get(self.provider.ort, "cpu")
+        self.device = DEVICES.get(self.provider.ort, "cpu")
         self._session: ort.InferenceSession | None = _open_session(bundle, self.provider, thread_count(threads))
         self._check_interface()
 
@@ -69,11 +71,6 @@ class OrtModel:
         """Free the session; closing twice does no harm."""
         self._session = None
 
-    def empty_past(self, batch: int = 1) -> list[ort.OrtValue]:
-        """Pasts of no tokens: ``[B, heads, 0, width]`` each, in the graph's order."""
-        return [ort.OrtValue.ortvalue_from_shape_and_type([batch, tensor.heads, 0, tensor.width], self._dtype.type, self._device)
-                for tensor in self._layout]
-
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray, position_ids: np.ndarray,
             past: Sequence[ort.OrtValue] | None = None) -> tuple[np.ndarray, list[ort.OrtValue]]:
         """One step.
@@ -91,14 +88,16 @@ class OrtModel:
             ResourceError: out of memory.
             BundleError: the graph can't be run.
         """
-        logits, presents = self._run(input_ids, attention_mask, position_ids, past, with_logits=True)
+        past = empty_past(self._layout, self._dtype, self.device, len(input_ids)) if past is None else past
+
+        def bind(binding: ort.IOBinding) -> None:
+            for tensor, value in zip(self._layout, past, strict=True):
+                binding.bind_ortvalue_input(tensor.past, value)
+                binding.bind_output(tensor.present, self.device)
+
+        logits, presents = self.step(input_ids, attention_mask, position_ids, bind)
         assert logits is not None
         return logits, presents
-
-    def extend(self, input_ids: np.ndarray, attention_mask: np.ndarray, position_ids: np.ndarray,
-               past: Sequence[ort.OrtValue] | None = None) -> list[ort.OrtValue]:
-        """:meth:`run` for the presents alone: spares copying logits ``[B, S, V]``, a step's largest tensor by far."""
-        return self._run(input_ids, attention_mask, position_ids, past, with_logits=False)[1]
 
     def run_batch(self, prompts: Sequence[Sequence[int]],
                   pad_id: int) -> tuple[np.ndarray, np.ndarray, list[ort.OrtValue]]:
@@ -114,17 +113,20 @@ class OrtModel:
         logits, presents = self.run(ids, mask, positions)
         return logits, mask, presents
 
-    def _run(self, input_ids: np.ndarray, attention_mask: np.ndarray, position_ids: np.ndarray,
-             past: Sequence[ort.OrtValue] | None, *, with_logits: bool) -> tuple[np.ndarray | None, list[ort.OrtValue]]:
+    def step(self, input_ids: np.ndarray, attention_mask: np.ndarray, position_ids: np.ndarray,
+             bind_cache: Callable[[ort.IOBinding], None], *,
+             with_logits: bool = True) -> tuple[np.ndarray | None, list[ort.OrtValue]]:
+        """:meth:`run` for callers that hold the cache tensors themselves and bind them.
+
+        ``with_logits=False`` spares copying ``[B, S, V]``, a step's largest tensor by far, when nobody will look at it.
+        """
         session = self.session
-        past = self.empty_past(input_ids.shape[0]) if past is None else past
         binding = session.io_binding()
-        binding.bind_cpu_input(INPUT_IDS, np.ascontiguousarray(input_ids, np.int64))
-        binding.bind_cpu_input(ATTENTION_MASK, np.ascontiguousarray(attention_mask, np.int64))
-        binding.bind_cpu_input(POSITION_IDS, np.ascontiguousarray(position_ids, np.int64))
-        for tensor, value in zip(self._layout, past, strict=True):
-            binding.bind_ortvalue_input(tensor.past, value)
-            binding.bind_output(tensor.present, self._device)
+        feeds = {INPUT_IDS: input_ids, ATTENTION_MASK: attention_mask, POSITION_IDS: position_ids}
+        feeds = {name: np.ascontiguousarray(array, np.int64) for name, array in feeds.items()}  # alive until the run is over
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, array)
+        bind_cache(binding)
         if with_logits:
             binding.bind_output(LOGITS, "cpu")
         try:
@@ -135,11 +137,6 @@ class OrtModel:
         if not with_logits:
             return None, outputs
         return outputs[-1].numpy().astype(np.float32, copy=False), outputs[:-1]
-
-    def truncate(self, past: Sequence[ort.OrtValue], tokens: int) -> list[ort.OrtValue]:
-        """Copies of pasts without all but their first ``tokens``."""
-        return [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value.numpy()[:, :, :tokens]), self._device)
-                for value in past]
 
     def _check_interface(self) -> None:
         inputs = {INPUT_IDS, ATTENTION_MASK, POSITION_IDS} | {tensor.past for tensor in self._layout}
@@ -159,8 +156,7 @@ class OrtDecoder:
         self.model = model
         self.vocab_size = model.bundle.manifest.architecture.vocab_size
         self.context_length = model.bundle.manifest.architecture.max_position_embeddings
-        # Cache and length change in one assignment, so that an interrupt between two statements can't part them.
-        self._state: tuple[list[ort.OrtValue] | None, int] = (None, 0)
+        self._cache = self._new_cache()
 
     @classmethod
     def open(cls, bundle: Bundle, provider: str | None = None, threads: int | None = None) -> OrtDecoder:
@@ -168,13 +164,12 @@ class OrtDecoder:
 
     @property
     def length(self) -> int:
-        return self._state[1]
+        return self._cache.length
 
     def prefill(self, ids: Sequence[int]) -> np.ndarray:
         *others, last = steps(self._check(ids))
         for chunk in others:
-            past, length = self._state
-            self._state = (self.model.extend(*_step(chunk, length), past), length + len(chunk))
+            self._append(chunk, with_logits=False)
         return self._append(last)[-1].copy()  # a copy, so that the other rows' memory is freed
 
     def decode(self, ids: Sequence[int]) -> np.ndarray:
@@ -182,33 +177,37 @@ class OrtDecoder:
         try:
             return np.concatenate([self._append(chunk) for chunk in steps(self._check(ids))])
         except YoutuOnnxError:
-            self.rewind(self.length - before)
+            self._cache.truncate(before)
             raise
 
     def rewind(self, count: int) -> None:
-        past, length = self._state
-        check_rewind(count, length)
-        if count == 0:
-            return
-        kept = length - count
-        self._state = (self.model.truncate(past, kept), kept) if kept else (None, 0)
+        check_rewind(count, self.length)
+        self._cache.truncate(self.length - count)
 
     def reset(self) -> None:
-        self._state = (None, 0)
+        self._cache = self._new_cache()  # frees the memory of a long conversation, too
 
     def close(self) -> None:
         self.reset()
         self.model.close()
 
+    def _new_cache(self) -> SequenceCache:
+        layout = self.model.bundle.manifest.cache
+        if InPlaceCache.fits(layout, self.model.device):
+            return InPlaceCache(layout, self.context_length)
+        return ReturnedCache(layout, self.model.device)
+
     def _check(self, ids: Sequence[int]) -> list[int]:
         return check_ids(ids, length=self.length, context_length=self.context_length, vocab_size=self.vocab_size)
 
-    def _append(self, ids: Sequence[int]) -> np.ndarray:
-        """Logits ``[S, V]``."""
-        past, length = self._state
-        logits, presents = self.model.run(*_step(ids, length), past)
-        self._state = (presents, length + len(ids))
-        return logits[0]
+    def _append(self, ids: Sequence[int], *, with_logits: bool = True) -> np.ndarray:
+        """Logits ``[S, V]``; empty ones without ``with_logits``."""
+        total = self.length + len(ids)
+        logits, presents = self.model.step(
+            np.array([ids], np.int64), np.ones((1, total), np.int64), np.arange(self.length, total)[None],
+            lambda binding: self._cache.bind(binding, len(ids)), with_logits=with_logits)
+        self._cache.commit(presents, len(ids))
+        return np.empty((0, self.vocab_size), np.float32) if logits is None else logits[0]
 
 
 def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -225,12 +224,6 @@ def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray,
         ids[row, width - len(prompt):] = prompt
         mask[row, width - len(prompt):] = 1
     return ids, mask, np.clip(np.cumsum(mask, axis=1) - 1, 0, None)
-
-
-def _step(ids: Sequence[int], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Inputs of one unpadded sequence: ids ``[1, S]``, mask ``[1, T]``, positions ``[1, S]``."""
-    total = length + len(ids)
-    return np.array([ids], np.int64), np.ones((1, total), np.int64), np.arange(length, total, dtype=np.int64)[None]
 
 
 def _open_session(bundle: Bundle, provider: providers.Provider, threads: int) -> ort.InferenceSession:

@@ -205,7 +205,7 @@ def test_left_padding() -> None:
             left_pad(empty, 1)
 
 
-@pytest.mark.parametrize(("precision", "form"), [("fp16", "expanded"), ("int8", "latent"), ("int4", "latent"),
+@pytest.mark.parametrize(("precision", "form"), [("fp16", "latent"), ("int8", "latent"), ("int4", "latent"),
                                                  ("int4", "expanded")])
 def test_ort_runs_every_kind_of_bundle(nano_bundle: Callable[..., Path], ids: list[int], precision: str, form: str) -> None:
     decoder = open_decoder(Bundle.open(nano_bundle(precision, form)))
@@ -214,6 +214,22 @@ def test_ort_runs_every_kind_of_bundle(nano_bundle: Callable[..., Path], ids: li
     decoder.rewind(8)
     np.testing.assert_allclose(decoder.decode(ids[12:20]), at_once[12:], atol=0.3 if precision == "int4" else 0.15)
     decoder.close()
+
+
+def test_a_cache_in_place_equals_one_that_is_returned(nano_bundle: Callable[..., Path], ids: list[int],
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    def logits() -> list[np.ndarray]:
+        decoder = open_decoder(Bundle.open(nano_bundle("fp32")))
+        taken = [decoder.prefill(ids), decoder.decode(ids[:5])]
+        decoder.rewind(30)
+        taken += [decoder.decode(ids[:5]), decoder.decode(ids[5:6])]
+        decoder.close()
+        return taken
+
+    in_place = logits()
+    monkeypatch.setattr("runtimes.ort_cache.InPlaceCache.fits", lambda layout, device: False)
+    for left, right in zip(in_place, logits(), strict=True):
+        np.testing.assert_array_equal(left, right)
 
 
 def test_genai_refuses_the_expanded_cache(nano_bundle: Callable[..., Path]) -> None:
@@ -249,3 +265,20 @@ def test_a_graph_that_contradicts_its_manifest_is_refused(nano_bundle: Callable[
     latent, expanded = Bundle.open(nano_bundle("int4")), Bundle.open(nano_bundle("int4", "expanded"))
     with pytest.raises(BundleError, match="disagree on inputs"):
         open_decoder(Bundle(latent.path, expanded.manifest))
+
+
+def test_an_odd_number_of_layers_decodes_in_place_too(tmp_path: Path) -> None:
+    from tests.exported import Graph, export_tiny
+    from tests.tiny_checkpoint import CONFIG, write_checkpoint
+    from youtu_onnx.recipe import Recipe
+
+    assert CONFIG["num_hidden_layers"] % 2 == 1
+    manifest = export_tiny(write_checkpoint(tmp_path / "checkpoint"), tmp_path / "bundle", Recipe("fp32"))
+    decoder = open_decoder(Bundle(tmp_path / "bundle", manifest))
+    ids = [*range(3, 33)]
+    graph = Graph(tmp_path / "bundle", manifest)
+    expected, _ = graph.step(np.array([ids]), graph.empty(1))
+    decoder.decode(ids[:12])
+    decoder.rewind(2)
+    rows = [decoder.decode([one])[0] for one in ids[10:20]] + [*decoder.decode(ids[20:])]
+    same(rows, expected[0, 10:])

@@ -316,7 +316,7 @@ def test_importing_the_package_brings_no_heavy_library() -> None:
 
 
 def test_load_and_export_are_functions_in_any_order_of_imports() -> None:
-    code = ("import youtu_onnx; from youtu_onnx.export import export; assert youtu_onnx.export is export;"
+    code = ("import youtu_onnx; from youtu_onnx.exporting import export; assert youtu_onnx.export is export;"
             "assert youtu_onnx.load.__module__ == 'youtu_onnx.model'")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=NANO.parent.parent.parent)
     with pytest.raises(AttributeError, match="nonsense"):

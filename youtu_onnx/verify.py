@@ -1,13 +1,14 @@
 """Does a bundle compute what its checkpoint computes?
 
 Order of work, to bound memory: the bundle runs first and its session is closed; PyTorch then checks the same tokens
-layer by layer. Both never are in memory together, and logits are kept for a few positions only.
+layer by layer. Both never are in memory together, and logits are kept for a few positions only. PyTorch runs
+twice for integer bundles: with the checkpoint's weights, and with those weights rounded as the bundle stores them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,13 @@ import numpy as np
 
 from youtu_onnx.bundle import Bundle, Manifest, names
 from youtu_onnx.bundle.bundle import describe_file
-from youtu_onnx.difference import TIE, centre, compare
+from youtu_onnx.difference import TIE, Difference, centre, compare
 from youtu_onnx.errors import BundleError, VerificationError
 from youtu_onnx.graph import Check, check_graph, usable_provider
 from youtu_onnx.parity import Parity, PromptParity
 from youtu_onnx.progress import Progress, Silent
 from youtu_onnx.prompts import encode_prompts
+from youtu_onnx.rounding import Rounding, rounding
 
 if TYPE_CHECKING:
     from runtimes.ort import OrtModel
@@ -136,9 +138,9 @@ def verify_parity(bundle_path: str | Path, checkpoint: Checkpoint, progress: Pro
         raise BundleError(f"{bundle.path}: the tokenizer gives id {largest}, the model has {architecture.vocab_size} tokens",
                           hint="export the bundle again, with the model's own tokenizer")
     traces, used = _run_bundle(bundle, [ids for _, ids in prompts], steps, provider, progress)
-    references = _run_reference(checkpoint, traces, progress)
+    compared = _compare([text for text, _ in prompts], traces, checkpoint, rounding(bundle.manifest), progress)
     progress.finish()
-    return _compare([text for text, _ in prompts], traces, references, bundle, used)
+    return Parity(bundle.manifest.recipe.precision, used, *compared)
 
 
 @dataclass
@@ -236,35 +238,44 @@ def _inputs(ids: Sequence[int], length: int) -> tuple[np.ndarray, np.ndarray, np
     return np.array([ids], np.int64), np.ones((1, total), np.int64), np.arange(length, total, dtype=np.int64)[None]
 
 
-def _run_reference(checkpoint: Checkpoint, traces: Sequence[_Trace], progress: Progress) -> list[np.ndarray]:
-    """PyTorch's logits from each trace's first compared position on."""
-    from runtimes.pytorch import reference_logits
-
+def _compare(texts: Sequence[str], traces: Sequence[_Trace], checkpoint: Checkpoint, stored: Rounding | None,
+             progress: Progress) -> tuple[tuple[PromptParity, ...], float | None, float | None]:
+    """Prompts' parity, and the mean nats per prompt token of the reference and of the bundle."""
     tied = checkpoint.architecture.tie_word_embeddings
     again = checkpoint.tensors["model.embed_tokens.weight"].nbytes if tied else 0
-    progress.begin("compare with PyTorch", checkpoint.nbytes + again)
-    return reference_logits(checkpoint, [trace.sequence for trace in traces],
-                            keep=[slice(trace.first, None) for trace in traces], on_bytes=progress.advance)
-
-
-def _compare(texts: Sequence[str], traces: Sequence[_Trace], references: Sequence[np.ndarray], bundle: Bundle,
-             used: str) -> Parity:
+    progress.begin("compare with PyTorch", (checkpoint.nbytes + again) * (2 if stored else 1))
+    references = _reference(checkpoint, traces, None, progress)
     prompts, nll, twin_nll = [], [], []
     for text, trace, reference in zip(texts, traces, references, strict=True):
-        around = centre(reference)
-        paths = {}
-        for name, (start, logits) in trace.paths.items():
-            offset = start - trace.first
-            paths[name] = compare(reference[offset:offset + len(logits)], logits, around)
+        paths = _differences(trace, reference)
         last = len(trace.ids) - 1 - trace.first  # its row chooses the first greedy token
         chosen = reference[last:last + len(trace.greedy)]
         equal = [row[token] >= row.max() - TIE * np.abs(row).max() for row, token in zip(chosen, trace.greedy, strict=True)]
-        prompts.append(PromptParity(text, len(trace.ids), paths, int(sum(equal)), len(equal)))
+        prompts.append(PromptParity(text, len(trace.ids), paths, {} if stored else paths, int(sum(equal)), len(equal)))
         following = trace.ids[trace.first + 1:]
         nll += _nll(reference, following)
         twin_nll += _nll(trace.paths["prefill"][1], following)
-    return Parity(bundle.manifest.recipe.precision, used, tuple(prompts),
-                  float(np.mean(nll)) if nll else None, float(np.mean(twin_nll)) if nll else None)
+    if stored:
+        del references, reference, chosen  # a large vocabulary's logits are the largest thing in memory
+        # Prompts that took a path that others didn't: the rest would add time, not knowledge.
+        some = [i for i, trace in enumerate(traces) if len(trace.paths) > 2]
+        for i, reference in zip(some, _reference(checkpoint, [traces[i] for i in some], stored, progress), strict=True):
+            prompts[i] = replace(prompts[i], graph=_differences(traces[i], reference))
+    return tuple(prompts), float(np.mean(nll)) if nll else None, float(np.mean(twin_nll)) if nll else None
+
+
+def _reference(checkpoint: Checkpoint, traces: Sequence[_Trace], stored: Rounding | None, progress: Progress) -> list[np.ndarray]:
+    """PyTorch's logits from each trace's first compared position on."""
+    from runtimes.pytorch import reference_logits
+
+    return reference_logits(checkpoint, [trace.sequence for trace in traces], weights=stored,
+                            keep=[slice(trace.first, None) for trace in traces], on_bytes=progress.advance)
+
+
+def _differences(trace: _Trace, reference: np.ndarray) -> dict[str, Difference]:
+    around = centre(reference)
+    return {name: compare(reference[start - trace.first:start - trace.first + len(logits)], logits, around)
+            for name, (start, logits) in trace.paths.items()}
 
 
 def _nll(logits: np.ndarray, following: Sequence[int]) -> list[float]:

@@ -22,6 +22,8 @@ class _Commands(TyperGroup):
             raise SystemExit(128 + 13) from None
         except KeyboardInterrupt:
             raise SystemExit(130) from None
+        finally:
+            console.stop_progress()
 
 
 app = typer.Typer(name="youtu-onnx", cls=_Commands, no_args_is_help=True, add_completion=False,

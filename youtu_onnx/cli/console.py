@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from youtu_onnx.errors import YoutuOnnxError
 from youtu_onnx.progress import Progress
@@ -40,6 +40,7 @@ def fail(failure: YoutuOnnxError) -> int:
 
 
 def error(message: str, hint: str | None = None) -> None:
+    stop_progress()
     print(f"error: {message}", file=sys.stderr)
     if hint:
         print(f"  hint: {hint}", file=sys.stderr)
@@ -69,6 +70,13 @@ def progress() -> Progress:
     return _BarProgress() if sys.stderr.isatty() else _LineProgress()
 
 
+def stop_progress() -> None:
+    """Take away the bar of work that was broken off, which else would hide the cursor and overwrite what follows."""
+    if _BarProgress.running is not None:
+        _BarProgress.running.stop()
+        _BarProgress.running = None
+
+
 class _LineProgress:
     """``reading weights … done in 1.2 s, 0.43 GB resident``"""
 
@@ -95,32 +103,32 @@ class _LineProgress:
 class _BarProgress:
     """One line that moves: stage, bar, amount, elapsed time, resident memory; finished stages stay above it."""
 
+    running: ClassVar[Any] = None
+    """rich's display, while one is on the screen; a terminal has room for one."""
+
     def __init__(self) -> None:
-        self._bars: Any = None
         self._task: Any = None
         self._lines = _LineProgress()
 
     def begin(self, stage: str, total: int | None = None, unit: str = "B") -> None:
         self.finish()
-        self._bars = _bars(unit)
-        self._bars.start()
-        self._task = self._bars.add_task(stage, total=total)
-        self._lines.begin(stage, total, unit)
+        self._lines.begin(stage)
+        _BarProgress.running = _bars(unit)
+        _BarProgress.running.start()
+        self._task = _BarProgress.running.add_task(stage, total=total)
 
     def advance(self, amount: int) -> None:
-        if self._bars is not None:
-            self._bars.advance(self._task, amount)
+        if _BarProgress.running is not None:
+            _BarProgress.running.advance(self._task, amount)
 
     def note(self, text: str) -> None:
-        if self._bars is not None:
-            self._bars.console.print(text, markup=False, highlight=False)
+        if _BarProgress.running is not None:
+            _BarProgress.running.console.print(text, markup=False, highlight=False)
         else:
             note(text)
 
     def finish(self) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-            self._bars = None
+        stop_progress()
         self._lines.finish()
 
 

@@ -29,7 +29,7 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Export a checkpoint to a verified ONNX bundle."""
-    from youtu_onnx.export import export as export_bundle
+    from youtu_onnx.exporting import export as export_bundle
 
     patterns = tuple(pattern.strip() for pattern in int8.split(",") if pattern.strip())
     made = export_bundle(

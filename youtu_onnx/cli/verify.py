@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len, set_cell_size
 
 from youtu_onnx.cli import console, options
 from youtu_onnx.errors import VerificationError
 
 if TYPE_CHECKING:
+    from youtu_onnx.difference import Difference
     from youtu_onnx.parity import Parity
 
 MARKS = {True: "ok", False: "FAILED", None: "note"}
@@ -51,20 +54,26 @@ def verify(
         raise typer.Exit(VerificationError.exit_code)
 
 
+def _print_differences(title: str, paths: Mapping[str, Difference]) -> None:
+    typer.echo(f"\n{title}")
+    typer.echo(f"{'path':<9} {'positions':>9} {'max |Δlogit|':>13} {'rel. error':>10} {'mean KL':>9} {'max KL':>9} "
+               f"{'KL share':>9} {'correlation':>11} {'top-1':>7}")
+    for name, d in paths.items():
+        typer.echo(f"{name:<9} {d.positions:>9} {d.max_abs:>13.3g} {d.relative_error:>10.2g} {d.mean_kl:>9.2g} {d.max_kl:>9.2g} "
+                   f"{d.kl_share:>9.2g} {d.correlation:>11.6f} {d.top1:>7.1%}")
+
+
 def _print_parity(parity: Parity) -> None:
     typer.echo(f"{MARKS[parity.passed]:<6}  {'parity':<13}  {parity.summary()}")
-    typer.echo()
-    typer.echo(f"{'path':<9} {'positions':>9} {'max |Δlogit|':>13} {'mean KL':>9} {'max KL':>9} {'KL share':>9} "
-               f"{'correlation':>11} {'top-1':>7}")
-    for name, d in [*parity.paths.items(), ("all", parity.total)]:
-        typer.echo(f"{name:<9} {d.positions:>9} {d.max_abs:>13.3g} {d.mean_kl:>9.2g} {d.max_kl:>9.2g} {d.kl_share:>9.2g} "
-                   f"{d.correlation:>11.6f} {d.top1:>7.1%}")
+    _print_differences("against PyTorch with the checkpoint's weights", parity.paths)
+    if parity.graph != parity.paths:
+        _print_differences("against PyTorch with the weights rounded as the bundle stores them", parity.graph)
     typer.echo()
     typer.echo(f"{'prompt':<50} {'tokens':>6} {'mean KL':>9} {'top-1':>7} {'greedy':>7}")
     for prompt in parity.prompts:
         d = prompt.paths["prefill"]
-        text = prompt.prompt if len(prompt.prompt) <= 48 else prompt.prompt[:47] + "…"
+        text = set_cell_size(prompt.prompt if cell_len(prompt.prompt) <= 48 else prompt.prompt[:46] + "…", 50)  # CJK is wide
         greedy = f"{prompt.greedy_equal}/{prompt.greedy_steps}"
-        typer.echo(f"{text:<50} {prompt.tokens:>6} {d.mean_kl:>9.2g} {d.top1:>7.1%} {greedy:>7}")
+        typer.echo(f"{text} {prompt.tokens:>6} {d.mean_kl:>9.2g} {d.top1:>7.1%} {greedy:>7}")
     for fault in parity.faults:
         typer.echo(f"FAILED  {fault}")

@@ -1,0 +1,124 @@
+"""Where an OrtDecoder keeps its sequence: in place where the cache's shape allows it, else as each step returns it.
+
+Shapes: S new tokens, P past tokens, T = P + S; one sequence, so B = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import onnxruntime as ort
+
+from youtu_onnx.cache import CacheLayout, CacheTensor
+from youtu_onnx.errors import ResourceError
+
+
+class SequenceCache(Protocol):
+    """The cache tensors of one sequence. A step binds them, runs, and commits; without the commit nothing changed."""
+
+    @property
+    def length(self) -> int:
+        """P, the tokens that are in it."""
+
+    def bind(self, binding: ort.IOBinding, count: int) -> None:
+        """Bind pasts of P and presents of P + ``count`` tokens."""
+
+    def commit(self, presents: Sequence[ort.OrtValue], count: int) -> None:
+        """Take over what the step computed."""
+
+    def truncate(self, length: int) -> None:
+        """Keep the first ``length`` tokens."""
+
+
+class InPlaceCache:
+    """One buffer per tensor, bound as past and as present at once: a step adds rows and moves none.
+
+    It works where a tensor has one head, as the latent form's have: then ``[1, 1, P, width]`` is the beginning of
+    ``[1, 1, T, width]`` in memory, the graph's Concat copies the past onto itself, and memcpy returns at once. Without
+    it each step copies the whole cache, and ONNX Runtime's arena, asked for a larger tensor each time, grows to four
+    times the cache's size. Rewinding is free.
+
+    Memory: at most 1.5 times the rows in use, and while growing one tensor more.
+    """
+
+    _FIRST = 256
+    """Rows of the first buffers."""
+
+    def __init__(self, layout: CacheLayout, context_length: int) -> None:
+        self._tensors = layout.tensors()
+        self._dtype = np.dtype(layout.dtype)
+        self._context_length = context_length
+        self._buffers = [np.empty((0, tensor.width), self._dtype) for tensor in self._tensors]
+        self.length = 0
+
+    @staticmethod
+    def fits(layout: CacheLayout, device: str) -> bool:
+        """Whether the layout and the device allow it: on other devices the copy isn't saved, and it is not tried."""
+        return device == "cpu" and layout.form == "latent" and layout.heads == 1
+
+    def bind(self, binding: ort.IOBinding, count: int) -> None:
+        total = self.length + count
+        self._reserve(total)
+        for tensor, buffer in zip(self._tensors, self._buffers, strict=True):
+            address, dtype = buffer.ctypes.data, self._dtype.type
+            binding.bind_input(tensor.past, "cpu", 0, dtype, (1, 1, self.length, tensor.width), address)
+            binding.bind_output(tensor.present, "cpu", 0, dtype, (1, 1, total, tensor.width), address)
+
+    def commit(self, presents: Sequence[ort.OrtValue], count: int) -> None:
+        self.length += count
+
+    def truncate(self, length: int) -> None:
+        self.length = length
+
+    def _reserve(self, rows: int) -> None:
+        capacity = max(rows, min(self._context_length, max(self._FIRST, rows + rows // 2)))
+        for index, buffer in enumerate(self._buffers):
+            if len(buffer) >= rows:
+                continue
+            try:
+                larger = np.empty((capacity, buffer.shape[1]), self._dtype)
+            except MemoryError as error:
+                raise ResourceError(f"no memory for a cache of {rows} tokens",
+                                    hint="close other programs, or use a shorter context") from error
+            larger[:self.length] = buffer[:self.length]
+            self._buffers[index] = larger
+
+
+class ReturnedCache:
+    """The presents of the last step are the pasts of the next: works with every layout and device."""
+
+    def __init__(self, layout: CacheLayout, device: str) -> None:
+        self._tensors, self._device = layout.tensors(), device
+        self._dtype = np.dtype(layout.dtype)
+        # Values and length change in one assignment, so that an interrupt between two statements can't part them.
+        self._state: tuple[list[ort.OrtValue], int] = (self._empty(), 0)
+
+    @property
+    def length(self) -> int:
+        return self._state[1]
+
+    def bind(self, binding: ort.IOBinding, count: int) -> None:
+        for tensor, value in zip(self._tensors, self._state[0], strict=True):
+            binding.bind_ortvalue_input(tensor.past, value)
+            binding.bind_output(tensor.present, self._device)
+
+    def commit(self, presents: Sequence[ort.OrtValue], count: int) -> None:
+        self._state = (list(presents), self.length + count)
+
+    def truncate(self, length: int) -> None:
+        if length == 0:
+            self._state = (self._empty(), 0)
+        elif length < self.length:
+            kept = [np.ascontiguousarray(value.numpy()[:, :, :length]) for value in self._state[0]]
+            self._state = ([ort.OrtValue.ortvalue_from_numpy(array, self._device) for array in kept], length)
+
+    def _empty(self) -> list[ort.OrtValue]:
+        return empty_past(self._tensors, self._dtype, self._device, batch=1)
+
+
+def empty_past(tensors: Sequence[CacheTensor], dtype: np.dtype, device: str, batch: int) -> list[ort.OrtValue]:
+    """Pasts of no tokens, ``[B, heads, 0, width]`` each, in the graph's order."""
+    return [ort.OrtValue.ortvalue_from_shape_and_type([batch, tensor.heads, 0, tensor.width], dtype.type, device)
+            for tensor in tensors]

@@ -1,0 +1,63 @@
+"""Progress and messages, on a terminal and off it."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from youtu_onnx.cli import console
+from youtu_onnx.progress import Progress
+
+
+def work(progress: Progress) -> None:
+    progress.begin("reading weights", total=2000)
+    progress.advance(1500)
+    progress.note("needs 1 GB")
+    progress.advance(500)
+    progress.begin("checking [tokens]", total=None, unit="tokens")
+    progress.advance(3)
+    progress.finish()
+
+
+LINES = r"needs 1 GB\n?.*reading weights … done in \d+\.\d s, \d+\.\d\d GB resident.*checking \[tokens\] … done in"
+
+
+def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    work(console.progress())
+    captured = capsys.readouterr()
+    assert captured.out == "" and re.search(LINES, captured.err, re.DOTALL)
+    assert "\x1b" not in captured.err
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_on_a_terminal_that_leaves_the_same_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    work(console.progress())
+    shown = screen.getvalue()
+    assert re.search(LINES, shown, re.DOTALL) and "2.0" in shown and "kB" in shown
+
+
+def test_a_broken_off_stage_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    console.progress().begin("reading weights", total=100)
+    console.error("disk full", "free some space")
+    shown = screen.getvalue()
+    assert shown.rindex("\x1b[?25h") < shown.index("error: disk full")
+    assert shown.endswith("error: disk full\n  hint: free some space\n") and "done in" not in shown
+
+
+def test_model_text_can_not_steer_the_terminal() -> None:
+    assert console.printable("a\x1b[2Jb\tc\nd\x07é\x9b中") == "a\ufffd[2Jb\tc\nd\ufffdé\ufffd中"
+
+
+def test_paths_are_quoted_for_the_shell() -> None:
+    assert console.quoted("plain/path") == "plain/path"
+    assert console.quoted("two words") in ("'two words'", '"two words"')
