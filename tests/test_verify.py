@@ -30,6 +30,7 @@ from youtu_onnx.graph import check_graph
 from youtu_onnx.hub import BUILT_IN
 from youtu_onnx.parity import PATHS, Parity, PromptParity
 from youtu_onnx.recipe import PRECISIONS
+from youtu_onnx.rounding import rounding
 from youtu_onnx.verify import verify_bundle, verify_parity
 
 NanoBundle = Callable[..., Path]
@@ -150,8 +151,9 @@ def test_an_unsure_reference_binds_the_graph_but_not_the_weights() -> None:
 
 
 def test_a_confident_reference_binds_the_weights_too() -> None:
-    coarse = difference(LOGITS + LOGITS.std() * 1.2 * RANDOM.normal(size=LOGITS.shape))
-    found = parity("int4", coarse, graph=difference(LOGITS))
+    sharp = LOGITS * 3
+    coarse = difference(sharp + sharp.std() * RANDOM.normal(size=sharp.shape), sharp)
+    found = parity("int4", coarse, graph=difference(sharp, sharp))
     assert found.confident
     assert any("checkpoint's weights" in fault for fault in found.faults)
 
@@ -193,6 +195,8 @@ def test_youtu_nano_equals_pytorch(nano_bundle: NanoBundle, nano: Checkpoint, pr
     assert set(found.paths) == set(PATHS)
     assert len(found.prompts) == 8
     assert found.greedy_agreement >= {"fp32": 1, "fp16": 0.99, "int8": 0.97, "int4": 0.9}[precision]
+    assert set(found.graph) == set(PATHS)
+    assert min(one.correlation for one in found.graph.values()) > 0.999, "PyTorch rounds the weights as the bundle does"
     report = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert report["passed"]
     assert report["positions"] == found.total.positions
@@ -270,6 +274,26 @@ def test_memory_order_the_session_is_closed_before_pytorch_starts(nano_bundle: N
     monkeypatch.setattr(verify_module, "_compare", check)
     with pytest.raises(KeyboardInterrupt):
         verify_parity(nano_bundle(), nano)
+
+
+def test_rounding_follows_recipe_and_target(nano_bundle: NanoBundle, nano: Checkpoint) -> None:
+    manifest = Bundle.open(nano_bundle("int4")).manifest
+    embedding = nano.tensor("model.embed_tokens.weight")
+
+    def levels(changed: Manifest, name: str) -> int:
+        """Different numbers in the first block of the first row."""
+        apply = rounding(changed)
+        assert apply is not None
+        return len(set(apply(name, embedding)[0, :changed.recipe.block_size].tolist()))
+
+    assert levels(manifest, "lm_head.weight") == levels(manifest, "model.embed_tokens.weight") <= 16
+    on_dml = replace(manifest, target="dml")  # no quantized gather there
+    assert levels(on_dml, "lm_head.weight") <= 16 < levels(on_dml, "model.embed_tokens.weight")
+    excepted = replace(manifest, recipe=replace(manifest.recipe, int8=("lm_head",)))
+    assert levels(excepted, "lm_head.weight") > 16
+    norm = nano.tensor("model.norm.weight")
+    assert rounding(manifest)("model.norm.weight", norm).equal(norm.float())
+    assert rounding(replace(manifest, recipe=replace(manifest.recipe, precision="fp16"))) is None
 
 
 # The graph alone

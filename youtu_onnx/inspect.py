@@ -40,8 +40,8 @@ An operator that isn't listed is not known to be refused, which is less than kno
 
 @dataclass(frozen=True)
 class Context:
-    """Bytes at one length: the cache, and what running takes at least: weights, and the cache twice, since a step holds
-    the past and the present at once. Activations and the runtime itself come on top."""
+    """Bytes at one length: the cache, and weights and cache together, the least that running takes. Activations and the
+    runtime itself come on top, and a second cache where a step can't write the present into the past's buffer."""
 
     tokens: int
     cache: int
@@ -73,7 +73,7 @@ class Inspection:
     def contexts(self) -> tuple[Context, ...]:
         full, per_token = self.manifest.architecture.max_position_embeddings, self.manifest.cache.bytes_per_token
         lengths = [length for length in CONTEXTS if length < full] + [full]
-        return tuple(Context(length, length * per_token, self.weights + 2 * length * per_token) for length in lengths)
+        return tuple(Context(length, length * per_token, self.weights + length * per_token) for length in lengths)
 
     @property
     def refusals(self) -> dict[str, dict[str, str]]:

@@ -18,7 +18,18 @@ Two questions, since one number can't answer both:
 
 For float precisions the two are the same.
 
-MEASURED
+The limits lie between what was measured and what is wrong, worst path and block size each:
+
+| | graph: relative error, correlation | KL share |
+|---|---|---|
+| youtu-nano, fp32 | 1e-6, 1.00000 | 4e-13 |
+| youtu-nano, fp16 | 0.0005, 1.00000 | 4e-7 |
+| youtu-nano, int8 | 0.014, 0.9998 | 2e-4 |
+| youtu-nano, int4 | 0.017, 0.9997 | 0.015 (0.008 in blocks of 32) |
+| random weights, 24 layers, fp16 | 0.0024, 1.00000 | 6e-6 |
+| random weights, 24 layers, int8 | 0.091, 0.995 | 0.016 |
+| random weights, 24 layers, int4 | 0.10, 0.994 | 0.93 |
+| youtu-nano, int4, down_proj of two middle layers swapped | 0.40, 0.86 | 0.11 |
 """
 
 from __future__ import annotations

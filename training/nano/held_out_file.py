@@ -1,0 +1,43 @@
+"""Writes the fixed held-out problems that ship with the model.
+
+    python -m training.nano.held_out_file youtu_onnx/models/youtu_nano/heldout.jsonl
+
+A line is {"id", "family", "language", "prompt", "answer"}. A reply is right when the text after
+its `</think>` (or all of it, where there is none), stripped, equals `answer`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .problem import LANGUAGES
+from .tasks import MEASURED, held_out
+
+EACH = 30  # of every family in every language: 300 problems
+SEED = 2026
+
+
+def lines() -> list[str]:
+    out = []
+    for family in MEASURED:
+        for language in LANGUAGES:
+            for number, problem in enumerate(held_out(family, EACH, SEED, language)):
+                row = {"id": f"{family}-{language}-{number:02d}", "family": family, "language": language,
+                       "prompt": problem.prompt, "answer": problem.answer}
+                out.append(json.dumps(row, ensure_ascii=False))
+    return out
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("output", type=Path)
+    args = parser.parse_args()
+    args.output.write_text("\n".join(lines()) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

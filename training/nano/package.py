@@ -1,0 +1,65 @@
+"""Writes a trained model in the Hugging Face layout, each file replaced atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from transformers import YoutuConfig, YoutuForCausalLM
+
+from . import tokenizer as bpe
+
+CONTEXT = bpe.MAX_LENGTH
+
+
+def config(tokenizer: Tokenizer) -> YoutuConfig:
+    """The shape. Every matrix's inner width is a multiple of 64, so that int4 blocks of 32 and 64 fit."""
+    return YoutuConfig(
+        vocab_size=bpe.VOCAB_SIZE,
+        hidden_size=256,
+        intermediate_size=640,
+        num_hidden_layers=4,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        q_lora_rank=128,
+        kv_lora_rank=64,
+        qk_nope_head_dim=32,
+        qk_rope_head_dim=16,
+        v_head_dim=32,
+        max_position_embeddings=CONTEXT,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=True,
+        attention_bias=False,
+        rope_interleave=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+        bos_token_id=tokenizer.token_to_id(bpe.BOS),
+        eos_token_id=tokenizer.token_to_id(bpe.EOS),
+        # Padding with eos is the tokenizer's business. Named here, transformers would zero that row of
+        # the embedding on loading, and with tied embeddings the model could never end a reply.
+        pad_token_id=None,
+    )
+
+
+def save(weights: dict[str, torch.Tensor], tokenizer: Tokenizer, folder: Path) -> None:
+    """Writes config, bf16 weights, generation defaults and tokenizer to `folder`.
+
+    Files appear whole: they are written beside the folder and renamed into it, so a reader never
+    meets half a file. (Weights and tokenizer of different runs may meet for a moment.)
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    model = YoutuForCausalLM(config(tokenizer))
+    model.load_state_dict(weights)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".youtu-nano-") as scratch:
+        model.to(torch.bfloat16).save_pretrained(scratch)
+        bpe.save(tokenizer, Path(scratch))
+        ids = model.config
+        generation = {"bos_token_id": ids.bos_token_id, "eos_token_id": ids.eos_token_id, "pad_token_id": ids.eos_token_id,
+                      "do_sample": False, "max_new_tokens": 192}
+        Path(scratch, "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
+        for file in sorted(Path(scratch).iterdir()):
+            file.chmod(0o644)
+            os.replace(file, folder / file.name)
