@@ -46,7 +46,7 @@ def set_up() -> None:
     wanted = hashlib.sha256((HERE / "pyproject.toml").read_bytes() + CONSTRAINTS.read_bytes()).hexdigest()
     if STAMP.is_file() and STAMP.read_text() == wanted:
         return
-    print(f"Setting up {VENV} (once; about 1 GB) …", file=sys.stderr)
+    print(f"Setting up {VENV} (once; 1.4 GB) …", file=sys.stderr)
     venv.create(VENV, with_pip=True)
     pip("install", "--upgrade", "pip>=24")
     torch = next(line.split(";")[0].strip() for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
@@ -65,13 +65,14 @@ def brings_cuda(requirement: str) -> bool:
 
 
 def pip(*arguments: str) -> None:
-    code = run([PYTHON, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments])
+    quiet = os.environ | {"PYTHONWARNINGS": "ignore"}  # setuptools warns of every editable install
+    code = run([PYTHON, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments], env=quiet)
     if code:
         sys.exit(f"pip failed with exit code {code}; see above")
 
 
-def run(command: list[object], cwd: Path | None = None) -> int:
-    return subprocess.run([str(part) for part in command], cwd=cwd, check=False).returncode
+def run(command: list[object], cwd: Path | None = None, env: dict[str, str] | None = None) -> int:
+    return subprocess.run([str(part) for part in command], cwd=cwd, env=env, check=False).returncode
 
 
 if __name__ == "__main__":
