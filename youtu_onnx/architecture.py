@@ -15,7 +15,15 @@ from typing import Any
 from youtu_onnx.errors import CheckpointError
 
 MODEL_TYPES = ("youtu", "youtu_llm")
-ROPE_TYPES = ("default", "linear", "dynamic", "yarn")
+_ALWAYS = ("rope_type", "rope_theta")
+ROPE_FIELDS = {
+    "default": _ALWAYS,
+    "linear": (*_ALWAYS, "factor", "mscale_all_dim"),
+    "dynamic": (*_ALWAYS, "factor", "mscale_all_dim"),
+    "yarn": (*_ALWAYS, "factor", "mscale_all_dim", "original_max_position_embeddings", "attention_factor", "beta_fast",
+             "beta_slow", "mscale", "truncate"),
+}
+"""RoPE types, and the fields of ``rope_parameters`` that each reads (mscale_all_dim: the softmax scale of any but default)."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +141,8 @@ class Architecture:
 
     def to_hf_config(self) -> dict[str, Any]:
         """Fields for transformers' ``YoutuConfig``: the new generation, whatever the checkpoint's was."""
-        rope = {name: value for name, value in asdict(self.rope).items() if value is not None}
-        if self.rope.rope_type == "default":
-            rope = {"rope_type": "default", "rope_theta": self.rope.rope_theta}
+        read = ROPE_FIELDS[self.rope.rope_type]  # transformers warns of fields that a type doesn't read
+        rope = {name: value for name, value in asdict(self.rope).items() if name in read and value is not None}
         own = ("rope", "eos_token_ids")
         fields = {name: value for name, value in asdict(self).items() if name not in own}
         fields |= {
@@ -244,8 +251,8 @@ class _Reader:
             self.faults.append(f"rope_parameters is {scaling!r}; expected an object")
             return Rope()
         rope_type = scaling.get("rope_type", scaling.get("type", "default"))
-        if rope_type not in ROPE_TYPES:
-            self.faults.append(f"rope_type is {rope_type!r}; known are {', '.join(ROPE_TYPES)}")
+        if rope_type not in ROPE_FIELDS:
+            self.faults.append(f"rope_type is {rope_type!r}; known are {', '.join(ROPE_FIELDS)}")
             rope_type = "default"
         theta = self.positive("rope_theta", scaling.get("rope_theta", self.config.get("rope_theta", 10000.0)))
         if rope_type == "default":

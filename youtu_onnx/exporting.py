@@ -78,6 +78,7 @@ def export(
         progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
         _refuse_what_does_not_fit(needs.memory, needs.disk, staging.folder)
         manifest = exporter.write_bundle(assembly, layout, checkpoint, recipe, row, staging.folder, progress)
+        del assembly  # the graph, twice: verification needs the room
         parity = None
         if verify:
             (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")

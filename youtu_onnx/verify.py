@@ -1,12 +1,13 @@
 """Does a bundle compute what its checkpoint computes?
 
 Order of work, to bound memory: the bundle runs first and its session is closed; PyTorch then checks the same tokens
-layer by layer. Both never are in memory together, and logits are kept for a few positions only. PyTorch runs
+layer by layer. Both never are in memory together, and logits are kept for a few positions only, on disk. PyTorch runs
 twice for integer bundles: with the checkpoint's weights, and with those weights rounded as the bundle stores them.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,8 +44,8 @@ CHUNK = 7
 SLOW = 2
 """Shortest prompts that also go through the ``chunks`` and ``tokens`` paths, which cost a step of the model each."""
 
-BATCHED = 4
-"""Prompts in the ``batch`` path."""
+BATCHED = 3
+"""Shortest prompts that make the ``batch`` path."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,15 @@ def verify_parity(bundle_path: str | Path, checkpoint: Checkpoint, progress: Pro
 
 @dataclass
 class _Trace:
-    """What one prompt's runs gave. ``paths``: name → (first position, logits ``[N, V]`` from there on)."""
+    """What one prompt's runs gave. ``paths``: name → (first position, reader of the logits ``[N, V]`` from there on)."""
 
     ids: list[int]
+    spool: _Spool
     greedy: list[int] = field(default_factory=list)
-    paths: dict[str, tuple[int, np.ndarray]] = field(default_factory=dict)
+    paths: dict[str, tuple[int, Callable[[], np.ndarray]]] = field(default_factory=dict)
+
+    def keep(self, path: str, first: int, logits: np.ndarray) -> None:
+        self.paths[path] = (first, self.spool.put(logits))
 
     @property
     def first(self) -> int:
@@ -162,13 +167,33 @@ class _Trace:
         return self.ids + self.greedy[:-1]
 
 
+class _Spool:
+    """Logits on disk until they are compared: those of a large vocabulary would outweigh all else beside the session."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the readers that it gave
+
+    def put(self, array: np.ndarray) -> Callable[[], np.ndarray]:
+        """Write an array; the result reads it back."""
+        offset = self._file.seek(0, 2)
+        self._file.write(memoryview(np.ascontiguousarray(array)).cast("B"))
+
+        def read() -> np.ndarray:
+            self._file.seek(offset)
+            return np.frombuffer(self._file.read(array_bytes), dtype).reshape(shape)
+
+        array_bytes, dtype, shape = array.nbytes, array.dtype, array.shape
+        return read
+
+
 def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provider: str | None,
                 progress: Progress) -> tuple[list[_Trace], str]:
     from runtimes.ort import OrtModel
 
-    traces = [_Trace(ids) for ids in prompts]
-    shortest = sorted(traces, key=lambda trace: len(trace.ids))[:SLOW]
-    batch = traces[:BATCHED]
+    spool = _Spool()
+    traces = [_Trace(ids, spool) for ids in prompts]
+    by_length = sorted(traces, key=lambda trace: len(trace.ids))
+    shortest, batch = by_length[:SLOW], by_length[:BATCHED]
     total = (sum(len(t.ids) + steps for t in traces) + 2 * sum(len(t.ids) for t in shortest)
              + len(batch) * max(len(t.ids) for t in batch))
     progress.begin("run the bundle", total, "tok")
@@ -178,8 +203,7 @@ def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provid
             _run_greedy(model, trace, steps, progress.advance)
         for trace in shortest:
             for path, size in (("chunks", CHUNK), ("tokens", 1)):
-                logits = _run_in_steps(model, trace, size, progress.advance)
-                trace.paths[path] = (trace.first, logits)
+                trace.keep(path, trace.first, _run_in_steps(model, trace, size, progress.advance))
         _run_batch(model, batch, progress.advance)
         return traces, model.provider.name
     finally:
@@ -190,8 +214,8 @@ def _run_greedy(model: OrtModel, trace: _Trace, steps: int, advance: Callable[[i
     """Paths ``prefill`` and ``decode``."""
     length = len(trace.ids)
     logits, past = model.run(*_inputs(trace.ids, 0), None)
-    trace.paths["prefill"] = (trace.first, logits[0, trace.first:].copy())  # a view would keep all positions' logits
-    rows = [logits[0, -1]]
+    trace.keep("prefill", trace.first, logits[0, trace.first:])
+    rows = [logits[0, -1].copy()]  # a view would keep all positions' logits
     advance(length)
     for _ in range(steps):
         trace.greedy.append(int(rows[-1].argmax()))
@@ -202,7 +226,7 @@ def _run_greedy(model: OrtModel, trace: _Trace, steps: int, advance: Callable[[i
         advance(1)
     advance(1)
     if len(rows) > 1:
-        trace.paths["decode"] = (length, np.stack(rows[1:]))
+        trace.keep("decode", length, np.stack(rows[1:]))
 
 
 def _run_in_steps(model: OrtModel, trace: _Trace, size: int, advance: Callable[[int], None]) -> np.ndarray:
@@ -229,7 +253,7 @@ def _run_batch(model: OrtModel, traces: Sequence[_Trace], advance: Callable[[int
     logits, _ = model.run(ids, mask, positions, past)
     for row, trace in enumerate(traces):
         rows = [kept[row], logits[row]] if len(trace.greedy) > 1 else [kept[row]]
-        trace.paths["batch"] = (trace.first, np.concatenate(rows))
+        trace.keep("batch", trace.first, np.concatenate(rows))
 
 
 def _inputs(ids: Sequence[int], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -254,7 +278,7 @@ def _compare(texts: Sequence[str], traces: Sequence[_Trace], checkpoint: Checkpo
         prompts.append(PromptParity(text, len(trace.ids), paths, {} if stored else paths, int(sum(equal)), len(equal)))
         following = trace.ids[trace.first + 1:]
         nll += _nll(reference, following)
-        twin_nll += _nll(trace.paths["prefill"][1], following)
+        twin_nll += _nll(trace.paths["prefill"][1](), following)
     if stored:
         del references, reference, chosen  # a large vocabulary's logits are the largest thing in memory
         # Prompts that took a path that others didn't: the rest would add time, not knowledge.
@@ -273,9 +297,11 @@ def _reference(checkpoint: Checkpoint, traces: Sequence[_Trace], stored: Roundin
 
 
 def _differences(trace: _Trace, reference: np.ndarray) -> dict[str, Difference]:
-    around = centre(reference)
-    return {name: compare(reference[start - trace.first:start - trace.first + len(logits)], logits, around)
-            for name, (start, logits) in trace.paths.items()}
+    around, found = centre(reference), {}
+    for name, (start, read) in trace.paths.items():
+        logits = read()
+        found[name] = compare(reference[start - trace.first:start - trace.first + len(logits)], logits, around)
+    return found
 
 
 def _nll(logits: np.ndarray, following: Sequence[int]) -> list[float]:
