@@ -60,8 +60,8 @@ def costs(options: argparse.Namespace) -> Iterator[Cost]:
         out = scratch / f"youtu-{block}"
         yield measure(f"youtu-onnx int4, block {block}, checks, no parity",
                       [*ours, "-o", str(out), "--block-size", str(block), "--no-verify"], out)
-    out = scratch / "youtu-32"
-    yield measure("youtu-onnx int4, block 32, with parity against PyTorch", [*ours, "-o", str(out)], out)
+    out = scratch / "youtu-64"
+    yield measure("youtu-onnx int4, block 64, with parity against PyTorch", [*ours, "-o", str(out)], out)
     if options.llama_cpp:
         llama = LlamaCpp.find_or_build(options.llama_cpp)
         half, quarter = scratch / "f16.gguf", scratch / "q4_0.gguf"

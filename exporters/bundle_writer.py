@@ -76,14 +76,16 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     return assembly, cache
 
 
-def needs(assembly: Assembly, checkpoint: Checkpoint) -> Needs:
-    """Estimate before any weight is read."""
+def needs(assembly: Assembly, checkpoint: Checkpoint, *, verified: bool) -> Needs:
+    """Estimate before any weight is read; ``verified``: ONNX Runtime will hold the finished bundle, repacked, as well."""
     largest = max(
         sum(checkpoint.tensors[tensor].nbytes for tensor in packing.parameter.tensors) * len(packing.parameter.tensors)
         + sum(piece.nbytes for piece in packing.pieces) * 2
         for packing in assembly.packings.values()
     )
-    return Needs(BASE_MEMORY + 500 * 10**6 + largest, packed_bytes(assembly) + 64 * 10**6)
+    stored = packed_bytes(assembly)
+    running = int(1.3 * stored) + 300 * 10**6 if verified else 0
+    return Needs(BASE_MEMORY + max(500 * 10**6 + largest, running), stored + 64 * 10**6)
 
 
 def write_bundle(assembly: Assembly, cache: CacheLayout, checkpoint: Checkpoint, recipe: Recipe, target: Target,

@@ -31,7 +31,7 @@ def export(
     output: str | Path,
     *,
     precision: Precision = "int4",
-    block_size: int = 32,
+    block_size: int = 64,
     symmetric: bool = False,
     int8: tuple[str, ...] = (),
     target: str = "cpu",
@@ -74,7 +74,7 @@ def export(
             raise CheckpointError(f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
                                   hint="download the checkpoint's tokenizer files beside its weights")
         assembly, layout = exporter.assemble(checkpoint, recipe, row, cache, progress)
-        needs = exporter.needs(assembly, checkpoint)
+        needs = exporter.needs(assembly, checkpoint, verified=verify)
         progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
         _refuse_what_does_not_fit(needs.memory, needs.disk, staging.folder)
         manifest = exporter.write_bundle(assembly, layout, checkpoint, recipe, row, staging.folder, progress)

@@ -9,7 +9,7 @@ import typer
 
 from youtu_onnx.cli import console
 
-QUESTIONS = ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。", "Reverse the word \"planet\".")
+QUESTIONS = ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。", "Reverse the word \"lamp\".")
 
 
 def demo(
