@@ -9,7 +9,8 @@ import typer
 
 from youtu_onnx.cli import console
 
-QUESTIONS = ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。", "Reverse the word \"lamp\".")
+QUESTIONS = ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。",
+             "Tom has 12 apples and buys 7 more. How many apples does he have now?")
 
 
 def demo(
