@@ -22,6 +22,7 @@ from exporters.passes.linear import linear
 from exporters.weights import packed_bytes, write_weights
 from exporters.youtu.graph import build_graph
 from exporters.youtu.parameters import parameters
+from youtu_onnx import __version__
 from youtu_onnx.bundle import FileEntry, Manifest, Source, names
 from youtu_onnx.bundle.bundle import describe_file
 from youtu_onnx.cache import CacheForm, CacheLayout
@@ -33,7 +34,7 @@ from youtu_onnx.target import Target
 
 __all__ = ["Needs", "assemble", "needs", "with_file", "write_bundle", "write_model_card"]
 
-TOOLS = ("youtu-onnx", "torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "transformers")
+TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "transformers")
 BASE_MEMORY = 600 * 10**6
 """Resident bytes of Python with torch and the ONNX libraries, and of tracing."""
 
@@ -142,7 +143,7 @@ def _describe(folder: Path, skip: str) -> dict[str, FileEntry]:
 
 
 def _tools() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "youtu-onnx": __version__}
     for tool in TOOLS:
         try:
             found[tool] = importlib.metadata.version(tool)

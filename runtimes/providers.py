@@ -17,20 +17,27 @@ class Provider:
     Attributes:
         name: what this project calls it, as in ``--provider cuda``.
         ort: ONNX Runtime's name.
-        install: the package that brings it, as ``pip install`` takes it; None where no wheel does.
+        package: the distribution that brings it; None where no wheel does.
         aliases: other spellings that are understood.
     """
 
     name: str
     ort: str
-    install: str | None
+    package: str | None
     aliases: tuple[str, ...] = ()
+
+    @property
+    def install_command(self) -> str | None:
+        """What to type. All builds of ONNX Runtime share one folder, so the CPU's must go before another comes."""
+        if self.package in (None, "onnxruntime"):
+            return self.package and f"pip install {self.package}"
+        return f"pip uninstall -y onnxruntime && pip install {self.package}"
 
 
 PROVIDERS = (
     Provider("cpu", "CPUExecutionProvider", "onnxruntime"),
-    Provider("cuda", "CUDAExecutionProvider", "youtu-onnx[cuda]", ("gpu", "nvidia")),
-    Provider("dml", "DmlExecutionProvider", "youtu-onnx[directml]", ("directml",)),
+    Provider("cuda", "CUDAExecutionProvider", "onnxruntime-gpu", ("gpu", "nvidia")),
+    Provider("dml", "DmlExecutionProvider", "onnxruntime-directml", ("directml",)),
     Provider("webgpu", "WebGpuExecutionProvider", "onnxruntime-webgpu"),
     Provider("coreml", "CoreMLExecutionProvider", "onnxruntime"),
     Provider("openvino", "OpenVINOExecutionProvider", "onnxruntime-openvino"),
@@ -79,8 +86,7 @@ def resolve(name: str | None, target: str, available: Sequence[str]) -> Provider
         return row
     wanted = f"provider {row.name}" if name is not None else f"provider {row.name}, which this bundle is made for,"
     has = ", ".join(_short(one) for one in available)
-    ways = [f"pip install '{row.install}'" if row.install
-            else f"install an onnxruntime that is built with {row.ort}"]
+    ways = [row.install_command or f"install an onnxruntime that is built with {row.ort}"]
     if row.name != "cpu" and "CPUExecutionProvider" in available:
         ways.append("choose the processor with --provider cpu")
     raise ProviderError(f"{wanted} is not in the installed onnxruntime (it has: {has})", hint=", or ".join(ways))
@@ -101,7 +107,7 @@ def check_session(session: Any, row: Provider) -> None:
     if not active or active[0] != row.ort:
         raise ProviderError(
             f"provider {row.name} is installed but could not start; onnxruntime offers {', '.join(map(_short, active))} instead",
-            hint=f"check the device's driver and libraries (youtu-onnx doctor), reinstall with pip install '{row.install}', "
+            hint=f"check the device's driver and libraries (youtu-onnx doctor), install again ({row.install_command}), "
                  "or choose --provider cpu")
     if row.name == "cpu" or not hasattr(session, "get_provider_graph_assignment_info"):
         return

@@ -129,10 +129,10 @@ def _missing(packages: tuple[Package, ...], providers: tuple[Probe, ...]) -> tup
     listed = {one.provider for one in providers}
     if "CUDAExecutionProvider" not in listed and shutil.which("nvidia-smi"):
         found.append(Missing("this machine has an NVIDIA driver, but onnxruntime has no CUDA",
-                             f"pip uninstall -y onnxruntime && pip install {_pip_name('cuda')}"))
+                             "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"))
     if "DmlExecutionProvider" not in listed and platform.system() == "Windows":
         found.append(Missing("Windows can run on any GPU through DirectML, but onnxruntime has none",
-                             f"pip uninstall -y onnxruntime && pip install {_pip_name('directml')}"))
+                             "pip uninstall -y onnxruntime && pip install onnxruntime-directml"))
     return tuple(found)
 
 
