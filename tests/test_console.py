@@ -12,16 +12,17 @@ from youtu_onnx.progress import Progress
 
 
 def work(progress: Progress) -> None:
-    progress.begin("reading weights", total=2000)
-    progress.advance(1500)
+    progress.begin("reading weights", total=2_000_000)
+    progress.advance(1_500_000)
     progress.note("needs 1 GB")
-    progress.advance(500)
+    progress.advance(500_000)
     progress.begin("checking [tokens]", total=None, unit="tokens")
     progress.advance(3)
     progress.finish()
 
 
-LINES = r"needs 1 GB\n?.*reading weights … done in \d+\.\d s, \d+\.\d\d GB resident.*checking \[tokens\] … done in"
+LINES = (r"needs 1 GB\n?.*reading weights … 2.0 MB done in \d+\.\d s, \d+\.\d\d GB resident.*"
+         r"checking \[tokens\] … 3 tokens done in")
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,6 +30,14 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     captured = capsys.readouterr()
     assert captured.out == "" and re.search(LINES, captured.err, re.DOTALL)
     assert "\x1b" not in captured.err
+
+
+def test_a_long_stage_says_how_far_it_is_where_there_is_no_terminal(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(console, "LINE_EVERY", 0.0)
+    progress = console.progress()
+    progress.begin("weights", total=4 * 10**9)
+    progress.advance(10**9)
+    assert re.search(r"weights … 1.00 GB of 4.00 GB, \d+\.\d\d GB resident", capsys.readouterr().err)
 
 
 class Screen(io.StringIO):
@@ -41,7 +50,7 @@ def test_a_bar_on_a_terminal_that_leaves_the_same_lines(monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.stderr", screen := Screen())
     work(console.progress())
     shown = screen.getvalue()
-    assert re.search(LINES, shown, re.DOTALL) and "2.0" in shown and "kB" in shown
+    assert re.search(LINES, shown, re.DOTALL) and "2.0/2.0" in shown
 
 
 def test_a_broken_off_stage_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,18 +77,30 @@ def stop_progress() -> None:
         _BarProgress.running = None
 
 
+LINE_EVERY = 10.0
+"""Seconds between lines of one long stage where there is no terminal."""
+
+
 class _LineProgress:
-    """``reading weights … done in 1.2 s, 0.43 GB resident``"""
+    """``weights … 1.16 GB done in 10.2 s, 0.43 GB resident``; a long stage also says how far it is."""
 
     def __init__(self) -> None:
         self._stage: str | None = None
-        self._started = 0.0
+        self._started = self._spoken = 0.0
+        self._done, self._total, self._unit = 0, 0, "B"
 
     def begin(self, stage: str, total: int | None = None, unit: str = "B") -> None:
         self.finish()
         self._stage, self._started = stage, time.perf_counter()
+        self._spoken, self._done, self._total, self._unit = self._started, 0, total or 0, unit
 
-    def advance(self, amount: int) -> None: ...
+    def advance(self, amount: int, *, speak: bool = True) -> None:
+        self._done += amount
+        now = time.perf_counter()
+        if speak and now - self._spoken >= LINE_EVERY:
+            self._spoken = now
+            of = f" of {_amount(self._total, self._unit)}" if self._total else ""
+            note(f"{self._stage} … {_amount(self._done, self._unit)}{of}, {resident_bytes() / 1e9:.2f} GB resident")
 
     def note(self, text: str) -> None:
         note(text)
@@ -96,7 +108,8 @@ class _LineProgress:
     def finish(self) -> None:
         if self._stage is not None:
             seconds = time.perf_counter() - self._started
-            note(f"{self._stage} … done in {seconds:.1f} s, {resident_bytes() / 1e9:.2f} GB resident")
+            amount = f"{_amount(self._done, self._unit)} " if self._done else ""
+            note(f"{self._stage} … {amount}done in {seconds:.1f} s, {resident_bytes() / 1e9:.2f} GB resident")
             self._stage = None
 
 
@@ -112,12 +125,13 @@ class _BarProgress:
 
     def begin(self, stage: str, total: int | None = None, unit: str = "B") -> None:
         self.finish()
-        self._lines.begin(stage)
+        self._lines.begin(stage, total, unit)
         _BarProgress.running = _bars(unit)
         _BarProgress.running.start()
         self._task = _BarProgress.running.add_task(stage, total=total)
 
     def advance(self, amount: int) -> None:
+        self._lines.advance(amount, speak=False)
         if _BarProgress.running is not None:
             _BarProgress.running.advance(self._task, amount)
 
@@ -130,6 +144,13 @@ class _BarProgress:
     def finish(self) -> None:
         stop_progress()
         self._lines.finish()
+
+
+def _amount(number: int, unit: str) -> str:
+    """``1.16 GB``, ``3.1 MB``, ``482 tok``."""
+    if unit != "B":
+        return f"{number:,} {unit}"
+    return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
 
 
 def _bars(unit: str) -> Any:
