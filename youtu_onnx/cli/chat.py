@@ -60,7 +60,8 @@ def chat(
             elif line.startswith("/") and " " not in line:
                 console.note(f"no command {line}; /help lists them")
             else:
-                conversation.say(line)
+                with suppress(KeyboardInterrupt):  # pressed before the answer began
+                    conversation.say(line)
 
 
 class _Conversation:
