@@ -13,6 +13,7 @@ import onnx_ir as ir
 from torch import Tensor
 
 from exporters.youtu.parameters import Parameter
+from youtu_onnx.recipe import Blockwise
 
 Shape = tuple[int, ...]
 
@@ -32,12 +33,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class Packing:
-    """How one parameter becomes initializers; ``pack`` returns one array per piece. ``label`` is for people."""
+    """How one parameter becomes initializers; ``pack`` returns one array per piece.
+
+    ``label`` is for people; ``storage`` says how a matrix is blocked, None where it isn't.
+    """
 
     parameter: Parameter
     pieces: tuple[Piece, ...]
     pack: Callable[[Tensor], tuple[np.ndarray, ...]]
     label: str
+    storage: Blockwise | None = None
 
 
 @dataclass

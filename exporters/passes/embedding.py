@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from exporters.assembly import Assembly, Packing, Piece
 from exporters.quantize.packing import blockwise
-from youtu_onnx.recipe import Recipe
+from youtu_onnx.recipe import Blockwise, Recipe
 from youtu_onnx.target import Target
 
 NAME, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -30,22 +30,20 @@ def embedding(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool)
     packing = shared or blockwise(NAME, parameter, storage, assembly.dtype, zero_points=target.zero_points)
     if shared is None:
         assembly.store(NAME, packing)
-    _gather(assembly, node, packing, parameter.shape[1])
+    _gather(assembly, node, packing, packing.storage or storage, parameter.shape[1])
     initializers = assembly.graph.initializers
     if NAME in initializers and not initializers[NAME].uses():
         del initializers[NAME]
 
 
-def _gather(assembly: Assembly, node: ir.Node, packing: Packing, width: int) -> None:
+def _gather(assembly: Assembly, node: ir.Node, packing: Packing, storage: Blockwise, width: int) -> None:
     values = packing.pieces[0]
     rows, groups, in_bytes = values.shape
     flat = assembly.alias(Piece(f"{NAME}_rows", values.dtype, (rows, groups * in_bytes)), values.name)
     scales, *zero_points = (assembly.initializer(piece) for piece in packing.pieces[1:])
-    bits = 4 if packing.label.startswith("int4") else 8
-    block_size = in_bytes * 8 // bits
-    attributes = {"bits": bits, "block_size": block_size, "gather_axis": 0, "quantize_axis": 1}
+    attributes = {"bits": storage.bits, "block_size": storage.block_size, "gather_axis": 0, "quantize_axis": 1}
     inputs = [flat, node.inputs[1], scales, *zero_points]
-    if groups * block_size == width:
+    if groups * storage.block_size == width:
         assembly.replace(node, "GatherBlockQuantized", inputs, domain="com.microsoft", attributes=attributes)
         return
     padded = assembly.insert_before(node, "GatherBlockQuantized", inputs, "model.embedding_padded",

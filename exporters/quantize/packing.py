@@ -67,7 +67,7 @@ def blockwise(name: str, parameter: Parameter, storage: Blockwise, dtype: ir.Dat
         list(_THREADS.map(quantize, range(0, rows, step)))
         return tuple(made)
 
-    return Packing(parameter, tuple(pieces), pack, f"int{storage.bits} block {storage.block_size}")
+    return Packing(parameter, tuple(pieces), pack, f"int{storage.bits} block {storage.block_size}", storage)
 
 
 def absorbed_int8(name: str, parameter: Parameter) -> Packing:
