@@ -2,12 +2,14 @@
 
     python -m benchmarks.llama_cpp --folder ~/.cache/youtu-onnx/llama.cpp
 
-needs cmake and a C++ compiler, and takes about ten minutes on two cores. Nothing of it becomes part of this project.
+needs pip, cmake and a C++ compiler, and takes about ten minutes on two cores. An interrupted build goes on where it stopped.
+Nothing of it becomes part of this project.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tarfile
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path.home() / ".cache" / "youtu-onnx" / "llama.cpp"
+PACKAGE, VERSION = "llama-cpp-python", "0.3.36"  # pinned: programs' options and CONVERT's inner names differ between versions
+PROGRAMS = ("llama-bench", "llama-quantize", "llama-completion")
 CONVERT = """
 import runpy, sys
 sys.path.insert(0, {source!r}); sys.path.insert(0, {gguf!r})
@@ -34,15 +38,25 @@ class LlamaCpp:
     programs: Path
 
     @classmethod
-    def find_or_build(cls, folder: Path = CACHE) -> LlamaCpp:
-        """The build in ``folder``; made there if it isn't."""
+    def find_or_build(cls, folder: Path = CACHE, jobs: int | None = None) -> LlamaCpp:
+        """The build in ``folder``; made there if it isn't, with ``jobs`` compilers at a time.
+
+        Raises:
+            RuntimeError: a step failed; what it said is on stderr.
+        """
         source = next(folder.glob("llama_cpp_python-*/vendor/llama.cpp"), None)
         if source is None:
             source = _download(folder)
         found = cls(source, folder / "build" / "bin")
-        if not (found.programs / "llama-bench").is_file() or not (found.programs / "llama-quantize").is_file():
-            _build(source, folder / "build")
+        missing = [name for name in PROGRAMS if not (found.programs / name).is_file()]
+        if missing:
+            _build(source, folder / "build", missing, jobs or os.cpu_count() or 1)
         return found
+
+    @property
+    def version(self) -> str:
+        """Of the package that carried the source, as ``llama-cpp-python 0.3.36``."""
+        return f"{PACKAGE} {self.source.parent.parent.name.rpartition('-')[2]}"
 
     def convert_command(self, checkpoint: Path, output: Path) -> list[str]:
         """Command that writes a checkpoint as float16 GGUF."""
@@ -57,26 +71,57 @@ class LlamaCpp:
     def bench_command(self, model: Path, *arguments: str) -> list[str]:
         return [str(self.programs / "llama-bench"), "-m", str(model), *arguments, "-o", "json"]
 
+    def first_token_command(self, model: Path, prompt: str, *arguments: str) -> list[str]:
+        """Command that continues a plain text by one token; without a warm-up run, which would come before that token."""
+        return [str(self.programs / "llama-completion"), "-m", str(model), "-p", prompt, "-n", "1", "-no-cnv", "--no-warmup",
+                "--ignore-eos", "--temp", "0", "--simple-io", *arguments]
+
+    def quantized(self, checkpoint: Path, folder: Path, kind: str = "Q4_0") -> Path:
+        """The checkpoint as a quantized GGUF in ``folder``; written there if it isn't.
+
+        On disk at once: the float16 file, 2 bytes a parameter, and the result. The first is deleted.
+        """
+        model = folder / f"{kind.lower()}.gguf"
+        if not model.is_file():
+            half, part = folder / "f16.gguf", folder / f"{kind.lower()}.gguf.part"
+            _run(self.convert_command(checkpoint, half), "converting to GGUF failed")
+            _run(self.quantize_command(half, part, kind), "quantizing the GGUF failed")
+            half.unlink()
+            part.replace(model)
+        return model
+
 
 def _download(folder: Path) -> Path:
+    """Unpack the source; an interrupted call leaves nothing that looks like one."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "scikit-build-core"], check=True)
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:",
-                        "--no-build-isolation", "-d", temporary, "llama-cpp-python"], check=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        # Only this package from source: with ":all:" pip would also build its build tools from theirs
+        _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", PACKAGE, "-d", temporary,
+              f"{PACKAGE}=={VERSION}"], f"pip couldn't download {PACKAGE} {VERSION}")
         with tarfile.open(next(Path(temporary).glob("*.tar.gz"))) as archive:
-            archive.extractall(folder, filter="data")
-    return next(folder.glob("llama_cpp_python-*/vendor/llama.cpp"))
+            archive.extractall(temporary, filter="data")
+        tree = next(Path(temporary).glob("llama_cpp_python-*/vendor/llama.cpp")).parent.parent
+        return tree.rename(folder / tree.name) / "vendor" / "llama.cpp"
 
 
-def _build(source: Path, build: Path) -> None:
-    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF",
-               "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF"]
-    subprocess.run(["cmake", "-S", str(source), "-B", str(build), *options], check=True)
-    subprocess.run(["cmake", "--build", str(build), "-j2", "--target", "llama-bench", "llama-quantize"], check=True)
+def _build(source: Path, build: Path, programs: list[str], jobs: int) -> None:
+    off = ["CURL", "OPENSSL", "BUILD_TESTS", "BUILD_SERVER", "BUILD_EXAMPLES", "BUILD_APP"]
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", *(f"-DLLAMA_{name}=OFF" for name in off)]
+    if not any((build / name).is_file() for name in ("Makefile", "build.ninja")):  # what a configuration that went through leaves
+        _run(["cmake", "-S", str(source), "-B", str(build), *options], "cmake couldn't configure llama.cpp")
+    _run(["cmake", "--build", str(build), f"-j{jobs}", "--target", *programs], "llama.cpp didn't build")
+
+
+def _run(command: list[str], failure: str) -> None:
+    try:
+        subprocess.run(command, check=True, stdout=sys.stderr)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RuntimeError(f"{failure}: {error}") from error
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=CACHE)
-    print(LlamaCpp.find_or_build(parser.parse_args().folder).programs)
+    parser.add_argument("--jobs", type=int, help="compilers at a time; without it, one per core")
+    options = parser.parse_args()
+    print(LlamaCpp.find_or_build(options.folder, options.jobs).programs)

@@ -1,33 +1,58 @@
-"""What each way of rounding costs youtu-nano: answers, KL divergence, size. ``python -m benchmarks.rounding``"""
+"""What each way of rounding costs youtu-nano: answers, KL divergence, size.
+
+``python -m benchmarks.rounding`` prints the table of storages, ``--kinds`` the one of what each kind of matrix loses
+at 4 bits: all others as in the recipe, that kind at 8. ``--no-answers`` leaves out the answers, which take longest.
+"""
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 
 from youtu_onnx.evaluate import HELD_OUT, evaluate, read_problems
 from youtu_onnx.exporting import export
 from youtu_onnx.model import load
-from youtu_onnx.recipe import Recipe
+from youtu_onnx.recipe import BLOCK_SIZES, Recipe
 
 RECIPES = [Recipe("fp32"), Recipe("fp16"), Recipe("int8"),
-           *(Recipe("int4", size, symmetric) for size in (16, 32, 64, 128) for symmetric in (False, True))]
+           *(Recipe("int4", size, symmetric) for size in BLOCK_SIZES for symmetric in (False, True))]
+KINDS = ("lm_head", "*.q_a_proj", "*.q_b_proj", "*.o_proj", "*.gate_proj", "*.down_proj")
+"""As ``--int8`` names them. Fused matrices go together: q_a and kv_a, gate and up; a tied embedding with the head."""
 
 
 def main() -> None:
-    problems = read_problems(HELD_OUT)
-    print("| weights | right answers | mean KL, nats | bundle |\n|---|---|---|---|")
-    for recipe in RECIPES:
-        name = recipe.precision
-        if recipe.precision == "int4":
-            name += f", block {recipe.block_size}{', symmetric' if recipe.symmetric else ''}"
-        with tempfile.TemporaryDirectory() as folder:
-            made = export("youtu-nano", Path(folder) / "bundle", precision=recipe.precision, block_size=recipe.block_size,
-                          symmetric=recipe.symmetric)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kinds", action="store_true", help="one kind of matrix at 8 bits at a time")
+    parser.add_argument("--block-size", type=int, choices=BLOCK_SIZES, help="of int4: only this one (with --kinds: 128)")
+    parser.add_argument("--no-answers", action="store_true", help="KL divergence and size only")
+    options = parser.parse_args()
+    if options.kinds:
+        size = options.block_size or 128
+        recipes = [Recipe("int4", size), *(Recipe("int4", size, int8=(kind,)) for kind in KINDS)]
+    else:
+        recipes = [recipe for recipe in RECIPES
+                   if options.block_size is None or (recipe.precision == "int4" and recipe.block_size == options.block_size)]
+    print(f"| weights |{'' if options.no_answers else ' right answers |'} mean KL, nats | bundle |")
+    print(f"|---|{'' if options.no_answers else '---|'}---|---|")
+    for recipe in recipes:
+        print(row(recipe, answers=not options.no_answers), flush=True)
+
+
+def row(recipe: Recipe, *, answers: bool) -> str:
+    """Export youtu-nano by a recipe, verify it, let it answer."""
+    name, right = recipe.precision, ""
+    if recipe.precision == "int4":
+        name += f", block {recipe.block_size}{', symmetric' if recipe.symmetric else ''}"
+        name += "".join(f", `{pattern}` at 8 bits" for pattern in recipe.int8)
+    with tempfile.TemporaryDirectory() as folder:
+        made = export("youtu-nano", Path(folder) / "bundle", precision=recipe.precision, block_size=recipe.block_size,
+                      symmetric=recipe.symmetric, int8=recipe.int8)
+        if answers:
             with load(made.bundle.path) as model:
-                right, total = evaluate(model, problems).score()
-        assert made.parity is not None
-        print(f"| {name} | {right} of {total} | {made.parity.total.mean_kl:.2g} | {made.bundle.size / 1e6:.1f} MB |", flush=True)
+                right = " {} of {} |".format(*evaluate(model, read_problems(HELD_OUT)).score())
+    assert made.parity is not None
+    return f"| {name} |{right} {made.parity.total.mean_kl:.2g} | {made.bundle.size / 1e6:.1f} MB |"
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ import onnx_ir as ir
 from exporters.assembly import Assembly
 from exporters.genai_config import genai_config
 from exporters.model_card import write_model_card
-from exporters.passes.absorbed import absorbed
 from exporters.passes.embedding import embedding
 from exporters.passes.floats import floats
 from exporters.passes.linear import linear
 from exporters.weights import packed_bytes, write_weights
+from exporters.youtu.form import GraphForm
 from exporters.youtu.graph import build_graph
 from exporters.youtu.parameters import parameters
 from youtu_onnx import __version__
@@ -55,24 +55,25 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
         UsageError: an exception in the recipe that names no matrix.
     """
     architecture = checkpoint.architecture
-    dtype = {"fp32": "float32", "fp16": "float16"}.get(recipe.precision, target.float_dtype)
-    cache = CacheLayout.of(architecture, form, dtype)
-    sources = parameters(architecture, form)
+    cache = CacheLayout.of(architecture, form, target.floats(recipe.precision))
+    graph_form = GraphForm.of(cache, recipe, target)
+    if graph_form.byte_cache and not graph_form.integer_heads:
+        raise UsageError("an int8 cache needs int8 or int4 weights and the target cpu",
+                         hint="export with --precision int4 --target cpu, or with --cache latent")
+    sources = parameters(architecture, graph_form)
     matrices = [name for graph_name, p in sources.items() if p.kind == "matrix" for name in (graph_name, *p.tensors)]
     unmatched = recipe.unmatched(matrices)
     if unmatched:
         raise UsageError(f"--int8 {','.join(unmatched)} names no matrix of this model",
                          hint="use patterns such as lm_head, *.o_proj, model.layers.0.*, *.mlp.down_proj")
     progress.begin("trace")
-    model = build_graph(architecture, cache)
+    model = build_graph(architecture, graph_form)
     progress.begin("rewrite")
     tied = architecture.tie_word_embeddings
-    floating = ir.DataType.FLOAT if dtype == "float32" else ir.DataType.FLOAT16
+    floating = ir.DataType.FLOAT if graph_form.float_dtype == "float32" else ir.DataType.FLOAT16
     assembly = Assembly(model, sources, floating)
     linear(assembly, recipe, target, tied=tied)
     embedding(assembly, recipe, target, tied=tied)
-    if recipe.quantized and target.absorbed_int8:
-        absorbed(assembly)
     floats(assembly)
     return assembly, cache
 

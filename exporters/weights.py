@@ -87,7 +87,7 @@ def packed_bytes(assembly: Assembly) -> int:
 def _pack(name: str, packing: Packing, checkpoint: Checkpoint) -> tuple[np.ndarray, ...]:
     with torch.no_grad():
         parameter = packing.parameter
-        weight = parameter.build(*(checkpoint.tensor(tensor) for tensor in parameter.tensors))
+        weight = parameter.build(*(checkpoint.tensor(tensor) for tensor in parameter.sources))
         arrays = packing.pack(weight)
     for piece, array in zip(packing.pieces, arrays, strict=True):
         if array.dtype == np.float16 and not np.isfinite(array).all():

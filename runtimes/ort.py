@@ -19,6 +19,8 @@ from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
 
 INPUT_IDS, ATTENTION_MASK, POSITION_IDS, LOGITS = "input_ids", "attention_mask", "position_ids", "logits"
+LOGITS_TO_KEEP = "logits_to_keep"
+"""The graph's optional input: of how many last positions to compute logits, 0 for all."""
 
 DEVICES = {"CUDAExecutionProvider": "cuda", "DmlExecutionProvider": "dml", "MIGraphXExecutionProvider": "cuda"}
 """Where a provider keeps its tensors; with the others the cache passes through host memory."""
@@ -54,6 +56,7 @@ class OrtModel:
         self._dtype = np.dtype(bundle.manifest.cache.dtype)
         self.device = DEVICES.get(self.provider.ort, "cpu")
         self._session: ort.InferenceSession | None = _open_session(bundle, self.provider, thread_count(threads))
+        self._keeps_logits = LOGITS_TO_KEEP in {one.name for one in self._session.get_overridable_initializers()}
         self._check_interface()
 
     @property
@@ -95,9 +98,7 @@ class OrtModel:
                 binding.bind_ortvalue_input(tensor.past, value)
                 binding.bind_output(tensor.present, self.device)
 
-        logits, presents = self.step(input_ids, attention_mask, position_ids, bind)
-        assert logits is not None
-        return logits, presents
+        return self.step(input_ids, attention_mask, position_ids, bind)
 
     def run_batch(self, prompts: Sequence[Sequence[int]],
                   pad_id: int) -> tuple[np.ndarray, np.ndarray, list[ort.OrtValue]]:
@@ -115,10 +116,11 @@ class OrtModel:
 
     def step(self, input_ids: np.ndarray, attention_mask: np.ndarray, position_ids: np.ndarray,
              bind_cache: Callable[[ort.IOBinding], None], *,
-             with_logits: bool = True) -> tuple[np.ndarray | None, list[ort.OrtValue]]:
+             last_only: bool = False) -> tuple[np.ndarray, list[ort.OrtValue]]:
         """:meth:`run` for callers that hold the cache tensors themselves and bind them.
 
-        ``with_logits=False`` spares copying ``[B, S, V]``, a step's largest tensor by far, when nobody will look at it.
+        ``last_only``: logits ``[B, 1, V]`` of the last position. Graphs that can do so don't compute the others: of a
+        prompt's arithmetic the head is an eighth, and ``[B, S, V]`` by far a step's largest tensor.
         """
         session = self.session
         binding = session.io_binding()
@@ -126,17 +128,16 @@ class OrtModel:
         feeds = {name: np.ascontiguousarray(array, np.int64) for name, array in feeds.items()}  # alive until the run is over
         for name, array in feeds.items():
             binding.bind_cpu_input(name, array)
+        if last_only and self._keeps_logits:  # bind_cpu_input knows required inputs only
+            binding.bind_ortvalue_input(LOGITS_TO_KEEP, ort.OrtValue.ortvalue_from_numpy(np.ones(1, np.int64)))
         bind_cache(binding)
-        if with_logits:
-            binding.bind_output(LOGITS, "cpu")
+        binding.bind_output(LOGITS, "cpu")
         try:
             session.run_with_iobinding(binding)
         except Exception as error:  # the binding raises its own classes, all bare Exceptions
             raise _explain(error, f"a step of {input_ids.shape[1]} tokens failed") from error
-        outputs = binding.get_outputs()
-        if not with_logits:
-            return None, outputs
-        return outputs[-1].numpy().astype(np.float32, copy=False), outputs[:-1]
+        *presents, logits = binding.get_outputs()
+        return logits.numpy()[:, -1 if last_only else 0:].astype(np.float32, copy=False), presents
 
     def _check_interface(self) -> None:
         inputs = {INPUT_IDS, ATTENTION_MASK, POSITION_IDS} | {tensor.past for tensor in self._layout}
@@ -167,10 +168,9 @@ class OrtDecoder:
         return self._cache.length
 
     def prefill(self, ids: Sequence[int]) -> np.ndarray:
-        *others, last = steps(self._check(ids))
-        for chunk in others:
-            self._append(chunk, with_logits=False)
-        return self._append(last)[-1].copy()  # a copy, so that the other rows' memory is freed
+        for chunk in steps(self._check(ids)):
+            logits = self._append(chunk, last_only=True)
+        return logits[-1].copy()  # a copy, so that the other rows' memory is freed
 
     def decode(self, ids: Sequence[int]) -> np.ndarray:
         before = self.length
@@ -200,14 +200,14 @@ class OrtDecoder:
     def _check(self, ids: Sequence[int]) -> list[int]:
         return check_ids(ids, length=self.length, context_length=self.context_length, vocab_size=self.vocab_size)
 
-    def _append(self, ids: Sequence[int], *, with_logits: bool = True) -> np.ndarray:
-        """Logits ``[S, V]``; empty ones without ``with_logits``."""
+    def _append(self, ids: Sequence[int], *, last_only: bool = False) -> np.ndarray:
+        """Logits ``[S, V]``, or ``[1, V]`` with ``last_only``."""
         total = self.length + len(ids)
         logits, presents = self.model.step(
             np.array([ids], np.int64), np.ones((1, total), np.int64), np.arange(self.length, total)[None],
-            lambda binding: self._cache.bind(binding, len(ids)), with_logits=with_logits)
+            lambda binding: self._cache.bind(binding, len(ids)), last_only=last_only)
         self._cache.commit(presents, len(ids))
-        return np.empty((0, self.vocab_size), np.float32) if logits is None else logits[0]
+        return logits[0]
 
 
 def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

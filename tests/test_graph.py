@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,15 @@ def exported(checkpoint, tmp_path_factory):
 
 
 def operators(folder: Path) -> Counter[str]:
-    return Counter(node.op_type for node in load(folder).graph.node)
+    """Of the graph and of its branches."""
+    return Counter(node.op_type for node in nodes(load(folder).graph))
+
+
+def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from nodes(attribute.g)
 
 
 def load(folder: Path) -> onnx.ModelProto:
@@ -71,7 +80,9 @@ def test_inputs_and_outputs_are_what_genai_asks_for(exported):
     assert spell(graph.input) == {
         "input_ids": [batch, new], "attention_mask": [batch, total], "position_ids": [batch, new],
         **{f"past_key_values.{i}.{kind}": [batch, 1, past, width] for i in range(2) for kind in ("key", "value")},
+        "logits_to_keep": [1],
     }
+    assert "logits_to_keep" in {tensor.name for tensor in graph.initializer}, "it has a default"
     assert spell(graph.output) == {
         "logits": [batch, new, WIDE["vocab_size"]],
         **{f"present.{i}.{kind}": [batch, 1, total, width] for i in range(2) for kind in ("key", "value")},
@@ -98,8 +109,10 @@ def test_layers_share_their_shapes_and_reshape_to_constants(exported):
     folder, _ = exported(Recipe("fp32"))
     graph = load(folder).graph
     constants = {tensor.name for tensor in graph.initializer}
-    assert all(node.input[1] in constants for node in graph.node if node.op_type == "Reshape")
-    assert Counter(node.op_type for node in graph.node)["Shape"] == 2, "only the mask needs lengths"
+    assert all(node.input[1] in constants for node in nodes(graph) if node.op_type == "Reshape")
+    lengths = [node for node in nodes(graph) if node.op_type == "Shape"]
+    branch = [node for node in lengths if "/Shape" in node.name and "expanded." in node.name]
+    assert len(lengths) - len(branch) == 3, "only the mask and the choice between the branches need lengths"
 
 
 def test_constant_sizes():
@@ -141,7 +154,7 @@ def test_target_rules(exported):
         nodes = [node for node in load(folder).graph.node if node.op_type == "MatMulNBits"]
         assert all((len(node.input) > 3) == zero_points for node in nodes)
         assert manifest.cache.dtype == ("float32" if target == "cpu" else "float16")
-        assert bool(counts["MatMulInteger"]) == (target == "cpu")
+        assert bool(counts["MatMulIntegerToFloat"]) == bool(counts["If"]) == (target == "cpu")
 
 
 def test_asymmetric_int4_has_zero_points_everywhere(exported):
@@ -158,7 +171,8 @@ def test_block_sizes_that_do_not_divide_the_width(checkpoint, tmp_path, precisio
     ids = np.arange(3, 23)[None]
     logits = graph.step(ids, graph.empty(1))[0]
     assert np.isfinite(logits).all()
-    assert np.abs(logits - graph.chunks(ids, 1)).max() < 1e-4
+    # The order of float sums depends on the number of rows, and a last bit decides some roundings of activations to int8.
+    assert np.sqrt(((logits - graph.chunks(ids, 1)) ** 2).mean()) < 0.02 * logits.std()
     expected = reference_logits(reference(WIDE, random_tensors(WIDE)), ids)
     worst = 0.08 if bits == 8 else 0.75
     assert np.sqrt(((logits - expected) ** 2).mean()) < worst * expected.std()

@@ -282,7 +282,7 @@ def test_rounding_follows_recipe_and_target(nano_bundle: NanoBundle, nano: Check
 
     def levels(changed: Manifest, name: str) -> int:
         """Different numbers in the first block of the first row."""
-        apply = rounding(changed)
+        apply = rounding(changed, nano.tensor)
         assert apply is not None
         return len(set(apply(name, embedding)[0, :changed.recipe.block_size].tolist()))
 
@@ -292,8 +292,8 @@ def test_rounding_follows_recipe_and_target(nano_bundle: NanoBundle, nano: Check
     excepted = replace(manifest, recipe=replace(manifest.recipe, int8=("lm_head",)))
     assert levels(excepted, "lm_head.weight") > 16
     norm = nano.tensor("model.norm.weight")
-    assert rounding(manifest)("model.norm.weight", norm).equal(norm.float())
-    assert rounding(replace(manifest, recipe=replace(manifest.recipe, precision="fp16"))) is None
+    assert rounding(manifest, nano.tensor)("model.norm.weight", norm).equal(norm.float())
+    assert rounding(replace(manifest, recipe=replace(manifest.recipe, precision="fp16")), nano.tensor) is None
 
 
 # The graph alone

@@ -6,7 +6,8 @@ Two forms of the same attention (B batch, P past tokens, S new tokens, T = P + S
 - ``latent``: the normalised ``c_kv`` and the rotated ``k_rope`` of a token, side by side, one row of
   ``kv_lora_rank + qk_rope_head_dim`` numbers shared by all heads. Two layers share one key/value pair, because
   onnxruntime-genai insists that key and value of a pair have one shape: ``key`` is layer 2i, ``value`` layer 2i + 1.
-  With an odd number of layers the last ``value`` is a copy of its ``key`` that nothing reads.
+  With an odd number of layers the last ``value`` is a copy of its ``key`` that nothing reads. Its int8 variant keeps the
+  row as unsigned bytes around 128, followed by one byte for the logarithm of the row's scale.
 - ``expanded``: every head's key and value, as ordinary attention caches them: 5120 numbers against 576.
 """
 
@@ -17,9 +18,10 @@ from typing import Any, Literal
 
 from youtu_onnx.architecture import Architecture
 
-CacheForm = Literal["latent", "expanded"]
-CACHE_FORMS: tuple[CacheForm, ...] = ("latent", "expanded")
-CACHE_DTYPES = {"float32": 4, "float16": 2}
+CacheForm = Literal["latent", "latent-int8", "expanded"]
+"""What a user chooses; a layout of ``latent-int8`` has the form ``latent`` and the dtype ``uint8``."""
+CACHE_FORMS: tuple[CacheForm, ...] = ("latent", "latent-int8", "expanded")
+CACHE_DTYPES = {"float32": 4, "float16": 2, "uint8": 1}
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class CacheTensor:
 class CacheLayout:
     """The cache of one graph. ``key_width``/``value_width`` are per head; the latent form has one head."""
 
-    form: CacheForm
+    form: Literal["latent", "expanded"]
     num_layers: int
     heads: int
     key_width: int
@@ -47,8 +49,9 @@ class CacheLayout:
 
     @classmethod
     def of(cls, architecture: Architecture, form: CacheForm, dtype: str = "float32") -> CacheLayout:
-        if form == "latent":
-            width = architecture.latent_dim
+        """``dtype``: of the graph's floats."""
+        if form in ("latent", "latent-int8"):
+            width, dtype = (architecture.latent_dim, dtype) if form == "latent" else (architecture.latent_dim + 1, "uint8")
             return cls("latent", architecture.num_hidden_layers, 1, width, width, dtype)
         return cls("expanded", architecture.num_hidden_layers, architecture.num_attention_heads,
                    architecture.qk_head_dim, architecture.v_head_dim, dtype)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ONNX_BITS = {"FLOAT": 32, "FLOAT16": 16, "BFLOAT16": 16, "INT64": 64, "INT32": 32, "INT8": 8, "UINT8": 8, "BOOL": 8,
              "DOUBLE": 64, "INT4": 4, "UINT4": 4}
-ORT_TYPES = {"float32": "tensor(float)", "float16": "tensor(float16)"}
+ORT_TYPES = {"float32": "tensor(float)", "float16": "tensor(float16)", "uint8": "tensor(uint8)"}
 INTEGER_INPUTS = {"input_ids": 2, "attention_mask": 2, "position_ids": 2}
 """Inputs beside the cache, with their rank; int64."""
 
@@ -130,12 +130,13 @@ def _check_external_data(bundle: Bundle) -> Check:
 def _check_interface(model: OrtModel) -> Check:
     """Types and shapes of inputs and outputs against the cache layout; names were checked when it was opened."""
     layout, vocab = model.bundle.manifest.cache, model.bundle.manifest.architecture.vocab_size
-    floats = ORT_TYPES[layout.dtype]
+    target = TARGETS.get(model.bundle.manifest.target, TARGETS["cpu"])
+    floats, stored = ORT_TYPES[target.floats(model.bundle.manifest.recipe.precision)], ORT_TYPES[layout.dtype]
     expected: dict[str, tuple[str, list[int | None]]] = {name: ("tensor(int64)", [None] * rank)
                                                          for name, rank in INTEGER_INPUTS.items()}
     expected["logits"] = (floats, [None, None, vocab])
     for tensor in layout.tensors():
-        expected[tensor.past] = expected[tensor.present] = (floats, [None, tensor.heads, None, tensor.width])
+        expected[tensor.past] = expected[tensor.present] = (stored, [None, tensor.heads, None, tensor.width])
     faults = []
     for found in (*model.session.get_inputs(), *model.session.get_outputs()):
         kind, dims = expected[found.name]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import BundleError, UsageError
 from youtu_onnx.generate import Generation, Result, TokenCache
+from youtu_onnx.prompt_lookup import PromptLookup
 from youtu_onnx.sampling import Sampling
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.tokenizer import read_json
@@ -23,26 +24,32 @@ DEFAULT_MAX_TOKENS = 1024
 Messages = Sequence[Mapping[str, Any]]
 
 
-def load(path: str | Path, provider: str | None = None, runtime: str = "ort", threads: int | None = None) -> Model:
+def load(path: str | Path, provider: str | None = None, runtime: str = "ort", threads: int | None = None,
+         prompt_lookup: PromptLookup | bool = False) -> Model:
     """Open a bundle for generation.
 
     Args:
         provider: as in ``--provider``; None takes the one that the bundle was exported for.
         runtime: ``ort`` or ``genai``.
         threads: of the CPU provider; None takes one per physical core.
+        prompt_lookup: guess tokens from the text so far and try several in a step; True is ``PromptLookup()``.
 
     Raises:
         BundleError: no bundle, or a damaged one.
-        UsageError: an unknown provider or runtime.
+        UsageError: an unknown provider or runtime, or prompt lookup on a runtime that gains nothing by it.
         ProviderError: a provider or runtime that isn't installed.
         ResourceError: too little memory.
     """
     from runtimes import open_decoder
 
+    if prompt_lookup and runtime == "genai":
+        raise UsageError("the genai runtime gives the logits of one token per step, so prompt lookup can save none there",
+                         hint="use --runtime ort, or leave --prompt-lookup away")
     bundle = Bundle.open(path)
     tokenizer = Tokenizer.open(bundle.path)
     template = ChatTemplate.open(bundle.path, tokenizer)
-    return Model(bundle, tokenizer, template, open_decoder(bundle, runtime, provider, threads))
+    settings = PromptLookup() if prompt_lookup is True else prompt_lookup or None
+    return Model(bundle, tokenizer, template, open_decoder(bundle, runtime, provider, threads), settings)
 
 
 class Model:
@@ -54,15 +61,18 @@ class Model:
         sampling: the defaults, from the bundle's ``generation_config.json``.
         max_tokens: the default length of a reply.
         eos_ids: the tokens that end a reply.
+        prompt_lookup: how replies guess ahead; None for those that don't. Read when a reply begins.
     """
 
-    def __init__(self, bundle: Bundle, tokenizer: Tokenizer, template: ChatTemplate | None, decoder: Decoder) -> None:
+    def __init__(self, bundle: Bundle, tokenizer: Tokenizer, template: ChatTemplate | None, decoder: Decoder,
+                 prompt_lookup: PromptLookup | None = None) -> None:
         self.bundle, self.tokenizer, self.template, self.decoder = bundle, tokenizer, template, decoder
         config = read_json(bundle.file(names.GENERATION_CONFIG))
         self.sampling = Sampling.from_generation_config(config)
         self.eos_ids = _eos_ids(config, bundle, tokenizer)
         length = config.get("max_new_tokens")
         self.max_tokens: int = length if type(length) is int and length > 0 else DEFAULT_MAX_TOKENS
+        self.prompt_lookup = prompt_lookup
         self._cache = TokenCache(decoder)
         self._current: Generation | None = None
 
@@ -113,7 +123,7 @@ class Model:
         ids, thinking = self._encode(prompt, raw, enable_thinking, tools)
         generation = Generation(self._cache, self.tokenizer, ids, sampling=sampling,
                                 max_tokens=self.max_tokens if max_tokens is None else max_tokens,
-                                eos_ids=self.eos_ids, thinking=thinking)
+                                eos_ids=self.eos_ids, thinking=thinking, prompt_lookup=self.prompt_lookup)
         if self._current is not None:
             self._current.cancel()
         self._current = generation

@@ -17,46 +17,53 @@ from youtu_onnx.target import target as target_called
 if TYPE_CHECKING:
     import torch
 
+    from exporters.youtu.form import GraphForm
+
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 Rounding = Callable[[str, "torch.Tensor"], "torch.Tensor"]
 """From a tensor's name (``lm_head.weight`` for the head, tied or not) and rows of it to the same rows, float32."""
 
 
-def rounding(manifest: Manifest) -> Rounding | None:
-    """How the bundle rounds; None where its weights are float."""
+def rounding(manifest: Manifest, read: Callable[[str], torch.Tensor]) -> Rounding | None:
+    """How the bundle rounds; None where its weights are float.
+
+    Args:
+        read: the checkpoint's tensor of a name, for what is rounded together with another.
+    """
     if not manifest.recipe.quantized:
         return None
     import torch
 
     from exporters.quantize.round_to_nearest import round_to_nearest
+    from exporters.youtu.form import GraphForm
 
-    target, a = target_called(manifest.target), manifest.architecture
-    storages = _storages(manifest)
+    target = target_called(manifest.target)
+    form = GraphForm.of(manifest.cache, manifest.recipe, target)
+    storages = _storages(manifest, form)
     scale_dtype = getattr(torch, target.float_dtype)
-    absorbed = manifest.cache.form == "latent"
 
     def apply(name: str, tensor: torch.Tensor) -> torch.Tensor:
         storage = storages.get(name)
         if storage is not None:
             return round_to_nearest(tensor, storage, scale_dtype).dequantize()[:, :tensor.shape[1]]
-        if absorbed and target.absorbed_int8 and name.endswith("kv_b_proj.weight"):
-            heads = tensor.float().view(a.num_attention_heads, a.qk_nope_head_dim + a.v_head_dim, a.kv_lora_rank)
-            w_uk, w_uv = heads.split([a.qk_nope_head_dim, a.v_head_dim], 1)
-            # MatMulInteger reads W_UK as [H,N,L] and W_UV as [H,L,V]: a scale for each column of the right operand
-            return torch.cat([_int8(w_uk, 1), _int8(w_uv, 2)], 1).view(tensor.shape)
+        if form.integer_heads and name.endswith("kv_b_proj.weight"):
+            if not form.byte_cache:
+                return _int8(tensor.float())
+            gain = read(name.replace("kv_b_proj", "kv_a_layernorm")).float()  # rounded with the weights that it was moved into
+            return _int8(tensor.float() * gain) / torch.where(gain == 0, 1.0, gain)
         return tensor.float()
 
     return apply
 
 
-def _storages(manifest: Manifest) -> dict[str, Blockwise]:
+def _storages(manifest: Manifest, form: GraphForm) -> dict[str, Blockwise]:
     """Checkpoint tensor → how the matrix that it goes into is stored, for those stored in blocks."""
     from exporters.passes.linear import quantized_names
     from exporters.youtu.parameters import parameters
 
     found: dict[str, Blockwise] = {}
     tied = manifest.architecture.tie_word_embeddings
-    for name, parameter in parameters(manifest.architecture, manifest.cache.form).items():
+    for name, parameter in parameters(manifest.architecture, form).items():
         storage = manifest.recipe.storage(quantized_names(name, parameter.tensors)) if parameter.kind == "matrix" else None
         if storage is not None:
             found |= dict.fromkeys((HEAD,) if name == HEAD else parameter.tensors, storage)
@@ -67,7 +74,9 @@ def _storages(manifest: Manifest) -> dict[str, Blockwise]:
     return found
 
 
-def _int8(weight: torch.Tensor, axis: int) -> torch.Tensor:
-    """Symmetric int8 with one scale over ``axis``."""
-    scales = weight.abs().amax(axis, keepdim=True).clamp(min=1e-30) / 127
+def _int8(weight: torch.Tensor) -> torch.Tensor:
+    """Symmetric int8 with one scale for each row."""
+    from exporters.youtu.parameters import row_scales
+
+    scales = row_scales(weight).unsqueeze(-1)
     return (weight / scales).round() * scales

@@ -22,7 +22,9 @@ class Target:
         zero_points: whether 4/8-bit weights carry explicit uint8 zero points even when symmetric
             (DirectML reads a missing zero point as 0 and WebGPU takes no other form).
         gather_quantized: whether GatherBlockQuantized runs there; otherwise the embedding stays float.
-        absorbed_int8: whether W_UK and W_UV are stored as int8 and multiplied by MatMulInteger.
+        absorbed_int8: whether W_UK and W_UV are stored as int8 and multiplied as integers; the int8 cache needs it.
+        dual_form: whether a latent graph holds both orders of attention and computes logits of the last positions only on
+            request: an ``If`` in each layer, which graph capture does not take.
     """
 
     name: str
@@ -32,17 +34,22 @@ class Target:
     zero_points: bool
     gather_quantized: bool
     absorbed_int8: bool
+    dual_form: bool
+
+    def floats(self, precision: str) -> str:
+        """dtype of activations and logits for a recipe's precision: its own where that is a float's."""
+        return {"fp32": "float32", "fp16": "float16"}.get(precision, self.float_dtype)
 
 
 TARGETS = {
     "cpu": Target("cpu", "CPUExecutionProvider", None, "float32", zero_points=False, gather_quantized=True,
-                  absorbed_int8=True),
+                  absorbed_int8=True, dual_form=True),
     "cuda": Target("cuda", "CUDAExecutionProvider", "cuda", "float16", zero_points=False, gather_quantized=True,
-                   absorbed_int8=False),
+                   absorbed_int8=False, dual_form=False),
     "dml": Target("dml", "DmlExecutionProvider", "dml", "float16", zero_points=True, gather_quantized=False,
-                  absorbed_int8=False),
+                  absorbed_int8=False, dual_form=False),
     "webgpu": Target("webgpu", "WebGpuExecutionProvider", "webgpu", "float16", zero_points=True, gather_quantized=True,
-                     absorbed_int8=False),
+                     absorbed_int8=False, dual_form=False),
 }
 
 

@@ -139,7 +139,7 @@ def verify_parity(bundle_path: str | Path, checkpoint: Checkpoint, progress: Pro
         raise BundleError(f"{bundle.path}: the tokenizer gives id {largest}, the model has {architecture.vocab_size} tokens",
                           hint="export the bundle again, with the model's own tokenizer")
     traces, used = _run_bundle(bundle, [ids for _, ids in prompts], steps, provider, progress)
-    compared = _compare([text for text, _ in prompts], traces, checkpoint, rounding(bundle.manifest), progress)
+    compared = _compare([text for text, _ in prompts], traces, checkpoint, rounding(bundle.manifest, checkpoint.tensor), progress)
     progress.finish()
     return Parity(bundle.manifest.recipe.precision, used, *compared)
 

@@ -1,6 +1,7 @@
 """Draw the README's pictures from what the code says: ``python -m docs.pictures.make_pictures``.
 
 ``cache.svg`` from the cache layouts of Youtu-LLM-2B's shape; ``demo.svg`` from a real run of ``youtu-onnx demo``.
+``speed.svg`` takes hours of measuring: ``python -m benchmarks.against_llama_cpp`` draws it, with ``speed_chart``.
 """
 
 from __future__ import annotations

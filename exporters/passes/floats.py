@@ -1,4 +1,4 @@
-"""What no other pass stored is kept as float: norms, biases, and matrices that a recipe leaves alone."""
+"""What no other pass stored is kept as it is built: norms, biases, matrices that a recipe leaves alone, and bytes."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def floats(assembly: Assembly) -> None:
     for name in list(assembly.graph.initializers):
         parameter = assembly.unpacked(name)
         if parameter is not None:
-            dtype = ir.DataType.FLOAT if parameter.kind == "constant" else assembly.dtype
+            dtype = {"constant": ir.DataType.FLOAT, "bytes": ir.DataType.INT8}.get(parameter.kind, assembly.dtype)
             assembly.store(name, plain(name, parameter, dtype))

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor
 
 from exporters.assembly import Packing, Piece
+from exporters.quantize.chunks import by_rows
 from exporters.quantize.round_to_nearest import round_to_nearest
 from exporters.youtu.parameters import Parameter
 from youtu_onnx.recipe import Blockwise
 
-CHUNK = 2**19
-"""Numbers that a thread quantizes at once: 2 MiB in float32, which stay in the processor's cache from step to step."""
-
-_THREADS = ThreadPoolExecutor(os.cpu_count(), "quantize", initializer=lambda: torch.set_num_threads(1))
-"""Chunks are spread over the cores; torch's own threads would meet after every small step."""
-
-TORCH_DTYPES = {ir.DataType.FLOAT: torch.float32, ir.DataType.FLOAT16: torch.float16}
+TORCH_DTYPES = {ir.DataType.FLOAT: torch.float32, ir.DataType.FLOAT16: torch.float16, ir.DataType.INT8: torch.int8}
+LABELS = {ir.DataType.FLOAT: "float32", ir.DataType.FLOAT16: "float16", ir.DataType.INT8: "int8 per row"}
 
 
 def pack_nibbles(values: Tensor) -> Tensor:
@@ -51,9 +44,8 @@ def blockwise(name: str, parameter: Parameter, storage: Blockwise, dtype: ir.Dat
     def pack(weight: Tensor) -> tuple[np.ndarray, ...]:
         made = [np.empty(piece.shape, piece.dtype.numpy()) for piece in pieces]
 
-        def quantize(start: int) -> None:
-            part = weight[start : start + step]
-            quantized = round_to_nearest(part, storage, TORCH_DTYPES[dtype])
+        def quantize(start: int, stop: int) -> None:
+            quantized = round_to_nearest(weight[start:stop], storage, TORCH_DTYPES[dtype])
             zeros = quantized.zero_points
             if zeros is None:
                 zeros = torch.full(quantized.scales.shape, 2 ** (storage.bits - 1), dtype=torch.uint8)
@@ -61,31 +53,16 @@ def blockwise(name: str, parameter: Parameter, storage: Blockwise, dtype: ir.Dat
             if storage.bits == 4:
                 values, zeros = pack_nibbles(values), pack_nibbles(zeros)
             for array, tensor in zip(made, (values, quantized.scales, zeros), strict=False):
-                array[start : start + len(part)] = tensor.numpy()
+                array[start:stop] = tensor.numpy()
 
-        step = max(1, CHUNK // columns)
-        list(_THREADS.map(quantize, range(0, rows, step)))
+        by_rows(quantize, rows, columns)
         return tuple(made)
 
     return Packing(parameter, tuple(pieces), pack, f"int{storage.bits} block {storage.block_size}", storage)
 
 
-def absorbed_int8(name: str, parameter: Parameter) -> Packing:
-    """MatMulInteger's right operand for W_UK or W_UV [H,K,N]: int8, and one float32 scale per head and column."""
-    heads, _, columns = parameter.shape
-    pieces = (Piece(f"{name}_q8", ir.DataType.INT8, parameter.shape),
-              Piece(f"{name}_scales", ir.DataType.FLOAT, (heads, 1, columns)))
-
-    def pack(weight: Tensor) -> tuple[np.ndarray, ...]:
-        weight = weight.float()
-        scales = weight.abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny * 127) / 127
-        return torch.round(weight / scales).to(torch.int8).numpy(), scales.numpy()
-
-    return Packing(parameter, pieces, pack, "int8 per column")
-
-
 def plain(name: str, parameter: Parameter, dtype: ir.DataType, *, transposed: bool = False) -> Packing:
-    """A float tensor, as it is or transposed to [K,N]."""
+    """A tensor of one piece, as it is built or transposed to [K,N]."""
     shape = parameter.shape[::-1] if transposed else parameter.shape
     piece = Piece(name, dtype, shape)
 
@@ -93,5 +70,5 @@ def plain(name: str, parameter: Parameter, dtype: ir.DataType, *, transposed: bo
         weight = weight.to(TORCH_DTYPES[dtype])
         return (np.ascontiguousarray((weight.T if transposed else weight).numpy()),)
 
-    return Packing(parameter, (piece,), pack, "float32" if dtype == ir.DataType.FLOAT else "float16")
+    return Packing(parameter, (piece,), pack, LABELS[dtype])
 

@@ -1,11 +1,12 @@
-"""Youtu as torch modules made to be traced, in three parts: what precedes the layers, one layer, what follows them.
+"""Youtu as torch modules made to be traced, in parts: what precedes the layers, one layer, what follows them.
 
-All layers are alike, so one is traced and repeated in the graph. Parameter names are Hugging Face's, except where
-several tensors are fused or one is split for the graph's sake; ``parameters.py`` says how each is built:
+All layers are alike, so one is traced and repeated in the graph; its attention over a latent cache is in ``latent.py``.
+Parameter names are Hugging Face's, except where several tensors are fused or one is split for the graph's sake;
+``parameters.py`` says how each is built:
 
 - ``self_attn.qkv_a_proj``: ``q_a_proj`` (or ``q_proj``) and ``kv_a_proj_with_mqa``, which read the same input;
 - ``mlp.gate_up_proj``: ``gate_proj`` and ``up_proj``;
-- ``self_attn.w_uk``, ``self_attn.w_uv``: the two halves of ``kv_b_proj`` that the latent form absorbs.
+- ``self_attn.heads.*``: the two halves of ``kv_b_proj``, W_UK and W_UV, which the latent form absorbs.
 
 Rows of a projection are reordered so that all heads' ``nope`` parts come before all heads' ``rope`` parts, and
 interleaved RoPE pairs become halves: rotations then need no strided access. The softmax scale is in the query's weights.
@@ -40,15 +41,20 @@ class RMSNorm(nn.Module):
 class Prologue(nn.Module):
     """Token embedding, RoPE's cos and sin, and the attention bias, computed once and used by every layer."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    GOLDEN = 0.6180339887
+    """Its multiples' fractions fill [0, 1) more evenly than chance, over any run of tokens."""
+
+    def __init__(self, architecture: Architecture, *, dither: bool = False) -> None:
         super().__init__()
+        self.dither = dither
         self.embed_tokens = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
         self.inv_freq = nn.Parameter(torch.ones(architecture.qk_rope_head_dim // 2, dtype=torch.float32))
         self.architecture = architecture
         self.attention_scaling = attention_scaling(architecture)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> tuple[Tensor, ...]:
-        """Returns hidden ``[B,S,D]``, cos and sin ``[B,S,R/2]``, and the additive bias ``[B,1,S,T]``."""
+        """Returns hidden ``[B,S,D]``, cos and sin ``[B,S,R/2]``, the additive bias ``[B,1,S,T]``, and with ``dither`` a
+        number within [0, 1) for each key, ``[T]``."""
         hidden = self.embed_tokens(input_ids)
         angles = position_ids.unsqueeze(-1).float() * self.frequencies(position_ids)  # [B,S,R/2]
         cos = (angles.cos() * self.attention_scaling).to(hidden.dtype)
@@ -59,7 +65,10 @@ class Prologue(nn.Module):
         seen = causal & (attention_mask != 0).unsqueeze(1).unsqueeze(1)  # [B,1,S,T]
         # Finite, so that a padding row, which sees nothing, gives numbers that nobody reads and not NaN.
         bias = torch.where(seen, 0.0, torch.finfo(hidden.dtype).min).to(hidden.dtype)
-        return hidden, cos, sin, bias
+        if not self.dither:
+            return hidden, cos, sin, bias
+        multiples = keys.float() * self.GOLDEN
+        return hidden, cos, sin, bias, multiples - multiples.floor()
 
     def frequencies(self, position_ids: Tensor) -> Tensor:
         rope = self.architecture.rope
@@ -73,9 +82,20 @@ class Prologue(nn.Module):
         return self.inv_freq * stretch ** (-exponents)
 
 
-class Attention(nn.Module):
-    """What both cache forms share: the projections, RoPE and the output."""
+class Projection(nn.Module):
+    """From hidden states to queries and to what a token leaves in the cache."""
 
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(architecture.hidden_size, architecture.rms_norm_eps)
+        self.self_attn = _Projections(architecture)
+
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns q_nope ``[B,H,S,N]``, q_rope ``[B,H,S,R]``, c_kv ``[B,S,L]`` and k_rope ``[B,S,R]``, rotated."""
+        return self.self_attn(self.input_layernorm(hidden), cos, sin)
+
+
+class _Projections(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = self.a = architecture
@@ -85,10 +105,8 @@ class Attention(nn.Module):
             self.q_a_layernorm = RMSNorm(a.q_lora_rank, LATENT_NORM_EPS)
             self.q_b_proj = nn.Linear(a.q_lora_rank, query, bias=False)
         self.kv_a_layernorm = RMSNorm(a.kv_lora_rank, LATENT_NORM_EPS)
-        self.o_proj = nn.Linear(a.num_attention_heads * a.v_head_dim, a.hidden_size, bias=a.attention_bias)
 
-    def project(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns q_nope ``[B,H,S,N]``, q_rope ``[B,H,S,R]``, c_kv ``[B,S,L]`` and k_rope ``[B,S,R]``, rotated."""
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         a, heads = self.a, self.a.num_attention_heads
         nope, rope = heads * a.qk_nope_head_dim, heads * a.qk_rope_head_dim
         fused = self.qkv_a_proj(hidden)
@@ -100,62 +118,34 @@ class Attention(nn.Module):
         # The key rotates as one more head beside the query's: one operator instead of two.
         rotated = rotary_embedding(torch.cat([q_rope, k_rope], -1), cos, sin, num_heads=heads + 1)
         q_rope, k_rope = rotated.split([rope, a.qk_rope_head_dim], -1)
-        return self.heads(q_nope, a.qk_nope_head_dim), self.heads(q_rope, a.qk_rope_head_dim), self.kv_a_layernorm(c_kv), k_rope
-
-    def heads(self, x: Tensor, width: int) -> Tensor:
-        """``[B,S,H·width]`` → ``[B,H,S,width]``."""
-        return x.reshape(x.shape[0], x.shape[1], self.a.num_attention_heads, width).transpose(1, 2)
-
-    def output(self, context: Tensor) -> Tensor:
-        """``[B,H,S,V]`` → ``[B,S,D]``."""
-        merged = context.transpose(1, 2).reshape(context.shape[0], context.shape[2], -1)
-        return self.o_proj(merged)
+        return (split_heads(q_nope, a.qk_nope_head_dim), split_heads(q_rope, a.qk_rope_head_dim),
+                self.kv_a_layernorm(c_kv), k_rope)
 
 
-class LatentAttention(Attention):
-    """Absorbed multi-head latent attention: all heads query one shared key, whose first L columns are the value."""
-
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__(architecture)
-        a = architecture
-        self.w_uk = nn.Parameter(torch.empty(a.num_attention_heads, a.qk_nope_head_dim, a.kv_lora_rank))
-        self.w_uv = nn.Parameter(torch.empty(a.num_attention_heads, a.kv_lora_rank, a.v_head_dim))
-
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, bias: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """``past`` ``[B,1,P,L+R]``; returns the output ``[B,S,D]`` and the present latent ``[B,1,T,L+R]``."""
-        a, (batch, new, _) = self.a, hidden.shape
-        heads, width = a.num_attention_heads, a.latent_dim
-        q_nope, q_rope, c_kv, k_rope = self.project(hidden, cos, sin)
-        present = torch.cat([past, torch.cat([c_kv, k_rope], -1).unsqueeze(1)], 2)
-        query = torch.cat([torch.matmul(q_nope, self.w_uk), q_rope], -1)  # [B,H,S,L+R]
-        # Heads and tokens are rows of one matrix product, since all share the key.
-        scores = torch.matmul(query.reshape(batch, 1, heads * new, width), present.transpose(2, 3))
-        scores = scores.reshape(batch, heads, new, present.shape[2]) + bias
-        weights = torch.softmax(scores, -1).reshape(batch, 1, heads * new, present.shape[2])
-        # Multiplying k_rope too and dropping it costs R/L more products, but no copy of the cache's columns.
-        context = torch.matmul(weights, present).reshape(batch, heads, new, width)[..., : a.kv_lora_rank]
-        return self.output(torch.matmul(context, self.w_uv)), present
+def split_heads(x: Tensor, width: int) -> Tensor:
+    """``[B,S,H·width]`` → ``[B,H,S,width]``."""
+    return x.reshape(x.shape[0], x.shape[1], -1, width).transpose(1, 2)
 
 
-class ExpandedAttention(Attention):
+class ExpandedCache(nn.Module):
     """Ordinary attention over every head's key and value, expanded from the latent before they are cached."""
 
     def __init__(self, architecture: Architecture) -> None:
-        super().__init__(architecture)
-        a = architecture
+        super().__init__()
+        a = self.a = architecture
         self.kv_b_proj = nn.Linear(a.kv_lora_rank, a.num_attention_heads * (a.qk_nope_head_dim + a.v_head_dim), bias=False)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, bias: Tensor, past_key: Tensor,
+    def forward(self, q_nope: Tensor, q_rope: Tensor, c_kv: Tensor, k_rope: Tensor, bias: Tensor, past_key: Tensor,
                 past_value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``past_key`` ``[B,H,P,N+R]``, ``past_value`` ``[B,H,P,V]``; returns the output and both presents."""
+        """``past_key`` ``[B,H,P,N+R]``, ``past_value`` ``[B,H,P,V]``; returns the context ``[B,S,H·V]`` and both presents."""
         a, heads = self.a, self.a.num_attention_heads
-        q_nope, q_rope, c_kv, k_rope = self.project(hidden, cos, sin)
         k_nope, value = self.kv_b_proj(c_kv).split([heads * a.qk_nope_head_dim, heads * a.v_head_dim], -1)
         k_rope = k_rope.unsqueeze(1).expand(-1, heads, -1, -1)  # [B,H,S,R]
-        key = torch.cat([past_key, torch.cat([self.heads(k_nope, a.qk_nope_head_dim), k_rope], -1)], 2)
-        value = torch.cat([past_value, self.heads(value, a.v_head_dim)], 2)
+        key = torch.cat([past_key, torch.cat([split_heads(k_nope, a.qk_nope_head_dim), k_rope], -1)], 2)
+        value = torch.cat([past_value, split_heads(value, a.v_head_dim)], 2)
         scores = torch.matmul(torch.cat([q_nope, q_rope], -1), key.transpose(2, 3)) + bias
-        return self.output(torch.matmul(torch.softmax(scores, -1), value)), key, value
+        context = torch.matmul(torch.softmax(scores, -1), value)
+        return context.transpose(1, 2).reshape(context.shape[0], context.shape[2], -1), key, value
 
 
 class MLP(nn.Module):
@@ -169,20 +159,21 @@ class MLP(nn.Module):
         return self.down_proj(F.silu(gate) * up)
 
 
-class DecoderLayer(nn.Module):
-    """One pre-norm layer; takes and returns its own past tensors (one latent, or key and value)."""
+class Completion(nn.Module):
+    """What follows attention in a layer: its output projection and the MLP, each added to the hidden states."""
 
-    def __init__(self, architecture: Architecture, attention: type[Attention]) -> None:
+    def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(architecture.hidden_size, architecture.rms_norm_eps)
-        self.self_attn = attention(architecture)
-        self.post_attention_layernorm = RMSNorm(architecture.hidden_size, architecture.rms_norm_eps)
-        self.mlp = MLP(architecture)
+        a = architecture
+        self.self_attn = nn.ModuleDict({"o_proj": nn.Linear(a.num_attention_heads * a.v_head_dim, a.hidden_size,
+                                                            bias=a.attention_bias)})
+        self.post_attention_layernorm = RMSNorm(a.hidden_size, a.rms_norm_eps)
+        self.mlp = MLP(a)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, bias: Tensor, *past: Tensor) -> tuple[Tensor, ...]:
-        attended, *present = self.self_attn(self.input_layernorm(hidden), cos, sin, bias, *past)
-        hidden = hidden + attended
-        return hidden + self.mlp(self.post_attention_layernorm(hidden)), *present
+    def forward(self, hidden: Tensor, context: Tensor) -> Tensor:
+        """``[B,S,D]`` and ``[B,S,H·V]`` → ``[B,S,D]``."""
+        hidden = hidden + self.self_attn["o_proj"](context)
+        return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
 
 class Epilogue(nn.Module):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from exporters.youtu.form import GraphForm
 from exporters.youtu.rope import inverse_frequencies
 from youtu_onnx.architecture import Architecture
-from youtu_onnx.cache import CacheForm
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,24 @@ class Parameter:
         tensors: names in the checkpoint, in the order in which ``build`` takes them.
         shape: of the result.
         build: from the tensors, in their stored dtype or float32, to the parameter.
-        kind: ``matrix`` [N,K] is quantized by the recipe; ``absorbed`` [H,K,N] has its own storage; ``vector`` (norms
-            and biases) stays float; ``constant`` stays float32.
+        kind: ``matrix`` [N,K] is quantized by the recipe; ``heads`` [H,K,N] and ``vector`` (norms, biases, scales) stay
+            float; ``constant`` stays float32; ``bytes`` is int8 as built.
+        beside: more names, which ``build`` takes after ``tensors``: weights that only lend their size to this one's.
     """
 
     tensors: tuple[str, ...]
     shape: tuple[int, ...]
     build: Callable[..., Tensor]
     kind: str
+    beside: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Everything that ``build`` takes."""
+        return self.tensors + self.beside
 
 
-def parameters(architecture: Architecture, form: CacheForm) -> dict[str, Parameter]:
+def parameters(architecture: Architecture, form: GraphForm) -> dict[str, Parameter]:
     """All parameters of the model's graph: name in the graph → how to build it."""
     a = architecture
     embedding = (a.vocab_size, a.hidden_size)
@@ -44,67 +51,152 @@ def parameters(architecture: Architecture, form: CacheForm) -> dict[str, Paramet
         "model.norm.weight": Parameter(("model.norm.weight",), (a.hidden_size,), _same, "vector"),
     }
     for layer in range(a.num_hidden_layers):
-        for name, parameter in _layer(a, form, f"model.layers.{layer}.").items():
+        for name, parameter in _Layer(a, form, f"model.layers.{layer}.").parameters().items():
             found[f"model.layers.{layer}.{name}"] = parameter
     head = "model.embed_tokens.weight" if a.tie_word_embeddings else "lm_head.weight"
     found["lm_head.weight"] = Parameter((head,), embedding, _same, "matrix")
     return found
 
 
-def _layer(a: Architecture, form: CacheForm, prefix: str) -> dict[str, Parameter]:
-    found: dict[str, Parameter] = {}
+class _Layer:
+    """Parameters of one layer. Factors that cost nothing at run time are moved from one matrix into another:
 
-    def add(name: str, sources: list[str], shape: tuple[int, ...], build: Callable[..., Tensor], kind: str = "matrix") -> None:
-        found[name] = Parameter(tuple(prefix + source for source in sources), shape, build, kind)
+    - the softmax scale into the query;
+    - integer heads: the scale of each row of W_UK into the row of the query's projection that meets it;
+    - a byte cache, whose rows have one scale for both parts: ``kv_a_layernorm``'s gain into W_UK and W_UV, so that the cached
+      latent has the root mean square 1; and each pair of rotated dimensions is divided by the size that its weights
+      give it for inputs without direction, and the query multiplied.
+    """
 
-    query = a.num_attention_heads * a.qk_head_dim
-    head_rows, key_rows = _query_rows(a), _key_rows(a)
-    for norm, width in (("input_layernorm", a.hidden_size), ("self_attn.kv_a_layernorm", a.kv_lora_rank),
-                        ("post_attention_layernorm", a.hidden_size)):
-        add(f"{norm}.weight", [f"{norm}.weight"], (width,), _same, "vector")
+    def __init__(self, architecture: Architecture, form: GraphForm, prefix: str) -> None:
+        self.a, self.form, self.prefix = architecture, form, prefix
+        self.found: dict[str, Parameter] = {}
 
-    def query_rows(weight: Tensor) -> Tensor:
-        return weight[head_rows].float() * a.softmax_scale
+    def add(self, name: str, sources: list[str], shape: tuple[int, ...], build: Callable[..., Tensor], kind: str = "matrix",
+            beside: list[str] | None = None) -> None:
+        names = [tuple(self.prefix + source for source in listed) for listed in (sources, beside or [])]
+        self.found[name] = Parameter(names[0], shape, build, kind, names[1])
 
-    if a.q_lora_rank is None:
-        first, first_rows, first_width = "self_attn.q_proj", query_rows, query
-    else:
-        first, first_rows, first_width = "self_attn.q_a_proj", _same, a.q_lora_rank
-        add("self_attn.q_a_layernorm.weight", ["self_attn.q_a_layernorm.weight"], (a.q_lora_rank,), _same, "vector")
-        add("self_attn.q_b_proj.weight", ["self_attn.q_b_proj.weight"], (query, a.q_lora_rank), query_rows)
+    def parameters(self) -> dict[str, Parameter]:
+        a = self.a
+        for norm, width in (("input_layernorm", a.hidden_size), ("post_attention_layernorm", a.hidden_size)):
+            self.add(f"{norm}.weight", [f"{norm}.weight"], (width,), _same, "vector")
+        self._projections()
+        self._heads()
+        self.add("self_attn.o_proj.weight", ["self_attn.o_proj.weight"], (a.hidden_size, a.num_attention_heads * a.v_head_dim),
+                 _same)
+        if a.attention_bias:
+            self.add("self_attn.o_proj.bias", ["self_attn.o_proj.bias"], (a.hidden_size,), _same, "vector")
+        self.add("mlp.gate_up_proj.weight", ["mlp.gate_proj.weight", "mlp.up_proj.weight"],
+                 (2 * a.intermediate_size, a.hidden_size), lambda gate, up: torch.cat([gate, up]))
+        self.add("mlp.down_proj.weight", ["mlp.down_proj.weight"], (a.hidden_size, a.intermediate_size), _same)
+        return self.found
 
-    def fuse(q: Tensor, kv: Tensor) -> Tensor:
-        q = first_rows(q)
-        return torch.cat([q, kv[key_rows].to(q.dtype)])
+    def _projections(self) -> None:
+        a = self.a
+        query = a.num_attention_heads * a.qk_head_dim
+        head_rows, key_rows = _query_rows(a), _key_rows(a)
+        beside = self._beside()
 
-    width = first_width + a.latent_dim
-    add("self_attn.qkv_a_proj.weight", [f"{first}.weight", "self_attn.kv_a_proj_with_mqa.weight"], (width, a.hidden_size), fuse)
-    if a.attention_bias:
-        kv_bias = "self_attn.kv_a_proj_with_mqa.bias"
-        if a.q_lora_rank is None:  # q_proj has no bias in any Youtu checkpoint
-            add("self_attn.qkv_a_proj.bias", [kv_bias], (width,),
-                lambda kv: torch.cat([torch.zeros(query, dtype=kv.dtype), kv[key_rows]]), "vector")
+        def queries(weight: Tensor, *more: Tensor) -> Tensor:
+            rows = weight[head_rows].float() * a.softmax_scale
+            return rows * self._query_factors(*more).unsqueeze(1) if more else rows
+
+        def keys(kv: Tensor, *more: Tensor) -> Tensor:
+            rows = kv[key_rows]
+            return rows.float() / self._key_factors(*more).view(-1, *[1] * (kv.ndim - 1)) if self.form.byte_cache else rows
+
+        if a.q_lora_rank is None:
+            first, first_rows, first_width = "self_attn.q_proj", queries, query
         else:
-            add("self_attn.qkv_a_proj.bias", [f"{first}.bias", kv_bias], (width,), fuse, "vector")
-        add("self_attn.o_proj.bias", ["self_attn.o_proj.bias"], (a.hidden_size,), _same, "vector")
+            first, first_rows, first_width = "self_attn.q_a_proj", lambda q, *_: q, a.q_lora_rank
+            self.add("self_attn.q_a_layernorm.weight", ["self_attn.q_a_layernorm.weight"], (a.q_lora_rank,), _same, "vector")
+            self.add("self_attn.q_b_proj.weight", ["self_attn.q_b_proj.weight"], (query, a.q_lora_rank), queries, beside=beside)
 
-    heads, nope, value, rank = a.num_attention_heads, a.qk_nope_head_dim, a.v_head_dim, a.kv_lora_rank
+        def fuse(q: Tensor, kv: Tensor, *more: Tensor) -> Tensor:
+            q, kv = first_rows(q, *more), keys(kv, *more)
+            return torch.cat([q.to(kv.dtype), kv] if kv.dtype == torch.float32 else [q, kv.to(q.dtype)])
 
-    def split(kv_b: Tensor) -> tuple[Tensor, Tensor]:
-        return kv_b.view(heads, nope + value, rank).split([nope, value], 1)
+        kv_a, width = "self_attn.kv_a_proj_with_mqa", first_width + a.latent_dim
+        self.add("self_attn.qkv_a_proj.weight", [f"{first}.weight", f"{kv_a}.weight"], (width, a.hidden_size), fuse,
+                 beside=beside)
+        if a.attention_bias and a.q_lora_rank is None:  # q_proj has no bias in any Youtu checkpoint
+            self.add("self_attn.qkv_a_proj.bias", [f"{kv_a}.bias"], (width,),
+                     lambda kv, *more: torch.cat([torch.zeros(query), keys(kv, *more).float()]), "vector", beside)
+        elif a.attention_bias:
+            self.add("self_attn.qkv_a_proj.bias", [f"{first}.bias", f"{kv_a}.bias"], (width,), fuse, "vector", beside)
+        gain = (lambda weight: torch.ones_like(weight)) if self.form.byte_cache else _same
+        self.add("self_attn.kv_a_layernorm.weight", ["self_attn.kv_a_layernorm.weight"], (a.kv_lora_rank,), gain, "vector")
 
-    kv_b = ["self_attn.kv_b_proj.weight"]
-    if form == "latent":
-        add("self_attn.w_uk", kv_b, (heads, nope, rank), lambda w: split(w)[0], "absorbed")
-        add("self_attn.w_uv", kv_b, (heads, rank, value), lambda w: split(w)[1].transpose(1, 2), "absorbed")
-    else:
-        add("self_attn.kv_b_proj.weight", kv_b, (heads * (nope + value), rank),
-            lambda w: torch.cat([part.reshape(-1, rank) for part in split(w)]))
-    add("self_attn.o_proj.weight", ["self_attn.o_proj.weight"], (a.hidden_size, heads * value), _same)
-    add("mlp.gate_up_proj.weight", ["mlp.gate_proj.weight", "mlp.up_proj.weight"],
-        (2 * a.intermediate_size, a.hidden_size), lambda gate, up: torch.cat([gate, up]))
-    add("mlp.down_proj.weight", ["mlp.down_proj.weight"], (a.hidden_size, a.intermediate_size), _same)
-    return found
+    def _heads(self) -> None:
+        a, kv_b, beside = self.a, ["self_attn.kv_b_proj.weight"], self._beside()[1:]
+        heads, nope, value, rank = a.num_attention_heads, a.qk_nope_head_dim, a.v_head_dim, a.kv_lora_rank
+        stem = "self_attn.heads"
+        if self.form.cache.form == "expanded":
+            self.add("self_attn.kv_b_proj.weight", kv_b, (heads * (nope + value), rank),
+                     lambda w: torch.cat([part.reshape(-1, rank) for part in self._split(w)]))
+        elif not self.form.integer_heads:
+            self.add(f"{stem}.w_uk", kv_b, (heads, nope, rank), lambda w: self._split(w)[0], "heads")
+            self.add(f"{stem}.w_uv", kv_b, (heads, rank, value), lambda w: self._split(w)[1].transpose(1, 2), "heads")
+        else:
+            def codes(half: int, *, transposed: bool) -> Callable[..., Tensor]:
+                def build(w: Tensor, *more: Tensor) -> Tensor:
+                    part = self._split(w, *more)[half]
+                    made = torch.round(part / row_scales(part).unsqueeze(-1)).to(torch.int8)
+                    return made.transpose(1, 2) if transposed else made
+                return build
+
+            self.add(f"{stem}.w_uk_q8", kv_b, (heads, nope, rank), codes(0, transposed=False), "bytes", beside)
+            self.add(f"{stem}.w_uk_t_q8", kv_b, (heads, rank, nope), codes(0, transposed=True), "bytes", beside)
+            self.add(f"{stem}.w_uv_q8", kv_b, (heads, rank, value), codes(1, transposed=True), "bytes", beside)
+            self.add(f"{stem}.w_uv_scales", kv_b, (heads, 1, value),
+                     lambda w, *more: row_scales(self._split(w, *more)[1]).unsqueeze(1), "vector", beside)
+
+    def _beside(self) -> list[str]:
+        """What the factors are made of, in the order in which the builders take it."""
+        if not self.form.integer_heads:
+            return []
+        names = ["self_attn.kv_b_proj.weight"]
+        if self.form.byte_cache:
+            names += ["self_attn.kv_a_layernorm.weight", "self_attn.kv_a_proj_with_mqa.weight", "input_layernorm.weight"]
+        return names
+
+    def _split(self, kv_b: Tensor, gain: Tensor | None = None, *_: Tensor) -> tuple[Tensor, Tensor]:
+        """W_UK ``[H,N,L]`` and W_UVᵀ ``[H,V,L]``, with the latent's gain where it was moved here."""
+        a = self.a
+        parts = kv_b.view(a.num_attention_heads, a.qk_nope_head_dim + a.v_head_dim, a.kv_lora_rank)
+        if self.form.integer_heads:
+            parts = parts.float()
+        if gain is not None:
+            parts = parts * gain.float()
+        return parts.split([a.qk_nope_head_dim, a.v_head_dim], 1)
+
+    def _query_factors(self, kv_b: Tensor, *more: Tensor) -> Tensor:
+        """``[H·(N+R)]``, in the order of the graph's query rows."""
+        rope = _rope_sizes(self.a, *more[1:]) if more else torch.ones(self.a.qk_rope_head_dim)
+        return torch.cat([row_scales(self._split(kv_b, *more)[0]).reshape(-1), rope.repeat(self.a.num_attention_heads)])
+
+    def _key_factors(self, kv_b: Tensor, gain: Tensor, *more: Tensor) -> Tensor:
+        """``[L+R]``"""
+        return torch.cat([torch.ones(self.a.kv_lora_rank), _rope_sizes(self.a, *more)])
+
+
+def row_scales(weight: Tensor) -> Tensor:
+    """Scales of int8 rows: ``[…,K]`` → ``[…]`` float32."""
+    return weight.float().abs().amax(-1).clamp(min=torch.finfo(torch.float32).tiny * 127) / 127
+
+
+def _rope_sizes(a: Architecture, kv_a: Tensor, input_gain: Tensor) -> Tensor:
+    """``[R]`` in the graph's order: root mean squares of k_rope for normalised inputs without direction, by rotated pair.
+
+    Both of a pair share one, so that the rotation commutes with the division. None is so small that it could not be
+    divided by.
+    """
+    rows = kv_a[_key_rows(a)[a.kv_lora_rank :]].float() * input_gain.float()
+    squares = rows.square().sum(-1)
+    half = a.qk_rope_head_dim // 2
+    sizes = ((squares[:half] + squares[half:]) / 2).sqrt()
+    return torch.clamp(sizes, min=max(float(sizes.max()) / 64, 1e-20)).repeat(2)
 
 
 def _same(tensor: Tensor) -> Tensor:

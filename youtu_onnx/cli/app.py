@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from youtu_onnx import __version__
-from youtu_onnx.cli import chat, console, demo, doctor, evaluate, export, generate, inspect, verify
+from youtu_onnx.cli import bench, chat, console, demo, doctor, evaluate, export, generate, inspect, verify
 
 
 class _Commands(TyperGroup):
@@ -35,6 +35,7 @@ app.command()(inspect.inspect)
 app.command()(generate.generate)
 app.command()(chat.chat)
 app.command()(evaluate.evaluate)
+app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 

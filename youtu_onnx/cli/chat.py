@@ -38,6 +38,8 @@ def chat(
     provider: options.Provider = None,
     runtime: options.Runtime = "ort",
     threads: options.Threads = None,
+    prompt_lookup: options.PromptLookupFlag = False,
+    draft_tokens: options.DraftTokens = None,
 ) -> None:
     """Talk with the model. Lines come from the terminal or a pipe; /help lists the commands."""
     from youtu_onnx.model import load
@@ -45,7 +47,8 @@ def chat(
 
     choices: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "greedy": greedy or None}
     Sampling().override(**choices)  # before the model is loaded, which may take a while
-    with load(bundle, provider=provider, runtime=runtime, threads=threads) as model:
+    lookup = options.prompt_lookup(prompt_lookup, draft_tokens)
+    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup) as model:
         conversation = _Conversation(model, system, {**choices, "max_tokens": max_tokens, "enable_thinking": thinking})
         if sys.stdin.isatty():
             console.note(f"{model.bundle.manifest.source.model} at {bundle}; /help lists the commands")

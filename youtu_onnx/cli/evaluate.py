@@ -20,14 +20,17 @@ def evaluate(
     provider: options.Provider = None,
     runtime: options.Runtime = "ort",
     threads: options.Threads = None,
+    prompt_lookup: options.PromptLookupFlag = False,
+    draft_tokens: options.DraftTokens = None,
 ) -> None:
     """Count the held-out problems that a bundle answers right."""
     from youtu_onnx.evaluate import HELD_OUT, read_problems
     from youtu_onnx.evaluate import evaluate as run
     from youtu_onnx.model import load
 
+    lookup = options.prompt_lookup(prompt_lookup, draft_tokens)
     listed = read_problems(problems or HELD_OUT)
-    with load(bundle, provider=provider, runtime=runtime, threads=threads) as model:
+    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup) as model:
         made = run(model, listed, max_tokens=max_tokens, progress=console.progress())
     if as_json:
         typer.echo(json.dumps(made.to_dict(), ensure_ascii=False))

@@ -28,6 +28,8 @@ def generate(
     provider: options.Provider = None,
     runtime: options.Runtime = "ort",
     threads: options.Threads = None,
+    prompt_lookup: options.PromptLookupFlag = False,
+    draft_tokens: options.DraftTokens = None,
 ) -> None:
     """Reply to a prompt, streamed to stdout."""
     from youtu_onnx.model import load
@@ -37,13 +39,14 @@ def generate(
         raise UsageError("--system acts through the chat template, which --raw leaves out", hint="drop one of the two")
     # Before the model is loaded, which may take a while
     Sampling().override(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy or None)
+    lookup = options.prompt_lookup(prompt_lookup, draft_tokens)
     text = _stdin_text() if prompt == "-" else prompt
     if not (text if raw else text.strip()):
         raise UsageError("the prompt is empty", hint="pass some text with --prompt")
     messages = [{"role": "user", "content": text}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
-    with load(bundle, provider=provider, runtime=runtime, threads=threads) as model:
+    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup) as model:
         reply = model.stream(text if raw else messages, max_tokens=max_tokens, temperature=temperature, top_k=top_k,
                              top_p=top_p, seed=seed, greedy=greedy or None, raw=raw, enable_thinking=thinking)
         if as_json:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from youtu_onnx.errors import UsageError
+
+if TYPE_CHECKING:
+    from youtu_onnx.prompt_lookup import PromptLookup
 
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that youtu-onnx export wrote.")]
 Provider = Annotated[str | None, typer.Option(
@@ -23,3 +28,23 @@ Greedy = Annotated[bool, typer.Option("--greedy", help="Always take the likelies
 System = Annotated[str | None, typer.Option(help="A system message that opens the conversation.")]
 Thinking = Annotated[bool | None, typer.Option(
     "--thinking/--no-thinking", help="Ask the model to think first, or not to. Default: the chat template's choice.")]
+PromptLookupFlag = Annotated[bool, typer.Option(
+    "--prompt-lookup/--no-prompt-lookup",
+    help="Guess tokens from the text so far and try several in a step: faster where replies quote or repeat, same replies.")]
+DraftTokens = Annotated[int | None, typer.Option(
+    help="With --prompt-lookup: the most tokens guessed at a time, 1 to 64. Default: 16.", show_default=False)]
+
+
+def prompt_lookup(wanted: bool, draft_tokens: int | None) -> PromptLookup | bool:
+    """What ``--prompt-lookup`` and ``--draft-tokens`` ask for.
+
+    Raises:
+        UsageError: a number that can't be, or one that nothing would use.
+    """
+    from youtu_onnx.prompt_lookup import PromptLookup
+
+    if draft_tokens is None:
+        return wanted
+    if not wanted:
+        raise UsageError("--draft-tokens has no use without prompt lookup", hint="add --prompt-lookup, or drop --draft-tokens")
+    return PromptLookup(draft_tokens)

@@ -1,0 +1,229 @@
+"""Attention over a latent cache: how a token's row is kept, and two ways to attend to the rows.
+
+The same function of the same cache, computed in two orders:
+
+- :class:`Absorbed`: W_UK goes into the query and W_UV behind the sum, so that all heads share one key, the row itself,
+  and the value is part of the key. 1088 products per query, key and head; nothing is computed per cached token.
+- :class:`Expanded`: every head's keys and values are made from the rows for the time of the step. 320 products per query,
+  key and head, and 128 Ki per cached token and layer once: less from some 60 new tokens on.
+
+Shapes: B batch, S new tokens, P past tokens, T = P + S, H heads, N qk_nope_head_dim, R qk_rope_head_dim, L kv_lora_rank,
+V v_head_dim, W the width of a cached row.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from exporters.youtu import integers
+from youtu_onnx.architecture import Architecture
+
+STEPS_PER_OCTAVE = 8
+"""A row's scale is kept as a byte: eight to a factor of two, 32 octaves from 2^-24 on."""
+OCTAVES_BELOW_ONE = 24
+UNIT = 2.0**-OCTAVES_BELOW_ONE
+"""The scale that byte 0 stands for."""
+
+
+class FloatRows(nn.Module):
+    """A row is ``c_kv`` and ``k_rope`` side by side, as they are."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.rank = architecture.kv_lora_rank
+
+    def forward(self, c_kv: Tensor, k_rope: Tensor, past: Tensor) -> Tensor:
+        """``[B,S,L]``, ``[B,S,R]``, ``[B,1,P,L+R]`` → present ``[B,1,T,L+R]``."""
+        return torch.cat([past, torch.cat([c_kv, k_rope], -1).unsqueeze(1)], 2)
+
+    def parts(self, present: Tensor) -> tuple[Tensor, Tensor]:
+        """c_kv ``[B,1,T,L]`` and k_rope ``[B,1,T,R]``."""
+        return present[..., : self.rank], present[..., self.rank :]
+
+
+class ByteRows(nn.Module):
+    """A row is ``L + R`` codes around 128 and, as its last byte, the logarithm of their scale.
+
+    Both parts share a scale: ``parameters.py`` brings them to one size by factors in the weights, which cost nothing.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.rank, self.width = architecture.kv_lora_rank, architecture.latent_dim
+
+    def forward(self, c_kv: Tensor, k_rope: Tensor, past: Tensor) -> Tensor:
+        """``[B,S,L]``, ``[B,S,R]``, ``[B,1,P,W]`` uint8 → present ``[B,1,T,W]`` uint8."""
+        row = torch.cat([c_kv, k_rope], -1).unsqueeze(1)
+        # The smallest and the largest scale that a byte can say; the largest stands for numbers up to 29,000.
+        largest = row.abs().amax(-1, keepdim=True) * (1 / 127)
+        largest = torch.clamp(largest, min=2.0**-OCTAVES_BELOW_ONE, max=2.0 ** (31 - OCTAVES_BELOW_ONE))
+        step = torch.ceil(torch.log(largest) * (STEPS_PER_OCTAVE / math.log(2)))
+        codes = row / torch.exp(step * (math.log(2) / STEPS_PER_OCTAVE)) + (integers.MIDDLE + 0.5)
+        row = torch.cat([codes, step + STEPS_PER_OCTAVE * OCTAVES_BELOW_ONE], -1).to(torch.uint8)
+        return torch.cat([past, row], 2)
+
+    def scales(self, present: Tensor) -> Tensor:
+        """In units of ``UNIT``, float ``[B,1,1,T]``."""
+        step = present[..., self.width :].reshape(present.shape[0], 1, 1, present.shape[2]).to(torch.float32)
+        return torch.exp(step * (math.log(2) / STEPS_PER_OCTAVE))
+
+
+class FloatHeads(nn.Module):
+    """W_UK and W_UV as floats."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = architecture
+        self.w_uk = nn.Parameter(torch.empty(a.num_attention_heads, a.qk_nope_head_dim, a.kv_lora_rank))
+        self.w_uv = nn.Parameter(torch.empty(a.num_attention_heads, a.kv_lora_rank, a.v_head_dim))
+
+    def absorb(self, q_nope: Tensor) -> Tensor:
+        """``[B,H,S,N]`` → ``[B,H,S,L]``"""
+        return torch.matmul(q_nope, self.w_uk)
+
+    def values(self, latent: Tensor) -> Tensor:
+        """``[B,H|1,S,L]`` → ``[B,H,S,V]``"""
+        return torch.matmul(latent, self.w_uv)
+
+    def expand(self, c_kv: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B,1,T,L]`` → keys ``[B,H,T,N]`` and values ``[B,H,T,V]``."""
+        return integers.transposed_product(c_kv, self.w_uk), self.values(c_kv)
+
+
+class ByteHeads(nn.Module):
+    """W_UK and W_UV as int8: a quarter of the float32 bytes that every token would read.
+
+    W_UK has a scale for each row, which ``parameters.py`` moves into the query's projection, and W_UV one for each column.
+    W_UK is there twice, once for each form, since an integer product takes its right operand in one order only.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a, heads = architecture, architecture.num_attention_heads
+
+        def empty(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(*shape, dtype=torch.int8), requires_grad=False)
+
+        self.w_uk_q8 = empty(heads, a.qk_nope_head_dim, a.kv_lora_rank)
+        self.w_uk_t_q8 = empty(heads, a.kv_lora_rank, a.qk_nope_head_dim)
+        self.w_uv_q8 = empty(heads, a.kv_lora_rank, a.v_head_dim)
+        self.w_uv_scales = nn.Parameter(torch.empty(heads, 1, a.v_head_dim))
+
+    def absorb(self, q_nope: Tensor) -> Tensor:
+        codes, scale = integers.quantize_rows(q_nope)
+        return integers.product(codes, self.w_uk_q8) * scale
+
+    def values(self, latent: Tensor) -> Tensor:
+        codes, scale = integers.quantize_rows(latent)
+        return integers.product(codes, self.w_uv_q8, self.w_uv_scales) * scale
+
+    def expand(self, c_kv: Tensor) -> tuple[Tensor, Tensor]:
+        return self.expand_codes(*integers.quantize_rows(c_kv))
+
+    def expand_codes(self, codes: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes uint8 ``[B,1,T,L]`` of scales ``[B,1,T,1]`` → keys ``[B,H,T,N]`` and values ``[B,H,T,V]``."""
+        keys = integers.product(codes, self.w_uk_t_q8) * scale
+        return keys, integers.product(codes, self.w_uv_q8, self.w_uv_scales) * scale
+
+
+Heads = FloatHeads | ByteHeads
+
+
+class Attend(nn.Module):
+    """q_nope ``[B,H,S,N]``, q_rope ``[B,H,S,R]``, present ``[B,1,T,W]``, bias ``[B,1,S,T]`` → ``[B,S,H·V]``."""
+
+    def __init__(self, architecture: Architecture, heads: Heads) -> None:
+        super().__init__()
+        self.a, self.heads = architecture, heads
+
+    def merge(self, context: Tensor) -> Tensor:
+        """``[B,H,S,V]`` → ``[B,S,H·V]``"""
+        return context.transpose(1, 2).reshape(context.shape[0], context.shape[2], -1)
+
+
+class Absorbed(Attend):
+    """Over float rows. All heads' queries are rows of one matrix product, since all share the key."""
+
+    def __init__(self, architecture: Architecture, heads: Heads, *, keys_first: bool) -> None:
+        """``keys_first``: K·qᵀ instead of q·Kᵀ, on CPUs twice as fast for the few rows of a decode step."""
+        super().__init__(architecture, heads)
+        self.keys_first = keys_first
+
+    def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor) -> Tensor:
+        a, (batch, heads, new, _) = self.a, q_nope.shape
+        total = present.shape[2]
+        query = torch.cat([self.heads.absorb(q_nope), q_rope], -1).reshape(batch, 1, heads * new, a.latent_dim)
+        if self.keys_first:
+            scores = torch.matmul(present, query.transpose(2, 3)).transpose(2, 3)
+        else:
+            scores = torch.matmul(query, present.transpose(2, 3))
+        weights = torch.softmax(scores.reshape(batch, heads, new, total) + bias, -1).reshape(batch, 1, heads * new, total)
+        # Multiplying k_rope too and dropping it costs R/L more products, but no copy of the cache's columns.
+        context = torch.matmul(weights, present).reshape(batch, heads, new, a.latent_dim)[..., : a.kv_lora_rank]
+        return self.merge(self.heads.values(context))
+
+
+class AbsorbedBytes(Attend):
+    """Over byte rows, which both products read as they are.
+
+    A row's scale goes on its scores, and on its weight before the weights are rounded. They become 16 bits, two bytes each,
+    relative to a head's largest. Where one token takes nearly all attention, as first tokens do, thousands of others still
+    share a tenth of it at less than a step of those 16 bits each. So they are rounded up as often as they are large, by a
+    threshold that differs from token to token (``dither``): what they say together stays.
+    """
+
+    def __init__(self, architecture: Architecture, heads: ByteHeads, rows: ByteRows) -> None:
+        super().__init__(architecture, heads)
+        self.rows = rows
+
+    def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor, dither: Tensor) -> Tensor:
+        """``dither`` ``[T]``, within [0, 1)."""
+        a, (batch, heads, new, _) = self.a, q_nope.shape
+        total, width, rows = present.shape[2], present.shape[3], heads * new
+        query = torch.cat([self.heads.absorb(q_nope), q_rope], -1).reshape(batch, 1, rows, a.latent_dim)
+        codes, query_scale = integers.quantize_signed(nn.functional.pad(query, (0, width - a.latent_dim)))
+        scores = integers.integer_product(present, codes.transpose(2, 3)).transpose(2, 3).to(torch.float32)  # [B,1,H·S,T]
+        scale = self.rows.scales(present)  # [B,1,1,T]; read after the product, which has brought the rows near
+        scores = scores * scale * (query_scale * UNIT)
+        weights = torch.softmax(scores.reshape(batch, heads, new, total) + bias, -1)
+        weights = weights.reshape(batch, 1, rows, total) * scale
+        largest = weights.amax(-1, keepdim=True)  # at least a T-th of the smallest scale, so not zero
+        steps = weights * (65280 / largest) + dither
+        low = steps.to(torch.int32).to(torch.uint8)  # the cast keeps the low byte
+        both = torch.cat([(steps * (1 / 256)).to(torch.uint8), low], 2)  # [B,1,2·H·S,T]
+        context = integers.sums(both, present)[..., : a.kv_lora_rank].to(torch.float32)
+        context = (context[:, :, :rows] * 256 + context[:, :, rows:]) * (largest * (UNIT / 65280))
+        return self.merge(self.heads.values(context.reshape(batch, heads, new, a.kv_lora_rank)))
+
+
+class Expanded(Attend):
+    """With every head's keys and values, made from float rows."""
+
+    def __init__(self, architecture: Architecture, heads: Heads, rows: FloatRows | ByteRows) -> None:
+        super().__init__(architecture, heads)
+        self.rows = rows
+
+    def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor) -> Tensor:
+        keys, values = self.keys_and_values(present)
+        weights = torch.softmax(integers.transposed_product(torch.cat([q_nope, q_rope], -1), keys) + bias, -1)
+        return self.merge(torch.matmul(weights, values))
+
+    def keys_and_values(self, present: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B,H,T,N+R]`` and ``[B,H,T,V]``."""
+        c_kv, k_rope = self.rows.parts(present)
+        keys, values = self.heads.expand(c_kv)
+        return torch.cat([keys, k_rope.expand(-1, keys.shape[1], -1, -1)], -1), values
+
+
+class ExpandedBytes(Expanded):
+    """The same from byte rows."""
+
+    def keys_and_values(self, present: Tensor) -> tuple[Tensor, Tensor]:
+        rank, width = self.a.kv_lora_rank, self.a.latent_dim
+        scale = self.rows.scales(present).transpose(2, 3) * UNIT  # [B,1,T,1]
+        keys, values = self.heads.expand_codes(present[..., :rank], scale)
+        k_rope = (present[..., rank:width].to(torch.float32) - integers.MIDDLE) * scale
+        return torch.cat([keys, k_rope.expand(-1, keys.shape[1], -1, -1)], -1), values

@@ -1,0 +1,115 @@
+"""``youtu-onnx bench``."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from youtu_onnx.cli import console, options
+from youtu_onnx.errors import UsageError
+
+FORMATS = ("table", "csv", "json", "md")
+
+
+def bench(
+    bundle: options.BundleFolder,
+    prompt: Annotated[list[str] | None, typer.Option(
+        "--prompt", "-p", metavar="N,…", help="Tokens of a prompt; 0: no such test. Default: 512, none with --scenario.")] = None,
+    generate: Annotated[list[str] | None, typer.Option(
+        "--generate", "-n", metavar="N,…", help="Tokens generated one by one. Default: 128, none with --scenario.")] = None,
+    depth: Annotated[list[str] | None, typer.Option(
+        "--depth", "-d", metavar="N,…", help="Tokens that are in the cache already. Default: 0.")] = None,
+    batch: Annotated[list[str] | None, typer.Option(
+        "--batch", "-b", metavar="N,…", help="Sequences that are stepped together. Default: 1.")] = None,
+    threads: Annotated[list[str] | None, typer.Option(
+        "--threads", "-t", metavar="N,…", help="Threads on the CPU. Default: one per physical core.")] = None,
+    scenario: Annotated[list[str] | None, typer.Option(
+        metavar="NAME,…", help="A prompt and its reply: qa, math, code, chat (32+128, 64+256, 48+200, 128+150 tokens).")] = None,
+    repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Runs of each test.")] = 5,
+    warmup: Annotated[bool, typer.Option("--warmup/--no-warmup", help="Run each test once before it is measured.")] = True,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="table (default), csv, json or md.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --output json.")] = False,
+    provider: options.Provider = None,
+) -> None:
+    """Measure tokens per second, time to first token and memory. Every combination of the lists is a test."""
+    from youtu_onnx.benchmark import Benchmark, Plan
+    from youtu_onnx.benchmark.render import RENDERERS
+
+    chosen = _format(output, as_json)
+    scenarios = _listed(scenario)
+    plan = Plan(
+        prompts=_numbers("--prompt", prompt, () if scenarios else (512,)),
+        generate=_numbers("--generate", generate, () if scenarios else (128,)),
+        depths=_numbers("--depth", depth, (0,)), batches=_numbers("--batch", batch, (1,)),
+        threads=_numbers("--threads", threads, ()), scenarios=scenarios, repetitions=repetitions, warmup=warmup,
+    )
+    progress = _Lines()
+    benchmark = Benchmark.open(bundle, plan, provider, progress=progress)
+    try:
+        benchmark.run(progress)
+    finally:  # broken off by Ctrl-C or an error, it still has what was measured
+        progress.finish()
+        report = benchmark.report()
+        if chosen == "json":
+            typer.echo(json.dumps(report.to_dict(), ensure_ascii=not console.stdout_is_utf8()))
+        else:
+            typer.echo(RENDERERS[chosen](report), nl=False)
+        benchmark.close()
+
+
+def _format(output: str | None, as_json: bool) -> str:
+    if as_json and output not in (None, "json"):
+        raise UsageError(f"--json and --output {output} are two formats", hint="pass one of them")
+    chosen = "json" if as_json else output or "table"
+    if chosen not in FORMATS:
+        raise UsageError(f"unknown output format {chosen!r}", hint=f"choose one of: {', '.join(FORMATS)}")
+    return chosen
+
+
+def _listed(given: list[str] | None) -> tuple[str, ...]:
+    """``-p 1,2 -p 3`` → 1, 2, 3; each once."""
+    parts = (part.strip() for one in given or () for part in one.split(","))
+    return tuple(dict.fromkeys(filter(None, parts)))
+
+
+def _numbers(option: str, given: list[str] | None, default: tuple[int, ...]) -> tuple[int, ...]:
+    if given is None:
+        return default
+    try:
+        numbers = tuple(dict.fromkeys(int(part) for part in _listed(given)))
+    except ValueError as error:
+        raise UsageError(f"{option} {','.join(given)}: not whole numbers",
+                         hint=f"write them like this: {option} 128,512") from error
+    if not numbers:
+        raise UsageError(f"{option} has no number", hint=f"write it like this: {option} 512")
+    return numbers
+
+
+class _Lines:
+    """Progress that speaks between runs only: a bar moves by itself, in time that is being measured."""
+
+    _EVERY = 10.0
+
+    def __init__(self) -> None:
+        self._stage, self._spoken = "", 0.0
+        self._done, self._total, self._unit = 0, 0, ""
+
+    def begin(self, stage: str, total: int | None = None, unit: str = "B") -> None:
+        console.note(f"{stage} …")
+        self._stage, self._spoken = stage, time.monotonic()
+        self._done, self._total, self._unit = 0, total or 0, unit
+
+    def advance(self, amount: int) -> None:
+        self._done += amount
+        now = time.monotonic()
+        if self._done < self._total and now - self._spoken >= self._EVERY:
+            self._spoken = now
+            console.note(f"{self._stage} … {self._done:,} of {self._total:,} {self._unit}")
+
+    def note(self, text: str) -> None:
+        console.note(text)
+
+    def finish(self) -> None: ...

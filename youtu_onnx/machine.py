@@ -1,0 +1,128 @@
+"""The machine underneath: what it is, and what this process has taken of it so far.
+
+psutil rather than the standard library's ``resource``: that one isn't there on Windows, and its peak is inherited from the
+parent through fork and exec on Linux.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a measurement has to name to be worth anything. ``cores``: physical; memory within a container's limit."""
+
+    cpu: str
+    cores: int
+    memory_bytes: int
+    system: str
+    python: str
+    onnxruntime: str
+
+    @classmethod
+    def here(cls) -> Machine:
+        import onnxruntime
+
+        return cls(cpu=cpu_name(), cores=psutil.cpu_count(logical=False) or os.cpu_count() or 1, memory_bytes=memory()[0],
+                   system=system(), python=platform.python_version(), onnxruntime=onnxruntime.__version__)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def system() -> str:
+    """``Linux 6.12 x86_64``, ``Windows 11 AMD64``: of a kernel's release only what leads, which isn't its builder's."""
+    release = re.match(r"\w+(\.\d+)?", platform.release())
+    return " ".join(filter(None, (platform.system(), release and release[0], platform.machine())))
+
+
+def cpu_name() -> str:
+    """As its maker calls it, where the system tells."""
+    for source in (_cpu_of_linux, _cpu_of_macos, _cpu_of_windows):
+        if name := source():
+            return re.sub(r"\s+", " ", name).strip()
+    return platform.processor() or platform.machine()
+
+
+def memory() -> tuple[int, int]:
+    """Bytes in all and available, within a container's limit where there is one."""
+    found = psutil.virtual_memory()
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):  # no such group, or "max"
+        return found.total, found.available
+    return min(found.total, limit), min(found.available, max(0, limit - used))
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM now."""
+    return psutil.Process().memory_info().rss
+
+
+def peak_bytes() -> int:
+    """The most of this process that ever was in RAM."""
+    own = psutil.Process().memory_info()
+    if hasattr(own, "peak_wset"):  # Windows
+        return own.peak_wset
+    try:  # Linux: since exec, unlike getrusage's number
+        if found := re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE):
+            return max(int(found[1]) * 1024, own.rss)
+    except OSError:
+        pass
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, own.rss)
+
+
+def process_age() -> float:
+    """Seconds since the system started this process: the interpreter's own start and the imports count."""
+    try:  # psutil adds the boot time on Linux, which the kernel tells in whole seconds; this is exact to 10 ms
+        fields = Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):
+        age = -1.0
+    return age if age > 0 else max(0.0, time.time() - psutil.Process().create_time())
+
+
+def _cpu_of_linux() -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(r"^(?:model name|Hardware|Model)\s*:\s*(\S.*)$", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _cpu_of_macos() -> str | None:
+    if sys.platform != "darwin":
+        return None
+    try:
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _cpu_of_windows() -> str | None:
+    if sys.platform != "win32":
+        return None
+    import winreg
+
+    try:
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"HARDWARE\DESCRIPTION\System\CentralProcessor\0") as key:
+            return str(winreg.QueryValueEx(key, "ProcessorNameString")[0])
+    except OSError:
+        return None
