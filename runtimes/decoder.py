@@ -12,7 +12,7 @@ import numpy as np
 
 from youtu_onnx.errors import UsageError
 
-PREFILL_CHUNK = 256
+PREFILL_CHUNK = 512
 """Tokens per step of a prefill: its activations, not the prompt's length, bound the memory of a step."""
 
 

@@ -14,6 +14,8 @@ import onnxruntime as ort
 from runtimes import providers
 from runtimes.decoder import check_ids, check_rewind, steps
 from runtimes.ort_cache import InPlaceCache, ReturnedCache, SequenceCache, empty_past
+from runtimes.prepared import Prepared
+from runtimes.prepared import find as find_prepared
 from runtimes.threads import thread_count
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
@@ -35,14 +37,17 @@ class OrtModel:
         bundle: the bundle it was made of.
         provider: the provider that runs it, for certain: nothing falls back silently.
         device: where its cache tensors are, in ONNX Runtime's words.
+        prepared: the copy with packed weights that was opened instead of the bundle's graph; None: the bundle's own was.
     """
 
-    def __init__(self, bundle: Bundle, provider: str | None = None, threads: int | None = None) -> None:
-        """Open ``model.onnx``.
+    def __init__(self, bundle: Bundle, provider: str | None = None, threads: int | None = None, *,
+                 find: Callable[[Bundle], Prepared | None] = find_prepared) -> None:
+        """Open ``model.onnx``, or on the CPU its prepared copy.
 
         Args:
             provider: a name as in ``--provider``; None takes the one that the bundle was exported for.
             threads: of the CPU provider; None takes one per physical core.
+            find: where to look for a prepared copy.
 
         Raises:
             UsageError: unknown provider, impossible number of threads.
@@ -55,7 +60,8 @@ class OrtModel:
         self._layout = bundle.manifest.cache.tensors()
         self._dtype = np.dtype(bundle.manifest.cache.dtype)
         self.device = DEVICES.get(self.provider.ort, "cpu")
-        self._session: ort.InferenceSession | None = _open_session(bundle, self.provider, thread_count(threads))
+        self._session: ort.InferenceSession | None
+        self._session, self.prepared = _open_session(bundle, self.provider, thread_count(threads), find)
         self._keeps_logits = LOGITS_TO_KEEP in {one.name for one in self._session.get_overridable_initializers()}
         self._check_interface()
 
@@ -226,12 +232,24 @@ def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray,
     return ids, mask, np.clip(np.cumsum(mask, axis=1) - 1, 0, None)
 
 
-def _open_session(bundle: Bundle, provider: providers.Provider, threads: int) -> ort.InferenceSession:
+def session_options(provider: providers.Provider, threads: int) -> ort.SessionOptions:
+    """How graphs are opened. What changes how weights are packed has to change :data:`runtimes.prepared.FORMAT_VERSION`."""
     options = ort.SessionOptions()
     options.log_severity_level = 4  # fatal only: what goes wrong is raised, and said in our own words
     options.intra_op_num_threads = threads
     if provider.name != "cpu":
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    else:  # exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+def _open_session(bundle: Bundle, provider: providers.Provider, threads: int, find: Callable[[Bundle], Prepared | None],
+                  ) -> tuple[ort.InferenceSession, Prepared | None]:
+    options = session_options(provider, threads)
+    copy = find(bundle) if provider.name == "cpu" else None
+    if copy and (session := copy.open(options)):
+        return session, copy
     path = bundle.file(names.MODEL)
     try:
         session = ort.InferenceSession(path, options, providers=[provider.ort])
@@ -243,7 +261,7 @@ def _open_session(bundle: Bundle, provider: providers.Provider, threads: int) ->
                                 hint="check the device with youtu-onnx doctor, or choose --provider cpu") from error
         raise explained from error
     providers.check_session(session, provider)
-    return session
+    return session, None
 
 
 def _explain(error: Exception, what: str) -> YoutuOnnxError:

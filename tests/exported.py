@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from transformers import YoutuConfig, YoutuForCausalLM
@@ -33,24 +35,24 @@ def export_tiny(checkpoint: Path, folder: Path, recipe: Recipe, *, target: str =
 class Graph:
     """model.onnx in a session, fed with plain arrays."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = 1
-        self.session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    def __init__(self, folder: Path, manifest: Manifest, *, many: int | None = None) -> None:
+        """``many``: new tokens from which keys and values are expanded, instead of the exporter's number."""
+        self.session = session(folder) if many is None else session(folder, with_threshold(folder, many))
         self.cache = manifest.cache
         self.dtype = np.dtype(manifest.cache.dtype)
 
     def empty(self, batch: int) -> Past:
         return [np.zeros((batch, t.heads, 0, t.width), self.dtype) for t in self.cache.tensors()]
 
-    def step(self, ids: np.ndarray, past: Past, mask: np.ndarray | None = None) -> tuple[np.ndarray, Past]:
-        """Logits ``[B,S,V]`` float32 and presents; positions count the mask's ones."""
+    def step(self, ids: np.ndarray, past: Past, mask: np.ndarray | None = None, *,
+             keep: int | None = None) -> tuple[np.ndarray, Past]:
+        """Logits ``[B,S,V]`` float32 and presents; positions count the mask's ones; ``keep`` is ``logits_to_keep``."""
         before = past[0].shape[2]
         mask = np.ones((len(ids), before + ids.shape[1]), np.int64) if mask is None else mask
         positions = np.maximum(mask.cumsum(1) - 1, 0)[:, before:]
         feeds = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
         feeds |= {t.past: array for t, array in zip(self.cache.tensors(), past, strict=True)}
+        feeds |= {} if keep is None else {"logits_to_keep": np.array([keep])}
         logits, *present = self.session.run(["logits", *(t.present for t in self.cache.tensors())], feeds)
         return logits.astype(np.float32), present
 
@@ -62,6 +64,66 @@ class Graph:
         return np.concatenate(made, 1)
 
 
+def session(folder: Path, model: onnx.ModelProto | None = None) -> ort.InferenceSession:
+    """``folder``'s graph, or a changed one over the same data file."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    graph = str(folder / "model.onnx") if model is None else model.SerializeToString()
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def load(folder: Path) -> onnx.ModelProto:
+    """The graph without its weights."""
+    return onnx.load(folder / "model.onnx", load_external_data=False)
+
+
+def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The graph's, and those of its branches."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from nodes(attribute.g)
+
+
+def with_threshold(folder: Path, many: int) -> onnx.ModelProto:
+    """The graph with another number of new tokens from which keys and values are expanded."""
+    model = load(folder)
+    [threshold] = [tensor for tensor in model.graph.initializer if tensor.name == "step.many_from"]
+    threshold.CopyFrom(onnx.numpy_helper.from_array(np.array(many, np.int64), threshold.name))
+    return model
+
+
+def cut(folder: Path, given: Mapping[str, type[np.generic]], wanted: Sequence[str]) -> ort.InferenceSession:
+    """The part of the exported graph, branches included, that computes the values ``wanted`` from those ``given``.
+
+    Args:
+        given: names of values and their dtypes.
+    """
+    model = load(folder)
+    makers = {name: node for node in nodes(model.graph) for name in node.output if node.op_type != "If"}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    needed, taken, names = [], set(), list(wanted)
+    while names:
+        name = names.pop()
+        if name in taken or name in given or not name:
+            continue
+        taken.add(name)
+        if name not in constants:
+            needed.append(makers[name])
+            taken |= set(makers[name].output)
+            names += makers[name].input
+    order = {id(node): place for place, node in enumerate(makers.values())}
+    needed = sorted({id(node): node for node in needed}.values(), key=lambda node: order[id(node)])
+    kinds = {name: onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for name, dtype in given.items()}
+    graph = onnx.helper.make_graph(
+        needed, "cut", [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items()],
+        [onnx.helper.make_empty_tensor_value_info(name) for name in wanted],
+        [tensor for name, tensor in constants.items() if name in taken])
+    return session(folder, onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version))
+
+
 def reference(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> YoutuForCausalLM:
     """transformers' own model with these weights, in float32."""
     fields = Architecture.from_config(config).to_hf_config()
@@ -70,6 +132,32 @@ def reference(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Youtu
     assert set(missing) <= {"lm_head.weight"} and not unexpected
     model.tie_weights()
     return model
+
+
+class Stepwise:
+    """transformers' model over its own cache, a step at a time.
+
+    On one thread: for tiny matrices a second one costs a hundred times what it saves where others use the cores.
+    """
+
+    def __init__(self, model: YoutuForCausalLM) -> None:
+        self.model, self.cache = model, None
+
+    def step(self, ids: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """``mask`` as in :meth:`Graph.step`."""
+        before = 0 if self.cache is None else self.cache.get_seq_length()
+        mask = np.ones((len(ids), before + ids.shape[1]), np.int64) if mask is None else mask
+        positions = np.maximum(mask.cumsum(1) - 1, 0)[:, before:]
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with torch.no_grad():
+                made = self.model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), use_cache=True,
+                                  position_ids=torch.from_numpy(positions), past_key_values=self.cache)
+        finally:
+            torch.set_num_threads(threads)
+        self.cache = made.past_key_values
+        return made.logits.numpy()
 
 
 def reference_logits(model: YoutuForCausalLM, ids: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:

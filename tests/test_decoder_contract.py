@@ -16,8 +16,11 @@ from runtimes.ort import OrtModel, left_pad
 from youtu_onnx.bundle import Bundle
 from youtu_onnx.errors import BundleError, ProviderError, UsageError
 
-ADAPTERS = ("ort", "genai", "pytorch")
+ADAPTERS = ("ort", "ort-int8", "genai", "genai-int8", "pytorch")
+"""``-int8``: over a bundle of int8 weights and cache, the others over float32."""
 CONTEXT = 1024
+FLOAT, INTEGER = {"rtol": 1e-3, "atol": 2e-4}, {"rtol": 0, "atol": 0.5}
+"""What equal logits may differ by. With integers a last bit of a float sum decides some roundings."""
 
 
 def open_adapter(name: str, nano_bundle: Callable[..., Path]) -> Decoder:
@@ -26,9 +29,10 @@ def open_adapter(name: str, nano_bundle: Callable[..., Path]) -> Decoder:
         from youtu_onnx.checkpoint import Checkpoint
 
         return PyTorchDecoder(Checkpoint.open("youtu-nano"))
-    if name == "genai":
+    runtime, _, integers = name.partition("-")
+    if runtime == "genai":
         pytest.importorskip("onnxruntime_genai")
-    return open_decoder(Bundle.open(nano_bundle("fp32")), name)
+    return open_decoder(Bundle.open(nano_bundle("int8", "latent-int8") if integers else nano_bundle("fp32")), runtime)
 
 
 @pytest.fixture(scope="module", params=ADAPTERS)
@@ -39,7 +43,9 @@ def opened(request: pytest.FixtureRequest, nano_bundle: Callable[..., Path]) -> 
 
 
 @pytest.fixture
-def decoder(opened: Decoder) -> Decoder:
+def decoder(request: pytest.FixtureRequest, opened: Decoder, monkeypatch: pytest.MonkeyPatch) -> Decoder:
+    if request.node.callspec.params["opened"].endswith("-int8"):
+        monkeypatch.setattr(sys.modules[__name__], "tolerance", INTEGER)
     opened.reset()
     return opened
 
@@ -49,8 +55,11 @@ def ids() -> list[int]:
     return np.random.default_rng(7).integers(4, 1270, PREFILL_CHUNK + 44).tolist()
 
 
+tolerance = FLOAT
+
+
 def same(left: Any, right: Any) -> None:
-    np.testing.assert_allclose(left, right, rtol=1e-3, atol=2e-4)
+    np.testing.assert_allclose(left, right, **tolerance)
 
 
 def test_it_says_its_sizes(decoder: Decoder) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import re
 import shutil
@@ -13,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from youtu_onnx import machine
 from youtu_onnx.probe import Probe, probe
 
 PACKAGES: Mapping[str, Mapping[str, str]] = {
@@ -95,11 +95,12 @@ def diagnose(folder: Path | None = None) -> Diagnosis:
     packages = tuple(Package(name, _version(name), minimum, extra)
                      for extra, listed in PACKAGES.items() for name, minimum in listed.items())
     providers = tuple(probe(name) for name in _listed_providers())
-    total, available = _memory()
+    total, available = machine.memory()
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     return Diagnosis(
         python=f"{platform.python_version()} ({sys.executable})", system=system,
-        cpu=_cpu_name(), cores=_cores(), cpu_flags=_cpu_flags(), packages=packages, providers=providers, memory_total=total,
+        cpu=machine.cpu_name(), cores=machine.cores(),
+        cpu_flags=_cpu_flags(), packages=packages, providers=providers, memory_total=total,
         memory_available=available, disk_free=shutil.disk_usage(folder or Path.cwd()).free, missing=_missing(packages, providers),
     )
 
@@ -164,47 +165,11 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in leading[0].split(".")) if leading else ()
 
 
-def _memory() -> tuple[int, int]:
-    """Total and available, within a container's limit where there is one."""
-    import psutil
-
-    memory = psutil.virtual_memory()
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):  # no such group, or "max"
-        return memory.total, memory.available
-    return min(memory.total, limit), min(memory.available, max(0, limit - used))
-
-
-def _cores() -> int:
-    import psutil
-
-    return psutil.cpu_count(logical=False) or os.cpu_count() or 1
-
-
-def _cpu_name() -> str:
-    for key in ("model name", "Hardware", "Model"):
-        if value := _cpuinfo(key):
-            return value
-    return platform.processor() or platform.machine()
-
-
 def _cpu_flags() -> tuple[str, ...] | None:
     """Those of :data:`CPU_FLAGS` that this CPU has. Only Linux and macOS tell all of them."""
-    listed = _cpuinfo("flags") or _cpuinfo("Features")
+    listed = machine.cpuinfo("flags", "Features")
     if listed:
         return tuple(flag for flag in CPU_FLAGS if flag in listed.split())
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return ("asimddp",)  # every Apple processor with macOS
     return None
-
-
-def _cpuinfo(key: str) -> str | None:
-    """The first value of a key in Linux's ``/proc/cpuinfo``."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    found = re.search(rf"^{key}\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else None

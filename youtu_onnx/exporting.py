@@ -31,7 +31,7 @@ def export(
     output: str | Path,
     *,
     precision: Precision = "int4",
-    block_size: int = 64,
+    block_size: int = 128,
     symmetric: bool = False,
     int8: tuple[str, ...] = (),
     target: str = "cpu",

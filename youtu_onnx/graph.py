@@ -49,7 +49,7 @@ def check_graph(bundle: Bundle, provider: str | None = None) -> tuple[Check, ...
 
     checks = [_check_external_data(bundle)]
     try:
-        model = OrtModel(bundle, provider or usable_provider(bundle))
+        model = OrtModel(bundle, provider or usable_provider(bundle), find=lambda _: None)  # the bundle's own graph
     except ResourceError:
         raise
     except BundleError as error:

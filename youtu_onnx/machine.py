@@ -34,7 +34,7 @@ class Machine:
     def here(cls) -> Machine:
         import onnxruntime
 
-        return cls(cpu=cpu_name(), cores=psutil.cpu_count(logical=False) or os.cpu_count() or 1, memory_bytes=memory()[0],
+        return cls(cpu=cpu_name(), cores=cores(), memory_bytes=memory()[0],
                    system=system(), python=platform.python_version(), onnxruntime=onnxruntime.__version__)
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,6 +53,11 @@ def cpu_name() -> str:
         if name := source():
             return re.sub(r"\s+", " ", name).strip()
     return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Physical ones."""
+    return psutil.cpu_count(logical=False) or os.cpu_count() or 1
 
 
 def memory() -> tuple[int, int]:
@@ -97,13 +102,18 @@ def process_age() -> float:
     return age if age > 0 else max(0.0, time.time() - psutil.Process().create_time())
 
 
-def _cpu_of_linux() -> str | None:
+def cpuinfo(*keys: str) -> str | None:
+    """The first value of the first of these keys that Linux's ``/proc/cpuinfo`` has."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    found = re.search(r"^(?:model name|Hardware|Model)\s*:\s*(\S.*)$", text, re.MULTILINE)
-    return found[1] if found else None
+    found = (re.search(rf"^{key}\s*:\s*(\S.*)$", text, re.MULTILINE) for key in keys)
+    return next((one[1].strip() for one in found if one), None)
+
+
+def _cpu_of_linux() -> str | None:
+    return cpuinfo("model name", "Hardware", "Model")
 
 
 def _cpu_of_macos() -> str | None:

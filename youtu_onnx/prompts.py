@@ -1,4 +1,4 @@
-"""What verification asks a model: short, fixed, and of the kinds that tokenizers and weights treat differently."""
+"""What verification asks a model: fixed, short but for one, and of the kinds that tokenizers and weights treat differently."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ PROMPTS = (
     "把“春天来了”翻译成英文。",
     "Once upon a time, a small robot lived in an old lighthouse. One evening",
     '{"name": "Ada", "born": 1815, "languages": ["English", "法语"]}',
+    # Long enough for the order of attention that a graph has for long steps.
+    "A ferry leaves the northern harbour at 7:15 and takes 48 minutes to the island; it waits there for a quarter of an hour and "
+    "comes back against the tide, which costs it another six minutes. The captain writes every crossing into a blue notebook: the "
+    "time, the wind, how many passengers, and what the gulls were doing. On Tuesday there were 112 passengers, two bicycles, one "
+    "piano and a dog called Biscuit, who was sick twice. 船长说，海上的天气像孩子的脸，说变就变；可是二十三年来，他从来没有迟到过一次。"
+    "When does the ferry arrive at the northern harbour again, and how many notebooks would a captain fill in a year?",
 )
 
 

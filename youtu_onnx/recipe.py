@@ -39,7 +39,7 @@ class Recipe:
     """
 
     precision: Precision = "int4"
-    block_size: int = 64
+    block_size: int = 128
     symmetric: bool = False
     int8: tuple[str, ...] = ()
 

@@ -76,7 +76,6 @@ def _storages(manifest: Manifest, form: GraphForm) -> dict[str, Blockwise]:
 
 def _int8(weight: torch.Tensor) -> torch.Tensor:
     """Symmetric int8 with one scale for each row."""
-    from exporters.youtu.parameters import row_scales
+    from exporters.youtu.parameters import row_codes, row_scales
 
-    scales = row_scales(weight).unsqueeze(-1)
-    return (weight / scales).round() * scales
+    return row_codes(weight) * row_scales(weight).unsqueeze(-1)

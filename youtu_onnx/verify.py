@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from runtimes.ort import OrtModel
     from youtu_onnx.checkpoint import Checkpoint
 
-LONGEST = 64
+LONGEST = 128
 """Tokens of a prompt at most."""
+
+LONG = 64
+"""Tokens from which a prompt in one step may take another way through the graph than a short one."""
 
 KEPT = 16
 """Last positions of a prompt whose logits are compared."""
@@ -197,7 +200,7 @@ def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provid
     total = (sum(len(t.ids) + steps for t in traces) + 2 * sum(len(t.ids) for t in shortest)
              + len(batch) * max(len(t.ids) for t in batch))
     progress.begin("run the bundle", total, "tok")
-    model = OrtModel(bundle, provider or usable_provider(bundle))
+    model = OrtModel(bundle, provider or usable_provider(bundle), find=lambda _: None)  # the bundle's own graph
     try:
         for trace in traces:
             _run_greedy(model, trace, steps, progress.advance)
@@ -282,7 +285,7 @@ def _compare(texts: Sequence[str], traces: Sequence[_Trace], checkpoint: Checkpo
     if stored:
         del references, reference, chosen  # a large vocabulary's logits are the largest thing in memory
         # Prompts that took a path that others didn't: the rest would add time, not knowledge.
-        some = [i for i, trace in enumerate(traces) if len(trace.paths) > 2]
+        some = [i for i, trace in enumerate(traces) if len(trace.paths) > 2 or len(trace.ids) >= LONG]
         for i, reference in zip(some, _reference(checkpoint, [traces[i] for i in some], stored, progress), strict=True):
             prompts[i] = replace(prompts[i], graph=_differences(traces[i], reference))
     return tuple(prompts), float(np.mean(nll)) if nll else None, float(np.mean(twin_nll)) if nll else None

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SHRINKS = (0.97, 0.92, 0.87, 0.82)
+SHRINKS = (0.95, 0.9, 0.85)
 
 
 def fit(steps: Tensor, scales: Tensor, zeros: Tensor, *, top: int, asymmetric: bool) -> tuple[Tensor, Tensor]:

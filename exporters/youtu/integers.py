@@ -58,6 +58,11 @@ def integer_product(codes: Tensor, right: Tensor) -> Tensor:
                     shape=_product_shape(codes, right), version=10)
 
 
+def raw_sums(codes: Tensor, right: Tensor) -> Tensor:
+    """``codes @ right`` in int32, with no zero point."""
+    return symbolic("MatMulInteger", [codes, right], dtype=torch.int32, shape=_product_shape(codes, right), version=10)
+
+
 def sums(weights: Tensor, codes: Tensor) -> Tensor:
     """``weights @ (codes - 128)`` in int32; weights uint8 ``[…,M,K]``, codes uint8 ``[…,K,N]``."""
     zeros = torch.zeros((), dtype=torch.uint8), torch.full((), MIDDLE, dtype=torch.uint8)

@@ -57,12 +57,13 @@ class ByteRows(nn.Module):
     def forward(self, c_kv: Tensor, k_rope: Tensor, past: Tensor) -> Tensor:
         """``[B,S,L]``, ``[B,S,R]``, ``[B,1,P,W]`` uint8 → present ``[B,1,T,W]`` uint8."""
         row = torch.cat([c_kv, k_rope], -1).unsqueeze(1)
-        # The smallest and the largest scale that a byte can say; the largest stands for numbers up to 29,000.
+        # The smallest and the largest scale that a byte can say; the largest stands for numbers up to 29,000, and larger ones
+        # are taken for that.
         largest = row.abs().amax(-1, keepdim=True) * (1 / 127)
-        largest = torch.clamp(largest, min=2.0**-OCTAVES_BELOW_ONE, max=2.0 ** (31 - OCTAVES_BELOW_ONE))
+        largest = torch.clamp(largest, min=2.0**-OCTAVES_BELOW_ONE, max=2.0 ** (255 / STEPS_PER_OCTAVE - OCTAVES_BELOW_ONE))
         step = torch.ceil(torch.log(largest) * (STEPS_PER_OCTAVE / math.log(2)))
         codes = row / torch.exp(step * (math.log(2) / STEPS_PER_OCTAVE)) + (integers.MIDDLE + 0.5)
-        row = torch.cat([codes, step + STEPS_PER_OCTAVE * OCTAVES_BELOW_ONE], -1).to(torch.uint8)
+        row = torch.cat([codes, step + STEPS_PER_OCTAVE * OCTAVES_BELOW_ONE], -1).clamp(0, 255).to(torch.uint8)
         return torch.cat([past, row], 2)
 
     def scales(self, present: Tensor) -> Tensor:
@@ -97,8 +98,13 @@ class ByteHeads(nn.Module):
     """W_UK and W_UV as int8: a quarter of the float32 bytes that every token would read.
 
     W_UK has a scale for each row, which ``parameters.py`` moves into the query's projection, and W_UV one for each column.
-    W_UK is there twice, once for each form, since an integer product takes its right operand in one order only.
+    W_UK is there twice, once for each order, since an integer product takes its right operand in one order only.
+
+    The products of a decode step run without a zero point, and its share is taken off behind (``…_offsets``): only then has
+    ONNX Runtime a kernel for a single row, and that is at its best up to ``COLUMNS``. So W_UK's columns are in parts.
     """
+
+    COLUMNS = 128
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -107,18 +113,30 @@ class ByteHeads(nn.Module):
         def empty(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(*shape, dtype=torch.int8), requires_grad=False)
 
-        self.w_uk_q8 = empty(heads, a.qk_nope_head_dim, a.kv_lora_rank)
+        parts = self.parts(a)
+        self.w_uk_q8 = empty(heads, parts, a.qk_nope_head_dim, a.kv_lora_rank // parts)
+        self.w_uk_offsets = nn.Parameter(torch.empty(heads, 1, a.kv_lora_rank))
         self.w_uk_t_q8 = empty(heads, a.kv_lora_rank, a.qk_nope_head_dim)
         self.w_uv_q8 = empty(heads, a.kv_lora_rank, a.v_head_dim)
+        self.w_uv_offsets = nn.Parameter(torch.empty(heads, 1, a.v_head_dim))
         self.w_uv_scales = nn.Parameter(torch.empty(heads, 1, a.v_head_dim))
+
+    @classmethod
+    def parts(cls, architecture: Architecture) -> int:
+        """Into how many parts W_UK's columns are cut."""
+        return architecture.kv_lora_rank // math.gcd(architecture.kv_lora_rank, cls.COLUMNS)
 
     def absorb(self, q_nope: Tensor) -> Tensor:
         codes, scale = integers.quantize_rows(q_nope)
-        return integers.product(codes, self.w_uk_q8) * scale
+        batch, heads, new, _ = q_nope.shape
+        sums = integers.raw_sums(codes.unsqueeze(2), self.w_uk_q8)  # [B,H,parts,S,L/parts]
+        sums = sums.transpose(2, 3).reshape(batch, heads, new, -1).to(torch.float32)
+        return (sums - self.w_uk_offsets) * scale
 
     def values(self, latent: Tensor) -> Tensor:
         codes, scale = integers.quantize_rows(latent)
-        return integers.product(codes, self.w_uv_q8, self.w_uv_scales) * scale
+        sums = integers.raw_sums(codes, self.w_uv_q8).to(torch.float32)
+        return (sums - self.w_uv_offsets) * self.w_uv_scales * scale
 
     def expand(self, c_kv: Tensor) -> tuple[Tensor, Tensor]:
         return self.expand_codes(*integers.quantize_rows(c_kv))
@@ -169,11 +187,15 @@ class Absorbed(Attend):
 class AbsorbedBytes(Attend):
     """Over byte rows, which both products read as they are.
 
-    A row's scale goes on its scores, and on its weight before the weights are rounded. They become 16 bits, two bytes each,
-    relative to a head's largest. Where one token takes nearly all attention, as first tokens do, thousands of others still
-    share a tenth of it at less than a step of those 16 bits each. So they are rounded up as often as they are large, by a
-    threshold that differs from token to token (``dither``): what they say together stays.
+    A row's scale goes on its scores, and on its weight before the weights are rounded. They become 14 bits, half of them a
+    byte, relative to a head's largest: with eight, an int32 could not hold the sum over 131,072 tokens. Where one token takes
+    nearly all attention, as first tokens do, thousands of others still share a tenth of it at less than a step of those 14
+    bits each. So they are rounded up as often as they are large, by a threshold that differs from token to token
+    (``dither``): what they say together stays.
     """
+
+    HALF = 128
+    """Of the codes of a weight: its upper and its lower half are below it."""
 
     def __init__(self, architecture: Architecture, heads: ByteHeads, rows: ByteRows) -> None:
         super().__init__(architecture, heads)
@@ -191,11 +213,12 @@ class AbsorbedBytes(Attend):
         weights = torch.softmax(scores.reshape(batch, heads, new, total) + bias, -1)
         weights = weights.reshape(batch, 1, rows, total) * scale
         largest = weights.amax(-1, keepdim=True)  # at least a T-th of the smallest scale, so not zero
-        steps = weights * (65280 / largest) + dither
-        low = steps.to(torch.int32).to(torch.uint8)  # the cast keeps the low byte
-        both = torch.cat([(steps * (1 / 256)).to(torch.uint8), low], 2)  # [B,1,2·H·S,T]
+        top = (self.HALF - 1) * self.HALF
+        steps = weights * (top / largest) + dither
+        high = torch.floor(steps * (1 / self.HALF))
+        both = torch.cat([high, steps - high * self.HALF], 2).to(torch.uint8)  # [B,1,2·H·S,T]
         context = integers.sums(both, present)[..., : a.kv_lora_rank].to(torch.float32)
-        context = (context[:, :, :rows] * 256 + context[:, :, rows:]) * (largest * (UNIT / 65280))
+        context = (context[:, :, :rows] * self.HALF + context[:, :, rows:]) * (largest * (UNIT / top))
         return self.merge(self.heads.values(context.reshape(batch, heads, new, a.kv_lora_rank)))
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from exporters.youtu.form import GraphForm
+from exporters.youtu.integers import MIDDLE
+from exporters.youtu.latent import ByteHeads
 from exporters.youtu.rope import inverse_frequencies
 from youtu_onnx.architecture import Architecture
 
@@ -139,16 +141,22 @@ class _Layer:
             self.add(f"{stem}.w_uk", kv_b, (heads, nope, rank), lambda w: self._split(w)[0], "heads")
             self.add(f"{stem}.w_uv", kv_b, (heads, rank, value), lambda w: self._split(w)[1].transpose(1, 2), "heads")
         else:
-            def codes(half: int, *, transposed: bool) -> Callable[..., Tensor]:
-                def build(w: Tensor, *more: Tensor) -> Tensor:
-                    part = self._split(w, *more)[half]
-                    made = torch.round(part / row_scales(part).unsqueeze(-1)).to(torch.int8)
-                    return made.transpose(1, 2) if transposed else made
-                return build
+            def w_uk(*tensors: Tensor) -> Tensor:
+                return row_codes(self._split(*tensors)[0])
 
-            self.add(f"{stem}.w_uk_q8", kv_b, (heads, nope, rank), codes(0, transposed=False), "bytes", beside)
-            self.add(f"{stem}.w_uk_t_q8", kv_b, (heads, rank, nope), codes(0, transposed=True), "bytes", beside)
-            self.add(f"{stem}.w_uv_q8", kv_b, (heads, rank, value), codes(1, transposed=True), "bytes", beside)
+            def w_uv(*tensors: Tensor) -> Tensor:
+                return row_codes(self._split(*tensors)[1]).transpose(1, 2)
+
+            def offsets(codes: Tensor) -> Tensor:
+                return MIDDLE * codes.float().sum(1, keepdim=True)
+
+            parts = ByteHeads.parts(a)
+            self.add(f"{stem}.w_uk_q8", kv_b, (heads, parts, nope, rank // parts),
+                     lambda *t: w_uk(*t).view(heads, nope, parts, -1).transpose(1, 2), "bytes", beside)
+            self.add(f"{stem}.w_uk_offsets", kv_b, (heads, 1, rank), lambda *t: offsets(w_uk(*t)), "vector", beside)
+            self.add(f"{stem}.w_uk_t_q8", kv_b, (heads, rank, nope), lambda *t: w_uk(*t).transpose(1, 2), "bytes", beside)
+            self.add(f"{stem}.w_uv_q8", kv_b, (heads, rank, value), w_uv, "bytes", beside)
+            self.add(f"{stem}.w_uv_offsets", kv_b, (heads, 1, value), lambda *t: offsets(w_uv(*t)), "vector", beside)
             self.add(f"{stem}.w_uv_scales", kv_b, (heads, 1, value),
                      lambda w, *more: row_scales(self._split(w, *more)[1]).unsqueeze(1), "vector", beside)
 
@@ -186,6 +194,11 @@ def row_scales(weight: Tensor) -> Tensor:
     return weight.float().abs().amax(-1).clamp(min=torch.finfo(torch.float32).tiny * 127) / 127
 
 
+def row_codes(weight: Tensor) -> Tensor:
+    """int8 ``[…,K]`` of rows with :func:`row_scales`."""
+    return torch.round(weight / row_scales(weight).unsqueeze(-1)).to(torch.int8)
+
+
 def _rope_sizes(a: Architecture, kv_a: Tensor, input_gain: Tensor) -> Tensor:
     """``[R]`` in the graph's order: root mean squares of k_rope for normalised inputs without direction, by rotated pair.
 
@@ -196,7 +209,7 @@ def _rope_sizes(a: Architecture, kv_a: Tensor, input_gain: Tensor) -> Tensor:
     squares = rows.square().sum(-1)
     half = a.qk_rope_head_dim // 2
     sizes = ((squares[:half] + squares[half:]) / 2).sqrt()
-    return torch.clamp(sizes, min=max(float(sizes.max()) / 64, 1e-20)).repeat(2)
+    return torch.clamp(sizes, min=float(sizes.max()) / 64 or 1.0).repeat(2)
 
 
 def _same(tensor: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from youtu_onnx import __version__
-from youtu_onnx.cli import bench, chat, console, demo, doctor, evaluate, export, generate, inspect, verify
+from youtu_onnx.cli import bench, chat, console, demo, doctor, evaluate, export, generate, inspect, prepare, verify
 
 
 class _Commands(TyperGroup):
@@ -36,6 +36,7 @@ app.command()(generate.generate)
 app.command()(chat.chat)
 app.command()(evaluate.evaluate)
 app.command()(bench.bench)
+app.command()(prepare.prepare)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 

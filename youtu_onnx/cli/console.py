@@ -172,7 +172,6 @@ def _bars(unit: str) -> Any:
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in RAM now."""
-    import psutil
+    from youtu_onnx import machine  # not at the top: psutil is slow to load, and most commands print no progress
 
-    return psutil.Process().memory_info().rss
+    return machine.resident_bytes()

@@ -51,7 +51,8 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
     if cache.form == "latent":
         times = found.expanded_bytes_per_token / cache.bytes_per_token
         rows.append(("", f"(per-head keys and values: {_bytes(found.expanded_bytes_per_token)}, {times:.1f} times as much)"))
-    rows += _under("memory", [f"{c.tokens:>7,} tokens: {_bytes(c.memory)} at least (cache {_bytes(c.cache)})"
+    rows += _under("memory", [f"{c.tokens:>7,} tokens: {_bytes(c.memory)} at least (cache {_bytes(c.cache)}), "
+                              f"{_bytes(c.prompt)} while it reads a prompt"
                               for c in found.contexts])
     if found.operators is None:
         rows.append(("operators", "unknown: onnx is not installed (pip install onnx)"))
