@@ -16,10 +16,11 @@ PROMPTS = (
     "Once upon a time, a small robot lived in an old lighthouse. One evening",
     '{"name": "Ada", "born": 1815, "languages": ["English", "法语"]}',
     # Long enough for the order of attention that a graph has for long steps.
-    "A ferry leaves the northern harbour at 7:15 and takes 48 minutes to the island; it waits there for a quarter of an hour and "
-    "comes back against the tide, which costs it another six minutes. The captain writes every crossing into a blue notebook: the "
-    "time, the wind, how many passengers, and what the gulls were doing. On Tuesday there were 112 passengers, two bicycles, one "
-    "piano and a dog called Biscuit, who was sick twice. 船长说，海上的天气像孩子的脸，说变就变；可是二十三年来，他从来没有迟到过一次。"
+    "A ferry leaves the northern harbour at 7:15 and takes 48 minutes to the island; it waits there for a quarter of an hour "
+    "and comes back against the tide, which costs it another six minutes. The captain writes every crossing into a blue "
+    "notebook: the time, the wind, how many passengers, and what the gulls were doing. On Tuesday there were 112 passengers, "
+    "two bicycles, one piano and a dog called Biscuit, who was sick twice. "
+    "船长说，海上的天气像孩子的脸，说变就变；可是二十三年来，他从来没有迟到过一次。"
     "When does the ferry arrive at the northern harbour again, and how many notebooks would a captain fill in a year?",
 )
 
