@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtimes.decoder import PREFILL_CHUNK
 from youtu_onnx import machine
 from youtu_onnx.benchmark import SCENARIOS, Benchmark, Plan, Report, Result, Sample, Statistics, Trial
 from youtu_onnx.benchmark.plan import least_memory, random_ids
@@ -188,7 +189,7 @@ class EchoModel:
         total = before.shape[2] + ids.shape[1]
         assert mask.shape == (len(ids), total) and mask.all()
         assert np.array_equal(positions, np.tile(np.arange(before.shape[2], total), (len(ids), 1)))
-        assert ids.size <= max(256, len(ids)), "a step is no larger than a single sequence's"
+        assert ids.size <= max(PREFILL_CHUNK, len(ids)), "a step is no larger than a single sequence's"
         present = np.concatenate([before, ids[:, None, :, None].astype(np.float32)], 2)
         self.seen = present[:, 0, :, 0]
         return None, [ort.OrtValue.ortvalue_from_numpy(present)]
