@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from youtu_onnx.machine import cpu_name, memory
+from youtu_onnx.machine import cpu_name, cpuinfo, memory
 
-CPUINFO = Path("/proc/cpuinfo")
 INT8_PRODUCTS = {"amx_int8": "AMX", "avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX VNNI", "asimddp": "NEON dot product",
                  "avx512f": "AVX-512", "avx2": "AVX2"}
 """What a CPU may have for int8 products, by /proc/cpuinfo's names, the best first."""
@@ -33,9 +30,7 @@ class Machine:
 
     @classmethod
     def here(cls, threads: int) -> Machine:
-        text = CPUINFO.read_text(encoding="utf-8", errors="replace") if CPUINFO.is_file() else ""
-        found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-        flags = found[1].split() if found else []
+        flags = (cpuinfo("flags", "Features") or "").split()
         instructions = next((label for flag, label in INT8_PRODUCTS.items() if flag in flags), "")
         return cls(cpu_name(), instructions, threads, memory()[0] / 1e9, read_bandwidth(threads),
                    f"{platform.system()} {platform.machine()}")

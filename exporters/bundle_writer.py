@@ -81,7 +81,7 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
 def needs(assembly: Assembly, checkpoint: Checkpoint, *, verified: bool) -> Needs:
     """Estimate before any weight is read; ``verified``: ONNX Runtime will hold the finished bundle, repacked, as well."""
     largest = max(
-        sum(checkpoint.tensors[tensor].nbytes for tensor in packing.parameter.sources) * max(1, len(packing.parameter.tensors))
+        sum(checkpoint.tensors[tensor].nbytes for tensor in packing.parameter.sources) * len(packing.parameter.tensors)
         + sum(piece.nbytes for piece in packing.pieces) * 2
         for packing in assembly.packings.values()
     )

@@ -133,8 +133,9 @@ def find(bundle: Bundle) -> Prepared | None:
         root = cache_folder()
         if not root.is_dir():
             return None
-        if os.path.lexists(root / name_of(bundle)):
-            return usable(root / name_of(bundle), bundle)
+        folder = root / name_of(bundle)
+        if os.path.lexists(folder):
+            return usable(folder, bundle)
         if why := _why_absent(root, key_of(bundle)):
             _warn(bundle.path, why)
     except ResourceError:

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 from youtu_onnx.errors import UsageError
 
+MANY = 64
+"""New tokens of a step from which a graph of both orders of attention expands keys and values: there the products saved
+outweigh those of the expansion."""
+
 
 @dataclass(frozen=True)
 class Target:

@@ -24,6 +24,7 @@ from youtu_onnx.parity import Parity, PromptParity
 from youtu_onnx.progress import Progress, Silent
 from youtu_onnx.prompts import encode_prompts
 from youtu_onnx.rounding import Rounding, rounding
+from youtu_onnx.target import MANY
 
 if TYPE_CHECKING:
     from runtimes.ort import OrtModel
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 LONGEST = 128
 """Tokens of a prompt at most."""
-
-LONG = 64
-"""Tokens from which a prompt in one step may take another way through the graph than a short one."""
 
 KEPT = 16
 """Last positions of a prompt whose logits are compared."""
@@ -284,8 +282,8 @@ def _compare(texts: Sequence[str], traces: Sequence[_Trace], checkpoint: Checkpo
         twin_nll += _nll(trace.paths["prefill"][1](), following)
     if stored:
         del references, reference, chosen  # a large vocabulary's logits are the largest thing in memory
-        # Prompts that took a path that others didn't: the rest would add time, not knowledge.
-        some = [i for i, trace in enumerate(traces) if len(trace.paths) > 2 or len(trace.ids) >= LONG]
+        # Prompts that took a path, or an order of attention, that others didn't: the rest would add time, not knowledge.
+        some = [i for i, trace in enumerate(traces) if len(trace.paths) > 2 or len(trace.ids) >= MANY]
         for i, reference in zip(some, _reference(checkpoint, [traces[i] for i in some], stored, progress), strict=True):
             prompts[i] = replace(prompts[i], graph=_differences(traces[i], reference))
     return tuple(prompts), float(np.mean(nll)) if nll else None, float(np.mean(twin_nll)) if nll else None

@@ -25,14 +25,13 @@ from exporters.youtu.form import GraphForm
 from exporters.youtu.modules import Completion, Epilogue, ExpandedCache, Projection, Prologue
 from youtu_onnx.architecture import Architecture
 from youtu_onnx.cache import CacheLayout, CacheTensor
+from youtu_onnx.target import MANY
 
 BATCH, SEQUENCE, PAST, TOTAL = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
 TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
 IR_DTYPES = {"float32": ir.DataType.FLOAT, "float16": ir.DataType.FLOAT16, "uint8": ir.DataType.UINT8}
 
 LOGITS_TO_KEEP = "logits_to_keep"
-MANY = 64
-"""New tokens from which keys and values are expanded: there the products saved outweigh those of the expansion."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def _trace_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerP
     rows = (lambda: latent.ByteRows(a)) if form.byte_cache else (lambda: latent.FloatRows(a))
     store = trace(rows, lambda: [*keys(), *pasts(5)], dtype=dtype, dynamic=[new, new, past])
 
-    def trace_attention(build: Callable[[latent.Heads], torch.nn.Module], *more: tuple[torch.Tensor, dict[int, str]]) -> ir.Model:
+    def trace_attention(build: Callable[[latent.Heads], torch.nn.Module], *more: dict[int, str]) -> ir.Model:
         heads = (lambda: latent.ByteHeads(a)) if form.integer_heads else (lambda: latent.FloatHeads(a))
         return trace(lambda: build(heads()), lambda: [*queries(), *pasts(8), bias(), *(torch.ones(8) for _ in more)], dtype=dtype,
                      dynamic=[by_head, by_head, total, bias_axes, *more])

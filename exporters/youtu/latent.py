@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from exporters.youtu import integers
+from exporters.youtu.modules import merge_heads
 from youtu_onnx.architecture import Architecture
 
 STEPS_PER_OCTAVE = 8
@@ -157,10 +158,6 @@ class Attend(nn.Module):
         super().__init__()
         self.a, self.heads = architecture, heads
 
-    def merge(self, context: Tensor) -> Tensor:
-        """``[B,H,S,V]`` → ``[B,S,H·V]``"""
-        return context.transpose(1, 2).reshape(context.shape[0], context.shape[2], -1)
-
 
 class Absorbed(Attend):
     """Over float rows. All heads' queries are rows of one matrix product, since all share the key."""
@@ -181,7 +178,7 @@ class Absorbed(Attend):
         weights = torch.softmax(scores.reshape(batch, heads, new, total) + bias, -1).reshape(batch, 1, heads * new, total)
         # Multiplying k_rope too and dropping it costs R/L more products, but no copy of the cache's columns.
         context = torch.matmul(weights, present).reshape(batch, heads, new, a.latent_dim)[..., : a.kv_lora_rank]
-        return self.merge(self.heads.values(context))
+        return merge_heads(self.heads.values(context))
 
 
 class AbsorbedBytes(Attend):
@@ -219,7 +216,7 @@ class AbsorbedBytes(Attend):
         both = torch.cat([high, steps - high * self.HALF], 2).to(torch.uint8)  # [B,1,2·H·S,T]
         context = integers.sums(both, present)[..., : a.kv_lora_rank].to(torch.float32)
         context = (context[:, :, :rows] * self.HALF + context[:, :, rows:]) * (largest * (UNIT / top))
-        return self.merge(self.heads.values(context.reshape(batch, heads, new, a.kv_lora_rank)))
+        return merge_heads(self.heads.values(context.reshape(batch, heads, new, a.kv_lora_rank)))
 
 
 class Expanded(Attend):
@@ -230,23 +227,23 @@ class Expanded(Attend):
         self.rows = rows
 
     def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor) -> Tensor:
-        keys, values = self.keys_and_values(present)
+        k_nope, k_rope, values = self.expand(present)
+        keys = torch.cat([k_nope, k_rope.expand(-1, k_nope.shape[1], -1, -1)], -1)
         weights = torch.softmax(integers.transposed_product(torch.cat([q_nope, q_rope], -1), keys) + bias, -1)
-        return self.merge(torch.matmul(weights, values))
+        return merge_heads(torch.matmul(weights, values))
 
-    def keys_and_values(self, present: Tensor) -> tuple[Tensor, Tensor]:
-        """``[B,H,T,N+R]`` and ``[B,H,T,V]``."""
+    def expand(self, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """k_nope ``[B,H,T,N]``, k_rope ``[B,1,T,R]`` and values ``[B,H,T,V]``."""
         c_kv, k_rope = self.rows.parts(present)
-        keys, values = self.heads.expand(c_kv)
-        return torch.cat([keys, k_rope.expand(-1, keys.shape[1], -1, -1)], -1), values
+        k_nope, values = self.heads.expand(c_kv)
+        return k_nope, k_rope, values
 
 
 class ExpandedBytes(Expanded):
     """The same from byte rows."""
 
-    def keys_and_values(self, present: Tensor) -> tuple[Tensor, Tensor]:
+    def expand(self, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rank, width = self.a.kv_lora_rank, self.a.latent_dim
         scale = self.rows.scales(present).transpose(2, 3) * UNIT  # [B,1,T,1]
-        keys, values = self.heads.expand_codes(present[..., :rank], scale)
-        k_rope = (present[..., rank:width].to(torch.float32) - integers.MIDDLE) * scale
-        return torch.cat([keys, k_rope.expand(-1, keys.shape[1], -1, -1)], -1), values
+        k_nope, values = self.heads.expand_codes(present[..., :rank], scale)
+        return k_nope, (present[..., rank:width].to(torch.float32) - integers.MIDDLE) * scale, values

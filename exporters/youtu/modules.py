@@ -127,6 +127,11 @@ def split_heads(x: Tensor, width: int) -> Tensor:
     return x.reshape(x.shape[0], x.shape[1], -1, width).transpose(1, 2)
 
 
+def merge_heads(x: Tensor) -> Tensor:
+    """``[B,H,S,width]`` → ``[B,S,H·width]``."""
+    return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)
+
+
 class ExpandedCache(nn.Module):
     """Ordinary attention over every head's key and value, expanded from the latent before they are cached."""
 
@@ -145,7 +150,7 @@ class ExpandedCache(nn.Module):
         value = torch.cat([past_value, split_heads(value, a.v_head_dim)], 2)
         scores = torch.matmul(torch.cat([q_nope, q_rope], -1), key.transpose(2, 3)) + bias
         context = torch.matmul(torch.softmax(scores, -1), value)
-        return context.transpose(1, 2).reshape(context.shape[0], context.shape[2], -1), key, value
+        return merge_heads(context), key, value
 
 
 class MLP(nn.Module):

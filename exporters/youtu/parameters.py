@@ -127,7 +127,7 @@ class _Layer:
                      lambda kv, *more: torch.cat([torch.zeros(query), keys(kv, *more).float()]), "vector", beside)
         elif a.attention_bias:
             self.add("self_attn.qkv_a_proj.bias", [f"{first}.bias", f"{kv_a}.bias"], (width,), fuse, "vector", beside)
-        gain = (lambda weight: torch.ones_like(weight)) if self.form.byte_cache else _same
+        gain = torch.ones_like if self.form.byte_cache else _same
         self.add("self_attn.kv_a_layernorm.weight", ["self_attn.kv_a_layernorm.weight"], (a.kv_lora_rank,), gain, "vector")
 
     def _heads(self) -> None:

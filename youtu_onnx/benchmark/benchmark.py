@@ -11,6 +11,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from runtimes import providers
+from runtimes.decoder import PREFILL_CHUNK
 from runtimes.ort import OrtDecoder, OrtModel
 from runtimes.threads import thread_count
 from youtu_onnx.benchmark.plan import Plan, Trial, random_ids
@@ -21,9 +22,6 @@ from youtu_onnx.bundle import Bundle
 from youtu_onnx.machine import Machine, memory, peak_bytes, process_age, resident_bytes
 from youtu_onnx.progress import Progress, Silent
 from youtu_onnx.text import Tokenizer
-
-FILLING = 256
-"""Tokens between two reports of progress while a cache is filled to a depth."""
 
 
 class Benchmark:
@@ -122,7 +120,7 @@ class Benchmark:
         if missing:
             progress.begin(f"filling the cache to {trial.depth} tokens", total=missing, unit="tok")
         while sequences.length < trial.depth:
-            count = min(FILLING, trial.depth - sequences.length)
+            count = min(PREFILL_CHUNK, trial.depth - sequences.length)
             sequences.append(count)
             progress.advance(count)
         sequences.rewind_to(trial.depth)
