@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Annotated
 
 import typer
@@ -46,12 +45,11 @@ def bench(
         depths=_numbers("--depth", depth, (0,)), batches=_numbers("--batch", batch, (1,)),
         threads=_numbers("--threads", threads, ()), scenarios=scenarios, repetitions=repetitions, warmup=warmup,
     )
-    progress = _Lines()
+    progress = console.progress(bar=False)  # a bar moves by itself, in time that is being measured
     benchmark = Benchmark.open(bundle, plan, provider, progress=progress)
     try:
         benchmark.run(progress)
     finally:  # broken off by Ctrl-C or an error, it still has what was measured
-        progress.finish()
         report = benchmark.report()
         if chosen == "json":
             typer.echo(json.dumps(report.to_dict(), ensure_ascii=not console.stdout_is_utf8()))
@@ -86,30 +84,3 @@ def _numbers(option: str, given: list[str] | None, default: tuple[int, ...]) -> 
     if not numbers:
         raise UsageError(f"{option} has no number", hint=f"write it like this: {option} 512")
     return numbers
-
-
-class _Lines:
-    """Progress that speaks between runs only: a bar moves by itself, in time that is being measured."""
-
-    _EVERY = 10.0
-
-    def __init__(self) -> None:
-        self._stage, self._spoken = "", 0.0
-        self._done, self._total, self._unit = 0, 0, ""
-
-    def begin(self, stage: str, total: int | None = None, unit: str = "B") -> None:
-        console.note(f"{stage} …")
-        self._stage, self._spoken = stage, time.monotonic()
-        self._done, self._total, self._unit = 0, total or 0, unit
-
-    def advance(self, amount: int) -> None:
-        self._done += amount
-        now = time.monotonic()
-        if self._done < self._total and now - self._spoken >= self._EVERY:
-            self._spoken = now
-            console.note(f"{self._stage} … {self._done:,} of {self._total:,} {self._unit}")
-
-    def note(self, text: str) -> None:
-        console.note(text)
-
-    def finish(self) -> None: ...

@@ -65,9 +65,9 @@ def stdout_is_utf8() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
 
 
-def progress() -> Progress:
-    """Progress on stderr: a bar on a terminal, a line for each finished stage elsewhere."""
-    return _BarProgress() if sys.stderr.isatty() else _LineProgress()
+def progress(*, bar: bool = True) -> Progress:
+    """Progress on stderr: a bar on a terminal, a line for each finished stage elsewhere, or with ``bar=False`` everywhere."""
+    return _BarProgress() if bar and sys.stderr.isatty() else _LineProgress()
 
 
 def stop_progress() -> None:
