@@ -19,6 +19,7 @@ from runtimes.prepared import find as find_prepared
 from runtimes.threads import thread_count
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
+from youtu_onnx.target import target
 
 INPUT_IDS, ATTENTION_MASK, POSITION_IDS, LOGITS = "input_ids", "attention_mask", "position_ids", "logits"
 LOGITS_TO_KEEP = "logits_to_keep"
@@ -81,7 +82,7 @@ class OrtModel:
         self._session = None
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray, position_ids: np.ndarray,
-            past: Sequence[ort.OrtValue] | None = None) -> tuple[np.ndarray, list[ort.OrtValue]]:
+            past: Sequence[ort.OrtValue] | None = None, *, last_only: bool = False) -> tuple[np.ndarray, list[ort.OrtValue]]:
         """One step.
 
         Args:
@@ -89,9 +90,10 @@ class OrtModel:
             attention_mask: ``[B, T]`` int64, zero where a token is padding.
             position_ids: ``[B, S]`` int64.
             past: what the step before returned; None for the first.
+            last_only: as in :meth:`step`.
 
         Returns:
-            Logits ``[B, S, V]`` float32 and the presents, the next step's past.
+            Logits ``[B, S, V]`` float32, or ``[B, 1, V]`` with ``last_only``, and the presents, the next step's past.
 
         Raises:
             ResourceError: out of memory.
@@ -104,7 +106,7 @@ class OrtModel:
                 binding.bind_ortvalue_input(tensor.past, value)
                 binding.bind_output(tensor.present, self.device)
 
-        return self.step(input_ids, attention_mask, position_ids, bind)
+        return self.step(input_ids, attention_mask, position_ids, bind, last_only=last_only)
 
     def run_batch(self, prompts: Sequence[Sequence[int]],
                   pad_id: int) -> tuple[np.ndarray, np.ndarray, list[ort.OrtValue]]:
@@ -232,21 +234,27 @@ def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray,
     return ids, mask, np.clip(np.cumsum(mask, axis=1) - 1, 0, None)
 
 
-def session_options(provider: providers.Provider, threads: int) -> ort.SessionOptions:
-    """How graphs are opened. What changes how weights are packed has to change :data:`runtimes.prepared.FORMAT_VERSION`."""
+def session_options(bundle: Bundle, provider: providers.Provider, threads: int) -> ort.SessionOptions:
+    """How a bundle's graph is opened. A change of how weights are packed has to change
+    :data:`runtimes.prepared.FORMAT_VERSION`."""
     options = ort.SessionOptions()
     options.log_severity_level = 4  # fatal only: what goes wrong is raised, and said in our own words
     options.intra_op_num_threads = threads
     if provider.name != "cpu":
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    else:  # exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        return options
+    # Exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    if target(bundle.manifest.target).dual_form and bundle.manifest.cache.form == "latent":
+        # Such a graph was written as the optimizer would leave it: looking through it takes a tenth of the time to a first
+        # token and finds nothing.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
 
 
 def _open_session(bundle: Bundle, provider: providers.Provider, threads: int, find: Callable[[Bundle], Prepared | None],
                   ) -> tuple[ort.InferenceSession, Prepared | None]:
-    options = session_options(provider, threads)
+    options = session_options(bundle, provider, threads)
     copy = find(bundle) if provider.name == "cpu" else None
     if copy and (session := copy.open(options)):
         return session, copy

@@ -76,7 +76,7 @@ def make(bundle: Bundle, progress: Progress | None = None) -> tuple[Prepared, bo
         if os.path.lexists(folder):
             try:
                 found = usable(folder, bundle)
-                found.session(session_options(providers.provider("cpu"), thread_count(None)))
+                found.session(session_options(bundle, providers.provider("cpu"), thread_count(None)))
                 return found, False
             except Unusable as why:
                 if not is_ours(folder):
@@ -153,8 +153,8 @@ def _fill(staging: Path, bundle: Bundle, progress: Progress) -> Prepared:
 
 
 def _write_packed(staging: Path, bundle: Bundle) -> None:
-    """Let ONNX Runtime write the optimized graph, and its weights plain and packed."""
-    options = session_options(providers.provider("cpu"), thread_count(None))
+    """Let ONNX Runtime write the graph, optimized where it does so, and its weights plain and packed."""
+    options = session_options(bundle, providers.provider("cpu"), thread_count(None))
     options.optimized_model_filepath = str(staging / names.MODEL)
     for name, value in (("optimized_model_external_initializers_file_name", names.MODEL_DATA),
                         ("optimized_model_external_initializers_min_size_in_bytes", "1024"),

@@ -184,7 +184,7 @@ class EchoModel:
     def __init__(self) -> None:
         self.seen = np.empty((0, 0))
 
-    def run(self, ids, mask, positions, past=None):
+    def run(self, ids, mask, positions, past=None, *, last_only=False):
         before = np.empty((len(ids), 1, 0, 1), np.float32) if past is None else past[0].numpy()
         total = before.shape[2] + ids.shape[1]
         assert mask.shape == (len(ids), total) and mask.all()

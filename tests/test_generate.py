@@ -15,10 +15,11 @@ import pytest
 
 import youtu_onnx
 from runtimes.decoder import check_ids, check_rewind
+from runtimes.ort import OrtDecoder
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import BundleError, UsageError
 from youtu_onnx.generate import Generation, Piece, TokenCache
-from youtu_onnx.model import Model
+from youtu_onnx.model import Model, load
 from youtu_onnx.sampling import Sampling
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
@@ -304,6 +305,25 @@ def test_a_base_model_without_template_generates_raw_only(nano_bundle: Callable[
     with pytest.raises(UsageError, match="no chat template"):
         base.generate("Hi")
     assert base.generate("Hi", raw=True).text == "x"
+
+
+def test_a_runtime_that_nobody_will_use_is_closed(nano_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is opened beside the tokenizer, so it is there when the tokenizer turns out to be broken."""
+    opened: list[OrtDecoder] = []
+
+    def open_decoder(bundle: Bundle, *_: Any) -> OrtDecoder:
+        opened.append(OrtDecoder.open(bundle))
+        return opened[0]
+
+    def broken(*_: Any) -> Tokenizer:
+        raise BundleError("a broken tokenizer", hint="none")
+
+    monkeypatch.setattr("runtimes.open_decoder", open_decoder)
+    monkeypatch.setattr(Tokenizer, "open", broken)
+    with pytest.raises(BundleError, match="a broken tokenizer"):
+        load(nano_bundle("fp32"))
+    with pytest.raises(UsageError, match="closed"):
+        opened[0].prefill([1])
 
 
 # ---- the package

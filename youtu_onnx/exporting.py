@@ -31,7 +31,7 @@ def export(
     output: str | Path,
     *,
     precision: Precision = "int4",
-    block_size: int = 128,
+    block_size: int | None = None,
     symmetric: bool = False,
     int8: tuple[str, ...] = (),
     target: str = "cpu",
@@ -47,7 +47,7 @@ def export(
     Args:
         model: a checkpoint folder, a hub id, or ``youtu-nano``.
         output: the bundle's folder. It appears when everything in it is written and verified, and not before.
-        precision, block_size, symmetric, int8: see :class:`youtu_onnx.recipe.Recipe`.
+        precision, block_size, symmetric, int8: see :class:`youtu_onnx.recipe.Recipe`. No block size takes the target's.
         target: ``cpu``, ``cuda``, ``dml`` or ``webgpu``.
         cache: ``latent`` (small, and what onnxruntime-genai opens) or ``expanded`` (per-head keys and values).
         verify: compare logits and greedy tokens with PyTorch before publishing.
@@ -60,8 +60,8 @@ def export(
         VerificationError: the bundle does not compute what the checkpoint computes; nothing was published.
     """
     progress = progress or Silent()
-    recipe = Recipe(precision, block_size, symmetric, tuple(int8))
     row = target_called(target)
+    recipe = Recipe(precision, row.block_size if block_size is None else block_size, symmetric, tuple(int8))
     if cache not in CACHE_FORMS:
         raise UsageError(f"unknown cache form {cache!r}", hint=f"choose one of: {', '.join(CACHE_FORMS)}")
     exporter = _exporter()

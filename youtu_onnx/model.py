@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -46,10 +48,21 @@ def load(path: str | Path, provider: str | None = None, runtime: str = "ort", th
         raise UsageError("the genai runtime gives the logits of one token per step, so prompt lookup can save none there",
                          hint="use --runtime ort, or leave --prompt-lookup away")
     bundle = Bundle.open(path)
-    tokenizer = Tokenizer.open(bundle.path)
-    template = ChatTemplate.open(bundle.path, tokenizer)
     settings = PromptLookup() if prompt_lookup is True else prompt_lookup or None
-    return Model(bundle, tokenizer, template, open_decoder(bundle, runtime, provider, threads), settings)
+    # The runtime packs weights on one core; the other reads the tokenizer meanwhile.
+    with ThreadPoolExecutor(1) as background, ExitStack() as undo:
+        opening = background.submit(open_decoder, bundle, runtime, provider, threads)
+        undo.callback(_close, opening)
+        tokenizer = Tokenizer.open(bundle.path)
+        model = Model(bundle, tokenizer, ChatTemplate.open(bundle.path, tokenizer), opening.result(), settings)
+        undo.pop_all()
+    return model
+
+
+def _close(opening: Future[Decoder]) -> None:
+    """What nobody will use, since something else failed."""
+    if opening.exception() is None:
+        opening.result().close()
 
 
 class Model:

@@ -39,7 +39,7 @@ class Recipe:
     """
 
     precision: Precision = "int4"
-    block_size: int = 128
+    block_size: int = 256
     symmetric: bool = False
     int8: tuple[str, ...] = ()
 

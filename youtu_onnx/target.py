@@ -27,6 +27,7 @@ class Target:
             (DirectML reads a missing zero point as 0 and WebGPU takes no other form).
         gather_quantized: whether GatherBlockQuantized runs there; otherwise the embedding stays float.
         absorbed_int8: whether W_UK and W_UV are stored as int8 and multiplied as integers; the int8 cache needs it.
+        block_size: weights per scale unless the user says otherwise: what the provider's int4 kernels are fast with.
         dual_form: whether a latent graph holds both orders of attention and computes logits of the last positions only on
             request: an ``If`` in each layer, which graph capture does not take.
     """
@@ -39,6 +40,7 @@ class Target:
     gather_quantized: bool
     absorbed_int8: bool
     dual_form: bool
+    block_size: int
 
     def floats(self, precision: str) -> str:
         """dtype of activations and logits for a recipe's precision: its own where that is a float's."""
@@ -47,13 +49,13 @@ class Target:
 
 TARGETS = {
     "cpu": Target("cpu", "CPUExecutionProvider", None, "float32", zero_points=False, gather_quantized=True,
-                  absorbed_int8=True, dual_form=True),
+                  absorbed_int8=True, dual_form=True, block_size=256),
     "cuda": Target("cuda", "CUDAExecutionProvider", "cuda", "float16", zero_points=False, gather_quantized=True,
-                   absorbed_int8=False, dual_form=False),
+                   absorbed_int8=False, dual_form=False, block_size=128),
     "dml": Target("dml", "DmlExecutionProvider", "dml", "float16", zero_points=True, gather_quantized=False,
-                  absorbed_int8=False, dual_form=False),
+                  absorbed_int8=False, dual_form=False, block_size=128),
     "webgpu": Target("webgpu", "WebGpuExecutionProvider", "webgpu", "float16", zero_points=True, gather_quantized=True,
-                     absorbed_int8=False, dual_form=False),
+                     absorbed_int8=False, dual_form=False, block_size=128),
 }
 
 

@@ -83,8 +83,8 @@ def _trace_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerP
                             for t in tensors]
 
     project = trace(lambda: Projection(a), lambda: [hidden(), *angles()], dtype=dtype, dynamic=[new] * 3)
-    complete = trace(lambda: Completion(a), lambda: [hidden(), torch.ones(2, 3, a.num_attention_heads * a.v_head_dim)],
-                     dtype=dtype, dynamic=[new] * 2)
+    complete = trace(lambda: Completion(a, fused=form.cpu),
+                     lambda: [hidden(), torch.ones(2, 3, a.num_attention_heads * a.v_head_dim)], dtype=dtype, dynamic=[new] * 2)
     if form.cache.form == "expanded":
         attend = trace(lambda: ExpandedCache(a), lambda: [*queries(), *keys(), bias(), *pasts(5)], dtype=dtype,
                        dynamic=[by_head, by_head, new, new, bias_axes, past, past])

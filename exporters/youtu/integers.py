@@ -72,9 +72,3 @@ def sums(weights: Tensor, codes: Tensor) -> Tensor:
 
 def _product_shape(left: Tensor, right: Tensor) -> tuple[int, ...]:
     return (*torch.broadcast_shapes(left.shape[:-2], right.shape[:-2]), left.shape[-2], right.shape[-1])
-
-
-def transposed_product(x: Tensor, right: Tensor) -> Tensor:
-    """``x @ rightᵀ`` over the last axis of both, without a transposed copy of ``right``; float."""
-    return symbolic("com.microsoft::FusedMatMul", [x, right], {"transB": 1}, dtype=x.dtype,
-                    shape=_product_shape(x, right.transpose(-1, -2)), version=1)

@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from exporters.youtu import integers
+from exporters.youtu import fused, integers
 from exporters.youtu.modules import merge_heads
 from youtu_onnx.architecture import Architecture
 
@@ -92,7 +92,7 @@ class FloatHeads(nn.Module):
 
     def expand(self, c_kv: Tensor) -> tuple[Tensor, Tensor]:
         """``[B,1,T,L]`` → keys ``[B,H,T,N]`` and values ``[B,H,T,V]``."""
-        return integers.transposed_product(c_kv, self.w_uk), self.values(c_kv)
+        return fused.transposed_product(c_kv, self.w_uk), self.values(c_kv)
 
 
 class ByteHeads(nn.Module):
@@ -172,7 +172,7 @@ class Absorbed(Attend):
         total = present.shape[2]
         query = torch.cat([self.heads.absorb(q_nope), q_rope], -1).reshape(batch, 1, heads * new, a.latent_dim)
         if self.keys_first:
-            scores = torch.matmul(present, query.transpose(2, 3)).transpose(2, 3)
+            scores = fused.transposed_product(present, query).transpose(2, 3)
         else:
             scores = torch.matmul(query, present.transpose(2, 3))
         weights = torch.softmax(scores.reshape(batch, heads, new, total) + bias, -1).reshape(batch, 1, heads * new, total)
@@ -229,7 +229,7 @@ class Expanded(Attend):
     def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor) -> Tensor:
         k_nope, k_rope, values = self.expand(present)
         keys = torch.cat([k_nope, k_rope.expand(-1, k_nope.shape[1], -1, -1)], -1)
-        weights = torch.softmax(integers.transposed_product(torch.cat([q_nope, q_rope], -1), keys) + bias, -1)
+        weights = torch.softmax(fused.transposed_product(torch.cat([q_nope, q_rope], -1), keys) + bias, -1)
         return merge_heads(torch.matmul(weights, values))
 
     def expand(self, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.onnx.ops import rotary_embedding
 
+from exporters.youtu import fused as operators
 from exporters.youtu.rope import attention_scaling
 from youtu_onnx.architecture import Architecture
 
@@ -154,26 +155,28 @@ class ExpandedCache(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, *, fused: bool = False) -> None:
+        """``fused``: SiLU as ONNX Runtime's own operator, which its optimizer would make of it."""
         super().__init__()
+        self.silu = operators.silu if fused else F.silu
         self.gate_up_proj = nn.Linear(architecture.hidden_size, 2 * architecture.intermediate_size, bias=False)
         self.down_proj = nn.Linear(architecture.intermediate_size, architecture.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up_proj(x).chunk(2, -1)
-        return self.down_proj(F.silu(gate) * up)
+        return self.down_proj(self.silu(gate) * up)
 
 
 class Completion(nn.Module):
     """What follows attention in a layer: its output projection and the MLP, each added to the hidden states."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, *, fused: bool = False) -> None:
         super().__init__()
         a = architecture
         self.self_attn = nn.ModuleDict({"o_proj": nn.Linear(a.num_attention_heads * a.v_head_dim, a.hidden_size,
                                                             bias=a.attention_bias)})
         self.post_attention_layernorm = RMSNorm(a.hidden_size, a.rms_norm_eps)
-        self.mlp = MLP(a)
+        self.mlp = MLP(a, fused=fused)
 
     def forward(self, hidden: Tensor, context: Tensor) -> Tensor:
         """``[B,S,D]`` and ``[B,S,H·V]`` → ``[B,S,D]``."""

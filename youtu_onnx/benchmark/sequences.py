@@ -66,7 +66,8 @@ class ManySequences:
             total = min(end, self.length + self._chunk)
             ids = self._ids[:, self.length:total]                                              # [B, S]
             positions = np.broadcast_to(np.arange(self.length, total), ids.shape)              # [B, S]
-            _, self._past = self._model.run(ids, np.ones((len(ids), total), np.int64), positions, self._past)
+            _, self._past = self._model.run(ids, np.ones((len(ids), total), np.int64), positions, self._past,
+                                            last_only=True)
             self.length = total
 
     def rewind_to(self, length: int) -> None:

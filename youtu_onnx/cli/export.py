@@ -17,7 +17,8 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT",
                                          help="Folder of the bundle; it must not exist or be empty.")],
     precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16, int8 or int4.")] = "int4",
-    block_size: Annotated[int, typer.Option(help="Weights per scale: 16, 32, 64, 128 or 256.")] = 128,
+    block_size: Annotated[int | None, typer.Option(help="Weights per scale: 16, 32, 64, 128 or 256; without it, what is "
+                                                        "fast on the target: 256 on the CPU, elsewhere 128.")] = None,
     symmetric: Annotated[bool, typer.Option("--symmetric/--asymmetric", help="Without zero points, or with.")] = False,
     int8: Annotated[str, typer.Option(metavar="PATTERNS", help="Keep these matrices at 8 bits, e.g. 'lm_head,*.o_proj'.")] = "",
     target: Annotated[str, typer.Option("--target", "-e", help="Where it will run: cpu, cuda, dml or webgpu.")] = "cpu",
