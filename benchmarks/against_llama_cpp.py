@@ -131,12 +131,13 @@ def _turns(effort: Effort) -> Iterator[tuple[int, str]]:
 
 
 def measure_starts(sides: Sides, results: Results, turns: int, say: Callable[[str], None]) -> None:
-    """Whole processes that make one token, in turns; the first turn fills the file cache and doesn't count."""
+    """From the start of a process to the first token that it prints, in turns; the first turn fills the file cache and
+    doesn't count."""
     commands = sides.starts(prompt_of(sides.bundle, START_TOKENS), faster_at_start(results))
     found = []
     for turn in range(turns + 1):
         for side, command in commands.items():
-            seconds = processes.wall_seconds(command)
+            seconds = processes.seconds_to_output(command)
             if turn:
                 found.append((side, seconds))
                 say(f"start {side}, turn {turn}: {seconds:.2f} s")

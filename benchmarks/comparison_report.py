@@ -99,7 +99,8 @@ def _bytes_row(label: str, ours: int | None, theirs: int | None) -> list[str]:
 def _starts(results: Results) -> str:
     if not results.starts:
         return ""
-    rows = ["| one token after 16, a whole process, warm file cache; less is better | seconds | to llama.cpp |", "|---|---|---|"]
+    rows = ["| process start to the first token after 16, warm file cache; less is better | seconds | to llama.cpp |",
+            "|---|---|---|"]
     for side in dict.fromkeys(side for side, _ in results.starts):
         times = [seconds for other, seconds in results.starts if other == side]
         ratio = "" if side == LLAMA else _ratio(neighbour_ratios(results.starts, side, LLAMA))

@@ -74,7 +74,7 @@ class LlamaCpp:
     def first_token_command(self, model: Path, prompt: str, *arguments: str) -> list[str]:
         """Command that continues a plain text by one token; without a warm-up run, which would come before that token."""
         return [str(self.programs / "llama-completion"), "-m", str(model), "-p", prompt, "-n", "1", "-no-cnv", "--no-warmup",
-                "--ignore-eos", "--temp", "0", "--simple-io", *arguments]
+                "--ignore-eos", "--temp", "0", "--simple-io", "--no-display-prompt", *arguments]
 
     def quantized(self, checkpoint: Path, folder: Path, kind: str = "Q4_0") -> Path:
         """The checkpoint as a quantized GGUF in ``folder``; written there if it isn't.

@@ -81,14 +81,24 @@ def run(command: Sequence[str], limit: float | None = None) -> Finished:
         return Finished(_text(out.read()), seconds, peak)
 
 
-def wall_seconds(command: Sequence[str]) -> float:
-    """From starting a program to its end, waiting for it and doing nothing else."""
-    started = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                          check=False)
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}\nfailed with exit code {done.returncode}:\n{_text(done.stderr)[-2000:]}")
+def seconds_to_output(command: Sequence[str]) -> float:
+    """From starting a program to the first byte that it prints, or to its end if it prints none.
+
+    Raises:
+        RuntimeError: it failed; with what it said.
+    """
+    with tempfile.TemporaryFile() as said:
+        started = time.perf_counter()
+        with _started(command, stdout=subprocess.PIPE, stderr=said) as process:
+            assert process.stdout is not None
+            with process.stdout as out:
+                out.read(1)
+                seconds = time.perf_counter() - started
+                out.read()
+            code = process.wait()
+        if code:
+            said.seek(0)
+            raise RuntimeError(f"{' '.join(command)}\nfailed with exit code {code}:\n{_text(said.read())[-2000:]}")
     return seconds
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -169,7 +170,14 @@ class TestProcesses:
         with pytest.raises(RuntimeError, match=r"exit code 3:\nwrong weights"):
             processes.run([sys.executable, "-c", "import sys; print('wrong weights', file=sys.stderr); sys.exit(3)"])
         with pytest.raises(RuntimeError, match="exit code 3"):
-            processes.wall_seconds([sys.executable, "-c", "raise SystemExit(3)"])
+            processes.seconds_to_output([sys.executable, "-c", "raise SystemExit(3)"])
+
+    @pytest.mark.parametrize("program", ["print('x', flush=True); time.sleep(1)", "time.sleep(1); print('x')", "time.sleep(1)"])
+    def test_output_counts_and_the_end_only_without_it(self, program):
+        started = time.perf_counter()
+        seconds = processes.seconds_to_output([sys.executable, "-c", f"import time; {program}"])
+        left = time.perf_counter() - started - seconds
+        assert (left >= 1) == program.startswith("print")
 
     def test_one_over_its_limit_is_stopped(self):
         done = processes.run([sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(3600)"], limit=0.5)
