@@ -39,3 +39,19 @@ def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
         return path
 
     return bundle
+
+
+@pytest.fixture(scope="session")
+def int8_cache_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the int4 graph of a tiny checkpoint over an int8 cache. Read only.
+
+    With an exception from int4, which names a matrix whose size others are scaled by.
+    """
+    from tests.exported import export_tiny
+    from tests.tiny_checkpoint import write_checkpoint
+    from youtu_onnx.recipe import Recipe
+
+    folder = tmp_path_factory.mktemp("int8-cache")
+    write_checkpoint(folder / "checkpoint")
+    export_tiny(folder / "checkpoint", folder, Recipe("int4", 32, int8=("*.kv_a_proj_with_mqa",)), form="latent-int8")
+    return folder

@@ -7,7 +7,7 @@ Two forms of the same attention (B batch, P past tokens, S new tokens, T = P + S
   ``kv_lora_rank + qk_rope_head_dim`` numbers shared by all heads. Two layers share one key/value pair, because
   onnxruntime-genai insists that key and value of a pair have one shape: ``key`` is layer 2i, ``value`` layer 2i + 1.
   With an odd number of layers the last ``value`` is a copy of its ``key`` that nothing reads. Its int8 variant keeps the
-  row as unsigned bytes around 128, followed by one byte for the logarithm of the row's scale.
+  row as unsigned bytes around 128; the lowest bits of the first eight are the logarithm of the row's scale.
 - ``expanded``: every head's key and value, as ordinary attention caches them: 5120 numbers against 576.
 """
 
@@ -17,11 +17,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from youtu_onnx.architecture import Architecture
+from youtu_onnx.errors import UsageError
 
 CacheForm = Literal["latent", "latent-int8", "expanded"]
 """What a user chooses; a layout of ``latent-int8`` has the form ``latent`` and the dtype ``uint8``."""
 CACHE_FORMS: tuple[CacheForm, ...] = ("latent", "latent-int8", "expanded")
 CACHE_DTYPES = {"float32": 4, "float16": 2, "uint8": 1}
+SCALE_BITS = 8
+"""Bytes of a row of ``latent-int8`` that lend their lowest bit to the row's scale."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,17 @@ class CacheLayout:
 
     @classmethod
     def of(cls, architecture: Architecture, form: CacheForm, dtype: str = "float32") -> CacheLayout:
-        """``dtype``: of the graph's floats."""
+        """``dtype``: of the graph's floats.
+
+        Raises:
+            UsageError: ``latent-int8`` for rows too short to say their scale.
+        """
         if form in ("latent", "latent-int8"):
-            width, dtype = (architecture.latent_dim, dtype) if form == "latent" else (architecture.latent_dim + 1, "uint8")
+            width, dtype = architecture.latent_dim, dtype if form == "latent" else "uint8"
+            if form == "latent-int8" and width < SCALE_BITS:
+                raise UsageError(f"an int8 cache keeps a row's scale in {SCALE_BITS} of its numbers; this model's rows have "
+                                 f"{width} (kv_lora_rank {architecture.kv_lora_rank}, qk_rope_head_dim "
+                                 f"{architecture.qk_rope_head_dim})", hint="export with --cache latent")
             return cls("latent", architecture.num_hidden_layers, 1, width, width, dtype)
         return cls("expanded", architecture.num_hidden_layers, architecture.num_attention_heads,
                    architecture.qk_head_dim, architecture.v_head_dim, dtype)

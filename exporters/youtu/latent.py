@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from exporters.youtu import fused, integers
 from exporters.youtu.modules import merge_heads
 from youtu_onnx.architecture import Architecture
+from youtu_onnx.cache import SCALE_BITS
 
 STEPS_PER_OCTAVE = 8
 """A row's scale is kept as a byte: eight to a factor of two, 32 octaves from 2^-24 on."""
@@ -46,31 +47,41 @@ class FloatRows(nn.Module):
 
 
 class ByteRows(nn.Module):
-    """A row is ``L + R`` codes around 128 and, as its last byte, the logarithm of their scale.
+    """A row is ``L + R`` codes around 128. The logarithm of their scale is a byte whose bit ``i`` is the lowest of code ``i``.
+
+    Those eight codes are the nearest with the bit that they have to have, a step off at most where the others are half of
+    one, and products read them like the others. They come first, where numbers are many: 8 of the latent's 512, not of the
+    64 of ``k_rope``.
 
     Both parts share a scale: ``parameters.py`` brings them to one size by factors in the weights, which cost nothing.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.rank, self.width = architecture.kv_lora_rank, architecture.latent_dim
+        self.width = architecture.latent_dim
 
     def forward(self, c_kv: Tensor, k_rope: Tensor, past: Tensor) -> Tensor:
-        """``[B,S,L]``, ``[B,S,R]``, ``[B,1,P,W]`` uint8 → present ``[B,1,T,W]`` uint8."""
+        """``[B,S,L]``, ``[B,S,R]``, ``[B,1,P,L+R]`` uint8 → present ``[B,1,T,L+R]`` uint8."""
         row = torch.cat([c_kv, k_rope], -1).unsqueeze(1)
-        # The smallest and the largest scale that a byte can say; the largest stands for numbers up to 29,000, and larger ones
-        # are taken for that.
-        largest = row.abs().amax(-1, keepdim=True) * (1 / 127)
-        largest = torch.clamp(largest, min=2.0**-OCTAVES_BELOW_ONE, max=2.0 ** (255 / STEPS_PER_OCTAVE - OCTAVES_BELOW_ONE))
+        # The smallest and the largest scale that a byte can say, less half a step each, so that no rounding leaves the byte;
+        # the largest stands for numbers up to 29,000, and larger ones are taken for that.
+        lowest, highest = (2.0 ** (byte / STEPS_PER_OCTAVE - OCTAVES_BELOW_ONE) for byte in (-0.5, 254.5))
+        largest = torch.clamp(row.abs().amax(-1, keepdim=True) * (1 / 127), min=lowest, max=highest)
         step = torch.ceil(torch.log(largest) * (STEPS_PER_OCTAVE / math.log(2)))
-        codes = row / torch.exp(step * (math.log(2) / STEPS_PER_OCTAVE)) + (integers.MIDDLE + 0.5)
-        row = torch.cat([codes, step + STEPS_PER_OCTAVE * OCTAVES_BELOW_ONE], -1).clamp(0, 255).to(torch.uint8)
-        return torch.cat([past, row], 2)
+        # Up to 126.999, of which 127 is the nearest code: the code after the one below is within a byte, too.
+        numbers = torch.clamp(row / torch.exp(step * (math.log(2) / STEPS_PER_OCTAVE)), -126.999, 126.999)
+        column = torch.arange(self.width)
+        carries = column < SCALE_BITS
+        below = (numbers + torch.where(carries, float(integers.MIDDLE), integers.MIDDLE + 0.5)).to(torch.uint8)
+        # The byte divided by 2^i has its bit i lowest. If that of the code below differs, the code above is the nearest.
+        bits = ((step + STEPS_PER_OCTAVE * OCTAVES_BELOW_ONE) * torch.exp2(-column.to(torch.float32))).to(torch.uint8)
+        return torch.cat([past, below + ((below ^ bits) & carries.to(torch.uint8))], 2)
 
     def scales(self, present: Tensor) -> Tensor:
         """In units of ``UNIT``, float ``[B,1,1,T]``."""
-        step = present[..., self.width :].reshape(present.shape[0], 1, 1, present.shape[2]).to(torch.float32)
-        return torch.exp(step * (math.log(2) / STEPS_PER_OCTAVE))
+        bits = (present[..., :SCALE_BITS] & 1).to(torch.float32)
+        powers = torch.exp2(torch.arange(SCALE_BITS, dtype=torch.float32)) * (math.log(2) / STEPS_PER_OCTAVE)
+        return torch.exp(integers.transposed_product(powers.unsqueeze(0), bits))
 
 
 class FloatHeads(nn.Module):
@@ -201,9 +212,9 @@ class AbsorbedBytes(Attend):
     def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor, dither: Tensor) -> Tensor:
         """``dither`` ``[T]``, within [0, 1)."""
         a, (batch, heads, new, _) = self.a, q_nope.shape
-        total, width, rows = present.shape[2], present.shape[3], heads * new
+        total, rows = present.shape[2], heads * new
         query = torch.cat([self.heads.absorb(q_nope), q_rope], -1).reshape(batch, 1, rows, a.latent_dim)
-        codes, query_scale = integers.quantize_signed(nn.functional.pad(query, (0, width - a.latent_dim)))
+        codes, query_scale = integers.quantize_signed(query)
         scores = integers.integer_product(present, codes.transpose(2, 3)).transpose(2, 3).to(torch.float32)  # [B,1,H·S,T]
         scale = self.rows.scales(present)  # [B,1,1,T]; read after the product, which has brought the rows near
         scores = scores * scale * (query_scale * UNIT)
@@ -243,7 +254,7 @@ class ExpandedBytes(Expanded):
     """The same from byte rows."""
 
     def expand(self, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rank, width = self.a.kv_lora_rank, self.a.latent_dim
+        rank = self.a.kv_lora_rank
         scale = self.rows.scales(present).transpose(2, 3) * UNIT  # [B,1,T,1]
         k_nope, values = self.heads.expand_codes(present[..., :rank], scale)
-        return k_nope, (present[..., rank:width].to(torch.float32) - integers.MIDDLE) * scale, values
+        return k_nope, (present[..., rank:].to(torch.float32) - integers.MIDDLE) * scale, values
