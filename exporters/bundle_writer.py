@@ -8,6 +8,7 @@ import json
 import platform
 import shutil
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import onnx_ir as ir
@@ -23,6 +24,7 @@ from exporters.youtu.form import GraphForm
 from exporters.youtu.graph import build_graph
 from exporters.youtu.parameters import parameters
 from youtu_onnx import __version__
+from youtu_onnx.architecture import Architecture
 from youtu_onnx.bundle import FileEntry, Manifest, Source, names
 from youtu_onnx.bundle.bundle import describe_file
 from youtu_onnx.cache import CacheForm, CacheLayout
@@ -67,7 +69,7 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
         raise UsageError(f"--int8 {','.join(unmatched)} names no matrix of this model",
                          hint="use patterns such as lm_head, *.o_proj, model.layers.0.*, *.mlp.down_proj")
     progress.begin("trace")
-    model = build_graph(architecture, graph_form)
+    model = traced(architecture, graph_form).clone()  # the passes change it
     progress.begin("rewrite")
     tied = architecture.tie_word_embeddings
     floating = ir.DataType.FLOAT if graph_form.float_dtype == "float32" else ir.DataType.FLOAT16
@@ -76,6 +78,13 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     embedding(assembly, recipe, target, tied=tied)
     floats(assembly)
     return assembly, cache
+
+
+@lru_cache(maxsize=4)
+def traced(architecture: Architecture, form: GraphForm) -> ir.Model:
+    """The graph before any pass, to be cloned. It has no numbers in it, so checkpoints and recipes that differ in nothing else
+    share it: a program that exports a model at several precisions traces it once."""
+    return build_graph(architecture, form)
 
 
 def needs(assembly: Assembly, checkpoint: Checkpoint, *, verified: bool) -> Needs:

@@ -1,18 +1,24 @@
 """The streamer: every weight is read, packed, written and forgotten, one after another.
 
-Peak memory is one checkpoint tensor as stored, its packed form, and a few chunks of 64 MiB.
+Peak memory is one checkpoint tensor as stored, its packed form, and a few chunks of 64 MiB; and one result of what parameters
+share, a layer's heads, which are small.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import torch
+from torch import Tensor
 
 from exporters.assembly import Assembly, Packing
+from exporters.youtu.parameters import Parameter
 from youtu_onnx.bundle import FileEntry, names
 from youtu_onnx.checkpoint import Checkpoint
 from youtu_onnx.errors import CheckpointError
@@ -60,9 +66,10 @@ def write_weights(assembly: Assembly, checkpoint: Checkpoint, folder: Path, prog
     progress.begin("weights", total=packed_bytes(assembly))
     file = DataFile(folder / names.MODEL_DATA)
     offsets: dict[str, tuple[int, int]] = {}
+    build = builder(checkpoint.tensor)
     try:
         for name, packing in assembly.packings.items():
-            arrays = _pack(name, packing, checkpoint)
+            arrays = _pack(name, packing, build)
             for piece, array in zip(packing.pieces, arrays, strict=True):
                 if tuple(array.shape) != tuple(piece.shape) or array.dtype != piece.dtype.numpy():
                     raise AssertionError(f"{piece.name}: packed {array.dtype}{array.shape}, graph has {piece.dtype}{piece.shape}")
@@ -84,11 +91,27 @@ def packed_bytes(assembly: Assembly) -> int:
     return sum(piece.nbytes for packing in assembly.packings.values() for piece in packing.pieces)
 
 
-def _pack(name: str, packing: Packing, checkpoint: Checkpoint) -> tuple[np.ndarray, ...]:
+def builder(read: Callable[[str], Tensor]) -> Callable[[Parameter], Tensor]:
+    """From parameters to their numbers; ``read`` gives a checkpoint's tensor by name.
+
+    The last shared step is remembered: parameters that have it in common cost one reading if they come one after another.
+    """
+    @lru_cache(maxsize=1)
+    def share(step: Callable[..., Any], sources: tuple[str, ...]) -> Any:
+        return step(*map(read, sources))
+
+    def build(parameter: Parameter) -> Tensor:
+        if parameter.shared is None:
+            return parameter.build(*map(read, parameter.sources))
+        return parameter.build(share(parameter.shared, parameter.sources))
+
+    return build
+
+
+def _pack(name: str, packing: Packing, build: Callable[[Parameter], Tensor]) -> tuple[np.ndarray, ...]:
+    parameter = packing.parameter
     with torch.no_grad():
-        parameter = packing.parameter
-        weight = parameter.build(*(checkpoint.tensor(tensor) for tensor in parameter.sources))
-        arrays = packing.pack(weight)
+        arrays = packing.pack(build(parameter))
     for piece, array in zip(packing.pieces, arrays, strict=True):
         if array.dtype == np.float16 and not np.isfinite(array).all():
             raise CheckpointError(f"{' + '.join(parameter.tensors) or name}: numbers beyond float16's 65504 in {piece.name}",

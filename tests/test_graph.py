@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
+from exporters.bundle_writer import traced  # noqa: E402
 from exporters.passes.static_reshape import constant_sizes  # noqa: E402
 from tests.exported import Graph, export_tiny, reference, reference_logits  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint  # noqa: E402
+from youtu_onnx.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.errors import UsageError  # noqa: E402
 from youtu_onnx.recipe import Recipe  # noqa: E402
 
@@ -140,9 +142,26 @@ def test_regions_do_not_overlap_and_are_aligned(exported):
 
 
 def test_exports_are_reproducible(checkpoint, exported, tmp_path):
+    """Traced again or not; another recipe's passes leave nothing behind in a trace that they share."""
     _, manifest = exported(Recipe("int4", 32))
-    again = export_tiny(checkpoint, tmp_path, Recipe("int4", 32))
-    assert again.files == manifest.files
+    exported(Recipe("int8", 32))
+    assert export_tiny(checkpoint, tmp_path / "shared", Recipe("int4", 32)).files == manifest.files
+    traced.cache_clear()
+    assert export_tiny(checkpoint, tmp_path / "traced again", Recipe("int4", 32)).files == manifest.files
+
+
+@pytest.mark.parametrize("precision, times", [("fp32", 1), ("int8", 2)])
+def test_the_heads_of_a_layer_are_read_once(checkpoint, tmp_path, monkeypatch, precision, times):
+    """And once more for the query, where their integers' scales go."""
+    read, tensor = Counter(), Checkpoint.tensor
+
+    def counted(self: Checkpoint, name: str) -> torch.Tensor:
+        read[name] += 1
+        return tensor(self, name)
+
+    monkeypatch.setattr(Checkpoint, "tensor", counted)
+    export_tiny(checkpoint, tmp_path, Recipe(precision, 32))
+    assert [read[f"model.layers.{layer}.self_attn.kv_b_proj.weight"] for layer in range(3)] == [times] * 3
 
 
 def test_target_rules(exported):

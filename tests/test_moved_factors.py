@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from exporters.passes.linear import quantized_names
+from exporters.weights import builder
 from exporters.youtu.form import GraphForm
 from exporters.youtu.parameters import parameters, row_scales
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors
@@ -39,7 +40,8 @@ def form(a: Architecture, cache: CacheForm, recipe: Recipe = Recipe("int8")) -> 
 def built(a: Architecture, tensors: dict[str, Tensor], cache: CacheForm = "latent-int8",
           recipe: Recipe = Recipe("int8")) -> dict[str, Tensor]:  # noqa: B008
     """Name of a parameter of the first layer → its numbers."""
-    return {name.removeprefix(LAYER): parameter.build(*(tensors[source] for source in parameter.sources)).double()
+    build = builder(tensors.__getitem__)
+    return {name.removeprefix(LAYER): build(parameter).double()
             for name, parameter in parameters(a, form(a, cache, recipe)).items() if name.startswith(LAYER)}
 
 

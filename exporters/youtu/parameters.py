@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +31,8 @@ class Parameter:
         kind: ``matrix`` [N,K] is quantized by the recipe; ``heads`` [H,K,N] and ``vector`` (norms, biases, scales) stay
             float; ``constant`` stays float32; ``bytes`` is int8 as built.
         beside: more names, which ``build`` takes after ``tensors``: weights that only lend their size to this one's.
+        shared: the first step of parameters that are made together: from the tensors to what the ``build`` of each takes in
+            their place. It is done once for those that follow one another in the data file.
     """
 
     tensors: tuple[str, ...]
@@ -36,10 +40,11 @@ class Parameter:
     build: Callable[..., Tensor]
     kind: str
     beside: tuple[str, ...] = ()
+    shared: Callable[..., Any] | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Everything that ``build`` takes."""
+        """Everything that it is made from."""
         return self.tensors + self.beside
 
 
@@ -75,9 +80,9 @@ class _Layer:
         self.found: dict[str, Parameter] = {}
 
     def add(self, name: str, sources: list[str], shape: tuple[int, ...], build: Callable[..., Tensor], kind: str = "matrix",
-            beside: list[str] | None = None) -> None:
+            beside: list[str] | None = None, shared: Callable[..., Any] | None = None) -> None:
         names = [tuple(self.prefix + source for source in listed) for listed in (sources, beside or [])]
-        self.found[name] = Parameter(names[0], shape, build, kind, names[1])
+        self.found[name] = Parameter(names[0], shape, build, kind, names[1], shared)
 
     def parameters(self) -> dict[str, Parameter]:
         a = self.a
@@ -99,6 +104,7 @@ class _Layer:
         query = a.num_attention_heads * a.qk_head_dim
         head_rows, key_rows = _query_rows(a), _key_rows(a)
         beside = self._beside()
+        for_keys = beside[2:]
 
         def queries(weight: Tensor, *more: Tensor) -> Tensor:
             rows = weight[head_rows].float() * a.softmax_scale
@@ -106,12 +112,12 @@ class _Layer:
 
         def keys(kv: Tensor, *more: Tensor) -> Tensor:
             rows = kv[key_rows]
-            return rows.float() / self._key_factors(*more).view(-1, *[1] * (kv.ndim - 1)) if self.form.byte_cache else rows
+            return rows.float() / self._key_factors(*more[-2:]).view(-1, *[1] * (kv.ndim - 1)) if self.form.byte_cache else rows
 
         if a.q_lora_rank is None:
-            first, first_rows, first_width = "self_attn.q_proj", queries, query
+            first, first_rows, first_width, for_both = "self_attn.q_proj", queries, query, beside
         else:
-            first, first_rows, first_width = "self_attn.q_a_proj", lambda q, *_: q, a.q_lora_rank
+            first, first_rows, first_width, for_both = "self_attn.q_a_proj", lambda q, *_: q, a.q_lora_rank, for_keys
             self.add("self_attn.q_a_layernorm.weight", ["self_attn.q_a_layernorm.weight"], (a.q_lora_rank,), _same, "vector")
             self.add("self_attn.q_b_proj.weight", ["self_attn.q_b_proj.weight"], (query, a.q_lora_rank), queries, beside=beside)
 
@@ -121,12 +127,12 @@ class _Layer:
 
         kv_a, width = "self_attn.kv_a_proj_with_mqa", first_width + a.latent_dim
         self.add("self_attn.qkv_a_proj.weight", [f"{first}.weight", f"{kv_a}.weight"], (width, a.hidden_size), fuse,
-                 beside=beside)
+                 beside=for_both)
         if a.attention_bias and a.q_lora_rank is None:  # q_proj has no bias in any Youtu checkpoint
             self.add("self_attn.qkv_a_proj.bias", [f"{kv_a}.bias"], (width,),
-                     lambda kv, *more: torch.cat([torch.zeros(query), keys(kv, *more).float()]), "vector", beside)
+                     lambda kv, *more: torch.cat([torch.zeros(query), keys(kv, *more).float()]), "vector", for_keys)
         elif a.attention_bias:
-            self.add("self_attn.qkv_a_proj.bias", [f"{first}.bias", f"{kv_a}.bias"], (width,), fuse, "vector", beside)
+            self.add("self_attn.qkv_a_proj.bias", [f"{first}.bias", f"{kv_a}.bias"], (width,), fuse, "vector", for_keys)
         gain = torch.ones_like if self.form.byte_cache else _same
         self.add("self_attn.kv_a_layernorm.weight", ["self_attn.kv_a_layernorm.weight"], (a.kv_lora_rank,), gain, "vector")
 
@@ -138,30 +144,31 @@ class _Layer:
             self.add("self_attn.kv_b_proj.weight", kv_b, (heads * (nope + value), rank),
                      lambda w: torch.cat([part.reshape(-1, rank) for part in self._split(w)]))
         elif not self.form.integer_heads:
-            self.add(f"{stem}.w_uk", kv_b, (heads, nope, rank), lambda w: self._split(w)[0], "heads")
-            self.add(f"{stem}.w_uv", kv_b, (heads, rank, value), lambda w: self._split(w)[1].transpose(1, 2), "heads")
+            self.add(f"{stem}.w_uk", kv_b, (heads, nope, rank), itemgetter(0), "heads", shared=self._split)
+            self.add(f"{stem}.w_uv", kv_b, (heads, rank, value), lambda parts: parts[1].transpose(1, 2), "heads",
+                     shared=self._split)
         else:
-            def w_uk(*tensors: Tensor) -> Tensor:
-                return row_codes(self._split(*tensors)[0])
-
-            def w_uv(*tensors: Tensor) -> Tensor:
-                return row_codes(self._split(*tensors)[1]).transpose(1, 2)
-
-            def offsets(codes: Tensor) -> Tensor:
-                return MIDDLE * codes.float().sum(1, keepdim=True)
-
             parts = ByteHeads.parts(a)
-            self.add(f"{stem}.w_uk_q8", kv_b, (heads, parts, nope, rank // parts),
-                     lambda *t: w_uk(*t).view(heads, nope, parts, -1).transpose(1, 2), "bytes", beside)
-            self.add(f"{stem}.w_uk_offsets", kv_b, (heads, 1, rank), lambda *t: offsets(w_uk(*t)), "vector", beside)
-            self.add(f"{stem}.w_uk_t_q8", kv_b, (heads, rank, nope), lambda *t: w_uk(*t).transpose(1, 2), "bytes", beside)
-            self.add(f"{stem}.w_uv_q8", kv_b, (heads, rank, value), w_uv, "bytes", beside)
-            self.add(f"{stem}.w_uv_offsets", kv_b, (heads, 1, value), lambda *t: offsets(w_uv(*t)), "vector", beside)
-            self.add(f"{stem}.w_uv_scales", kv_b, (heads, 1, value),
-                     lambda w, *more: row_scales(self._split(w, *more)[1]).unsqueeze(1), "vector", beside)
+            for name, shape, kind in (("w_uk_q8", (heads, parts, nope, rank // parts), "bytes"),
+                                      ("w_uk_offsets", (heads, 1, rank), "vector"),
+                                      ("w_uk_t_q8", (heads, rank, nope), "bytes"),
+                                      ("w_uv_q8", (heads, rank, value), "bytes"),
+                                      ("w_uv_offsets", (heads, 1, value), "vector"),
+                                      ("w_uv_scales", (heads, 1, value), "vector")):
+                self.add(f"{stem}.{name}", kv_b, shape, itemgetter(name), kind, beside, self._byte_heads)
+
+    def _byte_heads(self, *tensors: Tensor) -> dict[str, Tensor]:
+        """What :class:`ByteHeads` has, from one rounding of both matrices."""
+        w_uk, w_uv_t = self._split(*tensors)
+        uk, uv = row_codes(w_uk), row_codes(w_uv_t).transpose(1, 2)
+        heads, nope, rank = uk.shape
+        parts = ByteHeads.parts(self.a)
+        return {"w_uk_q8": uk.view(heads, nope, parts, rank // parts).transpose(1, 2), "w_uk_offsets": _offsets(uk),
+                "w_uk_t_q8": uk.transpose(1, 2),
+                "w_uv_q8": uv, "w_uv_offsets": _offsets(uv), "w_uv_scales": row_scales(w_uv_t).unsqueeze(1)}
 
     def _beside(self) -> list[str]:
-        """What the factors are made of, in the order in which the builders take it."""
+        """What the factors are made of, in the order in which the builders take it: the last two are all that the keys' are."""
         if not self.form.integer_heads:
             return []
         names = ["self_attn.kv_b_proj.weight"]
@@ -184,9 +191,9 @@ class _Layer:
         rope = _rope_sizes(self.a, *more[1:]) if more else torch.ones(self.a.qk_rope_head_dim)
         return torch.cat([row_scales(self._split(kv_b, *more)[0]).reshape(-1), rope.repeat(self.a.num_attention_heads)])
 
-    def _key_factors(self, kv_b: Tensor, gain: Tensor, *more: Tensor) -> Tensor:
+    def _key_factors(self, kv_a: Tensor, input_gain: Tensor) -> Tensor:
         """``[L+R]``"""
-        return torch.cat([torch.ones(self.a.kv_lora_rank), _rope_sizes(self.a, *more)])
+        return torch.cat([torch.ones(self.a.kv_lora_rank), _rope_sizes(self.a, kv_a, input_gain)])
 
 
 def row_scales(weight: Tensor) -> Tensor:
@@ -197,6 +204,11 @@ def row_scales(weight: Tensor) -> Tensor:
 def row_codes(weight: Tensor) -> Tensor:
     """int8 ``[…,K]`` of rows with :func:`row_scales`."""
     return torch.round(weight / row_scales(weight).unsqueeze(-1)).to(torch.int8)
+
+
+def _offsets(codes: Tensor) -> Tensor:
+    """``[H,K,N]`` → ``[H,1,N]``: what the code of zero adds to a product over K."""
+    return MIDDLE * codes.float().sum(1, keepdim=True)
 
 
 def _rope_sizes(a: Architecture, kv_a: Tensor, input_gain: Tensor) -> Tensor:

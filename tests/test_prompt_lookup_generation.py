@@ -1,9 +1,9 @@
-"""Prompt lookup: what is guessed, and that a reply is the same with and without it."""
+"""A reply is the same with prompt lookup and without: of a decoder whose logits depend on all that it was given, and on
+nothing else."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,109 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import youtu_onnx
 from runtimes.decoder import check_ids, check_rewind
-from tests.cli_process import failed, run
-from youtu_onnx.errors import BundleError, UsageError
-from youtu_onnx.evaluate import HELD_OUT, read_problems
+from tests.test_prompt_lookup_index import naive
+from youtu_onnx.errors import BundleError
 from youtu_onnx.generate import Generation, Result, TokenCache
-from youtu_onnx.model import Model
-from youtu_onnx.prompt_lookup import MOST_TOKENS, NGRAMS, Drafter, NgramIndex, PromptLookup, Speculation
+from youtu_onnx.prompt_lookup import PromptLookup
 from youtu_onnx.sampling import Sampling
 from youtu_onnx.text import Tokenizer
 
-NANO = Path(__file__).parent.parent / "youtu_onnx" / "models" / "youtu_nano"
-TOKENIZER = Tokenizer.open(NANO)
+TOKENIZER = Tokenizer.open(Path(__file__).parent.parent / "youtu_onnx" / "models" / "youtu_nano")
 VOCAB = 24
 EOS = 23
 REPEATING = [5, 6, 7, 8, 9, 10, 11, 12] * 4
-
-prompts = st.lists(st.integers(0, 4), max_size=60)
-
-
-# ---- the index
-
-
-def naive(ids: Sequence[int], count: int, lengths: Sequence[int]) -> list[int]:
-    """By looking through the whole text: the latest place, before its end, where its longest listed n-gram was."""
-    for length in sorted(lengths, reverse=True):
-        for start in range(len(ids) - length - 1, -1, -1):
-            if list(ids[start:start + length]) == list(ids[len(ids) - length:]):
-                text = list(ids)
-                for follower in range(count):
-                    text.append(text[start + length + follower])
-                return text[len(ids):]
-    return []
-
-
-@settings(max_examples=300, deadline=None)
-@given(prompts, st.integers(0, 9), st.sets(st.integers(1, 5), min_size=1))
-def test_the_index_finds_what_a_search_of_the_whole_text_finds(ids: list[int], count: int, lengths: set[int]) -> None:
-    index = NgramIndex(lengths=lengths)
-    for end, one in enumerate(ids):
-        assert index.continuation(count) == naive(ids[:end], count, [*lengths])
-        index.push(one)
-    assert index.continuation(count) == naive(ids, count, [*lengths])
-    assert NgramIndex(ids, lengths).continuation(count) == index.continuation(count)
-
-
-def test_the_longest_match_wins_and_among_equals_the_latest() -> None:
-    assert NgramIndex([1, 2, 3, 40, 9, 2, 3, 50, 1, 2, 3], (2, 3)).continuation(1) == [40]
-    assert NgramIndex([2, 3, 40, 2, 3, 50, 2, 3], (2,)).continuation(1) == [50]
-    assert NgramIndex([1, 2, 3, 4], NGRAMS).continuation(3) == []
-
-
-def test_a_period_goes_on_for_as_long_as_asked() -> None:
-    assert NgramIndex([1, 2, 3, 1, 2]).continuation(7) == [3, 1, 2, 3, 1, 2, 3]
-    assert NgramIndex([7, 7, 7]).continuation(4) == [7, 7, 7, 7]
-
-
-# ---- the drafter
-
-
-def test_drafts_grow_while_they_come_true_and_shrink_to_nothing() -> None:
-    drafter = Drafter(PromptLookup(8), REPEATING)
-    following = iter(REPEATING * 9)
-    lengths = []
-    for _ in range(6):
-        drafter.push(next(following))
-        draft = drafter.draft(100)
-        lengths.append(len(draft))
-        for one in draft:
-            assert one == next(following)
-            drafter.push(one)
-    assert lengths == [0, 2, 4, 8, 8, 8]  # the first guess is watched only
-    lengths = []
-    for novelty in range(6):
-        for one in (13 + novelty, 5, 6):  # 5, 6 was there before, and never goes on as the last time
-            drafter.push(one)
-        lengths.append(len(drafter.draft(100)))
-    assert lengths == [8, 4, 2, 1, 0, 0]
-    assert drafter.counts == Speculation(steps=12, drafted=45, accepted=30)
-
-
-def test_a_draft_ends_before_an_end_token_and_where_room_ends() -> None:
-    drafter = Drafter(PromptLookup(8), [1, 2, 3, EOS, 4, 1], (EOS,))
-    drafter._length = 8
-    drafter.push(2)
-    assert drafter.draft(100) == [3]
-    drafter.push(3)
-    assert drafter.draft(100) == []
-    assert Drafter(PromptLookup(8), [1, 2, 1, 2]).draft(0) == []
-
-
-@pytest.mark.parametrize("wrong", [0, -1, MOST_TOKENS + 1, 2.0, True, "4"])
-def test_impossible_draft_lengths(wrong: Any) -> None:
-    with pytest.raises(UsageError, match=r"draft_tokens.*1 to 64"):
-        PromptLookup(wrong)
-
-
-def test_counts() -> None:
-    assert Speculation(10, 20, 15).to_dict() == {"steps": 10, "drafted": 20, "accepted": 15, "tokens_per_step": 2.5}
-    assert Speculation(0, 0, 0).tokens_per_step == 1
-
-
-# ---- replies of a decoder whose logits depend on all that it was given, and on nothing else
 
 
 class Toy:
@@ -361,109 +270,3 @@ def test_draws_with_drafts_follow_the_probabilities() -> None:
     expected = 3000 * np.array([[second[i] * np.roll([0.4, 0.3, 0.2, 0.1], i)[j] for j in range(4)] for i in range(4)])
     assert ((joint - expected) ** 2 / expected).sum() < 37.7  # 15 degrees of freedom
     assert accepted > 300
-
-
-# ---- a real model
-
-
-@pytest.fixture(scope="module", params=["fp32", "int4"])
-def model(request: pytest.FixtureRequest, nano_bundle: Callable[..., Path]) -> Iterator[Model]:
-    with youtu_onnx.load(nano_bundle(request.param)) as opened:
-        yield opened
-
-
-def replies(model: Model, prompt: Any, **choices: Any) -> tuple[Result, Result]:
-    made = []
-    for lookup in (None, PromptLookup()):
-        model.reset()
-        model.prompt_lookup = lookup
-        made.append(model.generate(prompt, max_tokens=100, **choices))
-    return made[0], made[1]
-
-
-LISTS = "Sort the list [41, 92, 13, 74, 55, 26, 37, 88]."
-
-
-def test_greedy_replies_of_a_model_are_the_same(model: Model) -> None:
-    accepted, same = 0, []
-    for prompt in [LISTS, *(problem.prompt for problem in read_problems(HELD_OUT)[::9])]:
-        plain, drafted = replies(model, prompt, greedy=True)
-        same.append(drafted.token_ids == plain.token_ids)
-        accepted += drafted.speculation.accepted
-    assert accepted > 20
-    assert all(same) or (rounds(model) and np.mean(same) > 0.9)
-
-
-def test_sampled_replies_of_a_model_are_the_same(model: Model) -> None:
-    same = []
-    for seed in range(12):
-        plain, drafted = replies(model, LISTS, temperature=1.2, top_k=20, seed=seed)
-        same.append(drafted.token_ids == plain.token_ids)
-    assert all(same) or (rounds(model) and np.mean(same) > 0.5)
-
-
-def rounds(model: Model) -> bool:
-    """Whether activations are rounded to int8: then a last bit of a sum may decide a draw that is near a limit."""
-    return model.bundle.manifest.recipe.quantized
-
-
-def test_a_chat_goes_on_as_without(model: Model) -> None:
-    conversations = []
-    for lookup in (None, PromptLookup()):
-        model.reset()
-        model.prompt_lookup = lookup
-        messages: list[dict[str, str]] = []
-        turns = []
-        for question in (LISTS, "What is 47 + 38?", LISTS):
-            messages.append({"role": "user", "content": question})
-            reply = model.generate(messages, greedy=True, max_tokens=100)
-            assert model.decoder.length == len(model._cache.ids)
-            turns.append((reply.token_ids, reply.timing.reused_tokens, [*model._cache.ids]))
-            messages.append({"role": "assistant", "content": reply.answer})
-        conversations.append(turns)
-    assert conversations[0] == conversations[1]
-
-
-def test_both_forms_of_cache_rewind_drafts(nano_bundle: Callable[..., Path]) -> None:
-    with youtu_onnx.load(nano_bundle("fp32", "expanded")) as model:
-        plain, drafted = replies(model, LISTS, greedy=True)
-        assert drafted.token_ids == plain.token_ids and drafted.speculation.accepted
-
-
-def test_loading_with_prompt_lookup(nano_bundle: Callable[..., Path]) -> None:
-    for chosen, expected in ((True, PromptLookup()), (PromptLookup(3), PromptLookup(3)), (False, None)):
-        with youtu_onnx.load(nano_bundle("int4"), prompt_lookup=chosen) as model:
-            assert model.prompt_lookup == expected
-    with pytest.raises(UsageError, match="genai"):
-        youtu_onnx.load(nano_bundle("int4"), runtime="genai", prompt_lookup=True)
-
-
-# ---- the commands
-
-
-def test_the_commands_take_it(nano_bundle: Callable[..., Path], tmp_path: Path) -> None:
-    bundle = nano_bundle("int4")
-    plain = json.loads(run("generate", bundle, "-p", LISTS, "--json").stdout)
-    drafted = json.loads(run("generate", bundle, "-p", LISTS, "--json", "--prompt-lookup", "--draft-tokens", "4").stdout)
-    counts = drafted.pop("speculation")
-    assert drafted == plain and counts["accepted"] > 0
-    assert counts["tokens_per_step"] == (counts["steps"] + counts["accepted"]) / counts["steps"] > 1
-    talk = [run("chat", bundle, *options, stdin=f"{LISTS}\n{LISTS}\n".encode()).stdout
-            for options in ((), ("--prompt-lookup",), ("--no-prompt-lookup",))]
-    assert talk[0] == talk[1] == talk[2] != b""
-    problems = tmp_path / "problems.jsonl"
-    problems.write_text("".join(HELD_OUT.read_text(encoding="utf-8").splitlines(keepends=True)[:5]), encoding="utf-8")
-    marks = [run("evaluate", bundle, "--problems", problems, "--json", *options).stdout for options in ((), ("--prompt-lookup",))]
-    assert marks[0] == marks[1] != b""
-
-
-@pytest.mark.parametrize("command", [("generate", "-p", "x"), ("chat",), ("evaluate",)])
-@pytest.mark.parametrize(("options", "words"), [
-    (["--draft-tokens", "4"], ["--prompt-lookup"]), (["--no-prompt-lookup", "--draft-tokens", "4"], ["--prompt-lookup"]),
-    (["--prompt-lookup", "--draft-tokens", "0"], ["1 to 64"]), (["--prompt-lookup", "--draft-tokens", "65"], ["1 to 64"]),
-    (["--prompt-lookup", "--runtime", "genai"], ["genai", "--runtime ort"]),
-])
-def test_mistakes_are_explained(nano_bundle: Callable[..., Path], command: tuple[str, ...], options: list[str],
-                                words: list[str]) -> None:
-    text = failed(run(command[0], nano_bundle("int4"), *command[1:], *options), 2)
-    assert all(word in text for word in words), text
