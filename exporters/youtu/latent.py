@@ -81,7 +81,7 @@ class ByteRows(nn.Module):
         """In units of ``UNIT``, float ``[B,1,1,T]``."""
         bits = (present[..., :SCALE_BITS] & 1).to(torch.float32)
         powers = torch.exp2(torch.arange(SCALE_BITS, dtype=torch.float32)) * (math.log(2) / STEPS_PER_OCTAVE)
-        return torch.exp(integers.transposed_product(powers.unsqueeze(0), bits))
+        return torch.exp(fused.transposed_product(powers.unsqueeze(0), bits))
 
 
 class FloatHeads(nn.Module):
