@@ -22,7 +22,7 @@ def export(
     symmetric: Annotated[bool, typer.Option("--symmetric/--asymmetric", help="Without zero points, or with.")] = False,
     int8: Annotated[str, typer.Option(metavar="PATTERNS", help="Keep these matrices at 8 bits, e.g. 'lm_head,*.o_proj'.")] = "",
     target: Annotated[str, typer.Option("--target", "-e", help="Where it will run: cpu, cuda, dml or webgpu.")] = "cpu",
-    cache: Annotated[str, typer.Option(help="latent (small), latent-int8 (a quarter of that, a little slower) or "
+    cache: Annotated[str, typer.Option(help="latent (small), latent-int8 (a quarter of that, faster beyond 4,000 tokens) or "
                                             "expanded (per-head keys and values).")] = "latent",
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove it equal to PyTorch before publishing.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle, and publish one that failed verification.")] = False,
