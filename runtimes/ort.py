@@ -65,6 +65,9 @@ class OrtModel:
         self._session, self.prepared = _open_session(bundle, self.provider, thread_count(threads), find)
         self._keeps_logits = LOGITS_TO_KEEP in {one.name for one in self._session.get_overridable_initializers()}
         self._check_interface()
+        architecture = bundle.manifest.architecture
+        self._vocab_size = architecture.vocab_size
+        self._logits_dtype = np.dtype(target(bundle.manifest.target).floats(bundle.manifest.recipe.precision))
 
     @property
     def session(self) -> ort.InferenceSession:
@@ -106,7 +109,8 @@ class OrtModel:
                 binding.bind_ortvalue_input(tensor.past, value)
                 binding.bind_output(tensor.present, self.device)
 
-        return self.step(input_ids, attention_mask, position_ids, bind, last_only=last_only)
+        logits, binding = self.step(input_ids, attention_mask, position_ids, bind, last_only=last_only)
+        return logits, presents_of(binding)
 
     def run_batch(self, prompts: Sequence[Sequence[int]],
                   pad_id: int) -> tuple[np.ndarray, np.ndarray, list[ort.OrtValue]]:
@@ -124,8 +128,9 @@ class OrtModel:
 
     def step(self, input_ids: np.ndarray, attention_mask: np.ndarray, position_ids: np.ndarray,
              bind_cache: Callable[[ort.IOBinding], None], *,
-             last_only: bool = False) -> tuple[np.ndarray, list[ort.OrtValue]]:
-        """:meth:`run` for callers that hold the cache tensors themselves and bind them.
+             last_only: bool = False) -> tuple[np.ndarray, ort.IOBinding]:
+        """:meth:`run` for callers that hold the cache tensors themselves and bind them. Returns the logits and what was bound:
+        :func:`presents_of` it are the presents.
 
         ``last_only``: logits ``[B, 1, V]`` of the last position. Graphs that can do so don't compute the others: of a
         prompt's arithmetic the head is an eighth, and ``[B, S, V]`` by far a step's largest tensor.
@@ -136,16 +141,17 @@ class OrtModel:
         feeds = {name: np.ascontiguousarray(array, np.int64) for name, array in feeds.items()}  # alive until the run is over
         for name, array in feeds.items():
             binding.bind_cpu_input(name, array)
-        if last_only and self._keeps_logits:  # bind_cpu_input knows required inputs only
+        keep = 1 if last_only and self._keeps_logits else input_ids.shape[1]
+        if keep < input_ids.shape[1]:  # bind_cpu_input knows required inputs only
             binding.bind_ortvalue_input(LOGITS_TO_KEEP, ort.OrtValue.ortvalue_from_numpy(np.ones(1, np.int64)))
         bind_cache(binding)
-        binding.bind_output(LOGITS, "cpu")
+        logits = np.empty((len(input_ids), keep, self._vocab_size), self._logits_dtype)  # the session writes into it
+        binding.bind_output(LOGITS, "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
         try:
             session.run_with_iobinding(binding)
         except Exception as error:  # the binding raises its own classes, all bare Exceptions
             raise _explain(error, f"a step of {input_ids.shape[1]} tokens failed") from error
-        *presents, logits = binding.get_outputs()
-        return logits.numpy()[:, -1 if last_only else 0:].astype(np.float32, copy=False), presents
+        return logits[:, -1 if last_only else 0:].astype(np.float32, copy=False), binding
 
     def _check_interface(self) -> None:
         inputs = {INPUT_IDS, ATTENTION_MASK, POSITION_IDS} | {tensor.past for tensor in self._layout}
@@ -211,11 +217,16 @@ class OrtDecoder:
     def _append(self, ids: Sequence[int], *, last_only: bool = False) -> np.ndarray:
         """Logits ``[S, V]``, or ``[1, V]`` with ``last_only``."""
         total = self.length + len(ids)
-        logits, presents = self.model.step(
+        logits, binding = self.model.step(
             np.array([ids], np.int64), np.ones((1, total), np.int64), np.arange(self.length, total)[None],
             lambda binding: self._cache.bind(binding, len(ids)), last_only=last_only)
-        self._cache.commit(presents, len(ids))
+        self._cache.commit(binding, len(ids))
         return logits[0]
+
+
+def presents_of(binding: ort.IOBinding) -> list[ort.OrtValue]:
+    """A step's presents: all outputs but the logits, which are bound last."""
+    return list(binding.get_outputs()[:-1])
 
 
 def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ class SequenceCache(Protocol):
     def bind(self, binding: ort.IOBinding, count: int) -> None:
         """Bind pasts of P and presents of P + ``count`` tokens."""
 
-    def commit(self, presents: Sequence[ort.OrtValue], count: int) -> None:
+    def commit(self, binding: ort.IOBinding, count: int) -> None:
         """Take over what the step computed."""
 
     def truncate(self, length: int) -> None:
@@ -51,6 +51,7 @@ class InPlaceCache:
         self._dtype = np.dtype(layout.dtype)
         self._context_length = context_length
         self._buffers = [np.empty((0, tensor.width), self._dtype) for tensor in self._tensors]
+        self._addresses = [0] * len(self._buffers)
         self.length = 0
 
     @staticmethod
@@ -61,12 +62,12 @@ class InPlaceCache:
     def bind(self, binding: ort.IOBinding, count: int) -> None:
         total = self.length + count
         self._reserve(total)
-        for tensor, buffer in zip(self._tensors, self._buffers, strict=True):
-            address, dtype = buffer.ctypes.data, self._dtype.type
+        dtype = self._dtype.type
+        for tensor, address in zip(self._tensors, self._addresses, strict=True):
             binding.bind_input(tensor.past, "cpu", 0, dtype, (1, 1, self.length, tensor.width), address)
             binding.bind_output(tensor.present, "cpu", 0, dtype, (1, 1, total, tensor.width), address)
 
-    def commit(self, presents: Sequence[ort.OrtValue], count: int) -> None:
+    def commit(self, binding: ort.IOBinding, count: int) -> None:
         self.length += count
 
     def truncate(self, length: int) -> None:
@@ -83,7 +84,7 @@ class InPlaceCache:
                 raise ResourceError(f"no memory for a cache of {rows} tokens",
                                     hint="close other programs, or use a shorter context") from error
             larger[:self.length] = buffer[:self.length]
-            self._buffers[index] = larger
+            self._buffers[index], self._addresses[index] = larger, larger.ctypes.data
 
 
 class ReturnedCache:
@@ -104,8 +105,9 @@ class ReturnedCache:
             binding.bind_ortvalue_input(tensor.past, value)
             binding.bind_output(tensor.present, self._device)
 
-    def commit(self, presents: Sequence[ort.OrtValue], count: int) -> None:
-        self._state = (list(presents), self.length + count)
+    def commit(self, binding: ort.IOBinding, count: int) -> None:
+        presents = binding.get_outputs()[:len(self._tensors)]  # in the order in which they were bound: before the logits
+        self._state = (presents, self.length + count)
 
     def truncate(self, length: int) -> None:
         if length == 0:
