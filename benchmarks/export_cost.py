@@ -56,12 +56,9 @@ def costs(options: argparse.Namespace) -> Iterator[Cost]:
     scratch: Path = options.scratch
     scratch.mkdir(parents=True, exist_ok=True)
     ours = [sys.executable, "-m", "youtu_onnx.cli", "export", "-m", str(options.checkpoint), "--force"]
-    for block in (32, 64, 128):
-        out = scratch / f"youtu-{block}"
-        yield measure(f"youtu-onnx int4, block {block}, checks, no parity",
-                      [*ours, "-o", str(out), "--block-size", str(block), "--no-verify"], out)
-    out = scratch / "youtu-64"
-    yield measure("youtu-onnx int4, block 64, with parity against PyTorch", [*ours, "-o", str(out)], out)
+    for what, more in (("checks, no parity", ["--no-verify"]), ("with parity against PyTorch", [])):
+        out = scratch / "youtu-int4"
+        yield measure(f"youtu-onnx int4, {what}", [*ours, "-o", str(out), *more], out)
     if options.llama_cpp:
         llama = LlamaCpp.find_or_build(options.llama_cpp)
         half, quarter = scratch / "f16.gguf", scratch / "q4_0.gguf"
