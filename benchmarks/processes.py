@@ -77,7 +77,7 @@ def run(command: Sequence[str], limit: float | None = None) -> Finished:
         out.seek(0)
         said.seek(0)
         if code:
-            raise RuntimeError(f"{' '.join(command)}\nfailed with exit code {code}:\n{_text(said.read())[-2000:]}")
+            raise _failed(command, code, said.read())
         return Finished(_text(out.read()), seconds, peak)
 
 
@@ -98,7 +98,7 @@ def seconds_to_output(command: Sequence[str]) -> float:
             code = process.wait()
         if code:
             said.seek(0)
-            raise RuntimeError(f"{' '.join(command)}\nfailed with exit code {code}:\n{_text(said.read())[-2000:]}")
+            raise _failed(command, code, said.read())
     return seconds
 
 
@@ -137,6 +137,10 @@ def _started(command: Sequence[str], **streams: object) -> Iterator[subprocess.P
         process.wait()
         if process.stdin:
             process.stdin.close()
+
+
+def _failed(command: Sequence[str], code: int, said: bytes) -> RuntimeError:
+    return RuntimeError(f"{' '.join(command)}\nfailed with exit code {code}:\n{_text(said)[-2000:]}")
 
 
 def _text(raw: bytes) -> str:

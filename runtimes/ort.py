@@ -13,7 +13,7 @@ import onnxruntime as ort
 
 from runtimes import providers
 from runtimes.decoder import check_ids, check_rewind, steps
-from runtimes.ort_cache import InPlaceCache, ReturnedCache, SequenceCache, empty_past
+from runtimes.ort_cache import InPlaceCache, ReturnedCache, SequenceCache, empty_past, presents_of
 from runtimes.prepared import Prepared
 from runtimes.prepared import find as find_prepared
 from runtimes.threads import thread_count
@@ -130,7 +130,7 @@ class OrtModel:
              bind_cache: Callable[[ort.IOBinding], None], *,
              last_only: bool = False) -> tuple[np.ndarray, ort.IOBinding]:
         """:meth:`run` for callers that hold the cache tensors themselves and bind them. Returns the logits and what was bound:
-        :func:`presents_of` it are the presents.
+        :func:`runtimes.ort_cache.presents_of` it are the presents.
 
         ``last_only``: logits ``[B, 1, V]`` of the last position. Graphs that can do so don't compute the others: of a
         prompt's arithmetic the head is an eighth, and ``[B, S, V]`` by far a step's largest tensor.
@@ -224,11 +224,6 @@ class OrtDecoder:
         return logits[0]
 
 
-def presents_of(binding: ort.IOBinding) -> list[ort.OrtValue]:
-    """A step's presents: all outputs but the logits, which are bound last."""
-    return list(binding.get_outputs()[:-1])
-
-
 def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Prompts of different lengths as ``input_ids``, ``attention_mask`` and ``position_ids``, int64 ``[B, S]`` each.
 
@@ -256,9 +251,10 @@ def session_options(bundle: Bundle, provider: providers.Provider, threads: int) 
         return options
     # Exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    if target(bundle.manifest.target).dual_form and bundle.manifest.cache.form == "latent":
+    row, manifest = target(bundle.manifest.target), bundle.manifest
+    if row.has_both_orders(manifest.cache.form) and row.floats(manifest.recipe.precision) == "float32":
         # Such a graph was written as the optimizer would leave it: looking through it takes a tenth of the time to a first
-        # token and finds nothing.
+        # token and finds nothing. In float16 it does find work, for there the session puts casts around most operators.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return options
 

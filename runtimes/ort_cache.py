@@ -106,8 +106,7 @@ class ReturnedCache:
             binding.bind_output(tensor.present, self._device)
 
     def commit(self, binding: ort.IOBinding, count: int) -> None:
-        presents = binding.get_outputs()[:len(self._tensors)]  # in the order in which they were bound: before the logits
-        self._state = (presents, self.length + count)
+        self._state = (presents_of(binding), self.length + count)
 
     def truncate(self, length: int) -> None:
         if length == 0:
@@ -118,6 +117,11 @@ class ReturnedCache:
 
     def _empty(self) -> list[ort.OrtValue]:
         return empty_past(self._tensors, self._dtype, self._device, batch=1)
+
+
+def presents_of(binding: ort.IOBinding) -> list[ort.OrtValue]:
+    """A step's presents: all outputs but the logits, which are bound last."""
+    return list(binding.get_outputs()[:-1])
 
 
 def empty_past(tensors: Sequence[CacheTensor], dtype: np.dtype, device: str, batch: int) -> list[ort.OrtValue]:

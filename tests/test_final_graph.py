@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import onnx
 import onnxruntime as ort
 import pytest
 
 from runtimes import providers
 from runtimes.ort import session_options
+from tests.exported import load, nodes
 from youtu_onnx.bundle import Bundle, names
 
 Levels = ort.GraphOptimizationLevel
@@ -26,17 +26,7 @@ def operators_after(bundle: Path, level: Levels, folder: Path) -> Counter[str]:
     for name, value in (("file_name", names.MODEL_DATA), ("min_size_in_bytes", "1024")):
         options.add_session_config_entry(f"session.optimized_model_external_initializers_{name}", value)
     ort.InferenceSession(bundle / names.MODEL, options, providers=["CPUExecutionProvider"])
-    found: Counter[str] = Counter()
-
-    def count(graph: onnx.GraphProto) -> None:
-        for node in graph.node:
-            found[node.op_type] += 1
-            for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    count(attribute.g)
-
-    count(onnx.load(folder / names.MODEL, load_external_data=False).graph)
-    return found
+    return Counter(node.op_type for node in nodes(load(folder).graph))
 
 
 @pytest.mark.parametrize(("precision", "cache"), [("int4", "latent"), ("int4", "latent-int8"), ("int8", "latent"),
@@ -47,7 +37,11 @@ def test_the_optimizer_changes_nothing(nano_bundle: Callable[..., Path], tmp_pat
         operators_after(bundle, Levels.ORT_DISABLE_ALL, tmp_path / "none")
 
 
-@pytest.mark.parametrize(("cache", "level"), [("latent", Levels.ORT_DISABLE_ALL), ("expanded", Levels.ORT_ENABLE_ALL)])
-def test_only_such_graphs_are_opened_without_it(nano_bundle: Callable[..., Path], cache: str, level: Levels) -> None:
-    bundle = Bundle.open(nano_bundle("fp32", cache))
+@pytest.mark.parametrize(("precision", "cache", "level"), [
+    ("fp32", "latent", Levels.ORT_DISABLE_ALL), ("fp32", "expanded", Levels.ORT_ENABLE_ALL),
+    ("fp16", "latent", Levels.ORT_ENABLE_ALL),
+])
+def test_only_such_graphs_are_opened_without_it(nano_bundle: Callable[..., Path], precision: str, cache: str,
+                                                level: Levels) -> None:
+    bundle = Bundle.open(nano_bundle(precision, cache))
     assert session_options(bundle, providers.provider("cpu"), 1).graph_optimization_level == level

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ onnx = pytest.importorskip("onnx")
 
 from exporters import bundle_writer  # noqa: E402
 from exporters.passes.static_reshape import constant_sizes  # noqa: E402
-from tests.exported import Graph, export_tiny, reference, reference_logits  # noqa: E402
+from tests.exported import Graph, export_tiny, load, nodes, reference, reference_logits  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.errors import UsageError  # noqa: E402
@@ -48,17 +47,6 @@ def exported(checkpoint, tmp_path_factory):
 def operators(folder: Path) -> Counter[str]:
     """Of the graph and of its branches."""
     return Counter(node.op_type for node in nodes(load(folder).graph))
-
-
-def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            yield from nodes(attribute.g)
-
-
-def load(folder: Path) -> onnx.ModelProto:
-    return onnx.load(folder / "model.onnx", load_external_data=False)
 
 
 def regions(folder: Path) -> dict[str, tuple[int, int]]:

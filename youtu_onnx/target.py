@@ -42,6 +42,10 @@ class Target:
     dual_form: bool
     block_size: int
 
+    def has_both_orders(self, cache_form: str) -> bool:
+        """Whether a graph of this cache form holds both orders of attention: ``dual_form``, where there are two."""
+        return self.dual_form and cache_form == "latent"
+
     def floats(self, precision: str) -> str:
         """dtype of activations and logits for a recipe's precision: its own where that is a float's."""
         return {"fp32": "float32", "fp16": "float16"}.get(precision, self.float_dtype)

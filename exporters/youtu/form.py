@@ -28,7 +28,7 @@ class GraphForm:
     def of(cls, cache: CacheLayout, recipe: Recipe, target: Target) -> GraphForm:
         latent = cache.form == "latent"
         return cls(cache, target.floats(recipe.precision), integer_heads=latent and recipe.quantized and target.absorbed_int8,
-                   cpu=latent and target.dual_form)
+                   cpu=target.has_both_orders(cache.form))
 
     @property
     def byte_cache(self) -> bool:

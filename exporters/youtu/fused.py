@@ -6,16 +6,16 @@ Like ``integers.py``, these functions only describe a graph.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.onnx.ops import symbolic
+
+from exporters.youtu.integers import product_shape
 
 
 def transposed_product(x: Tensor, right: Tensor) -> Tensor:
     """``x @ rightᵀ`` over the last axis of both, without a transposed copy of ``right``; float."""
-    batch = torch.broadcast_shapes(x.shape[:-2], right.shape[:-2])
     return symbolic("com.microsoft::FusedMatMul", [x, right], {"transB": 1}, dtype=x.dtype,
-                    shape=(*batch, x.shape[-2], right.shape[-2]), version=1)
+                    shape=product_shape(x, right.transpose(-1, -2)), version=1)
 
 
 def silu(x: Tensor) -> Tensor:
