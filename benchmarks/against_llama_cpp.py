@@ -7,8 +7,9 @@
 finds or builds llama.cpp, writes the checkpoint as Q4_0 GGUF, measures, and leaves ``comparison.md``, ``speed.svg`` and
 ``comparison.json`` in the scratch. An hour or two on two cores, most of it llama.cpp's prefill at 16384; ``--quick`` leaves
 that out and takes minutes. Each process is one turn: ours, llama.cpp without and with flash attention, ours, ... At 4096 tokens
-and beyond a process fills its cache once and takes several samples (llama-bench does so by itself), and our side also has the
-last turn. Every run is kept as soon as it is over, so ``--resume`` goes on after an interruption.
+and beyond a process fills its cache once and takes several samples (llama-bench does so by itself), our side also has the last
+turn, and a bundle with ``--cache latent-int8`` takes part if there is one (``--int8-bundle``). Every run is kept as soon as it is
+over, so ``--resume`` goes on after an interruption.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import processes
-from benchmarks.comparison import OURS, THEIRS, Point, Results, Run, llama_bench_samples, our_samples, speed
+from benchmarks.comparison import OURS, OURS_INT8, THEIRS, Point, Results, Run, llama_bench_samples, our_samples, speed
 from benchmarks.comparison_report import LLAMA, markdown, picture
 from benchmarks.llama_cpp import CACHE, LlamaCpp
 from benchmarks.machine import Machine, load_average
@@ -65,18 +66,23 @@ class Sides:
     """How each side is started."""
 
     bundle: Path
+    int8_bundle: Path | None
     ours: list[str]
     llama: LlamaCpp
     gguf: Path
     threads: int
+
+    def ours_at(self, point: Point) -> tuple[str, ...]:
+        """Our sides that take part."""
+        return (OURS, OURS_INT8) if self.int8_bundle and point.kind == "decode" and point.length >= LONG else (OURS,)
 
     def bench(self, side: str, point: Point, effort: Effort) -> list[str]:
         prompt, generated, depth = point.test(effort.generated)
         test = ["-p", str(prompt), "-n", str(generated), "-d", str(depth), "-r", str(effort.samples), "-t", str(self.threads)]
         if point.kind == "prefill" and point.length >= LONG:
             test.append("--no-warmup")  # both read the whole prompt as a warm-up: as long as a sample, and nothing to one so long
-        if side == OURS:
-            return [*self.ours, "bench", str(self.bundle), *test, "-o", "json"]
+        if side not in THEIRS:
+            return [*self.ours, "bench", str(self.bundle if side == OURS else self.int8_bundle), *test, "-o", "json"]
         return self.llama.bench_command(self.gguf, *test, *side.split()[1:])
 
     def starts(self, prompt: str, setting: str) -> dict[str, list[str]]:
@@ -100,8 +106,9 @@ class Sides:
 def measure_point(point: Point, sides: Sides, effort: Effort, results: Results, limit: float,
                   say: Callable[[str], None]) -> None:
     """All turns of a point, less those that ``results`` has; a setting of llama.cpp that turns out hopeless is left."""
-    results.keep_only(point, [sides.bench(side, point, effort) for side in (OURS, *THEIRS)])
-    for turn, side in _turns(effort):
+    ours = sides.ours_at(point)
+    results.keep_only(point, {side: sides.bench(side, point, effort) for side in (*ours, *THEIRS)}, ours)
+    for turn, side in _turns(effort, ours):
         command = sides.bench(side, point, effort)
         if results.find(point, side, turn, command):
             continue
@@ -110,8 +117,8 @@ def measure_point(point: Point, sides: Sides, effort: Effort, results: Results, 
                 say(f"{point} {side}: left out, {why}")
             continue
         load = load_average()
-        done = processes.run(command, None if side == OURS else limit)
-        read = our_samples if side == OURS else llama_bench_samples
+        done = processes.run(command, limit if side in THEIRS else None)
+        read = llama_bench_samples if side in THEIRS else our_samples
         samples = [] if done.output is None else read(done.output, point.test(effort.generated))
         peak = done.peak
         run = Run(str(point), side, turn, 0 if point.kind == "prefill" else effort.generated, samples, command, done.seconds,
@@ -121,13 +128,13 @@ def measure_point(point: Point, sides: Sides, effort: Effort, results: Results, 
         say(f"{point} {side}, turn {turn + 1}: {shown} tok/s ({done.seconds:.0f} s in all)")
 
 
-def _turns(effort: Effort) -> Iterator[tuple[int, str]]:
+def _turns(effort: Effort, ours: Sequence[str]) -> Iterator[tuple[int, str]]:
     for turn in range(effort.turns):
-        yield turn, OURS
-        for side in THEIRS:
+        for side in (*ours, *THEIRS):
             yield turn, side
     if effort.closing:
-        yield effort.turns, OURS
+        for side in ours:
+            yield effort.turns, side
 
 
 def measure_starts(sides: Sides, results: Results, turns: int, say: Callable[[str], None]) -> None:
@@ -178,18 +185,21 @@ def facts(sides: Sides) -> dict[str, object]:
     import onnxruntime
 
     manifest = Bundle.open(sides.bundle).manifest
+    int8 = Bundle.open(sides.int8_bundle).manifest if sides.int8_bundle else None
     shape = manifest.architecture
     model = "Youtu-LLM-2B" if shape.parameters == YOUTU_LLM_2B.parameters else f"{shape.parameters / 1e6:.0f} M parameters"
     return {
         "threads": sides.threads,
         "model": f"{model}, {manifest.recipe.precision} and {sides.gguf.stem.upper()}, {sides.threads} threads",
         "versions": f"onnxruntime {onnxruntime.__version__}, llama.cpp from {sides.llama.version}",
-        "bundle_created": manifest.created, "parameters": shape.parameters,
+        "bundle_created": manifest.created, "int8_bundle_created": int8 and int8.created, "parameters": shape.parameters,
         "file_bytes": {OURS: sum(path.stat().st_size for path in sides.bundle.rglob("*") if path.is_file()),
                        LLAMA: sides.gguf.stat().st_size},
-        "cache_bytes_per_token": {OURS: manifest.cache.bytes_per_token,  # llama.cpp: the latent as well, in float16
+        "cache_bytes_per_token": {OURS: manifest.cache.bytes_per_token, OURS_INT8: int8 and int8.cache.bytes_per_token,
+                                  # llama.cpp: the latent as well, in float16
                                   LLAMA: shape.num_hidden_layers * (shape.kv_lora_rank + shape.qk_rope_head_dim) * 2},
-        "names": {str(sides.bundle): "BUNDLE", str(sides.gguf): "GGUF", sys.executable: "python", sides.ours[0]: "python"}
+        "names": {str(sides.bundle): "BUNDLE", str(sides.int8_bundle): "INT8_BUNDLE", str(sides.gguf): "GGUF",
+                  sys.executable: "python", sides.ours[0]: "python"}
         | {str(sides.llama.programs / name): name for name in ("llama-bench", "llama-completion")},
     }
 
@@ -208,6 +218,10 @@ def open_results(path: Path, resume: bool, found: dict[str, object], threads: in
     for name in ("bundle_created", "file_bytes", "versions", "threads"):
         if results.facts.get(name) != found[name]:
             raise SystemExit(f"{path} is of other files or versions ({name}): delete it, or take another --scratch")
+    if found["int8_bundle_created"]:
+        if found["int8_bundle_created"] != results.facts.get("int8_bundle_created"):
+            results.runs = [run for run in results.runs if run.side != OURS_INT8]
+        results.facts |= {name: found[name] for name in ("int8_bundle_created", "cache_bytes_per_token", "names")}
     return results
 
 
@@ -224,6 +238,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="what the bundle was exported from")
     parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--int8-bundle", type=Path, help="the same with --cache latent-int8, to decode from "
+                        f"{LONG} tokens on, too")
     parser.add_argument("--scratch", type=Path, required=True, help="for results and the GGUF; 5 GB while that is made")
     parser.add_argument("--llama-cpp", type=Path, default=CACHE, help="folder of a llama.cpp build, or where to make one")
     parser.add_argument("--gguf", type=Path, help="a GGUF of the checkpoint that is there already")
@@ -253,8 +269,8 @@ def main() -> None:
     points = {name: Point.parse(name) for name in names if name not in ("start", "memory")}
     llama = LlamaCpp.find_or_build(options.llama_cpp.resolve())
     gguf = options.gguf.resolve() if options.gguf else llama.quantized(options.checkpoint.resolve(), scratch)
-    sides = Sides(options.bundle.resolve(), shlex.split(options.youtu_onnx, posix=os.name != "nt"), llama, gguf,
-                  thread_count(options.threads))
+    sides = Sides(options.bundle.resolve(), options.int8_bundle and options.int8_bundle.resolve(),
+                  shlex.split(options.youtu_onnx, posix=os.name != "nt"), llama, gguf, thread_count(options.threads))
     results = open_results(path, options.resume, facts(sides), sides.threads)
 
     def say(line: str) -> None:

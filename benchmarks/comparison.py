@@ -11,13 +11,15 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
 OURS = "youtu-onnx"
+OURS_INT8 = "youtu-onnx, int8 cache"
+"""The same weights with ``--cache latent-int8``: measured where there is a bundle of it."""
 THEIRS = ("llama.cpp -fa 0", "llama.cpp -fa 1")
 """llama.cpp in both of its settings: without and with flash attention."""
 HOPELESS = 1.5
@@ -119,9 +121,12 @@ class Results:
         self.runs.append(run)
         self.save()
 
-    def keep_only(self, point: Point, commands: Sequence[list[str]]) -> None:
-        """Drop all of a point if any run there is by another command: what is left wouldn't have taken turns."""
-        if any(run.command not in commands for run in self.at(point)):
+    def keep_only(self, point: Point, commands: Mapping[str, list[str]], together: Sequence[str] = ()) -> None:
+        """Drop all of a point if any run there is by another command of its side's, or one of the sides that measure ``together``
+        is missing: what is left wouldn't have taken turns."""
+        runs = self.at(point)
+        others = any(run.command != commands.get(run.side, run.command) for run in runs)
+        if others or not set(together) <= {run.side for run in runs}:
             self.runs = [run for run in self.runs if run.point != str(point)]
 
     def hopeless(self, point: Point) -> dict[str, str]:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from benchmarks.comparison import OURS, THEIRS, Point, Results, Run, better_setting, neighbour_ratios, speed
+from benchmarks.comparison import OURS, OURS_INT8, THEIRS, Point, Results, Run, better_setting, neighbour_ratios, speed
 from docs.pictures.speed_chart import speed_picture
 
 LLAMA = "llama.cpp"
@@ -44,14 +44,17 @@ def _speeds(results: Results) -> str:
     for point in [*results.points("decode"), *results.points("prefill")]:
         runs = results.at(point)
         setting = better_setting(runs)
-        ours = _samples(runs, OURS)
-        theirs, ratio = "over the time limit", ""
-        if setting:
-            theirs = f"{_samples(runs, setting)}, {setting.removeprefix(LLAMA).strip()}"
-            ratio = _ratio(neighbour_ratios([(run.side, run.speed) for run in runs], OURS, setting))
-        elif not any(run.side in THEIRS for run in runs):
-            theirs = "not run"
-        rows.append(f"| {_label(point, runs)} | {ours} | {theirs} | {ratio} |")
+        for ours in (OURS, OURS_INT8):
+            if ours == OURS_INT8 and not any(run.side == ours for run in runs):
+                continue
+            theirs, ratio = "over the time limit", ""
+            if setting:
+                theirs = f"{_samples(runs, setting)}, {setting.removeprefix(LLAMA).strip()}"
+                ratio = _ratio(neighbour_ratios([(run.side, run.speed) for run in runs], ours, setting))
+            elif not any(run.side in THEIRS for run in runs):
+                theirs = "not run"
+            label = _label(point, runs) + ours.removeprefix(OURS)
+            rows.append(f"| {label} | {_samples(runs, ours)} | {theirs} | {ratio} |")
     return "\n".join(rows) if results.runs else ""
 
 
@@ -70,8 +73,9 @@ def _files(results: Results) -> str:
     ours, theirs = (files[side] * 8 / parameters for side in (OURS, LLAMA))
     rows.append(f"| bits a parameter, all files | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |")
     cache = results.facts["cache_bytes_per_token"]
-    rows.append(f"| cache, a token | {cache[OURS] / 1024:.1f} KiB | {cache[LLAMA] / 1024:.1f} KiB | "
-                f"{cache[OURS] / cache[LLAMA]:.2f} |")
+    for side in filter(cache.get, (OURS, OURS_INT8)):
+        rows.append(f"| cache, a token{side.removeprefix(OURS)} | {cache[side] / 1024:.1f} KiB | {cache[LLAMA] / 1024:.1f} KiB | "
+                    f"{cache[side] / cache[LLAMA]:.2f} |")
     return "\n".join(rows)
 
 

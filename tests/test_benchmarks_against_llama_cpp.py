@@ -15,6 +15,7 @@ import pytest
 from benchmarks import processes
 from benchmarks.comparison import (
     OURS,
+    OURS_INT8,
     THEIRS,
     Point,
     Results,
@@ -109,10 +110,12 @@ class TestArithmetic:
     def test_runs_by_another_command_are_dropped_with_their_point(self, tmp_path: Path):
         results = Results(tmp_path / "results.json", runs=[run("decode@0", OURS, 1.0), run("decode@0", OFF, 1.0),
                                                            run("decode@64", OURS, 1.0)])
-        results.keep_only(Point.parse("decode@0"), [[OURS], [OFF]])
+        results.keep_only(Point.parse("decode@0"), {OURS: [OURS], OFF: [OFF]}, [OURS])
         assert len(results.runs) == 3
-        results.keep_only(Point.parse("decode@0"), [[OURS], ["another"]])
+        results.keep_only(Point.parse("decode@0"), {OURS: [OURS], OFF: ["another"]})
         assert [kept.point for kept in results.runs] == ["decode@64"]
+        results.keep_only(Point.parse("decode@64"), {OURS: [OURS]}, [OURS, OURS_INT8])
+        assert not results.runs
 
 
 class TestReading:
@@ -245,6 +248,22 @@ class TestCommand:
         assert "llama-bench -m GGUF -p 0 -n 128 -d 0 -r 1 -t 1 -fa 0 -o json" in table
         assert str(place) not in table and sys.executable not in table
         ElementTree.parse(place / "scratch" / "speed.svg")
+
+    def test_a_bundle_with_an_int8_cache_takes_its_turns_at_long_contexts(self, place: Path, bundle: Path, nano_bundle):
+        only = ("--only", "decode@0,decode@4096", "--turns", "1", "--int8-bundle", str(nano_bundle(cache="latent-int8")))
+        assert self.start(place, bundle, *only).returncode == 0
+        calls = [(call.split()[0], call.split("-d ")[1].split()[0]) for call in self.calls(place)]
+        ours, theirs = "ours", "llama-bench"
+        assert calls == [(side, "0") for side in (ours, theirs, theirs)] + \
+                        [(side, "4096") for side in (ours, ours, theirs, theirs, ours, ours)]
+        table = (place / "scratch" / "comparison.md").read_text(encoding="utf-8")
+        row = next(line for line in table.splitlines() if "context 4096 to 4128, int8 cache" in line)
+        assert "**1.21** (1.21 to 1.21, 2 pairs)" in row
+        assert "cache, a token, int8 cache" in table and "bench INT8_BUNDLE -p 0" in table
+        assert self.start(place, bundle, *only, "--resume").returncode == 0
+        assert not self.calls(place)
+        assert self.start(place, bundle, *only[:-2], "--resume").returncode == 0
+        assert not self.calls(place), "the other bundle's runs stay"
 
     def test_resuming_makes_only_what_is_missing(self, place: Path, bundle: Path):
         only = ("--only", "decode@0", "--turns", "2")
