@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from youtu_onnx.evaluate import HELD_OUT, evaluate, read_problems
@@ -24,12 +25,12 @@ KINDS = ("lm_head", "*.q_a_proj", "*.q_b_proj", "*.o_proj", "*.gate_proj", "*.do
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", action="store_true", help="one kind of matrix at 8 bits at a time")
-    parser.add_argument("--block-size", type=int, choices=BLOCK_SIZES, help="of int4: only this one (with --kinds: 128)")
+    parser.add_argument("--block-size", type=int, choices=BLOCK_SIZES, help="of int4: only this one (with --kinds: the default)")
     parser.add_argument("--no-answers", action="store_true", help="KL divergence and size only")
     options = parser.parse_args()
     if options.kinds:
-        size = options.block_size or 128
-        recipes = [Recipe("int4", size), *(Recipe("int4", size, int8=(kind,)) for kind in KINDS)]
+        base = Recipe("int4", options.block_size) if options.block_size else Recipe("int4")
+        recipes = [base, *(replace(base, int8=(kind,)) for kind in KINDS)]
     else:
         recipes = [recipe for recipe in RECIPES
                    if options.block_size is None or (recipe.precision == "int4" and recipe.block_size == options.block_size)]

@@ -120,4 +120,5 @@ def check_session(session: Any, row: Provider) -> None:
 
 
 def _short(ort: str) -> str:
-    return next((row.name for row in PROVIDERS if row.ort == ort), ort)
+    """What this project calls a provider, or would if it knew it: ``azure``."""
+    return next((row.name for row in PROVIDERS if row.ort == ort), ort.removesuffix("ExecutionProvider").lower())

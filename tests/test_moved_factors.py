@@ -200,7 +200,7 @@ def test_scales_are_those_of_rows() -> None:
 def test_an_exception_is_for_the_matrix_that_it_names(pattern: str, eight: set[str], cache: CacheForm) -> None:
     """And not for those that take a factor from it."""
     a, recipe = Architecture.from_config(CONFIG), Recipe("int4", 32, int8=(pattern,))
-    stored_as = {name.removeprefix(LAYER): recipe.storage(quantized_names(name, parameter.tensors))
+    stored_as = {name.removeprefix(LAYER): recipe.storage(quantized_names(name, parameter.tensors), parameter.shape[-1])
                  for name, parameter in parameters(a, form(a, cache, recipe)).items()
                  if parameter.kind == "matrix" and name.startswith(LAYER)}
     assert {name for name, storage in stored_as.items() if storage is not None and storage.bits == 8} == eight

@@ -14,7 +14,7 @@ from hypothesis import strategies as st  # noqa: E402
 from exporters.quantize import chunks, packing  # noqa: E402
 from exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
 from exporters.youtu.parameters import Parameter  # noqa: E402
-from youtu_onnx.recipe import BLOCK_SIZES, Blockwise  # noqa: E402
+from youtu_onnx.recipe import BLOCK_SIZES, Blockwise, Recipe, block_for  # noqa: E402
 
 SHAPES = {  # blocks that a search could stumble over; columns vary, the last block may be partly padding
     "normal": lambda x: x,
@@ -129,3 +129,24 @@ def test_chunks_do_not_show(storage, rows, columns):
     for piece, one, other in zip(made.pieces, whole, pieces, strict=True):
         assert one.shape == piece.shape
         assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(("columns", "largest", "expected"), [
+    (2048, 256, 256), (1536, 256, 256), (6144, 32, 32), (128, 256, 128), (640, 256, 128), (192, 256, 64), (1000, 256, 256),
+    (128, 16, 16), (5, 256, 16),
+])
+def test_blocks_are_as_large_as_rows_fill_them(columns: int, largest: int, expected: int):
+    assert block_for(columns, 4, largest) == expected
+    assert Recipe("int4", largest).storage(["model.layers.0.mlp.up_proj.weight"], columns) == Blockwise(4, expected, False)
+
+
+@given(st.integers(1, 5000), st.sampled_from([4, 8]), st.sampled_from(BLOCK_SIZES))
+def test_no_smaller_block_would_take_fewer_bytes(columns: int, bits: int, largest: int):
+    parameter = Parameter((), (8, columns), lambda: torch.empty(0), "matrix")
+
+    def stored(size: int) -> int:
+        packed = packing.blockwise("w", parameter, Blockwise(bits, size, False), ir.DataType.FLOAT, zero_points=True)
+        return sum(piece.nbytes for piece in packed.pieces)
+
+    chosen = stored(block_for(columns, bits, largest))
+    assert chosen <= min(stored(size) for size in BLOCK_SIZES if size <= largest) + 8  # zero points are rounded up to bytes

@@ -8,10 +8,13 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from youtu_onnx.errors import UsageError
+from youtu_onnx.target import TARGETS
 
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int4")
 BLOCK_SIZES = (16, 32, 64, 128, 256)
+SCALE_BYTES = 4
+"""Of a block's scale in float32, the larger of the two that are used."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,14 @@ class Recipe:
 
     Attributes:
         precision: of the matrices; norms and biases stay float.
-        block_size: numbers per scale, 16 to 256; only int4 and int8 use it.
+        block_size: numbers per scale at most, 16 to 256; only int4 and int8 use it. See :func:`block_for`.
         symmetric: int4/int8 without zero points (slightly smaller and faster, slightly less exact).
         int8: shell patterns on Hugging Face tensor names (``lm_head``, ``*.o_proj``, ``model.layers.0.*``) whose
             matrices are kept at 8 bits in an int4 export.
     """
 
     precision: Precision = "int4"
-    block_size: int = 256
+    block_size: int = TARGETS["cpu"].block_size
     symmetric: bool = False
     int8: tuple[str, ...] = ()
 
@@ -57,15 +60,16 @@ class Recipe:
     def quantized(self) -> bool:
         return self.precision in ("int4", "int8")
 
-    def storage(self, names: Iterable[str]) -> Blockwise | None:
-        """How the matrix built from these checkpoint tensors is stored; None means float.
+    def storage(self, names: Iterable[str], columns: int) -> Blockwise | None:
+        """How the matrix built from these checkpoint tensors, with so many numbers a row, is stored; None means float.
 
         A matrix fused from several tensors is kept at the highest precision that any of them asks for.
         """
         if not self.quantized:
             return None
         eight = self.precision == "int8" or any(matches(pattern, name) for pattern in self.int8 for name in names)
-        return Blockwise(8 if eight else 4, self.block_size, self.symmetric)
+        bits = 8 if eight else 4
+        return Blockwise(bits, block_for(columns, bits, self.block_size), self.symmetric)
 
     def unmatched(self, names: Iterable[str]) -> tuple[str, ...]:
         """Exception patterns that name none of these tensors: an option without effect, which is refused."""
@@ -78,6 +82,18 @@ class Recipe:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Recipe:
         return cls(**(fields | {"int8": tuple(fields["int8"])}))
+
+
+def block_for(columns: int, bits: int, largest: int) -> int:
+    """The block size of at most ``largest`` that stores a row of ``columns`` numbers in the fewest bytes.
+
+    It is ``largest`` wherever that divides the row. A last block is stored whole, so rows of 128 numbers in blocks of 256 would
+    be half padding.
+    """
+    def row_bytes(size: int) -> float:
+        return -(-columns // size) * (size * bits / 8 + SCALE_BYTES + bits / 8)  # codes, scale, zero point
+
+    return min((size for size in reversed(BLOCK_SIZES) if size <= largest), key=row_bytes)
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -64,7 +64,9 @@ def _storages(manifest: Manifest, form: GraphForm) -> dict[str, Blockwise]:
     found: dict[str, Blockwise] = {}
     tied = manifest.architecture.tie_word_embeddings
     for name, parameter in parameters(manifest.architecture, form).items():
-        storage = manifest.recipe.storage(quantized_names(name, parameter.tensors)) if parameter.kind == "matrix" else None
+        if parameter.kind != "matrix":
+            continue
+        storage = manifest.recipe.storage(quantized_names(name, parameter.tensors), parameter.shape[1])
         if storage is not None:
             found |= dict.fromkeys((HEAD,) if name == HEAD else parameter.tensors, storage)
     if not target_called(manifest.target).gather_quantized:

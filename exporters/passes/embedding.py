@@ -22,7 +22,7 @@ NAME, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 def embedding(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) -> None:
     """Rewrite the Gather in place; where the target has no quantized gather the embedding stays float."""
     parameter = assembly.unpacked(NAME)
-    storage = recipe.storage((NAME,)) if parameter is not None else None
+    storage = recipe.storage((NAME,), parameter.shape[1]) if parameter is not None else None
     if parameter is None or storage is None or not target.gather_quantized:
         return
     node = next(n for n in assembly.graph if n.op_type == "Gather" and n.inputs[0].name == NAME)

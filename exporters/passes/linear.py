@@ -30,7 +30,7 @@ def linear(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) ->
         parameter = assembly.unpacked(name)
         if parameter is None or parameter.kind != "matrix":
             continue
-        storage = recipe.storage(quantized_names(name, parameter.tensors))
+        storage = recipe.storage(quantized_names(name, parameter.tensors), parameter.shape[1])
         if storage is not None:
             packing = blockwise(name, parameter, storage, assembly.dtype, zero_points=target.zero_points)
             rows, columns = parameter.shape

@@ -83,7 +83,7 @@ def _trace_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerP
                             for t in tensors]
 
     project = trace(lambda: Projection(a), lambda: [hidden(), *angles()], dtype=dtype, dynamic=[new] * 3)
-    complete = trace(lambda: Completion(a, fused=form.cpu),
+    complete = trace(lambda: Completion(a, cpu=form.cpu),
                      lambda: [hidden(), torch.ones(2, 3, a.num_attention_heads * a.v_head_dim)], dtype=dtype, dynamic=[new] * 2)
     if form.cache.form == "expanded":
         attend = trace(lambda: ExpandedCache(a), lambda: [*queries(), *keys(), bias(), *pasts(5)], dtype=dtype,

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.onnx.ops import rotary_embedding
 
-from exporters.youtu import fused as operators
+from exporters.youtu import fused
 from exporters.youtu.rope import attention_scaling
 from youtu_onnx.architecture import Architecture
 
@@ -110,11 +110,11 @@ class _Projections(nn.Module):
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         a, heads = self.a, self.a.num_attention_heads
         nope, rope = heads * a.qk_nope_head_dim, heads * a.qk_rope_head_dim
-        fused = self.qkv_a_proj(hidden)
+        projected = self.qkv_a_proj(hidden)
         if a.q_lora_rank is None:
-            q_nope, q_rope, c_kv, k_rope = fused.split([nope, rope, a.kv_lora_rank, a.qk_rope_head_dim], -1)
+            q_nope, q_rope, c_kv, k_rope = projected.split([nope, rope, a.kv_lora_rank, a.qk_rope_head_dim], -1)
         else:
-            q_a, c_kv, k_rope = fused.split([a.q_lora_rank, a.kv_lora_rank, a.qk_rope_head_dim], -1)
+            q_a, c_kv, k_rope = projected.split([a.q_lora_rank, a.kv_lora_rank, a.qk_rope_head_dim], -1)
             q_nope, q_rope = self.q_b_proj(self.q_a_layernorm(q_a)).split([nope, rope], -1)
         # The key rotates as one more head beside the query's: one operator instead of two.
         rotated = rotary_embedding(torch.cat([q_rope, k_rope], -1), cos, sin, num_heads=heads + 1)
@@ -155,10 +155,10 @@ class ExpandedCache(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, architecture: Architecture, *, fused: bool = False) -> None:
-        """``fused``: SiLU as ONNX Runtime's own operator, which its optimizer would make of it."""
+    def __init__(self, architecture: Architecture, *, cpu: bool = False) -> None:
+        """``cpu``: SiLU as ONNX Runtime's own operator, which its optimizer would make of it."""
         super().__init__()
-        self.silu = operators.silu if fused else F.silu
+        self.silu = fused.silu if cpu else F.silu
         self.gate_up_proj = nn.Linear(architecture.hidden_size, 2 * architecture.intermediate_size, bias=False)
         self.down_proj = nn.Linear(architecture.intermediate_size, architecture.hidden_size, bias=False)
 
@@ -170,13 +170,13 @@ class MLP(nn.Module):
 class Completion(nn.Module):
     """What follows attention in a layer: its output projection and the MLP, each added to the hidden states."""
 
-    def __init__(self, architecture: Architecture, *, fused: bool = False) -> None:
+    def __init__(self, architecture: Architecture, *, cpu: bool = False) -> None:
         super().__init__()
         a = architecture
         self.self_attn = nn.ModuleDict({"o_proj": nn.Linear(a.num_attention_heads * a.v_head_dim, a.hidden_size,
                                                             bias=a.attention_bias)})
         self.post_attention_layernorm = RMSNorm(a.hidden_size, a.rms_norm_eps)
-        self.mlp = MLP(a, fused=fused)
+        self.mlp = MLP(a, cpu=cpu)
 
     def forward(self, hidden: Tensor, context: Tensor) -> Tensor:
         """``[B,S,D]`` and ``[B,S,H·V]`` → ``[B,S,D]``."""

@@ -34,7 +34,7 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
     manifest, a, cache, recipe = found.manifest, found.manifest.architecture, found.manifest.cache, found.manifest.recipe
     source = manifest.source.model + (f" at {manifest.source.revision}" if manifest.source.revision else "")
     zero = "symmetric" if recipe.symmetric else "asymmetric"
-    quantized = f", blocks of {recipe.block_size}, {zero}" if recipe.quantized else ""
+    quantized = f", blocks of at most {recipe.block_size}, {zero}" if recipe.quantized else ""
     exceptions = f", 8 bits for {', '.join(recipe.int8)}" if recipe.int8 else ""
     q_lora = "none" if a.q_lora_rank is None else a.q_lora_rank
     rows = [
