@@ -4,5 +4,6 @@ from youtu_onnx.conformance.conformance import Conformance, Placement, conforman
 from youtu_onnx.conformance.cuda import CUDA
 from youtu_onnx.conformance.directml import DIRECTML
 from youtu_onnx.conformance.table import Table
+from youtu_onnx.conformance.webgpu import WEBGPU
 
-__all__ = ["CUDA", "DIRECTML", "Conformance", "Placement", "Table", "conformance"]
+__all__ = ["CUDA", "DIRECTML", "WEBGPU", "Conformance", "Placement", "Table", "conformance"]
