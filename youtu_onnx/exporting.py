@@ -87,7 +87,8 @@ def export(
         exporter.write_model_card(manifest, staging.folder)
         manifest = exporter.with_file(manifest, staging.folder / names.MODEL_CARD)
         progress.begin("publish")
-        path = staging.publish(manifest)
+        (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        path = staging.publish()
     progress.finish()
     return Exported(Bundle(path, manifest), parity)
 

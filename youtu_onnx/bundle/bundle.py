@@ -9,6 +9,7 @@ from pathlib import Path
 
 from youtu_onnx.bundle import names
 from youtu_onnx.bundle.manifest import FileEntry, Manifest
+from youtu_onnx.bundle.variants import Variants
 from youtu_onnx.errors import BundleError
 
 HASHED_ON_OPEN = 64 * 2**20
@@ -23,21 +24,26 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def open(cls, path: str | Path, *, hash_limit: int | None = HASHED_ON_OPEN,
+    def open(cls, path: str | Path, *, target: str | None = None, hash_limit: int | None = HASHED_ON_OPEN,
              on_bytes: Callable[[int], None] | None = None) -> Bundle:
         """Open a folder that ``youtu-onnx export`` wrote.
 
         Args:
+            target: which to open of a folder of variants; None: the CPU's, or else the first. A bundle alone is
+                opened whatever its target.
             hash_limit: files up to this size are hashed, larger ones compared by size only; None hashes all.
             on_bytes: told the number of bytes hashed since its last call.
 
         Raises:
             BundleError: not a bundle, or one that was damaged; every damaged file is named.
+            UsageError: a folder of variants without one for ``target``.
         """
         path = Path(path)
         if not path.is_dir():
             raise BundleError(f"no bundle at {path}: {'it is not a folder' if path.exists() else 'nothing is there'}",
                               hint=f"make one with: youtu-onnx export --model youtu-nano --output {path}")
+        if Variants.are_in(path):
+            path = Variants.open(path).choose(target)
         if not (path / names.MANIFEST).is_file():
             raise BundleError(f"{path} is not a bundle: it has no {names.MANIFEST}",
                               hint="name the folder that youtu-onnx export wrote")

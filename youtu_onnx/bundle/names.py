@@ -1,6 +1,7 @@
 """File names inside a bundle; nobody spells them twice."""
 
 MANIFEST = "youtu_onnx.json"
+VARIANTS = "youtu_onnx_variants.json"
 MODEL = "model.onnx"
 MODEL_DATA = "model.onnx.data"
 GENAI_CONFIG = "genai_config.json"

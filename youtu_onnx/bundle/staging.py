@@ -17,7 +17,6 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from youtu_onnx.bundle import names
-from youtu_onnx.bundle.manifest import Manifest
 from youtu_onnx.errors import ResourceError, UsageError, YoutuOnnxError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -25,7 +24,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Staging:
-    """A context manager around one write: ``with Staging(final, force=False) as folder: …; staging.publish(m)``.
+    """A context manager around one write: ``with Staging(final, force=False) as staging: …; staging.publish()``.
 
     Leaving the block without :meth:`publish` removes everything that was written.
 
@@ -65,9 +64,8 @@ class Staging:
             raise ResourceError(f"the disk of {self.final.parent} is full ({error.strerror}); nothing was left there",
                                 hint="free space, or choose an --output on another disk") from error
 
-    def publish(self, manifest: Manifest) -> Path:
-        """Write the manifest, flush everything to disk, and give the folder its final name."""
-        (self.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    def publish(self) -> Path:
+        """Flush everything to disk, and give the folder its final name."""
         for path in self.folder.rglob("*"):
             if path.is_file():
                 _flush(path)
@@ -87,7 +85,7 @@ class Staging:
             raise UsageError(f"{self.final} is a file; --output names a folder", hint="choose another --output")
         if not any(self.final.iterdir()):
             return
-        if not (self.final / names.MANIFEST).is_file():
+        if not any((self.final / name).is_file() for name in (names.MANIFEST, names.VARIANTS)):
             raise UsageError(f"{self.final} is not empty and not a bundle; it won't be touched",
                              hint="choose another --output folder")
         if not self.force:
