@@ -39,11 +39,11 @@ class Bundle:
             UsageError: a folder of variants without one for ``target``.
         """
         path = Path(path)
+        if Variants.are_in(path):
+            path = Variants.open(path).choose(target)
         if not path.is_dir():
             raise BundleError(f"no bundle at {path}: {'it is not a folder' if path.exists() else 'nothing is there'}",
                               hint=f"make one with: youtu-onnx export --model youtu-nano --output {path}")
-        if Variants.are_in(path):
-            path = Variants.open(path).choose(target)
         if not (path / names.MANIFEST).is_file():
             raise BundleError(f"{path} is not a bundle: it has no {names.MANIFEST}",
                               hint="name the folder that youtu-onnx export wrote")
