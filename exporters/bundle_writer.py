@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import platform
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,13 +17,14 @@ import onnx_ir as ir
 from exporters.assembly import Assembly
 from exporters.genai_config import genai_config
 from exporters.model_card import write_model_card
+from exporters.passes.embedding import NAME as EMBEDDING
 from exporters.passes.embedding import embedding
 from exporters.passes.floats import floats
 from exporters.passes.linear import linear
 from exporters.weights import packed_bytes, write_weights
 from exporters.youtu.form import GraphForm
 from exporters.youtu.graph import build_graph
-from exporters.youtu.parameters import parameters
+from exporters.youtu.parameters import Parameter, parameters
 from youtu_onnx import __version__
 from youtu_onnx.architecture import Architecture
 from youtu_onnx.bundle import FileEntry, Manifest, Source, names
@@ -49,15 +51,16 @@ class Needs:
     disk: int
 
 
-def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: CacheForm,
-             progress: Progress) -> tuple[Assembly, CacheLayout]:
+def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: CacheForm, progress: Progress,
+             max_length: int | None = None) -> tuple[Assembly, CacheLayout]:
     """Trace the model and apply the target's passes. No weight is read.
 
     Raises:
-        UsageError: an exception in the recipe that names no matrix.
+        UsageError: an exception in the recipe that names no matrix; a form, precision or length that the target can't serve.
     """
     architecture = checkpoint.architecture
-    cache = CacheLayout.of(architecture, form, target.floats(recipe.precision))
+    length = target.length(max_length, architecture.max_position_embeddings)
+    cache = CacheLayout.of(architecture, form, target.floats(recipe.precision), length)
     graph_form = GraphForm.of(cache, recipe, target)
     if graph_form.byte_cache and not graph_form.integer_heads:
         raise UsageError("an int8 cache needs int8 or int4 weights and the target cpu",
@@ -68,6 +71,7 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     if unmatched:
         raise UsageError(f"--int8 {','.join(unmatched)} names no matrix of this model",
                          hint="use patterns such as lm_head, *.o_proj, model.layers.0.*, *.mlp.down_proj")
+    _refuse_columns(sources, recipe, target)
     progress.begin("trace")
     model = traced(architecture, graph_form).clone()  # the passes change it
     progress.begin("rewrite")
@@ -78,6 +82,17 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     embedding(assembly, recipe, target, tied=tied)
     floats(assembly)
     return assembly, cache
+
+
+def _refuse_columns(sources: Mapping[str, Parameter], recipe: Recipe, target: Target) -> None:
+    if not recipe.quantized:
+        return
+    odd = {name: p.shape[1] for name, p in sources.items()
+           if p.kind == "matrix" and p.shape[1] % target.columns and (name != EMBEDDING or target.gather_quantized)}
+    if odd:
+        some = ", ".join(f"{name} ({columns})" for name, columns in list(odd.items())[:3])
+        raise UsageError(f"target {target.name} multiplies int4 and int8 matrices whose rows have a multiple of {target.columns} "
+                         f"numbers; {len(odd)} of this model's have not: {some}", hint="export with --precision fp16")
 
 
 @lru_cache(maxsize=4)
