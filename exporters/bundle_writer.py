@@ -60,11 +60,11 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     """
     architecture = checkpoint.architecture
     length = target.length(max_length, architecture.max_position_embeddings)
-    cache = CacheLayout.of(architecture, form, target.floats(recipe.precision), length)
-    graph_form = GraphForm.of(cache, recipe, target)
-    if graph_form.byte_cache and not graph_form.integer_heads:
+    if form == "latent-int8" and not (recipe.quantized and target.absorbed_int8):
         raise UsageError("an int8 cache needs int8 or int4 weights and the target cpu",
                          hint="export with --precision int4 --target cpu, or with --cache latent")
+    cache = CacheLayout.of(architecture, form, target.floats(recipe.precision), length)
+    graph_form = GraphForm.of(cache, recipe, target)
     sources = parameters(architecture, graph_form)
     matrices = [name for graph_name, p in sources.items() if p.kind == "matrix" for name in (graph_name, *p.tensors)]
     unmatched = recipe.unmatched(matrices)

@@ -78,12 +78,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Pa
     made: dict[object, tuple[Path, Manifest]] = {}
 
     def get(variant: str = "default", precision: str = "fp32", *, wide: bool = False, length: int | None = LENGTH,
-            target: str = "dml") -> tuple[Path, Manifest]:
-        key = (variant, precision, wide, length, target)
+            target: str = "dml", symmetric: bool = False) -> tuple[Path, Manifest]:
+        key = (variant, precision, wide, length, target, symmetric)
         if key not in made:
             folder = tmp_path_factory.mktemp("static")
             checkpoint = write_checkpoint(folder / "checkpoint", (WIDE if wide else CONFIG) | VARIANTS[variant])
-            made[key] = folder, export_tiny(checkpoint, folder, Recipe(precision, 32), target=target, max_length=length)
+            recipe = Recipe(precision, 32, symmetric)
+            made[key] = folder, export_tiny(checkpoint, folder, recipe, target=target, max_length=length)
         return made[key]
 
     return get
@@ -164,9 +165,10 @@ def test_integer_weights_give_what_the_growing_form_gives(exported, precision: s
     assert np.abs(logits - at_once).max() < 0.02 * np.abs(at_once).max()
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4"])
-def test_no_operator_that_directml_leaves_to_the_cpu_or_gets_wrong(exported, precision: str) -> None:
-    model = load(exported(precision=precision, wide=True)[0])
+def test_no_operator_that_directml_leaves_to_the_cpu_or_gets_wrong(exported, precision: str, symmetric: bool) -> None:
+    model = load(exported(precision=precision, wide=True, symmetric=symmetric)[0])
     constants = {tensor.name for tensor in model.graph.initializer}
     makers = {name: node.op_type for node in model.graph.node for name in node.output}
     listed = list(nodes(model.graph))
@@ -230,7 +232,7 @@ def test_the_default_length_is_4096_or_the_models() -> None:
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"max_length": 0}, "1 to 64"), ({"max_length": 65}, "1 to 64"), ({"form": "expanded"}, "latent only"),
-    ({"form": "latent-int8"}, "latent only"), ({"recipe": Recipe("int4", 32)}, "multiple of 32"),
+    ({"form": "latent-int8"}, "int8 cache needs"), ({"recipe": Recipe("int4", 32)}, "multiple of 32"),
     ({"max_length": 32, "target": "cpu"}, "target cpu grows"), ({"max_length": 32, "target": "webgpu"}, "target webgpu grows"),
 ])
 def test_what_the_form_can_not_do_is_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
