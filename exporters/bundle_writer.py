@@ -17,7 +17,6 @@ import onnx_ir as ir
 from exporters.assembly import Assembly
 from exporters.genai_config import genai_config
 from exporters.model_card import write_model_card
-from exporters.passes.embedding import NAME as EMBEDDING
 from exporters.passes.embedding import embedding
 from exporters.passes.floats import floats
 from exporters.passes.linear import linear
@@ -88,7 +87,7 @@ def _refuse_columns(sources: Mapping[str, Parameter], recipe: Recipe, target: Ta
     if not recipe.quantized:
         return
     odd = {name: p.shape[1] for name, p in sources.items()
-           if p.kind == "matrix" and p.shape[1] % target.columns and (name != EMBEDDING or target.gather_quantized)}
+           if p.kind == "matrix" and p.shape[1] % target.columns}
     if odd:
         some = ", ".join(f"{name} ({columns})" for name, columns in list(odd.items())[:3])
         raise UsageError(f"target {target.name} multiplies int4 and int8 matrices whose rows have a multiple of {target.columns} "

@@ -14,10 +14,11 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
+from exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
 from runtimes import open_decoder  # noqa: E402
 from runtimes.ort import OrtModel  # noqa: E402
 from runtimes.ort_cache import full_mask  # noqa: E402
-from tests.exported import Graph, export_tiny, load, nodes, reference, reference_logits, session  # noqa: E402
+from tests.exported import Graph, cut, export_tiny, load, nodes, reference, reference_logits, session  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx import export  # noqa: E402
 from youtu_onnx.benchmark.sequences import ManySequences  # noqa: E402
@@ -157,12 +158,35 @@ def test_integer_weights_give_what_the_growing_form_gives(exported, precision: s
     ids = random_ids(2, LENGTH)
     growing = Graph(*exported(precision=precision, wide=True, length=None, target="webgpu"))
     expected = growing.step(ids, growing.empty(2))[0]
-    # the growing form's embedding is rounded, too
-    worst = {"int8": 0.05, "int4": 0.6}[precision]
     logits = Buffers(*exported(precision=precision, wide=True), 2).chunks(ids, 4)
-    assert np.sqrt(((logits - expected) ** 2).mean()) < worst * expected.std()
+    # float16 sums in another order decide some roundings of activations
+    assert np.sqrt(((logits - expected) ** 2).mean()) < 0.03 * expected.std()
     at_once = Buffers(*exported(precision=precision, wide=True), 2).step(ids)
     assert np.abs(logits - at_once).max() < 0.02 * np.abs(at_once).max()
+
+
+@pytest.mark.parametrize("precision, bits", [("int4", 4), ("int8", 8)])
+@pytest.mark.parametrize(("hidden", "block"), [(64, 32), (96, 32), (160, 64)])
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_embedding_is_unpacked_from_its_bytes(tmp_path: Path, precision: str, bits: int, hidden: int, block: int,
+                                                  tied: bool) -> None:
+    """Also from an odd number of blocks, and from a last one with padding."""
+    config = WIDE | {"hidden_size": hidden, "tie_word_embeddings": tied}
+    tensors = random_tensors(config)
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", config, tensors)
+    recipe = Recipe(precision, block)
+    export_tiny(checkpoint, tmp_path, recipe, target="dml", max_length=8)
+    model = load(tmp_path)
+    [name] = {node.input[0] for node in model.graph.node if node.op_type == "SimplifiedLayerNormalization"
+              and node.input[1] == "model.layers.0.input_layernorm.weight"}
+    ids = np.arange(CONFIG["vocab_size"])[None]
+    [rows] = cut(tmp_path, {"input_ids": np.int64}, [name]).run(None, {"input_ids": ids})
+    storage = recipe.storage(("model.embed_tokens.weight",), hidden)
+    expected = round_to_nearest(tensors["model.embed_tokens.weight"], storage, torch.float16).dequantize()[:, :hidden]
+    np.testing.assert_allclose(rows[0], expected.half().numpy(), rtol=2e-3, atol=1e-6)
+    assert storage.bits == bits and len(np.unique(rows[0, :, :storage.block_size][0])) <= 2 ** bits
+    shared = {tensor.name for tensor in model.graph.initializer if "embed_tokens" in tensor.name}
+    assert bool(shared - {"model.embed_tokens.weight_rows"}) != tied, "a tied one's bytes are the head's"
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -207,6 +231,9 @@ def test_the_manifest_records_the_length(exported) -> None:
     assert CacheLayout.from_dict(json.loads(json.dumps(manifest.cache.to_dict()))) == manifest.cache
     growing = exported(length=None, target="cuda")[1]
     assert growing.cache.length is None and growing.context_length == CONFIG["max_position_embeddings"]
+    for wrong in (0, -1, 2.5, "21", True):
+        with pytest.raises(ValueError, match="length"):
+            CacheLayout.from_dict(manifest.cache.to_dict() | {"length": wrong})
     older = growing.cache.to_dict()
     del older["length"]
     assert CacheLayout.from_dict(older) == growing.cache, "bundles made before there was a length"

@@ -110,8 +110,14 @@ class CacheLayout:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> CacheLayout:
-        names = ("form", "num_layers", "heads", "key_width", "value_width", "dtype")
-        return cls(**{name: fields[name] for name in names}, length=fields.get("length"))
+        """
+        Raises:
+            KeyError, ValueError: a field is missing, or the length can't be one.
+        """
+        names, length = ("form", "num_layers", "heads", "key_width", "value_width", "dtype"), fields.get("length")
+        if length is not None and (type(length) is not int or length < 1):
+            raise ValueError(f"a cache of length {length!r}")
+        return cls(**{name: fields[name] for name in names}, length=length)
 
 
 def _refuse_length(architecture: Architecture, form: CacheForm, length: int) -> None:

@@ -28,7 +28,7 @@ class Target:
         float_dtype: dtype of activations and unquantized weights when the precision is int4 or int8.
         zero_points: whether 4/8-bit weights carry explicit uint8 zero points even when symmetric
             (DirectML reads a missing zero point as 0 and WebGPU takes no other form).
-        gather_quantized: whether GatherBlockQuantized runs there; otherwise the embedding stays float.
+        gather_quantized: whether GatherBlockQuantized runs there; otherwise the embedding is unpacked by plain arithmetic.
         absorbed_int8: whether W_UK and W_UV are stored as int8 and multiplied as integers; the int8 cache needs it.
         block_size: weights per scale unless the user says otherwise: what the provider's int4 kernels are fast with.
         dual_form: whether a latent graph holds both orders of attention and computes logits of the last positions only on
