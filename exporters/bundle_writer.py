@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import platform
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from exporters.passes.linear import linear
 from exporters.weights import packed_bytes, write_weights
 from exporters.youtu.form import GraphForm
 from exporters.youtu.graph import build_graph
-from exporters.youtu.parameters import parameters
+from exporters.youtu.parameters import Parameter, parameters
 from youtu_onnx import __version__
 from youtu_onnx.architecture import Architecture
 from youtu_onnx.bundle import FileEntry, Manifest, Source, names
@@ -49,25 +50,27 @@ class Needs:
     disk: int
 
 
-def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: CacheForm,
-             progress: Progress) -> tuple[Assembly, CacheLayout]:
+def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: CacheForm, progress: Progress,
+             max_length: int | None = None) -> tuple[Assembly, CacheLayout]:
     """Trace the model and apply the target's passes. No weight is read.
 
     Raises:
-        UsageError: an exception in the recipe that names no matrix.
+        UsageError: an exception in the recipe that names no matrix; a form, precision or length that the target can't serve.
     """
     architecture = checkpoint.architecture
-    cache = CacheLayout.of(architecture, form, target.floats(recipe.precision))
-    graph_form = GraphForm.of(cache, recipe, target)
-    if graph_form.byte_cache and not graph_form.integer_heads:
+    length = target.length(max_length, architecture.max_position_embeddings)
+    if form == "latent-int8" and not (recipe.quantized and target.absorbed_int8):
         raise UsageError("an int8 cache needs int8 or int4 weights and the target cpu",
                          hint="export with --precision int4 --target cpu, or with --cache latent")
+    cache = CacheLayout.of(architecture, form, target.floats(recipe.precision), length)
+    graph_form = GraphForm.of(cache, recipe, target)
     sources = parameters(architecture, graph_form)
     matrices = [name for graph_name, p in sources.items() if p.kind == "matrix" for name in (graph_name, *p.tensors)]
     unmatched = recipe.unmatched(matrices)
     if unmatched:
         raise UsageError(f"--int8 {','.join(unmatched)} names no matrix of this model",
                          hint="use patterns such as lm_head, *.o_proj, model.layers.0.*, *.mlp.down_proj")
+    _refuse_columns(sources, recipe, target)
     progress.begin("trace")
     model = traced(architecture, graph_form).clone()  # the passes change it
     progress.begin("rewrite")
@@ -78,6 +81,17 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     embedding(assembly, recipe, target, tied=tied)
     floats(assembly)
     return assembly, cache
+
+
+def _refuse_columns(sources: Mapping[str, Parameter], recipe: Recipe, target: Target) -> None:
+    if not recipe.quantized:
+        return
+    odd = {name: p.shape[1] for name, p in sources.items()
+           if p.kind == "matrix" and p.shape[1] % target.columns}
+    if odd:
+        some = ", ".join(f"{name} ({columns})" for name, columns in list(odd.items())[:3])
+        raise UsageError(f"target {target.name} multiplies int4 and int8 matrices whose rows have a multiple of {target.columns} "
+                         f"numbers; {len(odd)} of this model's have not: {some}", hint="export with --precision fp16")
 
 
 @lru_cache(maxsize=4)

@@ -10,13 +10,19 @@ from youtu_onnx.bundle import names
 from youtu_onnx.cache import CacheLayout
 from youtu_onnx.target import Target
 
+CHUNK = 512
+"""Tokens of a prompt's step."""
+
 
 def genai_config(architecture: Architecture, cache: CacheLayout, target: Target, generation: Mapping[str, Any]) -> dict[str, Any]:
     """Contents for a latent cache, which genai takes for one of ``num_pairs`` layers with one head of the latent's width.
 
-    ``past_present_share_buffer`` is off: the cache grows with the conversation instead of reserving the full context.
+    ``past_present_share_buffer`` is off where the cache grows with the conversation instead of reserving the full context. Where
+    it is static, ``max_length`` is the reserved length, and no other will do: the graph takes buffers of that shape. A prompt is
+    read in chunks, since each token of a step has scores for the whole length.
     """
-    a = architecture
+    a, static = architecture, cache.length is not None
+    context = cache.length or a.max_position_embeddings
     provider = [] if target.genai_provider is None else [{target.genai_provider: {}}]
     eos = generation.get("eos_token_id") or list(a.eos_token_ids)
     sampled = bool(generation.get("do_sample", False))
@@ -24,7 +30,7 @@ def genai_config(architecture: Architecture, cache: CacheLayout, target: Target,
         "model": {
             "type": "decoder",
             "vocab_size": a.vocab_size,
-            "context_length": a.max_position_embeddings,
+            "context_length": context,
             "bos_token_id": a.bos_token_id if a.bos_token_id is not None else 0,
             "eos_token_id": eos,
             "pad_token_id": a.pad_token_id if a.pad_token_id is not None else _first(eos),
@@ -54,16 +60,17 @@ def genai_config(architecture: Architecture, cache: CacheLayout, target: Target,
             "do_sample": sampled,
             "early_stopping": True,
             "length_penalty": 1.0,
-            "max_length": a.max_position_embeddings,
+            "max_length": context,
             "min_length": 0,
             "no_repeat_ngram_size": 0,
             "num_beams": 1,
             "num_return_sequences": 1,
-            "past_present_share_buffer": False,
+            "past_present_share_buffer": static,
             "repetition_penalty": float(generation.get("repetition_penalty") or 1.0),
             "temperature": float(generation.get("temperature") or 1.0),
             "top_k": int(generation.get("top_k") or (50 if sampled else 1)),
             "top_p": float(generation.get("top_p") or 1.0),
+            **({"chunk_size": CHUNK} if static else {}),
         },
     }
 

@@ -40,7 +40,7 @@ Made from {source} by youtu-onnx {manifest.tools.get("youtu-onnx", "")} on {mani
 |---|---|
 | parameters | {a.parameters:,} |
 | layers / heads / hidden | {a.num_hidden_layers} / {a.num_attention_heads} / {a.hidden_size} |
-| context | {a.max_position_embeddings:,} tokens |
+| context | {manifest.context_length:,} tokens |
 | weights | {stored} |
 | size | {size / 1e6:,.1f} MB |
 | cache | {cache.form}, {cache.dtype}, {cache.bytes_per_token / 1024:,.1f} KiB per token |

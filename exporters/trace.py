@@ -19,7 +19,7 @@ OPSET = 23
 
 
 def trace(build: Callable[[], nn.Module], inputs: Callable[[], Sequence[Tensor]], *, dynamic: Sequence[dict[int, str]],
-          dtype: torch.dtype = torch.float32) -> ir.Model:
+          dtype: torch.dtype = torch.float32, opset: int = OPSET) -> ir.Model:
     """Trace ``build()`` on fake tensors: shapes and dtypes flow through it, numbers don't exist.
 
     Args:
@@ -27,6 +27,7 @@ def trace(build: Callable[[], nn.Module], inputs: Callable[[], Sequence[Tensor]]
         inputs: makes example inputs, likewise.
         dynamic: for each input the axes whose length is free, and what to call them.
         dtype: of floating-point tensors whose maker names none: parameters and inputs.
+        opset: of ONNX's operators, 18 or later.
 
     Returns:
         A graph whose initializers carry the module's parameter names but no data.
@@ -35,7 +36,7 @@ def trace(build: Callable[[], nn.Module], inputs: Callable[[], Sequence[Tensor]]
     with _quiet(), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), _default_dtype(dtype):
         module = build().eval()
         program = torch.export.export(module, tuple(inputs()), dynamic_shapes=_nest(module, shapes), strict=False)
-        exported = torch.onnx.export(program, dynamo=True, opset_version=OPSET, optimize=False, verbose=False)
+        exported = torch.onnx.export(program, dynamo=True, opset_version=opset, optimize=False, verbose=False)
         model = exported.model
         for initializer in model.graph.initializers.values():
             initializer.const_value = None  # fake: nothing may ask for its numbers

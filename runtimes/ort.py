@@ -1,7 +1,8 @@
 """Bundles on ONNX Runtime: a stateless model, and the Decoder over it.
 
 Shapes: B batch, S new tokens, P past tokens, T = P + S, V vocabulary. Cache tensors stay on the provider's device
-from one step to the next; numpy sees token ids and logits only.
+from one step to the next; numpy sees token ids and logits only. Masks are ``[B, T]`` here, also where a static cache's graph
+takes longer ones.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import onnxruntime as ort
 
 from runtimes import providers
 from runtimes.decoder import check_ids, check_rewind, steps
-from runtimes.ort_cache import InPlaceCache, ReturnedCache, SequenceCache, empty_past, presents_of
+from runtimes.ort_cache import InPlaceCache, ReturnedCache, SequenceCache, StaticCache, first_past, full_mask, presents_of
 from runtimes.prepared import Prepared
 from runtimes.prepared import find as find_prepared
 from runtimes.threads import thread_count
@@ -59,7 +60,6 @@ class OrtModel:
         self.bundle = bundle
         self.provider = providers.resolve(provider, bundle.manifest.target, ort.get_available_providers())
         self._layout = bundle.manifest.cache.tensors()
-        self._dtype = np.dtype(bundle.manifest.cache.dtype)
         self.device = DEVICES.get(self.provider.ort, "cpu")
         self._session: ort.InferenceSession | None
         self._session, self.prepared = _open_session(bundle, self.provider, thread_count(threads), find)
@@ -99,10 +99,11 @@ class OrtModel:
             Logits ``[B, S, V]`` float32, or ``[B, 1, V]`` with ``last_only``, and the presents, the next step's past.
 
         Raises:
+            UsageError: more tokens than a static cache has room for.
             ResourceError: out of memory.
             BundleError: the graph can't be run.
         """
-        past = empty_past(self._layout, self._dtype, self.device, len(input_ids)) if past is None else past
+        past = first_past(self.bundle.manifest.cache, self.device, len(input_ids)) if past is None else past
 
         def bind(binding: ort.IOBinding) -> None:
             for tensor, value in zip(self._layout, past, strict=True):
@@ -120,7 +121,7 @@ class OrtModel:
             Logits ``[B, S, V]`` (the last row of each prompt is its own), the mask ``[B, S]``, and the presents.
         """
         for prompt in prompts:
-            check_ids(prompt, length=0, context_length=self.bundle.manifest.architecture.max_position_embeddings,
+            check_ids(prompt, length=0, context_length=self.bundle.manifest.context_length,
                       vocab_size=self.bundle.manifest.architecture.vocab_size)
         ids, mask, positions = left_pad(prompts, pad_id)
         logits, presents = self.run(ids, mask, positions)
@@ -136,6 +137,8 @@ class OrtModel:
         prompt's arithmetic the head is an eighth, and ``[B, S, V]`` by far a step's largest tensor.
         """
         session = self.session
+        if (reserved := self.bundle.manifest.cache.length) is not None:
+            attention_mask = full_mask(attention_mask, reserved)
         binding = session.io_binding()
         feeds = {INPUT_IDS: input_ids, ATTENTION_MASK: attention_mask, POSITION_IDS: position_ids}
         feeds = {name: np.ascontiguousarray(array, np.int64) for name, array in feeds.items()}  # alive until the run is over
@@ -162,6 +165,12 @@ class OrtModel:
             if difference:
                 raise BundleError(f"{self.bundle.path / names.MODEL} and its manifest disagree on {kind}: "
                                   f"{', '.join(sorted(difference)[:4])}", hint="export the bundle again")
+        said = self.bundle.manifest.cache.length
+        lengths = {one.shape[2] if isinstance(one.shape[2], int) else None for one in found["inputs"]
+                   if one.name not in (INPUT_IDS, ATTENTION_MASK, POSITION_IDS)}
+        if lengths != {said}:
+            raise BundleError(f"{self.bundle.path / names.MODEL} and its manifest disagree on the cache's reserved length, "
+                              f"which is {said or 'none'} in the manifest", hint="export the bundle again")
 
 
 class OrtDecoder:
@@ -170,7 +179,7 @@ class OrtDecoder:
     def __init__(self, model: OrtModel) -> None:
         self.model = model
         self.vocab_size = model.bundle.manifest.architecture.vocab_size
-        self.context_length = model.bundle.manifest.architecture.max_position_embeddings
+        self.context_length = model.bundle.manifest.context_length
         self._cache = self._new_cache()
 
     @classmethod
@@ -207,6 +216,8 @@ class OrtDecoder:
 
     def _new_cache(self) -> SequenceCache:
         layout = self.model.bundle.manifest.cache
+        if layout.length is not None:
+            return StaticCache(layout, self.model.device)
         if InPlaceCache.fits(layout, self.model.device):
             return InPlaceCache(layout, self.context_length)
         return ReturnedCache(layout, self.model.device)

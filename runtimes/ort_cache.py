@@ -1,6 +1,6 @@
 """Where an OrtDecoder keeps its sequence: in place where the cache's shape allows it, else as each step returns it.
 
-Shapes: S new tokens, P past tokens, T = P + S; one sequence, so B = 1.
+Shapes: S new tokens, P past tokens, T = P + S, M the reserved length of a static cache; one sequence, so B = 1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from youtu_onnx.cache import CacheLayout, CacheTensor
-from youtu_onnx.errors import ResourceError
+from youtu_onnx.errors import ResourceError, UsageError
 
 
 class SequenceCache(Protocol):
@@ -119,9 +119,67 @@ class ReturnedCache:
         return empty_past(self._tensors, self._dtype, self._device, batch=1)
 
 
+class StaticCache:
+    """Buffers of a reserved length, each bound as past and as present: the graph writes a step's rows into them.
+
+    The attention mask says which rows are in use, so rewinding is free. Memory: ``length`` rows, taken with the first step.
+    """
+
+    def __init__(self, layout: CacheLayout, device: str) -> None:
+        self._layout, self._device = layout, device
+        self._buffers: list[ort.OrtValue] | None = None
+        self.length = 0
+
+    def bind(self, binding: ort.IOBinding, count: int) -> None:
+        if self._buffers is None:
+            self._buffers = first_past(self._layout, self._device, batch=1)
+        for tensor, buffer in zip(self._layout.tensors(), self._buffers, strict=True):
+            binding.bind_ortvalue_input(tensor.past, buffer)
+            binding.bind_ortvalue_output(tensor.present, buffer)
+
+    def commit(self, binding: ort.IOBinding, count: int) -> None:
+        self.length += count
+
+    def truncate(self, length: int) -> None:
+        self.length = length
+
+
 def presents_of(binding: ort.IOBinding) -> list[ort.OrtValue]:
     """A step's presents: all outputs but the logits, which are bound last."""
     return list(binding.get_outputs()[:-1])
+
+
+def first_past(layout: CacheLayout, device: str, batch: int) -> list[ort.OrtValue]:
+    """What a first step takes: pasts of no tokens, or a static cache's buffers, whatever is in their memory.
+
+    Raises:
+        ResourceError: no memory for the buffers.
+    """
+    if layout.length is None:
+        return empty_past(layout.tensors(), np.dtype(layout.dtype), device, batch)
+    try:
+        return [ort.OrtValue.ortvalue_from_shape_and_type([batch, tensor.heads, layout.length, tensor.width],
+                                                          np.dtype(layout.dtype).type, device) for tensor in layout.tensors()]
+    except (MemoryError, RuntimeError) as error:
+        raise ResourceError(f"no memory for a cache of {layout.length:,} tokens, which this bundle reserves "
+                            f"({batch * layout.length * layout.bytes_per_token / 1e6:,.0f} MB)",
+                            hint="close other programs, or export with a smaller --max-length") from error
+
+
+def full_mask(mask: np.ndarray, length: int) -> np.ndarray:
+    """``[B, T]`` → ``[B, M]``, as graphs with a static cache take it. They find T by the mask's last one.
+
+    Raises:
+        UsageError: more tokens than were reserved, or a last column without a one.
+    """
+    total = mask.shape[1]
+    if total > length:
+        raise UsageError(f"{total} tokens are more than the {length} that this bundle reserves",
+                         hint="shorten the prompt, or export with a larger --max-length")
+    if not mask[:, -1].any():
+        raise UsageError("the attention mask's last column has no token in any sequence; a static cache could not place it",
+                         hint="pad prompts on the left")
+    return np.pad(mask, ((0, 0), (0, length - total)))
 
 
 def empty_past(tensors: Sequence[CacheTensor], dtype: np.dtype, device: str, batch: int) -> list[ort.OrtValue]:

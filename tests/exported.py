@@ -24,11 +24,12 @@ from youtu_onnx.target import target as target_called
 Past = list[np.ndarray]
 
 
-def export_tiny(checkpoint: Path, folder: Path, recipe: Recipe, *, target: str = "cpu", form: CacheForm = "latent") -> Manifest:
+def export_tiny(checkpoint: Path, folder: Path, recipe: Recipe, *, target: str = "cpu", form: CacheForm = "latent",
+                max_length: int | None = None) -> Manifest:
     """Everything of a bundle but manifest and model card."""
     folder.mkdir(parents=True, exist_ok=True)
     opened, row = Checkpoint.open(str(checkpoint)), target_called(target)
-    assembly, cache = assemble(opened, recipe, row, form, Silent())
+    assembly, cache = assemble(opened, recipe, row, form, Silent(), max_length)
     return write_bundle(assembly, cache, opened, recipe, row, folder, Silent())
 
 

@@ -16,8 +16,9 @@ from runtimes.ort import OrtModel, left_pad
 from youtu_onnx.bundle import Bundle
 from youtu_onnx.errors import BundleError, ProviderError, UsageError
 
-ADAPTERS = ("ort", "ort-int8", "genai", "genai-int8", "pytorch")
-"""``-int8``: over a bundle of int8 weights and cache, the others over float32."""
+ADAPTERS = ("ort", "ort-int8", "ort-static", "genai", "genai-int8", "genai-static", "pytorch")
+"""``-int8``: over a bundle of int8 weights and cache, the others over float32; ``-static``: over a cache of reserved length."""
+BUNDLES = {"": ("fp32",), "int8": ("int8", "latent-int8"), "static": ("fp32", "latent", "dml")}
 CONTEXT = 1024
 FLOAT, INTEGER = {"rtol": 1e-3, "atol": 2e-4}, {"rtol": 0, "atol": 0.5}
 """What equal logits may differ by. With integers a last bit of a float sum decides some roundings."""
@@ -29,10 +30,10 @@ def open_adapter(name: str, nano_bundle: Callable[..., Path]) -> Decoder:
         from youtu_onnx.checkpoint import Checkpoint
 
         return PyTorchDecoder(Checkpoint.open("youtu-nano"))
-    runtime, _, integers = name.partition("-")
+    runtime, _, kind = name.partition("-")
     if runtime == "genai":
         pytest.importorskip("onnxruntime_genai")
-    return open_decoder(Bundle.open(nano_bundle("int8", "latent-int8") if integers else nano_bundle("fp32")), runtime)
+    return open_decoder(Bundle.open(nano_bundle(*BUNDLES[kind])), runtime, provider="cpu")
 
 
 @pytest.fixture(scope="module", params=ADAPTERS)
@@ -180,7 +181,7 @@ def test_the_adapters_agree(decoder: Decoder, ids: list[int], nano_bundle: Calla
     reference.close()
 
 
-@pytest.mark.parametrize("adapter", ["ort", "genai"])
+@pytest.mark.parametrize("adapter", ["ort", "ort-static", "genai"])
 def test_a_closed_decoder_says_so(adapter: str, nano_bundle: Callable[..., Path]) -> None:
     decoder = open_adapter(adapter, nano_bundle)
     decoder.prefill([5])
@@ -190,11 +191,12 @@ def test_a_closed_decoder_says_so(adapter: str, nano_bundle: Callable[..., Path]
         decoder.prefill([5])
 
 
-def test_a_left_padded_batch_equals_its_prompts_alone(nano_bundle: Callable[..., Path], ids: list[int]) -> None:
-    model = OrtModel(Bundle.open(nano_bundle("fp32")))
+@pytest.mark.parametrize("target", ["cpu", "dml"])
+def test_a_left_padded_batch_equals_its_prompts_alone(nano_bundle: Callable[..., Path], ids: list[int], target: str) -> None:
+    model = OrtModel(Bundle.open(nano_bundle("fp32", target=target)), "cpu")
     prompts = [ids[:3], ids[10:21], ids[30:31]]
     logits, mask, past = model.run_batch(prompts, pad_id=1)
-    decoder = open_decoder(model.bundle)
+    decoder = open_decoder(model.bundle, provider="cpu")
     following = [5, 6, 7]
     step, _ = model.run(np.array(following)[:, None], np.pad(mask, ((0, 0), (0, 1)), constant_values=1),
                         mask.sum(axis=1, keepdims=True), past)

@@ -295,7 +295,7 @@ def test_memory_order_the_session_is_closed_before_pytorch_starts(nano_bundle: N
         verify_parity(nano_bundle(), nano)
 
 
-def test_rounding_follows_recipe_and_target(nano_bundle: NanoBundle, nano: Checkpoint) -> None:
+def test_rounding_follows_the_recipe(nano_bundle: NanoBundle, nano: Checkpoint) -> None:
     manifest = Bundle.open(nano_bundle("int4")).manifest
     embedding = nano.tensor("model.embed_tokens.weight")
 
@@ -306,8 +306,6 @@ def test_rounding_follows_recipe_and_target(nano_bundle: NanoBundle, nano: Check
         return len(set(apply(name, embedding)[0, :changed.recipe.block_size].tolist()))
 
     assert levels(manifest, "lm_head.weight") == levels(manifest, "model.embed_tokens.weight") <= 16
-    on_dml = replace(manifest, target="dml")  # no quantized gather there
-    assert levels(on_dml, "lm_head.weight") <= 16 < levels(on_dml, "model.embed_tokens.weight")
     excepted = replace(manifest, recipe=replace(manifest.recipe, int8=("lm_head",)))
     assert levels(excepted, "lm_head.weight") > 16
     norm = nano.tensor("model.norm.weight")

@@ -36,6 +36,7 @@ def export(
     int8: tuple[str, ...] = (),
     target: str = "cpu",
     cache: CacheForm = "latent",
+    max_length: int | None = None,
     verify: bool = True,
     force: bool = False,
     revision: str | None = None,
@@ -50,6 +51,8 @@ def export(
         precision, block_size, symmetric, int8: see :class:`youtu_onnx.recipe.Recipe`. No block size takes the target's.
         target: ``cpu``, ``cuda``, ``dml`` or ``webgpu``.
         cache: ``latent`` (small, and what onnxruntime-genai opens) or ``expanded`` (per-head keys and values).
+        max_length: tokens to reserve, for targets whose cache is static (``dml``): each step works on all of them. None takes
+            4096, or the model's positions where it has fewer.
         verify: compare logits and greedy tokens with PyTorch before publishing.
         force: replace a bundle that is already there, and publish one that failed verification.
         revision, offline: for hub ids.
@@ -64,6 +67,7 @@ def export(
     recipe = Recipe(precision, row.block_size if block_size is None else block_size, symmetric, tuple(int8))
     if cache not in CACHE_FORMS:
         raise UsageError(f"unknown cache form {cache!r}", hint=f"choose one of: {', '.join(CACHE_FORMS)}")
+    row.check_length(max_length)
     exporter = _exporter()
     from youtu_onnx.checkpoint import Checkpoint
 
@@ -73,7 +77,7 @@ def export(
         if not (checkpoint.path / names.TOKENIZER).is_file():
             raise CheckpointError(f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
                                   hint="download the checkpoint's tokenizer files beside its weights")
-        assembly, layout = exporter.assemble(checkpoint, recipe, row, cache, progress)
+        assembly, layout = exporter.assemble(checkpoint, recipe, row, cache, progress, max_length)
         needs = exporter.needs(assembly, checkpoint, verified=verify)
         progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
         _refuse_what_does_not_fit(needs.memory, needs.disk, staging.folder)

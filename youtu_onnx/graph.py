@@ -136,7 +136,7 @@ def _check_interface(model: OrtModel) -> Check:
                                                          for name, rank in INTEGER_INPUTS.items()}
     expected["logits"] = (floats, [None, None, vocab])
     for tensor in layout.tensors():
-        expected[tensor.past] = expected[tensor.present] = (stored, [None, tensor.heads, None, tensor.width])
+        expected[tensor.past] = expected[tensor.present] = (stored, [None, tensor.heads, layout.length, tensor.width])
     faults = []
     for found in (*model.session.get_inputs(), *model.session.get_outputs()):
         kind, dims = expected[found.name]
@@ -153,7 +153,10 @@ def _check_interface(model: OrtModel) -> Check:
 def _check_steps(model: OrtModel) -> Check:
     """Three tokens, then one more, in a batch of two: shapes of logits and presents, and that all logits are finite."""
     layout, architecture = model.bundle.manifest.cache.tensors(), model.bundle.manifest.architecture
+    reserved = model.bundle.manifest.cache.length
     ids = np.array([[1, 2, 3], [3, 2, 1]]) % architecture.vocab_size
+    if reserved is not None and reserved < 4:
+        return Check("run", None, f"not checked: a cache of {reserved} tokens is too short")
     past, total = None, 0
     try:
         for part in (ids, ids[:, :1]):
@@ -166,9 +169,11 @@ def _check_steps(model: OrtModel) -> Check:
             if not np.isfinite(logits).all():
                 return Check("run", False, f"{int((~np.isfinite(logits)).sum())} logits are NaN or infinite")
             for tensor, value in zip(layout, past, strict=True):
-                if list(value.shape()) != [2, tensor.heads, total, tensor.width]:
+                expected = [2, tensor.heads, reserved or total, tensor.width]
+                if list(value.shape()) != expected:
                     return Check("run", False, f"{tensor.present} has shape {list(value.shape())} after {total} tokens; "
-                                               f"expected {[2, tensor.heads, total, tensor.width]}")
+                                               f"expected {expected}")
     except BundleError as error:
         return Check("run", False, error.message)
-    return Check("run", True, "a prefill and a decode step give finite logits and a growing cache")
+    kind = "growing" if reserved is None else "static"
+    return Check("run", True, f"a prefill and a decode step give finite logits and a {kind} cache")

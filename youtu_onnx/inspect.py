@@ -75,8 +75,9 @@ class Inspection:
 
     @property
     def contexts(self) -> tuple[Context, ...]:
-        full, per_token = self.manifest.architecture.max_position_embeddings, self.manifest.cache.bytes_per_token
-        lengths = [length for length in CONTEXTS if length < full] + [full]
+        full, per_token = self.manifest.context_length, self.manifest.cache.bytes_per_token
+        # a static cache takes its whole length from the first token on
+        lengths = [length for length in CONTEXTS if length < full and self.manifest.cache.length is None] + [full]
         return tuple(Context(length, length * per_token, self.weights + length * per_token,
                              self.weights + length * per_token + step_bytes(self.manifest, length)) for length in lengths)
 
@@ -96,7 +97,7 @@ class Inspection:
             "architecture": manifest.architecture.to_dict(), "parameters": manifest.architecture.parameters,
             "bits_per_weight": round(self.bits_per_weight, 3), "size": self.size, "weights": self.weights,
             "files": {name: entry.size for name, entry in manifest.files.items()},
-            "cache": {"form": cache.form, "dtype": cache.dtype, "bytes_per_token": cache.bytes_per_token,
+            "cache": {"form": cache.form, "dtype": cache.dtype, "length": cache.length, "bytes_per_token": cache.bytes_per_token,
                       "expanded_bytes_per_token": self.expanded_bytes_per_token},
             "contexts": [asdict(context) for context in self.contexts],
             "operators": None if self.operators is None else dict(self.operators), "refused_operators": self.refusals,

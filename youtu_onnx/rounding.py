@@ -69,9 +69,7 @@ def _storages(manifest: Manifest, form: GraphForm) -> dict[str, Blockwise]:
         storage = manifest.recipe.storage(quantized_names(name, parameter.tensors), parameter.shape[1])
         if storage is not None:
             found |= dict.fromkeys((HEAD,) if name == HEAD else parameter.tensors, storage)
-    if not target_called(manifest.target).gather_quantized:
-        del found[EMBEDDING]
-    elif tied:
+    if tied:
         found[EMBEDDING] = found[HEAD]  # one copy serves both
     return found
 

@@ -12,6 +12,9 @@ from youtu_onnx.errors import UsageError
 MANY = 64
 """New tokens of a step from which a graph of both orders of attention expands keys and values: there the products saved
 outweigh those of the expansion."""
+RESERVED = 4096
+"""Tokens that a static cache has room for unless the user says otherwise, or the model has fewer positions. Each step reads and
+writes all of them: 144 MiB for Youtu-LLM-2B in float16."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,17 @@ class Target:
         float_dtype: dtype of activations and unquantized weights when the precision is int4 or int8.
         zero_points: whether 4/8-bit weights carry explicit uint8 zero points even when symmetric
             (DirectML reads a missing zero point as 0 and WebGPU takes no other form).
-        gather_quantized: whether GatherBlockQuantized runs there; otherwise the embedding stays float.
+        gather_quantized: whether GatherBlockQuantized runs there; otherwise the embedding is unpacked by plain arithmetic.
         absorbed_int8: whether W_UK and W_UV are stored as int8 and multiplied as integers; the int8 cache needs it.
         block_size: weights per scale unless the user says otherwise: what the provider's int4 kernels are fast with.
         dual_form: whether a latent graph holds both orders of attention and computes logits of the last positions only on
             request: an ``If`` in each layer, which graph capture does not take.
+        opset: of ONNX's operators. From 23 on there are RMSNormalization and RotaryEmbedding; before that, norms are ONNX
+            Runtime's SimplifiedLayerNormalization and rotations products with tables. DirectML has kernels up to opset 21; its
+            RotaryEmbedding of four dimensions gives wrong values in a captured graph.
+        static_cache: whether past and present are one buffer of a reserved length: DirectML under onnxruntime-genai captures
+            its graph and takes nothing else.
+        columns: numbers of which a 4/8-bit matrix's rows must be a multiple (DirectML leaves others to the CPU).
     """
 
     name: str
@@ -41,10 +50,30 @@ class Target:
     absorbed_int8: bool
     dual_form: bool
     block_size: int
+    opset: int = 23
+    static_cache: bool = False
+    columns: int = 1
 
     def has_both_orders(self, cache_form: str) -> bool:
         """Whether a graph of this cache form holds both orders of attention: ``dual_form``, where there are two."""
         return self.dual_form and cache_form == "latent"
+
+    def length(self, max_length: int | None, positions: int) -> int | None:
+        """Tokens to reserve for a model of so many positions; None where the cache grows. Raises as :meth:`check_length`."""
+        self.check_length(max_length)
+        if not self.static_cache:
+            return None
+        return min(RESERVED, positions) if max_length is None else max_length
+
+    def check_length(self, max_length: int | None) -> None:
+        """
+        Raises:
+            UsageError: a length was asked for, and the cache grows.
+        """
+        if max_length is not None and not self.static_cache:
+            static = ", ".join(row.name for row in TARGETS.values() if row.static_cache)
+            raise UsageError(f"--max-length reserves a cache of fixed length; that of target {self.name} grows with the sequence",
+                             hint=f"leave --max-length away, or choose --target {static}")
 
     def floats(self, precision: str) -> str:
         """dtype of activations and logits for a recipe's precision: its own where that is a float's."""
@@ -57,7 +86,7 @@ TARGETS = {
     "cuda": Target("cuda", "CUDAExecutionProvider", "cuda", "float16", zero_points=False, gather_quantized=True,
                    absorbed_int8=False, dual_form=False, block_size=128),
     "dml": Target("dml", "DmlExecutionProvider", "dml", "float16", zero_points=True, gather_quantized=False,
-                  absorbed_int8=False, dual_form=False, block_size=128),
+                  absorbed_int8=False, dual_form=False, block_size=128, opset=18, static_cache=True, columns=32),
     "webgpu": Target("webgpu", "WebGpuExecutionProvider", "webgpu", "float16", zero_points=True, gather_quantized=True,
                      absorbed_int8=False, dual_form=False, block_size=128),
 }

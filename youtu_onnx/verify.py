@@ -132,8 +132,9 @@ def verify_parity(bundle_path: str | Path, checkpoint: Checkpoint, progress: Pro
     bundle = Bundle.open(bundle_path)
     _refuse_another_shape(bundle, checkpoint)
     architecture = bundle.manifest.architecture
-    steps = min(STEPS, architecture.max_position_embeddings // 2)
-    longest = min(LONGEST, architecture.max_position_embeddings - steps)
+    context = bundle.manifest.context_length
+    steps = min(STEPS, context // 2)
+    longest = min(LONGEST, context - steps)
     prompts = encode_prompts(bundle.path, longest=longest)
     largest = max(max(ids) for _, ids in prompts)
     if largest >= architecture.vocab_size:

@@ -1,6 +1,7 @@
 """The token embedding at the recipe's precision, sharing the head's bytes where the two are tied.
 
-``Gather(W, ids)``  →  ``GatherBlockQuantized(B, ids, scales, zero_points?)``  (com.microsoft, opset 1)
+``Gather(W, ids)``  →  ``GatherBlockQuantized(B, ids, scales, zero_points?)``  (com.microsoft, opset 1), or the same in plain
+arithmetic (``unpacking.py``) where the target has no such operator.
 
 MatMulNBits reads B as [N,G,bytes] and GatherBlockQuantized as [N,G·bytes]; the same bytes in the file serve both under
 two names. A width that doesn't fill its last block leaves padding behind, which a Slice drops.
@@ -12,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from exporters.assembly import Assembly, Packing, Piece
+from exporters.passes.unpacking import Unpacking
 from exporters.quantize.packing import blockwise
 from youtu_onnx.recipe import Blockwise, Recipe
 from youtu_onnx.target import Target
@@ -20,17 +22,18 @@ NAME, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def embedding(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) -> None:
-    """Rewrite the Gather in place; where the target has no quantized gather the embedding stays float."""
+    """Rewrite the Gather in place."""
     parameter = assembly.unpacked(NAME)
     storage = recipe.storage((NAME,), parameter.shape[1]) if parameter is not None else None
-    if parameter is None or storage is None or not target.gather_quantized:
+    if parameter is None or storage is None:
         return
     node = next(n for n in assembly.graph if n.op_type == "Gather" and n.inputs[0].name == NAME)
     shared = assembly.packings.get(HEAD) if tied else None
     packing = shared or blockwise(NAME, parameter, storage, assembly.dtype, zero_points=target.zero_points)
     if shared is None:
         assembly.store(NAME, packing)
-    _gather(assembly, node, packing, packing.storage or storage, parameter.shape[1])
+    gather = _gather if target.gather_quantized else _unpack
+    gather(assembly, node, packing, packing.storage or storage, parameter.shape[1])
     initializers = assembly.graph.initializers
     if NAME in initializers and not initializers[NAME].uses():
         del initializers[NAME]
@@ -48,6 +51,19 @@ def _gather(assembly: Assembly, node: ir.Node, packing: Packing, storage: Blockw
         return
     padded = assembly.insert_before(node, "GatherBlockQuantized", inputs, "model.embedding_padded",
                                     domain="com.microsoft", attributes=attributes)
+    _without_padding(assembly, node, padded.outputs[0], width)
+
+
+def _unpack(assembly: Assembly, node: ir.Node, packing: Packing, storage: Blockwise, width: int) -> None:
+    rows = Unpacking(assembly, node, NAME).rows(packing, storage)
+    if packing.pieces[0].shape[1] * storage.block_size != width:
+        _without_padding(assembly, node, rows, width)
+        return
+    node.outputs[0].replace_all_uses_with(rows)
+    assembly.graph.remove(node, safe=True)
+
+
+def _without_padding(assembly: Assembly, node: ir.Node, rows: ir.Value, width: int) -> None:
     bounds = [assembly.constant(f"embed.{name}", np.array([number], np.int64))
               for name, number in (("start", 0), ("end", width), ("axis", -1))]
-    assembly.replace(node, "Slice", [padded.outputs[0], *bounds])
+    assembly.replace(node, "Slice", [rows, *bounds])

@@ -18,6 +18,12 @@ def transposed_product(x: Tensor, right: Tensor) -> Tensor:
                     shape=product_shape(x, right.transpose(-1, -2)), version=1)
 
 
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """``x / sqrt(mean(x²) + eps) · weight`` over the last axis."""
+    return symbolic("SimplifiedLayerNormalization", [x, weight], {"axis": -1, "epsilon": eps, "stash_type": 1}, dtype=x.dtype,
+                    shape=x.shape, version=1)
+
+
 def silu(x: Tensor) -> Tensor:
     """``x · sigmoid(x)``"""
     return symbolic("com.microsoft::QuickGelu", [x], {"alpha": 1.0}, dtype=x.dtype, shape=x.shape, version=1)

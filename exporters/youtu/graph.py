@@ -10,6 +10,7 @@ Weights are initializers of the outer graph, whichever branch reads them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,10 +20,10 @@ import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from exporters.passes.static_reshape import static_reshape
-from exporters.trace import OPSET, trace
-from exporters.youtu import latent
+from exporters.trace import trace
+from exporters.youtu import latent, static
 from exporters.youtu.form import GraphForm
-from exporters.youtu.modules import Completion, Epilogue, ExpandedCache, Projection, Prologue
+from exporters.youtu.modules import Completion, Epilogue, ExpandedCache, Projection, Prologue, RMSNorm
 from youtu_onnx.architecture import Architecture
 from youtu_onnx.cache import CacheLayout, CacheTensor
 from youtu_onnx.target import MANY
@@ -55,14 +56,16 @@ def build_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
     Inputs ``input_ids`` [B,S], ``attention_mask`` [B,T], ``position_ids`` [B,S] (int64) and the layout's past tensors;
     outputs ``logits`` [B,S,vocab] and the layout's presents. Where the form is the CPU's, there is one more input that need
     not be given: ``logits_to_keep`` [1] int64, the number of last positions to compute logits of; 0, its default, is all.
+    A static cache's pasts and presents have its length, and the mask may have it from the first step on.
     """
     a, dtype = architecture, TORCH_DTYPES[form.float_dtype]
     ids = lambda length: torch.ones(2, length, dtype=torch.int64)  # noqa: E731
-    prologue = trace(lambda: Prologue(a, dither=form.byte_cache), lambda: (ids(3), ids(8), ids(3)), dtype=dtype,
-                     dynamic=[{0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}, {0: BATCH, 1: SEQUENCE}])
-    layer = _trace_layer(a, form, dtype)
-    epilogue = trace(lambda: Epilogue(a), lambda: (torch.ones(2, 3, a.hidden_size),), dtype=dtype,
-                     dynamic=[{0: BATCH, 1: SEQUENCE}])
+    prologue = trace((lambda: static.StaticPrologue(a, form.cache.length)) if form.static else
+                     (lambda: Prologue(a, dither=form.byte_cache)), lambda: (ids(3), ids(8), ids(3)), dtype=dtype,
+                     dynamic=[{0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}, {0: BATCH, 1: SEQUENCE}], opset=form.opset)
+    layer = (_trace_static_layer if form.static else _trace_layer)(a, form, dtype)
+    epilogue = trace(lambda: Epilogue(a, _norm(form)), lambda: (torch.ones(2, 3, a.hidden_size),), dtype=dtype,
+                     dynamic=[{0: BATCH, 1: SEQUENCE}], opset=form.opset)
     for part in (prologue, *layer.all(), epilogue):
         static_reshape(part)
         RemoveUnusedNodesPass()(part)
@@ -107,6 +110,30 @@ def _trace_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerP
     return LayerParts(project, store, absorbed, expanded, complete)
 
 
+def _trace_static_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerParts:
+    length, heads, new = form.cache.length, a.num_attention_heads, {0: BATCH, 1: SEQUENCE}
+    by_head = {0: BATCH, 2: SEQUENCE}
+    hidden = lambda *more: torch.ones(2, 3, *more)  # noqa: E731
+    past = lambda: torch.ones(2, 1, length, a.latent_dim)  # noqa: E731
+    part = functools.partial(trace, dtype=dtype, opset=form.opset)
+    project = part(lambda: Projection(a, _norm(form), static.TableProjections),
+                   lambda: [hidden(a.hidden_size), *(hidden(1, a.qk_rope_head_dim) for _ in ("cos", "sin"))], dynamic=[new] * 3)
+    store = part(static.StaticRows, lambda: [hidden(a.kv_lora_rank), hidden(a.qk_rope_head_dim), past(),
+                                             torch.ones(2, 1, length, 1, dtype=torch.bool), torch.ones(1, 1, length, 3)],
+                 dynamic=[new, new, {0: BATCH}, {0: BATCH}, {3: SEQUENCE}])
+    attend = part(lambda: static.StaticAbsorbed(a, latent.FloatHeads(a), keys_first=False),
+                  lambda: [*(torch.ones(2, heads, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)), past(),
+                           torch.ones(2, 1, 3, length)], dynamic=[by_head, by_head, {0: BATCH}, by_head])
+    complete = part(lambda: Completion(a, _norm(form)), lambda: [hidden(a.hidden_size), hidden(heads * a.v_head_dim)],
+                    dynamic=[new] * 2)
+    return LayerParts(project, store, attend, None, complete)
+
+
+def _norm(form: GraphForm) -> type[RMSNorm]:
+    """ONNX has an operator for it from opset 23 on."""
+    return RMSNorm if form.opset >= 23 else static.SimplifiedRMSNorm
+
+
 def _layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:
     return [t for t in cache.tensors() if t.layer == layer and t.role != "unused"]
 
@@ -115,12 +142,14 @@ def _assemble(a: Architecture, form: GraphForm, prologue: ir.Model, layer: Layer
     cache, floats, stored = form.cache, IR_DTYPES[form.float_dtype], IR_DTYPES[form.cache.dtype]
     inputs = {name: _value(name, ir.DataType.INT64, [BATCH, length]) for name, length in
               (("input_ids", SEQUENCE), ("attention_mask", TOTAL), ("position_ids", SEQUENCE))}
-    pasts = {t.past: _value(t.past, stored, [BATCH, t.heads, PAST, t.width]) for t in cache.tensors()}
-    graph = ir.Graph([*inputs.values(), *pasts.values()], [], nodes=[], opset_imports={"": OPSET, "com.microsoft": 1},
+    past_length, total = (PAST, TOTAL) if cache.length is None else (cache.length, cache.length)
+    pasts = {t.past: _value(t.past, stored, [BATCH, t.heads, past_length, t.width]) for t in cache.tensors()}
+    graph = ir.Graph([*inputs.values(), *pasts.values()], [], nodes=[], opset_imports={"": form.opset, "com.microsoft": 1},
                      name="youtu")
     weights = graph.initializers
-    hidden, cos, sin, bias, *dither = _copy(prologue, graph, weights, "model.", "embed.", list(inputs.values()))
+    hidden, cos, sin, bias, *more = _copy(prologue, graph, weights, "model.", "embed.", list(inputs.values()))
     many = _many_tokens(graph, inputs["input_ids"]) if layer.expanded is not None else None
+    for_rows, dither = (more, []) if form.static else ([], more)
     presents: dict[str, ir.Value] = {}
     for index in range(a.num_hidden_layers):
         tensors, prefix = _layer_tensors(cache, index), f"model.layers.{index}."
@@ -131,7 +160,7 @@ def _assemble(a: Architecture, form: GraphForm, prologue: ir.Model, layer: Layer
             seen = [q_nope, q_rope, c_kv, k_rope, bias, *past]
             context, *made = _copy(layer.attend, graph, weights, attention, "expanded.", seen)
         else:
-            made = _copy(layer.store, graph, weights, attention, "rows.", [c_kv, k_rope, *past])
+            made = _copy(layer.store, graph, weights, attention, "rows.", [c_kv, k_rope, *past, *for_rows])
             seen = [q_nope, q_rope, *made, bias]
             if layer.expanded is None:
                 [context] = _copy(layer.attend, graph, weights, attention, "absorbed.", [*seen, *dither])
@@ -152,7 +181,7 @@ def _assemble(a: Architecture, form: GraphForm, prologue: ir.Model, layer: Layer
     [logits] = _copy(epilogue, graph, weights, "model.", "head.", [hidden])
     _output(graph, logits, "logits", floats, [BATCH, SEQUENCE, a.vocab_size])
     for t in cache.tensors():
-        _output(graph, presents[t.present], t.present, stored, [BATCH, t.heads, TOTAL, t.width])
+        _output(graph, presents[t.present], t.present, stored, [BATCH, t.heads, total, t.width])
     if "model.lm_head.weight" in graph.initializers:
         _rename(graph, "model.lm_head.weight", "lm_head.weight")
     return ir.Model(graph, ir_version=10, producer_name="youtu-onnx")

@@ -181,7 +181,7 @@ class Absorbed(Attend):
     def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor) -> Tensor:
         a, (batch, heads, new, _) = self.a, q_nope.shape
         total = present.shape[2]
-        query = torch.cat([self.heads.absorb(q_nope), q_rope], -1).reshape(batch, 1, heads * new, a.latent_dim)
+        query = self.query(q_nope, q_rope)
         if self.keys_first:
             scores = fused.transposed_product(present, query).transpose(2, 3)
         else:
@@ -190,6 +190,11 @@ class Absorbed(Attend):
         # Multiplying k_rope too and dropping it costs R/L more products, but no copy of the cache's columns.
         context = torch.matmul(weights, present).reshape(batch, heads, new, a.latent_dim)[..., : a.kv_lora_rank]
         return merge_heads(self.heads.values(context))
+
+    def query(self, q_nope: Tensor, q_rope: Tensor) -> Tensor:
+        """``[B,1,H·S,L+R]``"""
+        batch, heads, new, _ = q_nope.shape
+        return torch.cat([self.heads.absorb(q_nope), q_rope], -1).reshape(batch, 1, heads * new, self.a.latent_dim)
 
 
 class AbsorbedBytes(Attend):

@@ -86,28 +86,30 @@ class Prologue(nn.Module):
 class Projection(nn.Module):
     """From hidden states to queries and to what a token leaves in the cache."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm,
+                 projections: type[Projections] | None = None) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(architecture.hidden_size, architecture.rms_norm_eps)
-        self.self_attn = _Projections(architecture)
+        self.input_layernorm = norm(architecture.hidden_size, architecture.rms_norm_eps)
+        self.self_attn = (projections or Projections)(architecture, norm)
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns q_nope ``[B,H,S,N]``, q_rope ``[B,H,S,R]``, c_kv ``[B,S,L]`` and k_rope ``[B,S,R]``, rotated."""
         return self.self_attn(self.input_layernorm(hidden), cos, sin)
 
 
-class _Projections(nn.Module):
-    def __init__(self, architecture: Architecture) -> None:
+class Projections(nn.Module):
+    def __init__(self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm) -> None:
         super().__init__()
         a = self.a = architecture
         query = a.num_attention_heads * a.qk_head_dim
         self.qkv_a_proj = nn.Linear(a.hidden_size, (a.q_lora_rank or query) + a.latent_dim, bias=a.attention_bias)
         if a.q_lora_rank is not None:
-            self.q_a_layernorm = RMSNorm(a.q_lora_rank, LATENT_NORM_EPS)
+            self.q_a_layernorm = norm(a.q_lora_rank, LATENT_NORM_EPS)
             self.q_b_proj = nn.Linear(a.q_lora_rank, query, bias=False)
-        self.kv_a_layernorm = RMSNorm(a.kv_lora_rank, LATENT_NORM_EPS)
+        self.kv_a_layernorm = norm(a.kv_lora_rank, LATENT_NORM_EPS)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def project(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """q_nope ``[B,S,H·N]``, q_rope ``[B,S,H·R]``, c_kv ``[B,S,L]`` before its norm, and k_rope ``[B,S,R]``, unrotated."""
         a, heads = self.a, self.a.num_attention_heads
         nope, rope = heads * a.qk_nope_head_dim, heads * a.qk_rope_head_dim
         projected = self.qkv_a_proj(hidden)
@@ -116,9 +118,14 @@ class _Projections(nn.Module):
         else:
             q_a, c_kv, k_rope = projected.split([a.q_lora_rank, a.kv_lora_rank, a.qk_rope_head_dim], -1)
             q_nope, q_rope = self.q_b_proj(self.q_a_layernorm(q_a)).split([nope, rope], -1)
+        return q_nope, q_rope, c_kv, k_rope
+
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        a, heads = self.a, self.a.num_attention_heads
+        q_nope, q_rope, c_kv, k_rope = self.project(hidden)
         # The key rotates as one more head beside the query's: one operator instead of two.
         rotated = rotary_embedding(torch.cat([q_rope, k_rope], -1), cos, sin, num_heads=heads + 1)
-        q_rope, k_rope = rotated.split([rope, a.qk_rope_head_dim], -1)
+        q_rope, k_rope = rotated.split([heads * a.qk_rope_head_dim, a.qk_rope_head_dim], -1)
         return (split_heads(q_nope, a.qk_nope_head_dim), split_heads(q_rope, a.qk_rope_head_dim),
                 self.kv_a_layernorm(c_kv), k_rope)
 
@@ -170,12 +177,12 @@ class MLP(nn.Module):
 class Completion(nn.Module):
     """What follows attention in a layer: its output projection and the MLP, each added to the hidden states."""
 
-    def __init__(self, architecture: Architecture, *, cpu: bool = False) -> None:
+    def __init__(self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm, *, cpu: bool = False) -> None:
         super().__init__()
         a = architecture
         self.self_attn = nn.ModuleDict({"o_proj": nn.Linear(a.num_attention_heads * a.v_head_dim, a.hidden_size,
                                                             bias=a.attention_bias)})
-        self.post_attention_layernorm = RMSNorm(a.hidden_size, a.rms_norm_eps)
+        self.post_attention_layernorm = norm(a.hidden_size, a.rms_norm_eps)
         self.mlp = MLP(a, cpu=cpu)
 
     def forward(self, hidden: Tensor, context: Tensor) -> Tensor:
@@ -187,9 +194,9 @@ class Completion(nn.Module):
 class Epilogue(nn.Module):
     """Final norm and language-model head: hidden ``[B,S,D]`` → logits ``[B,S,vocab]``."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm) -> None:
         super().__init__()
-        self.norm = RMSNorm(architecture.hidden_size, architecture.rms_norm_eps)
+        self.norm = norm(architecture.hidden_size, architecture.rms_norm_eps)
         self.lm_head = nn.Linear(architecture.hidden_size, architecture.vocab_size, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from exporters.youtu.form import GraphForm
 from exporters.youtu.integers import MIDDLE
 from exporters.youtu.latent import ByteHeads
-from exporters.youtu.rope import inverse_frequencies
+from exporters.youtu.rope import attention_scaling, inverse_frequencies
 from youtu_onnx.architecture import Architecture
 
 
@@ -54,7 +54,8 @@ def parameters(architecture: Architecture, form: GraphForm) -> dict[str, Paramet
     embedding = (a.vocab_size, a.hidden_size)
     found = {
         "model.embed_tokens.weight": Parameter(("model.embed_tokens.weight",), embedding, _same, "matrix"),
-        "model.inv_freq": Parameter((), (a.qk_rope_head_dim // 2,), lambda: inverse_frequencies(a), "constant"),
+        **(_positions(a, form.cache.length) if form.cache.length is not None else
+           {"model.inv_freq": Parameter((), (a.qk_rope_head_dim // 2,), lambda: inverse_frequencies(a), "constant")}),
         "model.norm.weight": Parameter(("model.norm.weight",), (a.hidden_size,), _same, "vector"),
     }
     for layer in range(a.num_hidden_layers):
@@ -63,6 +64,21 @@ def parameters(architecture: Architecture, form: GraphForm) -> dict[str, Paramet
     head = "model.embed_tokens.weight" if a.tie_word_embeddings else "lm_head.weight"
     found["lm_head.weight"] = Parameter((head,), embedding, _same, "matrix")
     return found
+
+
+def _positions(a: Architecture, length: int) -> dict[str, Parameter]:
+    """Of a static cache's positions: cos and sin ``[M,R]``, the sines of a pair's first half negative, and their numbers
+    ``[M]``. No position is beyond the trained context, so the frequencies don't depend on the sequence."""
+    def table(turn: Callable[[Tensor], Tensor], sign: int) -> Tensor:
+        half = turn(torch.outer(torch.arange(length).float(), inverse_frequencies(a))) * attention_scaling(a)
+        return torch.cat([half * sign, half], -1)
+
+    shape = (length, a.qk_rope_head_dim)
+    return {
+        "model.rope_cos": Parameter((), shape, lambda: table(torch.cos, 1), "vector"),
+        "model.rope_sin": Parameter((), shape, lambda: table(torch.sin, -1), "vector"),
+        "model.slots": Parameter((), (length,), lambda: torch.arange(length).float(), "constant"),
+    }
 
 
 class _Layer:

@@ -105,7 +105,7 @@ class Plan:
         Raises:
             UsageError: a trial beyond the context, or one that surely needs more memory.
         """
-        context = manifest.architecture.max_position_embeddings
+        context = manifest.context_length
         for trial in self.trials:
             if trial.length > context:
                 raise UsageError(f"{trial.label} needs {trial.length:,} tokens, more than the model's context of {context:,}",
@@ -121,9 +121,10 @@ def least_memory(trial: Trial, manifest: Manifest) -> int:
     """Bytes that a trial takes without activations: weights, a row of logits for each sequence, and the caches.
 
     Several sequences have theirs twice, since a step reads the past and writes the present; a single one can grow in place.
+    A static cache has its length from the first token on.
     """
     copies = 2 if trial.batch > 1 else 1
-    cache = copies * trial.length * manifest.cache.bytes_per_token
+    cache = copies * (manifest.cache.length or trial.length) * manifest.cache.bytes_per_token
     logits = 4 * manifest.architecture.vocab_size
     return manifest.files[names.MODEL_DATA].size + trial.batch * (cache + logits)
 

@@ -54,6 +54,11 @@ class Manifest:
     verification: Mapping[str, Any] | None = None
     format_version: int = FORMAT_VERSION
 
+    @property
+    def context_length(self) -> int:
+        """The most tokens that a sequence may have: what a static cache has room for, or as many as the model has positions."""
+        return self.cache.length or self.architecture.max_position_embeddings
+
     def to_json(self) -> str:
         fields = {
             "format_version": self.format_version,

@@ -46,7 +46,8 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
         ("weights", f"{_bytes(found.weights)}, {found.bits_per_weight:.2f} bits per parameter"),
         *_under("stored as", [f"{count} × {kind}" for kind, count in manifest.tensors.items()]),
         *_under("files", [f"{_bytes(entry.size):>10}  {name}" for name, entry in manifest.files.items()]),
-        ("cache", f"{cache.form}, {cache.dtype}, {_bytes(cache.bytes_per_token)} per token"),
+        ("cache", f"{cache.form}, {cache.dtype}, {_bytes(cache.bytes_per_token)} per token"
+                  + ("" if cache.length is None else f", reserved for {cache.length:,} tokens")),
     ]
     if cache.form == "latent":
         times = found.expanded_bytes_per_token / cache.bytes_per_token
