@@ -34,8 +34,10 @@ class Target:
         dual_form: whether a latent graph holds both orders of attention and computes logits of the last positions only on
             request: an ``If`` in each layer, which graph capture does not take.
         opset: of ONNX's operators. From 23 on there are RMSNormalization and RotaryEmbedding; before that, norms are ONNX
-            Runtime's SimplifiedLayerNormalization and rotations products with tables. DirectML has kernels up to opset 21; its
-            RotaryEmbedding of four dimensions gives wrong values in a captured graph.
+            Runtime's SimplifiedLayerNormalization and rotations products with tables (``exporters/youtu/device.py``). DirectML
+            has kernels up to opset 21, CUDA none for the Equal of opset 19, neither CUDA nor WebGPU one for the Cos of 22.
+            DirectML's RotaryEmbedding of four dimensions gives wrong values in a captured graph.
+        fused_matmul: whether FusedMatMul, a product with a transposed matrix, runs there.
         static_cache: whether past and present are one buffer of a reserved length: DirectML under onnxruntime-genai captures
             its graph and takes nothing else.
         columns: numbers of which a 4/8-bit matrix's rows must be a multiple (DirectML leaves others to the CPU).
@@ -51,6 +53,7 @@ class Target:
     dual_form: bool
     block_size: int
     opset: int = 23
+    fused_matmul: bool = True
     static_cache: bool = False
     columns: int = 1
 
@@ -84,11 +87,11 @@ TARGETS = {
     "cpu": Target("cpu", "CPUExecutionProvider", None, "float32", zero_points=False, gather_quantized=True,
                   absorbed_int8=True, dual_form=True, block_size=256),
     "cuda": Target("cuda", "CUDAExecutionProvider", "cuda", "float16", zero_points=False, gather_quantized=True,
-                   absorbed_int8=False, dual_form=False, block_size=128),
+                   absorbed_int8=False, dual_form=False, block_size=128, opset=18),
     "dml": Target("dml", "DmlExecutionProvider", "dml", "float16", zero_points=True, gather_quantized=False,
                   absorbed_int8=False, dual_form=False, block_size=128, opset=18, static_cache=True, columns=32),
     "webgpu": Target("webgpu", "WebGpuExecutionProvider", "webgpu", "float16", zero_points=True, gather_quantized=True,
-                     absorbed_int8=False, dual_form=False, block_size=128),
+                     absorbed_int8=False, dual_form=False, block_size=128, opset=18, fused_matmul=False),
 }
 
 

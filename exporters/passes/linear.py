@@ -3,12 +3,14 @@
 ``MatMul(x, Transpose(W))``, W a matrix [N,K], becomes
 
 - ``MatMulNBits(x, B, scales, zero_points?)`` where the recipe quantizes W (com.microsoft, opset 1);
-- ``FusedMatMul(x, W, transB=1)`` for a float head whose W is the embedding too: one copy serves both;
+- ``FusedMatMul(x, W, transB=1)`` for a float head whose W is the embedding too: one copy serves both. Where that isn't to be
+  had, ``Gemm(x, W, transB=1)``, of two dimensions, between Reshapes;
 - ``MatMul(x, Wᵀ)`` with W stored as [K,N] otherwise.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 from exporters.assembly import Assembly
@@ -38,14 +40,30 @@ def linear(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) ->
                              attributes={"K": columns, "N": rows, "bits": storage.bits, "block_size": storage.block_size,
                                          "accuracy_level": ACCURACY_LEVEL})
         elif tied and name == "lm_head.weight":
-            embedding = _embedding(assembly)
-            assembly.replace(node, "FusedMatMul", [node.inputs[0], embedding], domain="com.microsoft", attributes={"transB": 1})
+            _transposed_product(assembly, node, _embedding(assembly), parameter.shape, fused=target.fused_matmul)
         else:
             [stored] = assembly.store(name, plain(name, parameter, assembly.dtype, transposed=True))
             node.replace_input_with(1, stored)
         assembly.graph.remove(transpose, safe=True)
         if name in assembly.graph.initializers and not assembly.graph.initializers[name].uses():
             del assembly.graph.initializers[name]
+
+
+def _transposed_product(assembly: Assembly, node: ir.Node, matrix: ir.Value, shape: tuple[int, ...], *, fused: bool) -> None:
+    """``x [B,S,K] @ matrixᵀ``, matrix [N,K]."""
+    x, (rows, columns) = node.inputs[0], shape
+    if fused:
+        assembly.replace(node, "FusedMatMul", [x, matrix], domain="com.microsoft", attributes={"transB": 1})
+        return
+
+    def op(kind: str, inputs: list[ir.Value | None], what: str, **attributes: int) -> ir.Value:
+        return assembly.insert_before(node, kind, inputs, f"lm_head.{what}", attributes=attributes).outputs[0]
+
+    flat = op("Reshape", [x, assembly.constant("lm_head.flat_shape", np.array([-1, columns], np.int64))], "flat")
+    product = op("Gemm", [flat, matrix], "product", transB=1)
+    sizes = op("Concat", [op("Shape", [x], "sizes", start=0, end=2),
+                          assembly.constant("lm_head.vocabulary", np.array([rows], np.int64))], "shape", axis=0)
+    assembly.replace(node, "Reshape", [product, sizes])
 
 
 def quantized_names(name: str, tensors: tuple[str, ...]) -> tuple[str, ...]:

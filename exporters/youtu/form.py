@@ -33,6 +33,11 @@ class GraphForm:
                    cpu=target.has_both_orders(cache.form), opset=target.opset)
 
     @property
+    def device(self) -> bool:
+        """Whether it is written for GPUs: see ``device.py``."""
+        return self.opset < 23
+
+    @property
     def static(self) -> bool:
         return self.cache.length is not None
 

@@ -21,7 +21,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from exporters.passes.static_reshape import static_reshape
 from exporters.trace import trace
-from exporters.youtu import latent, static
+from exporters.youtu import device, latent, static
 from exporters.youtu.form import GraphForm
 from exporters.youtu.modules import Completion, Epilogue, ExpandedCache, Projection, Prologue, RMSNorm
 from youtu_onnx.architecture import Architecture
@@ -60,8 +60,7 @@ def build_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
     """
     a, dtype = architecture, TORCH_DTYPES[form.float_dtype]
     ids = lambda length: torch.ones(2, length, dtype=torch.int64)  # noqa: E731
-    prologue = trace((lambda: static.StaticPrologue(a, form.cache.length)) if form.static else
-                     (lambda: Prologue(a, dither=form.byte_cache)), lambda: (ids(3), ids(8), ids(3)), dtype=dtype,
+    prologue = trace(lambda: _prologue(a, form), lambda: (ids(3), ids(8), ids(3)), dtype=dtype,
                      dynamic=[{0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}, {0: BATCH, 1: SEQUENCE}], opset=form.opset)
     layer = (_trace_static_layer if form.static else _trace_layer)(a, form, dtype)
     epilogue = trace(lambda: Epilogue(a, _norm(form)), lambda: (torch.ones(2, 3, a.hidden_size),), dtype=dtype,
@@ -72,11 +71,18 @@ def build_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
     return _assemble(a, form, prologue, layer, epilogue)
 
 
+def _prologue(a: Architecture, form: GraphForm) -> torch.nn.Module:
+    if form.static:
+        return static.StaticPrologue(a, form.cache.length)
+    return device.DevicePrologue(a) if form.device else Prologue(a, dither=form.byte_cache)
+
+
 def _trace_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerParts:
     new, total, past = {0: BATCH, 1: SEQUENCE}, {0: BATCH, 2: TOTAL}, {0: BATCH, 2: PAST}
     by_head = {0: BATCH, 2: SEQUENCE}
     hidden = lambda: torch.ones(2, 3, a.hidden_size)  # noqa: E731
-    angles = lambda: [torch.ones(2, 3, a.qk_rope_head_dim // 2) for _ in ("cos", "sin")]  # noqa: E731
+    turns = (1, a.qk_rope_head_dim) if form.device else (a.qk_rope_head_dim // 2,)
+    angles = lambda: [torch.ones(2, 3, *turns) for _ in ("cos", "sin")]  # noqa: E731
     queries = lambda: [torch.ones(2, a.num_attention_heads, 3, width)  # noqa: E731
                        for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)]
     keys = lambda: [torch.ones(2, 3, a.kv_lora_rank), torch.ones(2, 3, a.qk_rope_head_dim)]  # noqa: E731
@@ -85,21 +91,23 @@ def _trace_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerP
     pasts = lambda length: [torch.ones(2, t.heads, length, t.width, dtype=TORCH_DTYPES[form.cache.dtype])  # noqa: E731
                             for t in tensors]
 
-    project = trace(lambda: Projection(a), lambda: [hidden(), *angles()], dtype=dtype, dynamic=[new] * 3)
-    complete = trace(lambda: Completion(a, cpu=form.cpu),
-                     lambda: [hidden(), torch.ones(2, 3, a.num_attention_heads * a.v_head_dim)], dtype=dtype, dynamic=[new] * 2)
+    part = functools.partial(trace, dtype=dtype, opset=form.opset)
+    projections = device.TableProjections if form.device else None
+    project = part(lambda: Projection(a, _norm(form), projections), lambda: [hidden(), *angles()], dynamic=[new] * 3)
+    complete = part(lambda: Completion(a, _norm(form), cpu=form.cpu),
+                    lambda: [hidden(), torch.ones(2, 3, a.num_attention_heads * a.v_head_dim)], dynamic=[new] * 2)
     if form.cache.form == "expanded":
-        attend = trace(lambda: ExpandedCache(a), lambda: [*queries(), *keys(), bias(), *pasts(5)], dtype=dtype,
-                       dynamic=[by_head, by_head, new, new, bias_axes, past, past])
+        attend = part(lambda: ExpandedCache(a), lambda: [*queries(), *keys(), bias(), *pasts(5)],
+                      dynamic=[by_head, by_head, new, new, bias_axes, past, past])
         return LayerParts(project, None, attend, None, complete)
 
     rows = (lambda: latent.ByteRows(a)) if form.byte_cache else (lambda: latent.FloatRows(a))
-    store = trace(rows, lambda: [*keys(), *pasts(5)], dtype=dtype, dynamic=[new, new, past])
+    store = part(rows, lambda: [*keys(), *pasts(5)], dynamic=[new, new, past])
 
     def trace_attention(build: Callable[[latent.Heads], torch.nn.Module], *more: dict[int, str]) -> ir.Model:
         heads = (lambda: latent.ByteHeads(a)) if form.integer_heads else (lambda: latent.FloatHeads(a))
-        return trace(lambda: build(heads()), lambda: [*queries(), *pasts(8), bias(), *(torch.ones(8) for _ in more)], dtype=dtype,
-                     dynamic=[by_head, by_head, total, bias_axes, *more])
+        return part(lambda: build(heads()), lambda: [*queries(), *pasts(8), bias(), *(torch.ones(8) for _ in more)],
+                    dynamic=[by_head, by_head, total, bias_axes, *more])
 
     if form.byte_cache:
         absorbed = trace_attention(lambda heads: latent.AbsorbedBytes(a, heads, latent.ByteRows(a)), {0: TOTAL})
@@ -116,7 +124,7 @@ def _trace_static_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) ->
     hidden = lambda *more: torch.ones(2, 3, *more)  # noqa: E731
     past = lambda: torch.ones(2, 1, length, a.latent_dim)  # noqa: E731
     part = functools.partial(trace, dtype=dtype, opset=form.opset)
-    project = part(lambda: Projection(a, _norm(form), static.TableProjections),
+    project = part(lambda: Projection(a, _norm(form), device.TableProjections),
                    lambda: [hidden(a.hidden_size), *(hidden(1, a.qk_rope_head_dim) for _ in ("cos", "sin"))], dynamic=[new] * 3)
     store = part(static.StaticRows, lambda: [hidden(a.kv_lora_rank), hidden(a.qk_rope_head_dim), past(),
                                              torch.ones(2, 1, length, 1, dtype=torch.bool), torch.ones(1, 1, length, 3)],
@@ -131,7 +139,7 @@ def _trace_static_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) ->
 
 def _norm(form: GraphForm) -> type[RMSNorm]:
     """ONNX has an operator for it from opset 23 on."""
-    return RMSNorm if form.opset >= 23 else static.SimplifiedRMSNorm
+    return device.SimplifiedRMSNorm if form.device else RMSNorm
 
 
 def _layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:

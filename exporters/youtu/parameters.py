@@ -54,8 +54,7 @@ def parameters(architecture: Architecture, form: GraphForm) -> dict[str, Paramet
     embedding = (a.vocab_size, a.hidden_size)
     found = {
         "model.embed_tokens.weight": Parameter(("model.embed_tokens.weight",), embedding, _same, "matrix"),
-        **(_positions(a, form.cache.length) if form.cache.length is not None else
-           {"model.inv_freq": Parameter((), (a.qk_rope_head_dim // 2,), lambda: inverse_frequencies(a), "constant")}),
+        **_positions(a, form),
         "model.norm.weight": Parameter(("model.norm.weight",), (a.hidden_size,), _same, "vector"),
     }
     for layer in range(a.num_hidden_layers):
@@ -66,19 +65,24 @@ def parameters(architecture: Architecture, form: GraphForm) -> dict[str, Paramet
     return found
 
 
-def _positions(a: Architecture, length: int) -> dict[str, Parameter]:
-    """Of a static cache's positions: cos and sin ``[M,R]``, the sines of a pair's first half negative, and their numbers
-    ``[M]``. No position is beyond the trained context, so the frequencies don't depend on the sequence."""
+def _positions(a: Architecture, form: GraphForm) -> dict[str, Parameter]:
+    """What says where a token is. The CPU's: inverse frequencies. Devices': cos and sin of each position ``[M,R]``, the sines of
+    a pair's first half negative; no position is beyond the trained context, so they don't depend on the sequence. A static
+    cache has the numbers of its rows besides."""
+    if not form.device:
+        return {"model.inv_freq": Parameter((), (a.qk_rope_head_dim // 2,), lambda: inverse_frequencies(a), "constant")}
+    length = form.cache.length or a.max_position_embeddings
+
     def table(turn: Callable[[Tensor], Tensor], sign: int) -> Tensor:
         half = turn(torch.outer(torch.arange(length).float(), inverse_frequencies(a))) * attention_scaling(a)
         return torch.cat([half * sign, half], -1)
 
     shape = (length, a.qk_rope_head_dim)
-    return {
-        "model.rope_cos": Parameter((), shape, lambda: table(torch.cos, 1), "vector"),
-        "model.rope_sin": Parameter((), shape, lambda: table(torch.sin, -1), "vector"),
-        "model.slots": Parameter((), (length,), lambda: torch.arange(length).float(), "constant"),
-    }
+    found = {"model.rope_cos": Parameter((), shape, lambda: table(torch.cos, 1), "vector"),
+             "model.rope_sin": Parameter((), shape, lambda: table(torch.sin, -1), "vector")}
+    if form.static:
+        found["model.slots"] = Parameter((), (length,), lambda: torch.arange(length).float(), "constant")
+    return found
 
 
 class _Layer:

@@ -16,8 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from exporters.youtu import fused, latent
-from exporters.youtu.modules import Projections, RMSNorm, split_heads
+from exporters.youtu import latent
 from youtu_onnx.architecture import Architecture
 
 
@@ -74,24 +73,3 @@ class StaticAbsorbed(latent.Absorbed):
     def query(self, q_nope: Tensor, q_rope: Tensor) -> Tensor:
         rows = (x.reshape(x.shape[0], 1, -1, x.shape[3]) for x in (self.heads.absorb(q_nope), q_rope))
         return torch.cat(list(rows), -1)
-
-
-class SimplifiedRMSNorm(RMSNorm):
-    """As ONNX Runtime's own operator, which its providers had before ONNX got one."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return fused.rms_norm(x, self.weight, self.eps)
-
-
-class TableProjections(Projections):
-    """Rotations as products with tables in which the sine of a pair's first half is negative."""
-
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        q_nope, q_rope, c_kv, k_rope = self.project(hidden)
-        heads, width = self.a.num_attention_heads, self.a.qk_rope_head_dim
-        # The key rotates as one more head beside the query's. [B,S,H+1,R]
-        both = torch.cat([q_rope.reshape(q_rope.shape[0], q_rope.shape[1], heads, width), k_rope.unsqueeze(2)], 2)
-        first, second = both.chunk(2, -1)
-        q_rope, k_rope = (both * cos + torch.cat([second, first], -1) * sin).split([heads, 1], 2)
-        return (split_heads(q_nope, self.a.qk_nope_head_dim), q_rope.transpose(1, 2), self.kv_a_layernorm(c_kv),
-                k_rope.squeeze(2))
