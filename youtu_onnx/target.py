@@ -33,11 +33,8 @@ class Target:
         block_size: weights per scale unless the user says otherwise: what the provider's int4 kernels are fast with.
         dual_form: whether a latent graph holds both orders of attention and computes logits of the last positions only on
             request: an ``If`` in each layer, which graph capture does not take.
-        opset: of ONNX's operators. From 23 on there are RMSNormalization and RotaryEmbedding; before that, norms are ONNX
-            Runtime's SimplifiedLayerNormalization and rotations products with tables. DirectML has kernels up to opset 21; its
-            RotaryEmbedding of four dimensions gives wrong values in a captured graph.
-        static_cache: whether past and present are one buffer of a reserved length: DirectML under onnxruntime-genai captures
-            its graph and takes nothing else.
+        static_cache: whether past and present are one buffer of a reserved length, and the graph is of older operators, none of
+            which computes with shapes: DirectML under onnxruntime-genai captures its graph and takes nothing else.
         columns: numbers of which a 4/8-bit matrix's rows must be a multiple (DirectML leaves others to the CPU).
     """
 
@@ -50,7 +47,6 @@ class Target:
     absorbed_int8: bool
     dual_form: bool
     block_size: int
-    opset: int = 23
     static_cache: bool = False
     columns: int = 1
 
@@ -86,7 +82,7 @@ TARGETS = {
     "cuda": Target("cuda", "CUDAExecutionProvider", "cuda", "float16", zero_points=False, gather_quantized=True,
                    absorbed_int8=False, dual_form=False, block_size=128),
     "dml": Target("dml", "DmlExecutionProvider", "dml", "float16", zero_points=True, gather_quantized=False,
-                  absorbed_int8=False, dual_form=False, block_size=128, opset=18, static_cache=True, columns=32),
+                  absorbed_int8=False, dual_form=False, block_size=128, static_cache=True, columns=32),
     "webgpu": Target("webgpu", "WebGpuExecutionProvider", "webgpu", "float16", zero_points=True, gather_quantized=True,
                      absorbed_int8=False, dual_form=False, block_size=128),
 }

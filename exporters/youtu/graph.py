@@ -20,7 +20,7 @@ import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from exporters.passes.static_reshape import static_reshape
-from exporters.trace import trace
+from exporters.trace import OPSET, trace
 from exporters.youtu import latent, static
 from exporters.youtu.form import GraphForm
 from exporters.youtu.modules import Completion, Epilogue, ExpandedCache, Projection, Prologue, RMSNorm
@@ -60,12 +60,13 @@ def build_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
     """
     a, dtype = architecture, TORCH_DTYPES[form.float_dtype]
     ids = lambda length: torch.ones(2, length, dtype=torch.int64)  # noqa: E731
+    norm, opset = (static.SimplifiedRMSNorm, static.OPSET) if form.static else (RMSNorm, OPSET)
     prologue = trace((lambda: static.StaticPrologue(a, form.cache.length)) if form.static else
                      (lambda: Prologue(a, dither=form.byte_cache)), lambda: (ids(3), ids(8), ids(3)), dtype=dtype,
-                     dynamic=[{0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}, {0: BATCH, 1: SEQUENCE}], opset=form.opset)
+                     dynamic=[{0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}, {0: BATCH, 1: SEQUENCE}], opset=opset)
     layer = (_trace_static_layer if form.static else _trace_layer)(a, form, dtype)
-    epilogue = trace(lambda: Epilogue(a, _norm(form)), lambda: (torch.ones(2, 3, a.hidden_size),), dtype=dtype,
-                     dynamic=[{0: BATCH, 1: SEQUENCE}], opset=form.opset)
+    epilogue = trace(lambda: Epilogue(a, norm), lambda: (torch.ones(2, 3, a.hidden_size),), dtype=dtype,
+                     dynamic=[{0: BATCH, 1: SEQUENCE}], opset=opset)
     for part in (prologue, *layer.all(), epilogue):
         static_reshape(part)
         RemoveUnusedNodesPass()(part)
@@ -115,8 +116,8 @@ def _trace_static_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) ->
     by_head = {0: BATCH, 2: SEQUENCE}
     hidden = lambda *more: torch.ones(2, 3, *more)  # noqa: E731
     past = lambda: torch.ones(2, 1, length, a.latent_dim)  # noqa: E731
-    part = functools.partial(trace, dtype=dtype, opset=form.opset)
-    project = part(lambda: Projection(a, _norm(form), static.TableProjections),
+    part, norm = functools.partial(trace, dtype=dtype, opset=static.OPSET), static.SimplifiedRMSNorm
+    project = part(lambda: Projection(a, norm, static.TableProjections),
                    lambda: [hidden(a.hidden_size), *(hidden(1, a.qk_rope_head_dim) for _ in ("cos", "sin"))], dynamic=[new] * 3)
     store = part(static.StaticRows, lambda: [hidden(a.kv_lora_rank), hidden(a.qk_rope_head_dim), past(),
                                              torch.ones(2, 1, length, 1, dtype=torch.bool), torch.ones(1, 1, length, 3)],
@@ -124,14 +125,9 @@ def _trace_static_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) ->
     attend = part(lambda: static.StaticAbsorbed(a, latent.FloatHeads(a), keys_first=False),
                   lambda: [*(torch.ones(2, heads, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)), past(),
                            torch.ones(2, 1, 3, length)], dynamic=[by_head, by_head, {0: BATCH}, by_head])
-    complete = part(lambda: Completion(a, _norm(form)), lambda: [hidden(a.hidden_size), hidden(heads * a.v_head_dim)],
+    complete = part(lambda: Completion(a, norm), lambda: [hidden(a.hidden_size), hidden(heads * a.v_head_dim)],
                     dynamic=[new] * 2)
     return LayerParts(project, store, attend, None, complete)
-
-
-def _norm(form: GraphForm) -> type[RMSNorm]:
-    """ONNX has an operator for it from opset 23 on."""
-    return RMSNorm if form.opset >= 23 else static.SimplifiedRMSNorm
 
 
 def _layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:
@@ -144,8 +140,8 @@ def _assemble(a: Architecture, form: GraphForm, prologue: ir.Model, layer: Layer
               (("input_ids", SEQUENCE), ("attention_mask", TOTAL), ("position_ids", SEQUENCE))}
     past_length, total = (PAST, TOTAL) if cache.length is None else (cache.length, cache.length)
     pasts = {t.past: _value(t.past, stored, [BATCH, t.heads, past_length, t.width]) for t in cache.tensors()}
-    graph = ir.Graph([*inputs.values(), *pasts.values()], [], nodes=[], opset_imports={"": form.opset, "com.microsoft": 1},
-                     name="youtu")
+    graph = ir.Graph([*inputs.values(), *pasts.values()], [], nodes=[], name="youtu",
+                     opset_imports={"": static.OPSET if form.static else OPSET, "com.microsoft": 1})
     weights = graph.initializers
     hidden, cos, sin, bias, *more = _copy(prologue, graph, weights, "model.", "embed.", list(inputs.values()))
     many = _many_tokens(graph, inputs["input_ids"]) if layer.expanded is not None else None

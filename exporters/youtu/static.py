@@ -1,7 +1,7 @@
 """A latent cache in buffers of a reserved length, for providers that capture a graph of fixed shapes.
 
 Past and present are one buffer of ``length`` rows. The attention mask says how many are in use: its last one, over the whole
-batch, belongs to the last new token, and what stands behind it was left by tokens that were taken back, or by nobody. So a step
+batch (onnxruntime-genai pads shorter prompts on the right), belongs to the last new token, and what stands behind it was left by tokens that were taken back, or by nobody. So a step
 writes its rows at ``T - S … T - 1`` and keeps those before that the mask has; everything is computed from numbers, nothing from
 shapes, which a provider would leave to the CPU.
 
@@ -19,6 +19,10 @@ from torch import Tensor, nn
 from exporters.youtu import fused, latent
 from exporters.youtu.modules import Projections, RMSNorm, split_heads
 from youtu_onnx.architecture import Architecture
+
+OPSET = 18
+"""DirectML has kernels of ONNX's operators up to opset 21. It left RMSNormalization, of opset 23, to the CPU, and gave wrong
+values for RotaryEmbedding of four dimensions in a captured graph; the norm and the rotation here are those that ran right."""
 
 
 class StaticPrologue(nn.Module):
