@@ -166,8 +166,7 @@ class OrtModel:
                 raise BundleError(f"{self.bundle.path / names.MODEL} and its manifest disagree on {kind}: "
                                   f"{', '.join(sorted(difference)[:4])}", hint="export the bundle again")
         said = self.bundle.manifest.cache.length
-        lengths = {one.shape[2] if isinstance(one.shape[2], int) else None for one in found["inputs"]
-                   if one.name not in (INPUT_IDS, ATTENTION_MASK, POSITION_IDS)}
+        lengths = {dim if isinstance(dim, int) else None for one in found["inputs"] for dim in one.shape[2:3]}
         if lengths != {said}:
             raise BundleError(f"{self.bundle.path / names.MODEL} and its manifest disagree on the cache's reserved length, "
                               f"which is {said or 'none'} in the manifest", hint="export the bundle again")

@@ -39,6 +39,7 @@ class GraphForm:
 
     @property
     def static(self) -> bool:
+        """Whether it is the form of ``static.py``."""
         return self.cache.length is not None
 
     @property
