@@ -30,7 +30,8 @@ from youtu_onnx.bundle import FileEntry, Manifest, Source, names
 from youtu_onnx.bundle.bundle import describe_file
 from youtu_onnx.cache import CacheForm, CacheLayout
 from youtu_onnx.checkpoint import Checkpoint
-from youtu_onnx.errors import UsageError
+from youtu_onnx.conformance import TABLES, conformance
+from youtu_onnx.errors import CheckpointError, UsageError
 from youtu_onnx.progress import Progress
 from youtu_onnx.recipe import Recipe
 from youtu_onnx.target import Target
@@ -80,7 +81,20 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     linear(assembly, recipe, target, tied=tied)
     embedding(assembly, recipe, target, tied=tied)
     floats(assembly)
+    _refuse_what_the_target_does_not_take(assembly.model, target)
     return assembly, cache
+
+
+def _refuse_what_the_target_does_not_take(model: ir.Model, target: Target) -> None:
+    """Not the user's mistake: a graph that this version shouldn't have made for this model."""
+    if target.name not in TABLES:
+        return
+    found = conformance(model, TABLES[target.name])
+    if found.faults:
+        listed = "\n  - ".join(f"{one.operator} {one.node}: {one.reason}" for one in found.faults[:5])
+        raise CheckpointError(f"{len(found.faults)} nodes of the graph are not what {found.table.release} takes:\n  - {listed}",
+                              hint=f"report this with the model's config.json; until then export for a target other than "
+                                   f"{target.name}")
 
 
 def _refuse_columns(sources: Mapping[str, Parameter], recipe: Recipe, target: Target) -> None:

@@ -41,8 +41,13 @@ def trace(build: Callable[[], nn.Module], inputs: Callable[[], Sequence[Tensor]]
         for initializer in model.graph.initializers.values():
             initializer.const_value = None  # fake: nothing may ask for its numbers
         onnxscript.optimizer.optimize(model)
+    named: dict[str, str] = {}
     for value, axes in zip(model.graph.inputs, dynamic, strict=True):
+        named |= {str(value.shape[axis]): name for axis, name in axes.items()}
         _name_axes(value, axes)
+    for node in model.graph:
+        for value in node.outputs:  # torch calls equal lengths by one of their names, and not always by the same
+            _name_axes(value, {axis: named[str(dim)] for axis, dim in enumerate(value.shape or ()) if str(dim) in named})
     return model
 
 
@@ -55,6 +60,8 @@ def _nest(module: nn.Module, shapes: tuple[dict[int, object], ...]) -> tuple[obj
 
 
 def _name_axes(value: ir.Value, axes: dict[int, str]) -> None:
+    if not axes:
+        return
     dims = list(value.shape or ())
     for axis, name in axes.items():
         dims[axis] = ir.SymbolicDim(name)

@@ -10,34 +10,12 @@ from typing import Any
 from runtimes.decoder import PREFILL_CHUNK
 from youtu_onnx.bundle import Bundle, Manifest, names
 from youtu_onnx.cache import CacheLayout
+from youtu_onnx.conformance import TABLES, Conformance, conformance
 from youtu_onnx.graph import operators
 from youtu_onnx.target import TARGETS
 
 CONTEXTS = (4096, 32768)
 """Lengths for which memory is stated, beside the model's full context."""
-
-REFUSED: Mapping[str, Mapping[str, str]] = {
-    "dml": {
-        "GatherBlockQuantized": "runs on the CPU",
-        "RMSNormalization": "runs on the CPU (SimplifiedLayerNormalization is taken)",
-        "ScatterND": "runs on the CPU",
-        "ScatterElements": "runs on the CPU",
-        "Range": "runs on the CPU where its input comes from Shape",
-        "RotaryEmbedding": "wrong on 4-D input once the graph is captured; 3-D input is right",
-        "GroupQueryAttention": "ignores do_rotary; wrong when several tokens are appended",
-        "Attention": "not there",
-        "TensorScatter": "not there",
-        "PagedAttention": "not there",
-    },
-    "webgpu": {"Attention": "not there (GroupQueryAttention and MultiHeadAttention are)"},
-    "cuda": {},
-    "cpu": {"PagedAttention": "not there"},
-}
-"""Operators that a target is known not to take, and what happens then. Tried on ONNX Runtime 1.24 (dml), 1.31 (others).
-
-An operator that isn't listed is not known to be refused, which is less than known to be taken.
-"""
-
 
 @dataclass(frozen=True)
 class Context:
@@ -82,11 +60,14 @@ class Inspection:
                              self.weights + length * per_token + step_bytes(self.manifest, length)) for length in lengths)
 
     @property
-    def refusals(self) -> dict[str, dict[str, str]]:
-        """Target → operators of this graph that it is known not to take; targets without any are left out."""
-        present = self.operators or {}
-        listed = {target: {op: why for op, why in REFUSED.get(target, {}).items() if op in present} for target in TARGETS}
-        return {target: found for target, found in listed.items() if found}
+    def placements(self) -> dict[str, Conformance]:
+        """Target → where its provider would run each node; empty without ``onnx`` and ``onnx_ir``."""
+        try:
+            import onnx_ir
+        except ImportError:
+            return {}
+        model = onnx_ir.load(self.path / names.MODEL)
+        return {target: conformance(model, table) for target, table in TABLES.items()}
 
     def to_dict(self) -> dict[str, Any]:
         manifest, cache = self.manifest, self.manifest.cache
@@ -100,7 +81,10 @@ class Inspection:
             "cache": {"form": cache.form, "dtype": cache.dtype, "length": cache.length, "bytes_per_token": cache.bytes_per_token,
                       "expanded_bytes_per_token": self.expanded_bytes_per_token},
             "contexts": [asdict(context) for context in self.contexts],
-            "operators": None if self.operators is None else dict(self.operators), "refused_operators": self.refusals,
+            "operators": None if self.operators is None else dict(self.operators), "placements": {
+                target: {"release": found.table.release, "nodes": len(found.placements), "on_provider": found.on_provider,
+                         "taken": not found.faults, "elsewhere": found.summary()}
+                for target, found in self.placements.items()},
             "verification": manifest.verification,
         }
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from exporters.youtu import latent
 from youtu_onnx.architecture import Architecture
 
+
 class StaticPrologue(nn.Module):
     """As ``Prologue``; and which rows of the buffers are kept, and which are written."""
 

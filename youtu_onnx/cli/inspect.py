@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from youtu_onnx.cli import console, options
+from youtu_onnx.conformance import TABLES
+from youtu_onnx.errors import UsageError
 
 if TYPE_CHECKING:
     from youtu_onnx.inspect import Inspection
@@ -16,16 +18,20 @@ if TYPE_CHECKING:
 
 def inspect(
     bundle: options.BundleFolder,
+    target: Annotated[str | None, typer.Option("--target", "-e", help="Also print where this target's provider would run the "
+                                               "nodes: cuda, dml or webgpu.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Say what a bundle is: source, precision, sizes, memory at several lengths, operators."""
     from youtu_onnx.inspect import inspect_bundle
 
+    if target is not None and target not in TABLES:
+        raise UsageError(f"no table of kernels for target {target!r}", hint=f"choose one of: {', '.join(TABLES)}")
     found = inspect_bundle(bundle)
     if as_json:
         typer.echo(json.dumps(found.to_dict(), ensure_ascii=not console.stdout_is_utf8()))
         return
-    for name, value in _facts(found):
+    for name, value in [*_facts(found), *(_placement(found, target) if target else [])]:
         typer.echo(f"{name:<13} {value}".rstrip())
 
 
@@ -60,9 +66,16 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
     else:
         listed = ", ".join(f"{count}\u00a0{name}" for name, count in found.operators.items())  # a count stays with its name
         rows += _under("operators", [line.replace("\u00a0", " ") for line in textwrap.wrap(listed, 96)])
-        for target, refused in found.refusals.items():
-            rows += _under(f"not on {target}", [f"{name}: {why}" for name, why in refused.items()])
     return [*rows, ("verified", _verdict(found))]
+
+
+def _placement(found: Inspection, target: str) -> list[tuple[str, str]]:
+    placed = found.placements.get(target)
+    if placed is None:
+        return [(f"on {target}", "unknown: onnx and onnx-ir are not installed (pip install onnx-ir)")]
+    verdict = "takes the graph" if not placed.faults else f"does not take it: {len(placed.faults)} nodes are not as it needs them"
+    return [(f"on {target}", f"{placed.on_provider} of {len(placed.placements)} nodes; {placed.table.release} {verdict}"),
+            *(("", line) for line in placed.summary())]
 
 
 def _verdict(found: Inspection) -> str:

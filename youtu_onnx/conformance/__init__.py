@@ -6,4 +6,7 @@ from youtu_onnx.conformance.directml import DIRECTML
 from youtu_onnx.conformance.table import Table
 from youtu_onnx.conformance.webgpu import WEBGPU
 
-__all__ = ["CUDA", "DIRECTML", "WEBGPU", "Conformance", "Placement", "Table", "conformance"]
+TABLES = {"cuda": CUDA, "dml": DIRECTML, "webgpu": WEBGPU}
+"""By target. The CPU provider runs every graph that it opens."""
+
+__all__ = ["CUDA", "DIRECTML", "TABLES", "WEBGPU", "Conformance", "Placement", "Table", "conformance"]
