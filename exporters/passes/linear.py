@@ -3,7 +3,7 @@
 ``MatMul(x, Transpose(W))``, W a matrix [N,K], becomes
 
 - ``MatMulNBits(x, B, scales, zero_points?)`` where the recipe quantizes W (com.microsoft, opset 1);
-- ``FusedMatMul(x, W, transB=1)`` for a float head whose W is the embedding too: one copy serves both;
+- ``FusedMatMul(x, W, transB=1)`` for a float head whose W is the embedding too, where the target has it: one copy serves both;
 - ``MatMul(x, Wᵀ)`` with W stored as [K,N] otherwise.
 """
 
@@ -18,6 +18,9 @@ from youtu_onnx.target import Target
 
 ACCURACY_LEVEL = 4
 """MatMulNBits may round activations to int8 per block: its integer kernels are what reaches memory bandwidth."""
+
+WITHOUT_FUSED_MATMUL = frozenset({"webgpu"})
+"""Targets whose provider would leave FusedMatMul, and with it the head, to the CPU: there the head is a second copy."""
 
 
 def linear(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) -> None:
@@ -37,7 +40,7 @@ def linear(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) ->
             assembly.replace(node, "MatMulNBits", [node.inputs[0], *assembly.store(name, packing)], domain="com.microsoft",
                              attributes={"K": columns, "N": rows, "bits": storage.bits, "block_size": storage.block_size,
                                          "accuracy_level": ACCURACY_LEVEL})
-        elif tied and name == "lm_head.weight":
+        elif tied and name == "lm_head.weight" and target.name not in WITHOUT_FUSED_MATMUL:
             embedding = _embedding(assembly)
             assembly.replace(node, "FusedMatMul", [node.inputs[0], embedding], domain="com.microsoft", attributes={"transB": 1})
         else:
