@@ -297,7 +297,7 @@ def _open_session(bundle: Bundle, provider: providers.Provider, threads: int, ch
                                 hint=known.cure if known else "check the device with youtu-onnx doctor, or choose --provider cpu",
                                 ) from error
         raise explained from error
-    providers.check_started(session, provider, lambda: probe(provider.ort, provider.name, chosen.given()))
+    providers.check_started(session, provider, lambda: probe(provider.ort, chosen.given()))
     return session, None
 
 

@@ -23,14 +23,14 @@ import json, sys
 sys.path.insert(0, sys.argv[3])
 import numpy, onnxruntime
 from runtimes.provider_options import ProviderOptions
-from runtimes.providers import Provider
+from runtimes.providers import PROVIDERS, Provider
 from runtimes.sessions import available, open_session, plugin_failure
-row = Provider(sys.argv[4], sys.argv[2], None)
+row = next((one for one in PROVIDERS if one.ort == sys.argv[2]), Provider(sys.argv[2], sys.argv[2], None))
 available(row)
 if plugin_failure(row):
     sys.exit(plugin_failure(row))
 options = onnxruntime.SessionOptions()
-session = open_session(bytes.fromhex(sys.argv[1]), options, row, ProviderOptions.of(json.loads(sys.argv[5])), quiet=False)
+session = open_session(bytes.fromhex(sys.argv[1]), options, row, ProviderOptions.of(json.loads(sys.argv[4])), quiet=False)
 x = numpy.arange(16, dtype=numpy.float32).reshape(4, 4)
 [y] = session.run(None, {"x": x})
 print(json.dumps({"runs_on": session.get_providers()[0], "right": bool(numpy.allclose(y, x @ x))}))
@@ -48,15 +48,14 @@ class Probe:
     advice: str | None = None
 
 
-def probe(provider: str, name: str = "", options: Mapping[str, object] | None = None) -> Probe:
+def probe(provider: str, options: Mapping[str, object] | None = None) -> Probe:
     """Run a 4×4 matrix product on a provider in a new Python process.
 
     Args:
         provider: ONNX Runtime's name of it.
-        name: what this project calls it, where options are given.
         options: the provider's options, as ``ProviderOptions.of`` takes them.
     """
-    command = [sys.executable, "-c", _SCRIPT, tiny_model().hex(), provider, str(_ROOT), name, json.dumps(dict(options or {}))]
+    command = [sys.executable, "-c", _SCRIPT, tiny_model().hex(), provider, str(_ROOT), json.dumps(dict(options or {}))]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=SECONDS)
     except subprocess.TimeoutExpired:
