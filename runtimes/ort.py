@@ -20,7 +20,7 @@ from runtimes.prepared import find as find_prepared
 from runtimes.provider_options import ProviderOptions
 from runtimes.sessions import available, open_session, plugin_failure
 from runtimes.threads import thread_count
-from youtu_onnx.advice import advise
+from youtu_onnx.advice import said_last
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
 from youtu_onnx.probe import probe
@@ -291,11 +291,13 @@ def _open_session(bundle: Bundle, provider: providers.Provider, threads: int, ch
         raise
     except Exception as error:  # the binding raises its own classes, all bare Exceptions
         explained = _explain(error, f"onnxruntime can't open {path}")
-        if provider.name != "cpu" and isinstance(explained, BundleError):
-            known = advise(provider.ort, str(error))
-            raise ProviderError(f"{known.cause if known else explained.message} on provider {provider.name}",
-                                hint=known.cure if known else "check the device with youtu-onnx doctor, or choose --provider cpu",
-                                ) from error
+        found = probe(provider.ort, chosen.given()) if provider.name != "cpu" else None
+        if found and not found.works:  # anything, with these options: it is the provider
+            raise ProviderError(f"provider {provider.name} could not start: {found.detail}",
+                                hint=found.advice or "check the device with youtu-onnx doctor, or choose --provider cpu") from error
+        if found and isinstance(explained, BundleError):
+            raise ProviderError(f"provider {provider.name} can't open this bundle: {said_last(str(error))}",
+                                hint="export one for it (youtu-onnx export --target …), or choose --provider cpu") from error
         raise explained from error
     providers.check_started(session, provider, lambda: probe(provider.ort, chosen.given()))
     return session, None

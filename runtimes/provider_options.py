@@ -30,12 +30,15 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 KNOWN: Mapping[str, tuple[str, ...]] = {
     "dml": ("disable_metacommands",),
+    "openvino": ("cache_dir", "device_luid", "device_type", "disable_dynamic_shapes", "enable_causallm", "enable_opencl_throttling",
+                 "enable_qdq_optimizer", "layout", "load_config", "model_priority", "num_of_threads", "num_streams", "precision",
+                 "reshape_input"),
     "webgpu": ("dawnBackendType", "defaultBufferCacheMode", "enableGraphCapture", "enableInt64", "enableRobustness",
                "forceCpuNodeNames", "maxNumPendingDispatches", "maxStorageBufferBindingSize", "powerPreference",
                "preferredLayout", "preserveDevice", "queryResolveBufferCacheMode", "storageBufferCacheMode",
                "uniformBufferCacheMode", "validationMode"),
 }
-"""Further options of providers that take any key in silence. The others' are what ONNX Runtime itself lists."""
+"""Further options of providers that take any key in silence, or list none. The others' are what ONNX Runtime lists."""
 
 CAPTURE: Mapping[str, str] = {"cuda": "enable_cuda_graph", "dml": "enable_graph_capture", "webgpu": "enableGraphCapture"}
 """Provider → the option that records a step's kernels and replays them."""

@@ -20,6 +20,9 @@ from youtu_onnx.probe import tiny_model
 PLUGINS: Mapping[str, str] = {"WebGpuExecutionProvider": "onnxruntime_ep_webgpu"}
 """Provider → the module of the package that brings it as a library of its own, beside any build of ONNX Runtime."""
 
+_registered: set[str] = set()
+"""Plugins that were loaded; ONNX Runtime refuses to do it twice."""
+
 FATAL, WARNING = 4, 2
 """Severities of ONNX Runtime's log; it starts with the second."""
 
@@ -93,11 +96,12 @@ def _register(name: str, module: str) -> None:
     Raises:
         ProviderError: it can't be loaded.
     """
-    if importlib.util.find_spec(module) is None or not hasattr(ort, "register_execution_provider_library"):
+    if name in _registered or importlib.util.find_spec(module) is None or not hasattr(ort, "register_execution_provider_library"):
         return
     try:
         with _log(FATAL):
             ort.register_execution_provider_library(name, importlib.import_module(module).get_library_path())
+        _registered.add(name)
     except Exception as error:  # the binding raises its own classes, all bare Exceptions
         raise ProviderError(f"the plugin {module} can't be loaded: {error}", hint="youtu-onnx doctor") from error
 

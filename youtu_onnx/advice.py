@@ -15,7 +15,9 @@ RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxrunti
 """Distributions that bring the module ``onnxruntime``; two of them overwrite each other's files."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-LOG_PREFIX = re.compile(r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : |^\d{4}-\d\d-\d\d [\d:.]+ \[[A-Z]:[^\]]*\] ")
+PREFIXES = re.compile(r"^(?:.*\[ONNXRuntimeError\] : \d+ : \w+ : )?(?:/\S*\.cc:\d+ [^)]*\)(?: const)? )?"
+                      r"|^\d{4}-\d\d-\d\d [\d:.]+ \[[A-Z]:[^\]]*\] ")
+"""What stands before a message: time and place of a log's line, source file and function of an exception's."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def said_last(text: str) -> str:
     lines = [ESCAPES.sub("", line).strip() for line in text.splitlines()]
     lines = [line for line in lines if line]
     errors = [line for line in lines if "[E:" in line or "Error" in line or "Exception" in line]
-    return LOG_PREFIX.sub("", (errors or lines or [""])[-1])
+    return PREFIXES.sub("", (errors or lines or [""])[-1], count=1)
 
 
 def reinstall(installed: Sequence[str]) -> str:
