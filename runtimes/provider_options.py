@@ -30,9 +30,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 KNOWN: Mapping[str, tuple[str, ...]] = {
     "dml": ("disable_metacommands",),
-    "openvino": ("cache_dir", "device_luid", "device_type", "disable_dynamic_shapes", "enable_causallm", "enable_opencl_throttling",
-                 "enable_qdq_optimizer", "layout", "load_config", "model_priority", "num_of_threads", "num_streams", "precision",
-                 "reshape_input"),
+    "openvino": ("cache_dir", "device_luid", "device_type", "disable_dynamic_shapes", "enable_causallm",
+                 "enable_opencl_throttling", "enable_qdq_optimizer", "layout", "load_config", "model_priority",
+                 "num_of_threads", "num_streams", "precision", "reshape_input"),
     "webgpu": ("dawnBackendType", "defaultBufferCacheMode", "enableGraphCapture", "enableInt64", "enableRobustness",
                "forceCpuNodeNames", "maxNumPendingDispatches", "maxStorageBufferBindingSize", "powerPreference",
                "preferredLayout", "preserveDevice", "queryResolveBufferCacheMode", "storageBufferCacheMode",
