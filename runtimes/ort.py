@@ -293,8 +293,8 @@ def _open_session(bundle: Bundle, provider: providers.Provider, threads: int, ch
         explained = _explain(error, f"onnxruntime can't open {path}")
         found = probe(provider.ort, chosen.given()) if provider.name != "cpu" else None
         if found and not found.works:  # anything, with these options: it is the provider
-            raise ProviderError(f"provider {provider.name} could not start: {found.detail}",
-                                hint=found.advice or "check the device with youtu-onnx doctor, or choose --provider cpu") from error
+            hint = found.advice or "check the device with youtu-onnx doctor, or choose --provider cpu"
+            raise ProviderError(f"provider {provider.name} could not start: {found.detail}", hint=hint) from error
         if found and isinstance(explained, BundleError):
             raise ProviderError(f"provider {provider.name} can't open this bundle: {said_last(str(error))}",
                                 hint="export one for it (youtu-onnx export --target …), or choose --provider cpu") from error

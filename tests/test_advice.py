@@ -30,9 +30,10 @@ def test_what_was_observed(one: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("provider", "said", "cause", "cure"), [
-    ("CUDAExecutionProvider", "CUDA failure 100: no CUDA-capable device is detected ; GPU=-1", "sees no NVIDIA GPU", "nvidia-smi"),
+    ("CUDAExecutionProvider", "CUDA failure 100: no CUDA-capable device is detected", "sees no NVIDIA GPU", "nvidia-smi"),
     ("CUDAExecutionProvider", "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version", "too old", "580"),
-    ("CUDAExecutionProvider", "Require cuDNN 9.* and CUDA 12.*. CUDA failure 35: driver version is insufficient", "CUDA 12", "525"),
+    ("CUDAExecutionProvider", "Require cuDNN 9.* and CUDA 12.*. CUDA failure 35: driver version is insufficient",
+     "CUDA 12", "525"),
     ("CUDAExecutionProvider", "CUDA failure 101: invalid device ordinal ; GPU=7", "device_id", "--device"),
     ("CUDAExecutionProvider", "no kernel image is available for execution on the device", "no kernels", "-U onnxruntime-gpu"),
     ("CUDAExecutionProvider", "error: libcudnn.so.9: cannot open shared object file", "cuDNN is missing", "cudnn]"),
@@ -40,7 +41,8 @@ def test_what_was_observed(one: dict[str, Any]) -> None:
     ("CUDAExecutionProvider", "LoadLibrary failed with error 126 \"\" when trying to load onnxruntime_providers_cuda.dll",
      "error 126", "cudnn]"),
     ("DmlExecutionProvider", "DLL load failed: DirectML.dll was not found", "DirectML.dll is missing", "onnxruntime-directml"),
-    ("DmlExecutionProvider", "Exception(2) tid(1c) 887A0004 The specified device interface is not supported", "DirectX 12", "driver"),
+    ("DmlExecutionProvider", "Exception(2) tid(1c) 887A0004 The specified device interface is not supported",
+     "DirectX 12", "driver"),
 ])
 def test_what_is_documented(provider: str, said: str, cause: str, cure: str) -> None:
     found = advise(provider, said, version=alone)
@@ -48,7 +50,8 @@ def test_what_is_documented(provider: str, said: str, cause: str, cure: str) -> 
 
 
 def test_two_distributions_in_one_folder_come_first() -> None:
-    found = advise("CUDAExecutionProvider", "libcublasLt.so.13", version=lambda name: {"onnxruntime": "1.32.0"}.get(name, alone(name)))
+    both = {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"}
+    found = advise("CUDAExecutionProvider", "libcublasLt.so.13", version=both.get)
     assert found is not None and "onnxruntime and onnxruntime-gpu are both installed" in found.cause
     assert found.cure == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
 

@@ -26,9 +26,9 @@ from runtimes.provider_options import ProviderOptions
 from runtimes.providers import PROVIDERS, Provider
 from runtimes.sessions import available, open_session, plugin_failure
 row = next((one for one in PROVIDERS if one.ort == sys.argv[2]), Provider(sys.argv[2], sys.argv[2], None))
-available(row)
-if plugin_failure(row):
-    sys.exit(plugin_failure(row))
+listed = available(row)
+if plugin_failure(row) or row.ort not in listed:
+    sys.exit(plugin_failure(row) or f"it is not in the installed onnxruntime, which has {', '.join(listed)}")
 options = onnxruntime.SessionOptions()
 session = open_session(bytes.fromhex(sys.argv[1]), options, row, ProviderOptions.of(json.loads(sys.argv[4])), quiet=False)
 x = numpy.arange(16, dtype=numpy.float32).reshape(4, 4)
