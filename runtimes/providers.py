@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from youtu_onnx.advice import advise
+from youtu_onnx.advice import advise, distribution_version, installed_runtimes
 from youtu_onnx.errors import BundleError, ProviderError, UsageError
 from youtu_onnx.probe import Probe
 from youtu_onnx.target import TARGETS
@@ -98,6 +98,10 @@ def resolve(name: str | None, target: str, available: Sequence[str], failure: st
         raise ProviderError(f"{wanted} could not start: {known.cause if known else failure}",
                             hint=known.cure if known else "youtu-onnx doctor, or choose --provider cpu")
     has = ", ".join(short(one) for one in available)
+    installed = installed_runtimes(distribution_version)
+    if len(installed) > 1 and row.package and not row.beside:
+        raise ProviderError(f"{wanted} is not in the installed onnxruntime: {' and '.join(installed)} overwrote each other's files",
+                            hint=f"pip uninstall -y {' '.join(installed)} && pip install {row.package}")
     ways = [row.install_command or f"install an onnxruntime that is built with {row.ort}"]
     if row.name != "cpu" and "CPUExecutionProvider" in available:
         ways.append("choose the processor with --provider cpu")

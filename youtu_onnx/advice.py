@@ -83,7 +83,7 @@ def advise(provider: str, said: str, *, version: Callable[[str], str | None] | N
         said: all that was said, log lines and exceptions, colours included.
         version: of an installed distribution, None for one that isn't; the default asks pip's metadata.
     """
-    installed = [name for name in RUNTIMES if (version or distribution_version)(name)]
+    installed = installed_runtimes(version or distribution_version)
     if len(installed) > 1:
         return Advice(f"{' and '.join(installed)} are both installed and overwrite each other's files", reinstall(installed))
     text = ESCAPES.sub("", said)
@@ -104,6 +104,11 @@ def said_last(text: str) -> str:
     lines = [line for line in lines if line]
     errors = [line for line in lines if "[E:" in line or "Error" in line or "Exception" in line]
     return PREFIXES.sub("", (errors or lines or [""])[-1], count=1)
+
+
+def installed_runtimes(version: Callable[[str], str | None]) -> list[str]:
+    """Those of :data:`RUNTIMES` that are installed, in its order."""
+    return [name for name in RUNTIMES if version(name)]
 
 
 def reinstall(installed: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from youtu_onnx import machine
-from youtu_onnx.advice import RUNTIMES, reinstall
+from youtu_onnx.advice import RUNTIMES, installed_runtimes, reinstall
 from youtu_onnx.advice import distribution_version as importlib_version
 from youtu_onnx.probe import Probe, probe
 
@@ -124,7 +124,7 @@ def _missing(packages: tuple[Package, ...], providers: tuple[Probe, ...]) -> tup
         if lacking:
             named = ", ".join(f"{p.name} {p.version} (needs {p.minimum})" if p.version else p.name for p in lacking)
             found.append(Missing(f"{purpose}: {named}", f"pip install -U {_pip_name(extra)}"))
-    installed = [name for name in RUNTIMES if importlib_version(name)]
+    installed = installed_runtimes(importlib_version)
     if len(installed) > 1:
         found.append(Missing(f"only one of these may be installed, they overwrite each other: {', '.join(installed)}",
                              reinstall(installed)))
