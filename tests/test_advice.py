@@ -53,7 +53,7 @@ def test_two_distributions_in_one_folder_come_first() -> None:
     both = {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"}
     found = advise("CUDAExecutionProvider", "libcublasLt.so.13", version=both.get)
     assert found is not None and "onnxruntime and onnxruntime-gpu are both installed" in found.cause
-    assert found.cure == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+    assert found.cure == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 
 def test_nothing_is_guessed() -> None:

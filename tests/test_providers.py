@@ -52,8 +52,9 @@ def test_a_missing_provider_names_its_package_and_never_becomes_the_cpu(asked: s
 
 
 def test_a_provider_that_another_build_s_files_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtimes.providers.distribution_version", lambda name: {"onnxruntime": "1", "onnxruntime-gpu": "1"}.get(name))
-    with pytest.raises(ProviderError, match="onnxruntime and onnxruntime-gpu overwrote each other's files") as caught:
+    both = {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"}
+    monkeypatch.setattr("runtimes.providers.distribution_version", both.get)
+    with pytest.raises(ProviderError, match="onnxruntime and onnxruntime-gpu overwrote each other") as caught:
         resolve("cuda", "cpu", CPU)
     assert caught.value.hint == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]'"
 

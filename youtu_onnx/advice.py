@@ -41,7 +41,8 @@ class _Rule:
 _CUDA, _DML, _WEBGPU, _OPENVINO = ("CUDAExecutionProvider", "DmlExecutionProvider", "WebGpuExecutionProvider",
                                    "OpenVINOExecutionProvider")
 _DRIVER = "install NVIDIA's driver (CUDA {major} needs {driver} or newer; nvidia-smi shows it), or choose --provider cpu"
-_LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+_GPU_PACKAGE = "'onnxruntime-gpu[cuda,cudnn]'"
+_LIBRARIES = f"pip install {_GPU_PACKAGE}"
 
 _RULES = (
     _Rule(_CUDA, r"(libcuda\.so[.\d]*|nvcuda\.dll)\b", "this machine has no NVIDIA driver ({1} is not there)", _DRIVER),
@@ -113,7 +114,8 @@ def installed_runtimes(version: Callable[[str], str | None]) -> list[str]:
 
 def reinstall(installed: Sequence[str]) -> str:
     """The command that leaves one of several distributions of the same module: the last named, which no other overwrote."""
-    return f"pip uninstall -y {' '.join(installed)} && pip install {installed[-1]}"
+    kept = {"onnxruntime-gpu": _GPU_PACKAGE}.get(installed[-1], installed[-1])
+    return f"pip uninstall -y {' '.join(installed)} && pip install {kept}"
 
 
 def distribution_version(name: str) -> str | None:
