@@ -7,6 +7,7 @@ from one step to the next; numpy sees token ids and logits only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import onnxruntime as ort
@@ -45,7 +46,6 @@ class OrtModel:
         provider: the provider that runs it, for certain: nothing falls back silently.
         device: where its cache tensors are, in ONNX Runtime's words.
         device_id: which of several such devices.
-        placement: on which provider each node runs.
         prepared: the copy with packed weights that was opened instead of the bundle's graph; None: the bundle's own was.
     """
 
@@ -77,8 +77,8 @@ class OrtModel:
         self.device_id = (chosen.device_id or 0) if self.device != "cpu" else 0
         self._session: ort.InferenceSession | None
         self._session, self.prepared = _open_session(bundle, self.provider, thread_count(threads), chosen, find)
-        self.placement = Placement.of(self._session, self.provider)
-        self.placement.check(require=require_provider)
+        if self.provider.name != "cpu":  # nothing lies behind the CPU
+            self.placement.check(require=require_provider)
         self._keeps_logits = LOGITS_TO_KEEP in {one.name for one in self._session.get_overridable_initializers()}
         self._check_interface()
         architecture = bundle.manifest.architecture
@@ -95,6 +95,11 @@ class OrtModel:
         if self._session is None:
             raise UsageError("the model was closed", hint="open the bundle again")
         return self._session
+
+    @cached_property
+    def placement(self) -> Placement:
+        """On which provider each node runs."""
+        return Placement.of(self.session, self.provider)
 
     def close(self) -> None:
         """Free the session; closing twice does no harm."""

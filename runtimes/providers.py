@@ -100,7 +100,8 @@ def resolve(name: str | None, target: str, available: Sequence[str], failure: st
     has = ", ".join(short(one) for one in available)
     installed = installed_runtimes(distribution_version)
     if len(installed) > 1 and row.package and not row.beside:
-        raise ProviderError(f"{wanted} is not in the installed onnxruntime: {' and '.join(installed)} overwrote each other's files",
+        both = " and ".join(installed)
+        raise ProviderError(f"{wanted} is not in the installed onnxruntime: {both} overwrote each other's files",
                             hint=f"pip uninstall -y {' '.join(installed)} && pip install {row.package}")
     ways = [row.install_command or f"install an onnxruntime that is built with {row.ort}"]
     if row.name != "cpu" and "CPUExecutionProvider" in available:

@@ -93,6 +93,18 @@ def test_commands_say_it(nano_bundle: Callable[..., Path]) -> None:
     assert bench["placement"]["nodes"] == {"cpu": count} and bench["provider_options"] == {}
 
 
+def test_verify_takes_the_cpu_for_a_missing_provider_unless_the_own_one_is_required(nano_bundle: Callable[..., Path]) -> None:
+    import onnxruntime as ort
+
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("CUDA is installed here")
+    path = nano_bundle("fp32", target="cuda")
+    assert "onnxruntime opens it on cpu: cpu " in run("verify", path).stdout.decode()
+    done = run("verify", path, "--require-provider")
+    assert done.returncode == 4 and "cuda, which this bundle" not in done.stdout.decode()
+    assert "provider cuda is not in the installed onnxruntime" in done.stderr.decode()
+
+
 def test_doctor_tells_why_a_bundle_does_not_open(nano_bundle: Callable[..., Path]) -> None:
     done = run("doctor", nano_bundle("int4"), "--provider", "migraphx", "--json")
     assert done.returncode == 4 and "migraphx" in done.stderr.decode()

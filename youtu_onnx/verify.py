@@ -74,6 +74,11 @@ def verify_bundle(path: str | Path, checkpoint: Checkpoint | None = None, progre
     A bundle with damaged files is not run. On CUDA, float32 products are not rounded to TF32 unless ``options`` say so:
     parity is the graph's, not the hardware's short cut.
 
+    Args:
+        provider: to run it on; None takes the target's, or without ``require_provider`` the CPU where that isn't installed.
+        options: of the provider; None leaves its defaults, but for TF32.
+        require_provider: let no node run elsewhere but those of :data:`runtimes.placement.ALLOWED`.
+
     Raises:
         BundleError: it is no bundle at all.
         The errors of :func:`verify_parity`, and those of a provider that can't run it.
@@ -87,6 +92,8 @@ def verify_bundle(path: str | Path, checkpoint: Checkpoint | None = None, progre
         _refuse_another_shape(bundle, checkpoint)
         checks.append(_check_source(bundle, checkpoint, progress))
     progress.begin("check the graph")
+    if require_provider and provider is None:
+        provider = _own_provider(bundle)
     options = _exact(options, provider or usable_provider(bundle))
     checks += check_graph(bundle, provider, options, require_provider=require_provider)
     sound = all(check.passed is not False for check in checks)
@@ -217,6 +224,13 @@ def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provid
         return traces, model.provider.name
     finally:
         model.close()
+
+
+def _own_provider(bundle: Bundle) -> str:
+    """The target's, which is not the CPU's just because it isn't installed."""
+    from runtimes.providers import chosen
+
+    return chosen(None, bundle.manifest.target).ort
 
 
 def _exact(options: ProviderOptions | None, name: str) -> ProviderOptions:

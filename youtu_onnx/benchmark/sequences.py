@@ -82,4 +82,4 @@ class ManySequences:
             return None
         assert self._past is not None
         kept = [np.ascontiguousarray(value.numpy()[:, :, :length]) for value in self._past]    # [B, heads, length, width]
-        return [ort.OrtValue.ortvalue_from_numpy(array, self._model.device) for array in kept]
+        return [ort.OrtValue.ortvalue_from_numpy(array, self._model.device, self._model.device_id) for array in kept]
