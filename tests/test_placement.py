@@ -111,3 +111,11 @@ def test_doctor_tells_why_a_bundle_does_not_open(nano_bundle: Callable[..., Path
     report = json.loads(done.stdout)
     assert report["placement"] is None and "migraphx" in report["failure"] and "--provider cpu" in report["advice"]
     assert run("doctor", "--provider", "cuda").returncode == 2
+
+
+def test_a_tied_head_for_webgpu_is_no_operator_that_its_plugin_leaves_to_the_cpu(nano_bundle: Callable[..., Path]) -> None:
+    from tests.exported import load
+
+    heads = {target: load(nano_bundle("fp32", target=target)).graph.node[-1] for target in ("webgpu", "cuda")}
+    assert {target: node.op_type for target, node in heads.items()} == {"webgpu": "MatMul", "cuda": "FusedMatMul"}
+    assert {node.output[0] for node in heads.values()} == {"logits"}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def doctor(
     bundle: Annotated[Path | None, typer.Argument(
-        metavar="[BUNDLE]", help="Open this bundle too, and say where its nodes run.", show_default=False)] = None,
+        metavar="BUNDLE", help="Open this bundle too, and say where its nodes run.", show_default=False)] = None,
     provider: options.Provider = None,
     device: options.Device = None,
     memory_limit: options.MemoryLimit = None,
