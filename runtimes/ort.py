@@ -21,7 +21,7 @@ from runtimes.prepared import find as find_prepared
 from runtimes.provider_options import ProviderOptions
 from runtimes.sessions import available, open_session, plugin_failure
 from runtimes.threads import thread_count
-from youtu_onnx.advice import said_last
+from youtu_onnx.advice import advise, said_last
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
 from youtu_onnx.probe import probe
@@ -35,7 +35,8 @@ DEVICES = {"CUDAExecutionProvider": "cuda", "DmlExecutionProvider": "dml", "MIGr
            "WebGpuExecutionProvider": "webgpu"}
 """Where a provider keeps its tensors; with the others the cache passes through host memory."""
 
-OUT_OF_MEMORY = ("failed to allocate memory", "bad_alloc", "out of memory", "cudaerrormemoryallocation")
+OUT_OF_MEMORY = ("failed to allocate memory", "bad_alloc", "out of memory", "cudaerrormemoryallocation",
+                 "smaller than requested bytes")  # the last: an arena at its gpu_mem_limit
 
 
 class OrtModel:
@@ -172,7 +173,9 @@ class OrtModel:
             session.run_with_iobinding(binding)
             binding.synchronize_outputs()  # the logits are copied to the host on the device's stream, the presents computed there
         except Exception as error:  # the binding raises its own classes, all bare Exceptions
-            raise _explain(error, f"a step of {input_ids.shape[1]} tokens failed") from error
+            known = advise(self.provider.ort, str(error), version=lambda name: None)  # it runs, so it is installed well
+            raise (ProviderError(f"provider {self.provider.name} can't run this bundle: {known.cause}", hint=known.cure) if known
+                   else _explain(error, f"a step of {input_ids.shape[1]} tokens failed")) from error
         return logits[:, -1 if last_only else 0:].astype(np.float32, copy=False), binding
 
     def _check_interface(self) -> None:

@@ -68,6 +68,8 @@ _RULES = (
     _Rule(_WEBGPU, r"found no device|(?i:failed to get a webgpu adapter|no (?:supported|suitable) adapter)|RequestAdapterStatus",
           "WebGPU finds no graphics adapter",
           "install the GPU's Vulkan driver (Linux), update its driver (Windows), or choose --provider cpu"),
+    _Rule(_WEBGPU, r"requires f16 but the device does not support it", "this adapter has no float16 (shader-f16)",
+          "export with --precision fp32, choose another adapter (powerPreference), or --provider cpu"),
     _Rule(_OPENVINO, r"Device (\w+) is not available", "OpenVINO has no device {1} here",
           "choose --provider-option device_type=CPU, or install the device's driver"),
 )
