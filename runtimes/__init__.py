@@ -8,18 +8,22 @@ from youtu_onnx.errors import UsageError
 
 if TYPE_CHECKING:
     from runtimes.decoder import Decoder
+    from runtimes.provider_options import ProviderOptions
     from youtu_onnx.bundle import Bundle
 
 RUNTIMES = ("ort", "genai")
 
 
-def open_decoder(bundle: Bundle, runtime: str = "ort", provider: str | None = None, threads: int | None = None) -> Decoder:
+def open_decoder(bundle: Bundle, runtime: str = "ort", provider: str | None = None, threads: int | None = None, *,
+                 options: ProviderOptions | None = None, require_provider: bool = False) -> Decoder:
     """Open a bundle.
 
     Args:
         runtime: ``ort`` (ONNX Runtime) or ``genai`` (onnxruntime-genai).
         provider: as in ``--provider``; None takes the one that the bundle was exported for.
         threads: of the CPU provider; None takes one per physical core.
+        options: of the provider; None leaves its defaults.
+        require_provider: let no node run elsewhere but the few that :data:`runtimes.placement.ALLOWED` names.
 
     Raises:
         UsageError: an unknown name, or an option that the runtime doesn't have.
@@ -30,12 +34,15 @@ def open_decoder(bundle: Bundle, runtime: str = "ort", provider: str | None = No
     if runtime == "ort":
         from runtimes.ort import OrtDecoder
 
-        return OrtDecoder.open(bundle, provider, threads)
+        return OrtDecoder.open(bundle, provider, threads, options=options, require_provider=require_provider)
     if runtime == "genai":
         from runtimes.genai import GenaiDecoder
 
         if threads is not None:
             raise UsageError("the genai runtime takes its number of threads from genai_config.json",
                              hint="leave --threads away, or use --runtime ort")
+        if options or require_provider:
+            raise UsageError("the genai runtime takes a provider's options from genai_config.json, and tells no node's place",
+                             hint="drop --require-provider and the provider's options, or use --runtime ort")
         return GenaiDecoder(bundle, provider)
     raise UsageError(f"unknown runtime {runtime!r}", hint=f"choose one of: {', '.join(RUNTIMES)}")

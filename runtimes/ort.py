@@ -8,6 +8,7 @@ takes longer ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import onnxruntime as ort
@@ -15,21 +16,28 @@ import onnxruntime as ort
 from runtimes import providers
 from runtimes.decoder import check_ids, check_rewind, steps
 from runtimes.ort_cache import InPlaceCache, ReturnedCache, SequenceCache, StaticCache, first_past, full_mask, presents_of
+from runtimes.placement import Placement
 from runtimes.prepared import Prepared
 from runtimes.prepared import find as find_prepared
+from runtimes.provider_options import ProviderOptions
+from runtimes.sessions import available, open_session, plugin_failure
 from runtimes.threads import thread_count
+from youtu_onnx.advice import advise, said_last
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
+from youtu_onnx.probe import probe
 from youtu_onnx.target import target
 
 INPUT_IDS, ATTENTION_MASK, POSITION_IDS, LOGITS = "input_ids", "attention_mask", "position_ids", "logits"
 LOGITS_TO_KEEP = "logits_to_keep"
 """The graph's optional input: of how many last positions to compute logits, 0 for all."""
 
-DEVICES = {"CUDAExecutionProvider": "cuda", "DmlExecutionProvider": "dml", "MIGraphXExecutionProvider": "cuda"}
+DEVICES = {"CUDAExecutionProvider": "cuda", "DmlExecutionProvider": "dml", "MIGraphXExecutionProvider": "cuda",
+           "WebGpuExecutionProvider": "webgpu"}
 """Where a provider keeps its tensors; with the others the cache passes through host memory."""
 
-OUT_OF_MEMORY = ("failed to allocate memory", "bad_alloc", "out of memory", "cudaerrormemoryallocation")
+OUT_OF_MEMORY = ("failed to allocate memory", "bad_alloc", "out of memory", "cudaerrormemoryallocation",
+                 "smaller than requested bytes")  # the last: an arena at its gpu_mem_limit
 
 
 class OrtModel:
@@ -39,30 +47,39 @@ class OrtModel:
         bundle: the bundle it was made of.
         provider: the provider that runs it, for certain: nothing falls back silently.
         device: where its cache tensors are, in ONNX Runtime's words.
+        device_id: which of several such devices.
         prepared: the copy with packed weights that was opened instead of the bundle's graph; None: the bundle's own was.
     """
 
     def __init__(self, bundle: Bundle, provider: str | None = None, threads: int | None = None, *,
+                 options: ProviderOptions | None = None, require_provider: bool = False,
                  find: Callable[[Bundle], Prepared | None] = find_prepared) -> None:
         """Open ``model.onnx``, or on the CPU its prepared copy.
 
         Args:
             provider: a name as in ``--provider``; None takes the one that the bundle was exported for.
             threads: of the CPU provider; None takes one per physical core.
+            options: of the provider; None leaves its defaults.
+            require_provider: let no node run elsewhere but those of :data:`runtimes.placement.ALLOWED`.
             find: where to look for a prepared copy.
 
         Raises:
-            UsageError: unknown provider, impossible number of threads.
-            ProviderError: the provider isn't installed or can't start.
+            UsageError: unknown provider, impossible number of threads, options that the provider doesn't have.
+            ProviderError: the provider isn't installed or can't start, or leaves heavy nodes to the CPU.
             BundleError: the graph is damaged, or isn't what the manifest says.
             ResourceError: too little memory.
         """
         self.bundle = bundle
-        self.provider = providers.resolve(provider, bundle.manifest.target, ort.get_available_providers())
+        row = providers.chosen(provider, bundle.manifest.target)
+        self.provider = providers.resolve(provider, bundle.manifest.target, available(row), plugin_failure(row))
         self._layout = bundle.manifest.cache.tensors()
         self.device = DEVICES.get(self.provider.ort, "cpu")
+        chosen = options or ProviderOptions()
+        self.device_id = (chosen.device_id or 0) if self.device != "cpu" else 0
         self._session: ort.InferenceSession | None
-        self._session, self.prepared = _open_session(bundle, self.provider, thread_count(threads), find)
+        self._session, self.prepared = _open_session(bundle, self.provider, thread_count(threads), chosen, find)
+        if self.provider.name != "cpu":  # nothing lies behind the CPU
+            self.placement.check(require=require_provider)
         self._keeps_logits = LOGITS_TO_KEEP in {one.name for one in self._session.get_overridable_initializers()}
         self._check_interface()
         architecture = bundle.manifest.architecture
@@ -79,6 +96,11 @@ class OrtModel:
         if self._session is None:
             raise UsageError("the model was closed", hint="open the bundle again")
         return self._session
+
+    @cached_property
+    def placement(self) -> Placement:
+        """On which provider each node runs."""
+        return Placement.of(self.session, self.provider)
 
     def close(self) -> None:
         """Free the session; closing twice does no harm."""
@@ -103,12 +125,12 @@ class OrtModel:
             ResourceError: out of memory.
             BundleError: the graph can't be run.
         """
-        past = first_past(self.bundle.manifest.cache, self.device, len(input_ids)) if past is None else past
+        past = first_past(self.bundle.manifest.cache, self.device, len(input_ids), self.device_id) if past is None else past
 
         def bind(binding: ort.IOBinding) -> None:
             for tensor, value in zip(self._layout, past, strict=True):
                 binding.bind_ortvalue_input(tensor.past, value)
-                binding.bind_output(tensor.present, self.device)
+                binding.bind_output(tensor.present, self.device, self.device_id)
 
         logits, binding = self.step(input_ids, attention_mask, position_ids, bind, last_only=last_only)
         return logits, presents_of(binding)
@@ -152,8 +174,11 @@ class OrtModel:
         binding.bind_output(LOGITS, "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
         try:
             session.run_with_iobinding(binding)
+            binding.synchronize_outputs()  # the logits are copied to the host on the device's stream, the presents computed there
         except Exception as error:  # the binding raises its own classes, all bare Exceptions
-            raise _explain(error, f"a step of {input_ids.shape[1]} tokens failed") from error
+            known = advise(self.provider.ort, str(error), version=lambda name: None)  # it runs, so it is installed well
+            raise (ProviderError(f"provider {self.provider.name} can't run this bundle: {known.cause}", hint=known.cure) if known
+                   else _explain(error, f"a step of {input_ids.shape[1]} tokens failed")) from error
         return logits[:, -1 if last_only else 0:].astype(np.float32, copy=False), binding
 
     def _check_interface(self) -> None:
@@ -182,8 +207,9 @@ class OrtDecoder:
         self._cache = self._new_cache()
 
     @classmethod
-    def open(cls, bundle: Bundle, provider: str | None = None, threads: int | None = None) -> OrtDecoder:
-        return cls(OrtModel(bundle, provider, threads))
+    def open(cls, bundle: Bundle, provider: str | None = None, threads: int | None = None, *,
+             options: ProviderOptions | None = None, require_provider: bool = False) -> OrtDecoder:
+        return cls(OrtModel(bundle, provider, threads, options=options, require_provider=require_provider))
 
     @property
     def length(self) -> int:
@@ -216,10 +242,10 @@ class OrtDecoder:
     def _new_cache(self) -> SequenceCache:
         layout = self.model.bundle.manifest.cache
         if layout.length is not None:
-            return StaticCache(layout, self.model.device)
+            return StaticCache(layout, self.model.device, self.model.device_id)
         if InPlaceCache.fits(layout, self.model.device):
             return InPlaceCache(layout, self.context_length)
-        return ReturnedCache(layout, self.model.device)
+        return ReturnedCache(layout, self.model.device, self.model.device_id)
 
     def _check(self, ids: Sequence[int]) -> list[int]:
         return check_ids(ids, length=self.length, context_length=self.context_length, vocab_size=self.vocab_size)
@@ -256,8 +282,8 @@ def session_options(bundle: Bundle, provider: providers.Provider, threads: int) 
     options = ort.SessionOptions()
     options.log_severity_level = 4  # fatal only: what goes wrong is raised, and said in our own words
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if provider.name != "cpu":
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         return options
     # Exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits.
     options.add_session_config_entry("session.x64quantprecision", "1")
@@ -269,23 +295,29 @@ def session_options(bundle: Bundle, provider: providers.Provider, threads: int) 
     return options
 
 
-def _open_session(bundle: Bundle, provider: providers.Provider, threads: int, find: Callable[[Bundle], Prepared | None],
-                  ) -> tuple[ort.InferenceSession, Prepared | None]:
+def _open_session(bundle: Bundle, provider: providers.Provider, threads: int, chosen: ProviderOptions,
+                  find: Callable[[Bundle], Prepared | None]) -> tuple[ort.InferenceSession, Prepared | None]:
     options = session_options(bundle, provider, threads)
+    chosen.of_provider(provider)
     copy = find(bundle) if provider.name == "cpu" else None
     if copy and (session := copy.open(options)):
         return session, copy
     path = bundle.file(names.MODEL)
     try:
-        session = ort.InferenceSession(path, options, providers=[provider.ort])
-        session.disable_fallback()  # a failing run must raise, not move to the CPU
+        session = open_session(path, options, provider, chosen)
+    except UsageError:
+        raise
     except Exception as error:  # the binding raises its own classes, all bare Exceptions
         explained = _explain(error, f"onnxruntime can't open {path}")
-        if provider.name != "cpu" and isinstance(explained, BundleError):
-            raise ProviderError(f"{explained.message} on provider {provider.name}",
-                                hint="check the device with youtu-onnx doctor, or choose --provider cpu") from error
+        found = probe(provider.ort, chosen.given()) if provider.name != "cpu" else None
+        if found and not found.works:  # anything, with these options: it is the provider
+            hint = found.advice or "check the device with youtu-onnx doctor, or choose --provider cpu"
+            raise ProviderError(f"provider {provider.name} could not start: {found.detail}", hint=hint) from error
+        if found and isinstance(explained, BundleError):
+            raise ProviderError(f"provider {provider.name} can't open this bundle: {said_last(str(error))}",
+                                hint="export one for it (youtu-onnx export --target …), or choose --provider cpu") from error
         raise explained from error
-    providers.check_session(session, provider)
+    providers.check_started(session, provider, lambda: probe(provider.ort, chosen.given()))
     return session, None
 
 

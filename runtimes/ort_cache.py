@@ -90,8 +90,8 @@ class InPlaceCache:
 class ReturnedCache:
     """The presents of the last step are the pasts of the next: works with every layout and device."""
 
-    def __init__(self, layout: CacheLayout, device: str) -> None:
-        self._tensors, self._device = layout.tensors(), device
+    def __init__(self, layout: CacheLayout, device: str, device_id: int = 0) -> None:
+        self._tensors, self._device, self._device_id = layout.tensors(), device, device_id
         self._dtype = np.dtype(layout.dtype)
         # Values and length change in one assignment, so that an interrupt between two statements can't part them.
         self._state: tuple[list[ort.OrtValue], int] = (self._empty(), 0)
@@ -103,7 +103,7 @@ class ReturnedCache:
     def bind(self, binding: ort.IOBinding, count: int) -> None:
         for tensor, value in zip(self._tensors, self._state[0], strict=True):
             binding.bind_ortvalue_input(tensor.past, value)
-            binding.bind_output(tensor.present, self._device)
+            binding.bind_output(tensor.present, self._device, self._device_id)
 
     def commit(self, binding: ort.IOBinding, count: int) -> None:
         self._state = (presents_of(binding), self.length + count)
@@ -113,10 +113,10 @@ class ReturnedCache:
             self._state = (self._empty(), 0)
         elif length < self.length:
             kept = [np.ascontiguousarray(value.numpy()[:, :, :length]) for value in self._state[0]]
-            self._state = ([ort.OrtValue.ortvalue_from_numpy(array, self._device) for array in kept], length)
+            self._state = ([ort.OrtValue.ortvalue_from_numpy(array, self._device, self._device_id) for array in kept], length)
 
     def _empty(self) -> list[ort.OrtValue]:
-        return empty_past(self._tensors, self._dtype, self._device, batch=1)
+        return empty_past(self._tensors, self._dtype, self._device, batch=1, device_id=self._device_id)
 
 
 class StaticCache:
@@ -125,14 +125,14 @@ class StaticCache:
     The attention mask says which rows are in use, so rewinding is free. Memory: ``length`` rows, taken with the first step.
     """
 
-    def __init__(self, layout: CacheLayout, device: str) -> None:
-        self._layout, self._device = layout, device
+    def __init__(self, layout: CacheLayout, device: str, device_id: int = 0) -> None:
+        self._layout, self._device, self._device_id = layout, device, device_id
         self._buffers: list[ort.OrtValue] | None = None
         self.length = 0
 
     def bind(self, binding: ort.IOBinding, count: int) -> None:
         if self._buffers is None:
-            self._buffers = first_past(self._layout, self._device, batch=1)
+            self._buffers = first_past(self._layout, self._device, batch=1, device_id=self._device_id)
         for tensor, buffer in zip(self._layout.tensors(), self._buffers, strict=True):
             binding.bind_ortvalue_input(tensor.past, buffer)
             binding.bind_ortvalue_output(tensor.present, buffer)
@@ -149,17 +149,18 @@ def presents_of(binding: ort.IOBinding) -> list[ort.OrtValue]:
     return list(binding.get_outputs()[:-1])
 
 
-def first_past(layout: CacheLayout, device: str, batch: int) -> list[ort.OrtValue]:
+def first_past(layout: CacheLayout, device: str, batch: int, device_id: int = 0) -> list[ort.OrtValue]:
     """What a first step takes: pasts of no tokens, or a static cache's buffers, whatever is in their memory.
 
     Raises:
         ResourceError: no memory for the buffers.
     """
     if layout.length is None:
-        return empty_past(layout.tensors(), np.dtype(layout.dtype), device, batch)
+        return empty_past(layout.tensors(), np.dtype(layout.dtype), device, batch, device_id)
     try:
         return [ort.OrtValue.ortvalue_from_shape_and_type([batch, tensor.heads, layout.length, tensor.width],
-                                                          np.dtype(layout.dtype).type, device) for tensor in layout.tensors()]
+                                                          np.dtype(layout.dtype).type, device, device_id)
+                for tensor in layout.tensors()]
     except (MemoryError, RuntimeError) as error:
         raise ResourceError(f"no memory for a cache of {layout.length:,} tokens, which this bundle reserves "
                             f"({batch * layout.length * layout.bytes_per_token / 1e6:,.0f} MB)",
@@ -182,7 +183,8 @@ def full_mask(mask: np.ndarray, length: int) -> np.ndarray:
     return np.pad(mask, ((0, 0), (0, length - total)))
 
 
-def empty_past(tensors: Sequence[CacheTensor], dtype: np.dtype, device: str, batch: int) -> list[ort.OrtValue]:
+def empty_past(tensors: Sequence[CacheTensor], dtype: np.dtype, device: str, batch: int,
+               device_id: int = 0) -> list[ort.OrtValue]:
     """Pasts of no tokens, ``[B, heads, 0, width]`` each, in the graph's order."""
-    return [ort.OrtValue.ortvalue_from_shape_and_type([batch, tensor.heads, 0, tensor.width], dtype.type, device)
+    return [ort.OrtValue.ortvalue_from_shape_and_type([batch, tensor.heads, 0, tensor.width], dtype.type, device, device_id)
             for tensor in tensors]

@@ -31,9 +31,9 @@ def test_the_cpu_really_runs() -> None:
 
 
 def test_a_provider_that_is_not_there_is_not_the_cpu() -> None:
-    found = probe("CUDAExecutionProvider")
+    found = probe("MIGraphXExecutionProvider")
     if not found.works:
-        assert "could not start" in found.detail or "not in available" in found.detail or found.detail
+        assert "is not in the installed onnxruntime, which has" in found.detail and "CPUExecutionProvider" in found.detail
 
 
 @pytest.mark.parametrize(("script", "expected"), [
@@ -89,6 +89,12 @@ def test_a_broken_provider_is_reported_and_a_broken_cpu_means_nothing_runs(monke
     assert any("libcudnn" in missing.what and "onnxruntime-gpu" in missing.command for missing in found.missing)
     monkeypatch.setattr(doctor, "probe", lambda name: Probe(name, False, "no"))
     assert not diagnose().can_run
+
+
+def test_a_provider_s_own_advice_comes_before_a_new_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_listed_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(doctor, "probe", lambda name: Probe(name, False, "no driver", "install the driver"))
+    assert [one.command for one in diagnose().missing if "no driver" in one.what] == ["install the driver"]
 
 
 def test_command() -> None:

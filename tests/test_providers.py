@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from runtimes.providers import PROVIDERS, check_session, provider, resolve
+from runtimes.providers import PROVIDERS, check_started, provider, resolve
+from runtimes.sessions import available, plugin_failure
 from runtimes.threads import thread_count
 from youtu_onnx.errors import BundleError, ProviderError, UsageError
+from youtu_onnx.probe import Probe
 from youtu_onnx.target import TARGETS
 
 CPU = ["AzureExecutionProvider", "CPUExecutionProvider"]
@@ -45,8 +47,16 @@ def test_a_missing_provider_names_its_package_and_never_becomes_the_cpu(asked: s
     with pytest.raises(ProviderError) as caught:
         resolve(asked, "cuda", CPU)
     assert caught.value.exit_code == 4
-    assert "pip uninstall -y onnxruntime && pip install onnxruntime-gpu" in str(caught.value)
+    assert "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'" in str(caught.value)
     assert "--provider cpu" in str(caught.value)
+
+
+def test_a_provider_that_another_build_s_files_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"}
+    monkeypatch.setattr("runtimes.providers.distribution_version", both.get)
+    with pytest.raises(ProviderError, match="onnxruntime and onnxruntime-gpu overwrote each other") as caught:
+        resolve("cuda", "cpu", CPU)
+    assert caught.value.hint == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 
 def test_a_target_from_the_future() -> None:
@@ -55,25 +65,39 @@ def test_a_target_from_the_future() -> None:
     assert resolve("cpu", "quantum", CPU).name == "cpu"
 
 
-def session(active: list[str], nodes: dict[str, list[str]]) -> SimpleNamespace:
-    parts = [
-        SimpleNamespace(ep_name=name, get_nodes=lambda ops=ops: [SimpleNamespace(op_type=op, name=f"{op}_1") for op in ops])
-        for name, ops in nodes.items()
-    ]
-    return SimpleNamespace(get_providers=lambda: active, get_provider_graph_assignment_info=lambda: parts)
+def running_on(*active: str) -> SimpleNamespace:
+    return SimpleNamespace(get_providers=lambda: list(active))
 
 
-def test_a_provider_that_could_not_start_is_an_error() -> None:
-    with pytest.raises(ProviderError, match="could not start"):
-        check_session(session(["CPUExecutionProvider"], {}), provider("cuda"))
-
-
-def test_heavy_nodes_on_the_cpu_are_an_error_and_shape_computations_are_not() -> None:
-    active = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+def test_a_provider_that_could_not_start_is_an_error_with_the_reason() -> None:
     cuda = provider("cuda")
-    check_session(session(active, {active[0]: ["MatMulNBits"], active[1]: ["Shape", "Gather"]}), cuda)
-    with pytest.raises(ProviderError, match=r"MatMulInteger.*cpu|--target cuda"):
-        check_session(session(active, {active[0]: ["MatMul"], active[1]: ["MatMulInteger"]}), cuda)
+    check_started(running_on("CUDAExecutionProvider", "CPUExecutionProvider"), cuda, lambda: pytest.fail("asked for no reason"))
+    with pytest.raises(ProviderError, match="cuda could not start: no driver") as caught:
+        check_started(running_on("CPUExecutionProvider"), cuda, lambda: Probe(cuda.ort, False, "no driver", "install one"))
+    assert (caught.value.exit_code, caught.value.hint) == (4, "install one")
+    with pytest.raises(ProviderError, match="offers cpu instead") as caught:
+        check_started(running_on("CPUExecutionProvider"), cuda, lambda: Probe(cuda.ort, True, "ran a matrix product"))
+    assert "youtu-onnx doctor" in str(caught.value)
+
+
+def test_a_plugin_that_is_installed_and_does_not_start_is_told_with_the_cure() -> None:
+    with pytest.raises(ProviderError, match="no graphics adapter") as caught:
+        resolve("webgpu", "cpu", CPU, "onnxruntime_ep_webgpu is installed, but found no device")
+    assert caught.value.hint and "Vulkan" in caught.value.hint
+    with pytest.raises(ProviderError, match="could not start: out of luck"):
+        resolve("webgpu", "cpu", CPU, "out of luck")
+
+
+def test_a_plugin_is_installed_beside_onnxruntime() -> None:
+    assert provider("webgpu").install_command == "pip install onnxruntime-ep-webgpu"
+
+
+def test_a_plugin_that_is_not_installed_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime as ort
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert available(provider("webgpu")) == ort.get_available_providers()
+    assert plugin_failure(provider("webgpu")) is None and plugin_failure(provider("cuda")) is None
 
 
 def test_threads_are_at_least_one_and_at_most_the_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib.util
 import platform
 import re
 import shutil
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from youtu_onnx import machine
+from youtu_onnx.advice import RUNTIMES, installed_runtimes, reinstall
+from youtu_onnx.advice import distribution_version as importlib_version
 from youtu_onnx.probe import Probe, probe
 
 PACKAGES: Mapping[str, Mapping[str, str]] = {
@@ -27,15 +29,15 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
 
 PURPOSES = {"": "running", "export": "exporting and verifying", "genai": "--runtime genai", "serve": "the HTTP server"}
 
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-webgpu", "onnxruntime-openvino",
-            "onnxruntime-qnn", "onnxruntime-windowsml")
-"""Distributions that bring the module ``onnxruntime``; two of them overwrite each other's files."""
-
 CPU_FLAGS = {
     "avx2": "fast float and int8 products", "avx512f": "faster ones", "avx512_vnni": "int8 dot products: int4 at full speed",
     "avx_vnni": "the same with AVX", "asimddp": "NEON int8 dot products: int4 at full speed", "i8mm": "int8 matrix products",
 }
 """Features that decide how fast int4 runs on a CPU, by the names that Linux gives them."""
+
+
+NOT_OURS = ("TensorrtExecutionProvider",)
+"""Providers that come with another one's package and that this project has no target for."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,12 @@ def diagnose(folder: Path | None = None) -> Diagnosis:
 
 def _listed_providers() -> list[str]:
     try:
-        import onnxruntime
+        from runtimes.sessions import PLUGINS, available
     except Exception:  # a broken installation fails in its own ways; the probe then says how
         return ["CPUExecutionProvider"]
-    return [name for name in onnxruntime.get_available_providers() if name != "AzureExecutionProvider"]  # calls a web service
+    # A plugin that finds no device isn't listed, and the probe says so. Azure calls a web service.
+    silent = [name for name, module in PLUGINS.items() if importlib.util.find_spec(module)]
+    return [name for name in dict.fromkeys((*available(), *silent)) if name not in ("AzureExecutionProvider", *NOT_OURS)]
 
 
 def _missing(packages: tuple[Package, ...], providers: tuple[Probe, ...]) -> tuple[Missing, ...]:
@@ -120,17 +124,17 @@ def _missing(packages: tuple[Package, ...], providers: tuple[Probe, ...]) -> tup
         if lacking:
             named = ", ".join(f"{p.name} {p.version} (needs {p.minimum})" if p.version else p.name for p in lacking)
             found.append(Missing(f"{purpose}: {named}", f"pip install -U {_pip_name(extra)}"))
-    installed = [name for name in RUNTIMES if importlib_version(name)]
+    installed = installed_runtimes(importlib_version)
     if len(installed) > 1:
         found.append(Missing(f"only one of these may be installed, they overwrite each other: {', '.join(installed)}",
-                             f"pip uninstall -y {' '.join(installed)} && pip install {installed[-1]}"))
+                             reinstall(installed)))
     for one in providers:
         if not one.works:
-            found.append(Missing(f"{one.provider}: {one.detail}", _repair(one.provider)))
+            found.append(Missing(f"{one.provider}: {one.detail}", one.advice or _repair(one.provider)))
     listed = {one.provider for one in providers}
     if "CUDAExecutionProvider" not in listed and shutil.which("nvidia-smi"):
         found.append(Missing("this machine has an NVIDIA driver, but onnxruntime has no CUDA",
-                             "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"))
+                             "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"))
     if "DmlExecutionProvider" not in listed and platform.system() == "Windows":
         found.append(Missing("Windows can run on any GPU through DirectML, but onnxruntime has none",
                              "pip uninstall -y onnxruntime && pip install onnxruntime-directml"))
@@ -150,13 +154,6 @@ def _version(name: str) -> str | None:
     """Of a distribution; any of :data:`RUNTIMES` counts as onnxruntime."""
     names = RUNTIMES if name == "onnxruntime" else (name,)
     return next((version for version in map(importlib_version, names) if version), None)
-
-
-def importlib_version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _numbers(version: str) -> tuple[int, ...]:

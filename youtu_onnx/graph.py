@@ -15,6 +15,7 @@ from youtu_onnx.target import TARGETS
 
 if TYPE_CHECKING:
     from runtimes.ort import OrtModel
+    from runtimes.provider_options import ProviderOptions
 
 ONNX_BITS = {"FLOAT": 32, "FLOAT16": 16, "BFLOAT16": 16, "INT64": 64, "INT32": 32, "INT8": 8, "UINT8": 8, "BOOL": 8,
              "DOUBLE": 64, "INT4": 4, "UINT4": 4}
@@ -35,27 +36,30 @@ class Check:
         return asdict(self)
 
 
-def check_graph(bundle: Bundle, provider: str | None = None) -> tuple[Check, ...]:
+def check_graph(bundle: Bundle, provider: str | None = None, options: ProviderOptions | None = None, *,
+                require_provider: bool = False) -> tuple[Check, ...]:
     """Check ``model.onnx`` without its checkpoint: external data (where ``onnx`` is installed), interface, two tiny steps.
 
     Args:
         provider: to run on; None takes the target's, or the CPU where that isn't installed.
+        options, require_provider: as :class:`runtimes.ort.OrtModel` has them.
 
     Raises:
-        UsageError, ProviderError: the provider is unknown or can't start.
+        UsageError, ProviderError: the provider is unknown, has no such options, or can't start.
         ResourceError: too little memory to load it.
     """
     from runtimes.ort import OrtModel
 
     checks = [_check_external_data(bundle)]
     try:
-        model = OrtModel(bundle, provider or usable_provider(bundle), find=lambda _: None)  # the bundle's own graph
+        model = OrtModel(bundle, provider or usable_provider(bundle), options=options, require_provider=require_provider,
+                         find=lambda _: None)  # the bundle's own graph
     except ResourceError:
         raise
     except BundleError as error:
         return (*checks, Check("load", False, error.message))
     try:
-        checks.append(Check("load", True, f"onnxruntime opens it on {model.provider.name}"))
+        checks.append(Check("load", True, f"onnxruntime opens it on {model.provider.name}: {model.placement.summary()}"))
         checks += [_check_interface(model), _check_steps(model)]
     finally:
         model.close()
@@ -64,11 +68,12 @@ def check_graph(bundle: Bundle, provider: str | None = None) -> tuple[Check, ...
 
 def usable_provider(bundle: Bundle) -> str:
     """ONNX Runtime's name of the target's provider where it is installed, else the CPU's."""
-    import onnxruntime
+    from runtimes.providers import provider
+    from runtimes.sessions import available
 
     row = TARGETS.get(bundle.manifest.target)
-    wanted = row.provider if row else "CPUExecutionProvider"
-    return wanted if wanted in onnxruntime.get_available_providers() else "CPUExecutionProvider"
+    wanted = provider(row.provider if row else "cpu")
+    return wanted.ort if wanted.ort in available(wanted) else "CPUExecutionProvider"
 
 
 def operators(bundle: Bundle) -> dict[str, int] | None:

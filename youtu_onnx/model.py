@@ -19,6 +19,7 @@ from youtu_onnx.text.tokenizer import read_json
 
 if TYPE_CHECKING:
     from runtimes.decoder import Decoder
+    from runtimes.provider_options import ProviderOptions
 
 DEFAULT_MAX_TOKENS = 1024
 """Length of a reply where neither the caller nor the bundle's ``max_new_tokens`` sets one."""
@@ -27,7 +28,8 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 def load(path: str | Path, provider: str | None = None, runtime: str = "ort", threads: int | None = None,
-         prompt_lookup: PromptLookup | bool = False) -> Model:
+         prompt_lookup: PromptLookup | bool = False, *, provider_options: ProviderOptions | Mapping[str, object] | None = None,
+         require_provider: bool = False) -> Model:
     """Open a bundle for generation.
 
     Args:
@@ -35,23 +37,29 @@ def load(path: str | Path, provider: str | None = None, runtime: str = "ort", th
         runtime: ``ort`` or ``genai``.
         threads: of the CPU provider; None takes one per physical core.
         prompt_lookup: guess tokens from the text so far and try several in a step; True is ``PromptLookup()``.
+        provider_options: as in ``--provider-option``: ``{"device_id": 1, "gpu_mem_limit": "4GiB", "use_tf32": False}``.
+        require_provider: raise where a node runs elsewhere, but for small ones that every provider leaves to the CPU.
 
     Raises:
         BundleError: no bundle, or a damaged one.
-        UsageError: an unknown provider or runtime, or prompt lookup on a runtime that gains nothing by it.
+        UsageError: an unknown provider or runtime, options that the provider doesn't have, or prompt lookup on a
+            runtime that gains nothing by it.
         ProviderError: a provider or runtime that isn't installed.
         ResourceError: too little memory.
     """
     from runtimes import open_decoder
+    from runtimes.provider_options import ProviderOptions
 
     if prompt_lookup and runtime == "genai":
         raise UsageError("the genai runtime gives the logits of one token per step, so prompt lookup can save none there",
                          hint="use --runtime ort, or leave --prompt-lookup away")
     bundle = Bundle.open(path)
+    options = provider_options if isinstance(provider_options, ProviderOptions) else ProviderOptions.of(provider_options)
     settings = PromptLookup() if prompt_lookup is True else prompt_lookup or None
     # The runtime packs weights on one core; the other reads the tokenizer meanwhile.
     with ThreadPoolExecutor(1) as background, ExitStack() as undo:
-        opening = background.submit(open_decoder, bundle, runtime, provider, threads)
+        opening = background.submit(open_decoder, bundle, runtime, provider, threads, options=options,
+                                    require_provider=require_provider)
         undo.callback(_close, opening)
         tokenizer = Tokenizer.open(bundle.path)
         model = Model(bundle, tokenizer, ChatTemplate.open(bundle.path, tokenizer), opening.result(), settings)

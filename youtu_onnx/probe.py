@@ -9,35 +9,53 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from youtu_onnx.advice import advise, said_last
 
 SECONDS = 120
 """A first start of CUDA or DirectML may compile kernels."""
 
 _SCRIPT = """
 import json, sys
+sys.path.insert(0, sys.argv[3])
 import numpy, onnxruntime
+from runtimes.provider_options import ProviderOptions
+from runtimes.providers import PROVIDERS, Provider
+from runtimes.sessions import available, open_session, plugin_failure
+row = next((one for one in PROVIDERS if one.ort == sys.argv[2]), Provider(sys.argv[2], sys.argv[2], None))
+listed = available(row)
+if plugin_failure(row) or row.ort not in listed:
+    sys.exit(plugin_failure(row) or f"it is not in the installed onnxruntime, which has {', '.join(listed)}")
 options = onnxruntime.SessionOptions()
-options.log_severity_level = 4
-session = onnxruntime.InferenceSession(bytes.fromhex(sys.argv[1]), options, providers=[sys.argv[2]])
+session = open_session(bytes.fromhex(sys.argv[1]), options, row, ProviderOptions.of(json.loads(sys.argv[4])), quiet=False)
 x = numpy.arange(16, dtype=numpy.float32).reshape(4, 4)
 [y] = session.run(None, {"x": x})
 print(json.dumps({"runs_on": session.get_providers()[0], "right": bool(numpy.allclose(y, x @ x))}))
 """
+_ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One provider, by ONNX Runtime's name: whether it ran a matrix product, and if not, why."""
+    """One provider, by ONNX Runtime's name: whether it ran a matrix product, if not why, and what helps where that is known."""
 
     provider: str
     works: bool
     detail: str
+    advice: str | None = None
 
 
-def probe(provider: str) -> Probe:
-    """Run a 4×4 matrix product on a provider in a new Python process."""
-    command = [sys.executable, "-c", _SCRIPT, tiny_model().hex(), provider]
+def probe(provider: str, options: Mapping[str, object] | None = None) -> Probe:
+    """Run a 4×4 matrix product on a provider in a new Python process.
+
+    Args:
+        provider: ONNX Runtime's name of it.
+        options: the provider's options, as ``ProviderOptions.of`` takes them.
+    """
+    command = [sys.executable, "-c", _SCRIPT, tiny_model().hex(), provider, str(_ROOT), json.dumps(dict(options or {}))]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -51,12 +69,17 @@ def probe(provider: str) -> Probe:
         answer = json.loads(lines[-1]) if ended.returncode == 0 else None
     except (ValueError, IndexError):
         answer = None
-    if answer is None:
-        said = ended.stderr.strip().splitlines()
-        return Probe(provider, False, said[-1] if said else f"ended with exit code {ended.returncode:#x}")
-    if answer["runs_on"] != provider:
-        return Probe(provider, False, f"could not start; onnxruntime went on with {answer['runs_on']}")
-    return Probe(provider, bool(answer["right"]), "ran a matrix product" if answer["right"] else "gave a wrong matrix product")
+    if answer is not None and answer["runs_on"] == provider:
+        return Probe(provider, bool(answer["right"]),
+                     "ran a matrix product" if answer["right"] else "gave a wrong matrix product")
+    known = advise(provider, ended.stderr)
+    if known:
+        return Probe(provider, False, known.cause, known.cure)
+    if answer is not None:
+        said = said_last(ended.stderr)
+        detail = f"could not start; onnxruntime went on with {answer['runs_on']}"
+        return Probe(provider, False, f"{detail} ({said})" if said else detail)
+    return Probe(provider, False, said_last(ended.stderr) or f"ended with exit code {ended.returncode:#x}")
 
 
 def tiny_model() -> bytes:

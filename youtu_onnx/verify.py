@@ -28,6 +28,7 @@ from youtu_onnx.target import MANY
 
 if TYPE_CHECKING:
     from runtimes.ort import OrtModel
+    from runtimes.provider_options import ProviderOptions
     from youtu_onnx.checkpoint import Checkpoint
 
 LONGEST = 128
@@ -66,10 +67,17 @@ class Verification:
 
 
 def verify_bundle(path: str | Path, checkpoint: Checkpoint | None = None, progress: Progress | None = None, *,
-                  provider: str | None = None) -> Verification:
+                  provider: str | None = None, options: ProviderOptions | None = None,
+                  require_provider: bool = False) -> Verification:
     """Hash all files, check the graph, and compare it with a checkpoint where one is given.
 
-    A bundle with damaged files is not run.
+    A bundle with damaged files is not run. On CUDA, float32 products are not rounded to TF32 unless ``options`` say so:
+    parity is the graph's, not the hardware's short cut.
+
+    Args:
+        provider: to run it on; None takes the target's, or without ``require_provider`` the CPU where that isn't installed.
+        options: of the provider; None leaves its defaults, but for TF32.
+        require_provider: let no node run elsewhere but those of :data:`runtimes.placement.ALLOWED`.
 
     Raises:
         BundleError: it is no bundle at all.
@@ -84,9 +92,14 @@ def verify_bundle(path: str | Path, checkpoint: Checkpoint | None = None, progre
         _refuse_another_shape(bundle, checkpoint)
         checks.append(_check_source(bundle, checkpoint, progress))
     progress.begin("check the graph")
-    checks += check_graph(bundle, provider)
+    if require_provider and provider is None:
+        provider = _own_provider(bundle)
+    options = _exact(options, provider or usable_provider(bundle))
+    checks += check_graph(bundle, provider, options, require_provider=require_provider)
     sound = all(check.passed is not False for check in checks)
-    parity = verify_parity(path, checkpoint, progress, provider=provider) if checkpoint is not None and sound else None
+    parity = None
+    if checkpoint is not None and sound:
+        parity = verify_parity(path, checkpoint, progress, provider=provider, options=options)
     progress.finish()
     return Verification(tuple(checks), parity)
 
@@ -116,12 +129,13 @@ def _check_source(bundle: Bundle, checkpoint: Checkpoint, progress: Progress) ->
 
 
 def verify_parity(bundle_path: str | Path, checkpoint: Checkpoint, progress: Progress | None = None, *,
-                  provider: str | None = None) -> Parity:
+                  provider: str | None = None, options: ProviderOptions | None = None) -> Parity:
     """Compare a bundle with PyTorch on real prompts.
 
     Args:
         provider: to run the bundle on; None takes its target's, or the CPU where that isn't installed.
             ``Parity.provider`` says which it was.
+        options: of the provider; None leaves its defaults, but that CUDA computes without TF32.
 
     Raises:
         BundleError, ProviderError, ResourceError: the bundle can't be run.
@@ -140,7 +154,7 @@ def verify_parity(bundle_path: str | Path, checkpoint: Checkpoint, progress: Pro
     if largest >= architecture.vocab_size:
         raise BundleError(f"{bundle.path}: the tokenizer gives id {largest}, the model has {architecture.vocab_size} tokens",
                           hint="export the bundle again, with the model's own tokenizer")
-    traces, used = _run_bundle(bundle, [ids for _, ids in prompts], steps, provider, progress)
+    traces, used = _run_bundle(bundle, [ids for _, ids in prompts], steps, provider, options, progress)
     compared = _compare([text for text, _ in prompts], traces, checkpoint, rounding(bundle.manifest, checkpoint.tensor), progress)
     progress.finish()
     return Parity(bundle.manifest.recipe.precision, used, *compared)
@@ -189,7 +203,7 @@ class _Spool:
 
 
 def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provider: str | None,
-                progress: Progress) -> tuple[list[_Trace], str]:
+                options: ProviderOptions | None, progress: Progress) -> tuple[list[_Trace], str]:
     from runtimes.ort import OrtModel
 
     spool = _Spool()
@@ -199,7 +213,8 @@ def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provid
     total = (sum(len(t.ids) + steps for t in traces) + 2 * sum(len(t.ids) for t in shortest)
              + len(batch) * max(len(t.ids) for t in batch))
     progress.begin("run the bundle", total, "tok")
-    model = OrtModel(bundle, provider or usable_provider(bundle), find=lambda _: None)  # the bundle's own graph
+    used = provider or usable_provider(bundle)
+    model = OrtModel(bundle, used, options=_exact(options, used), find=lambda _: None)  # the bundle's own graph
     try:
         for trace in traces:
             _run_greedy(model, trace, steps, progress.advance)
@@ -210,6 +225,23 @@ def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provid
         return traces, model.provider.name
     finally:
         model.close()
+
+
+def _own_provider(bundle: Bundle) -> str:
+    """The target's, which is not the CPU's just because it isn't installed."""
+    from runtimes.providers import chosen
+
+    return chosen(None, bundle.manifest.target).ort
+
+
+def _exact(options: ProviderOptions | None, name: str) -> ProviderOptions:
+    """Options with TF32 off where the provider has it and nobody asked for it."""
+    from runtimes.provider_options import APPLIES, ProviderOptions
+    from runtimes.providers import provider
+
+    options = options or ProviderOptions()
+    has_tf32 = provider(name).name in APPLIES["use_tf32"]
+    return replace(options, use_tf32=False) if has_tf32 and options.use_tf32 is None else options
 
 
 def _run_greedy(model: OrtModel, trace: _Trace, steps: int, advance: Callable[[int], None]) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import onnxruntime as ort
-
 from runtimes import providers
 from runtimes.decoder import PREFILL_CHUNK
 from runtimes.ort import OrtDecoder, OrtModel
+from runtimes.provider_options import ProviderOptions
 from runtimes.threads import thread_count
 from youtu_onnx.benchmark.plan import Plan, Trial, random_ids
 from youtu_onnx.benchmark.report import FirstPrompt, Report
@@ -28,8 +27,8 @@ class Benchmark:
     """A bundle opened for measuring. What was measured is in :meth:`report`, even when :meth:`run` was broken off."""
 
     def __init__(self, bundle: Bundle, plan: Plan, model: OrtModel, threads: tuple[int, ...], tokenizer: Tokenizer,
-                 load_seconds: float, clock: Clock) -> None:
-        self.bundle, self.plan = bundle, plan
+                 load_seconds: float, clock: Clock, options: ProviderOptions | None = None) -> None:
+        self.bundle, self.plan, self._options = bundle, plan, options
         self._model, self._threads, self._tokenizer = model, threads, tokenizer
         self._load_seconds, self._memory_after_load = load_seconds, resident_bytes()
         self._clock = clock
@@ -37,26 +36,29 @@ class Benchmark:
         self._samples: dict[tuple[Trial, int], list[Sample]] = {}
 
     @classmethod
-    def open(cls, path: str | Path, plan: Plan, provider: str | None = None, *, progress: Progress | None = None,
-             clock: Clock = time.perf_counter) -> Benchmark:
+    def open(cls, path: str | Path, plan: Plan, provider: str | None = None, *, options: ProviderOptions | None = None,
+             require_provider: bool = False, progress: Progress | None = None, clock: Clock = time.perf_counter) -> Benchmark:
         """Check the plan, then load the model.
 
         Args:
             provider: as in ``--provider``; None takes the one that the bundle was exported for.
+            options: of the provider; None leaves its defaults.
+            require_provider: as :class:`runtimes.ort.OrtModel` has it.
 
         Raises:
-            UsageError: an unknown provider, or a plan that the model or the machine has no room for.
+            UsageError: an unknown provider, options that it doesn't have, or a plan that the model or the machine has no
+                room for.
             BundleError, ProviderError, ResourceError: as opening a bundle for use raises them.
         """
         started = clock()
         bundle = Bundle.open(path)
-        row = providers.resolve(provider, bundle.manifest.target, ort.get_available_providers())
+        row = providers.chosen(provider, bundle.manifest.target)
         plan.check(bundle.manifest, memory()[1] if row.name == "cpu" else None)
         threads = tuple(dict.fromkeys(plan.threads)) or (thread_count(None),)
         (progress or Silent()).begin("loading the model")
         tokenizer = Tokenizer.open(bundle.path)
-        model = OrtModel(bundle, provider, threads[0])
-        return cls(bundle, plan, model, threads, tokenizer, clock() - started, clock)
+        model = OrtModel(bundle, provider, threads[0], options=options, require_provider=require_provider)
+        return cls(bundle, plan, model, threads, tokenizer, clock() - started, clock, options)
 
     def run(self, progress: Progress | None = None) -> None:
         """Carry out the plan. Raises what the runtime raises; an interrupt leaves the samples that were taken."""
@@ -79,6 +81,7 @@ class Benchmark:
             threads=self._threads[0], load_seconds=self._load_seconds, memory_after_load=self._memory_after_load,
             peak_memory=peak_bytes(), first_prompt=self._first_prompt, results=results,
             complete=sum(len(result.samples) for result in results) == runs,
+            options=self._options.given() if self._options else {}, placement=self._model.placement,
         )
 
     def close(self) -> None:
@@ -88,7 +91,7 @@ class Benchmark:
     def _reopen(self, threads: int, progress: Progress) -> None:
         progress.begin(f"loading the model for {threads} threads")
         self._model.close()  # first, so that there never are two in memory
-        self._model = OrtModel(self.bundle, self._model.provider.name, threads)
+        self._model = OrtModel(self.bundle, self._model.provider.name, threads, options=self._options)
 
     def _sequences(self, batch: int) -> Sequences:
         vocab_size = min(self._tokenizer.vocab_size, self.bundle.manifest.architecture.vocab_size)

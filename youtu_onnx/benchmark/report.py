@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from runtimes.placement import Placement
 from youtu_onnx import __version__
 from youtu_onnx.benchmark.plan import SEED, Plan
 from youtu_onnx.benchmark.samples import Result
@@ -28,6 +30,8 @@ class Report:
     """Sizes in bytes. ``threads``, ``load_seconds``, ``memory_after_load`` and ``first_prompt`` are of the first session.
 
     Attributes:
+        options: of the provider, those that were asked for.
+        placement: where the nodes ran.
         load_seconds: opening the bundle (hashes of files up to 64 MiB included), its tokenizer and its session.
         first_prompt: None if the work was broken off before.
         complete: whether every run of the plan was made.
@@ -44,6 +48,8 @@ class Report:
     first_prompt: FirstPrompt | None
     results: tuple[Result, ...]
     complete: bool
+    options: Mapping[str, str] = field(default_factory=dict)
+    placement: Placement | None = None
 
     @property
     def bits_per_weight(self) -> float:
@@ -61,7 +67,8 @@ class Report:
         return {
             "bundle": str(self.bundle.path), "model": manifest.source.model, "precision": manifest.recipe.precision,
             "parameters": manifest.architecture.parameters, "youtu_onnx": __version__,
-            "provider": self.provider, "threads": self.threads, "machine": self.machine.to_dict(),
+            "provider": self.provider, "provider_options": dict(self.options),
+            "placement": self.placement and self.placement.to_dict(), "threads": self.threads, "machine": self.machine.to_dict(),
             "load_seconds": self.load_seconds, "start_to_first_token_seconds": first and first.since_start,
             "first_prompt_tokens": first and first.tokens, "first_prompt_seconds": first and first.seconds,
             "memory_after_load_bytes": self.memory_after_load, "peak_memory_bytes": self.peak_memory,

@@ -84,4 +84,4 @@ class ManySequences:
         if self._model.bundle.manifest.cache.length is not None:
             return self._past  # the mask drops the rest, and a step writes into buffers of its own
         kept = [np.ascontiguousarray(value.numpy()[:, :, :length]) for value in self._past]    # [B, heads, length, width]
-        return [ort.OrtValue.ortvalue_from_numpy(array, self._model.device) for array in kept]
+        return [ort.OrtValue.ortvalue_from_numpy(array, self._model.device, self._model.device_id) for array in kept]

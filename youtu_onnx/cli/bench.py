@@ -32,12 +32,18 @@ def bench(
     output: Annotated[str | None, typer.Option("--output", "-o", help="table (default), csv, json or md.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --output json.")] = False,
     provider: options.Provider = None,
+    device: options.Device = None,
+    memory_limit: options.MemoryLimit = None,
+    tf32: options.Tf32 = None,
+    provider_option: options.ProviderOption = None,
+    require_provider: options.RequireProvider = False,
 ) -> None:
     """Measure tokens per second, time to first token and memory. Every combination of the lists is a test."""
     from youtu_onnx.benchmark import Benchmark, Plan
     from youtu_onnx.benchmark.render import RENDERERS
 
-    chosen = _format(output, as_json)
+    form = _format(output, as_json)
+    chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     scenarios = _listed(scenario)
     plan = Plan(
         prompts=_numbers("--prompt", prompt, () if scenarios else (512,)),
@@ -46,15 +52,15 @@ def bench(
         threads=_numbers("--threads", threads, ()), scenarios=scenarios, repetitions=repetitions, warmup=warmup,
     )
     progress = console.progress(bar=False)  # a bar moves by itself, in time that is being measured
-    benchmark = Benchmark.open(bundle, plan, provider, progress=progress)
+    benchmark = Benchmark.open(bundle, plan, provider, options=chosen, require_provider=require_provider, progress=progress)
     try:
         benchmark.run(progress)
     finally:  # broken off by Ctrl-C or an error, it still has what was measured
         report = benchmark.report()
-        if chosen == "json":
+        if form == "json":
             typer.echo(json.dumps(report.to_dict(), ensure_ascii=not console.stdout_is_utf8()))
         else:
-            typer.echo(RENDERERS[chosen](report), nl=False)
+            typer.echo(RENDERERS[form](report), nl=False)
         benchmark.close()
 
 

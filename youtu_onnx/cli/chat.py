@@ -36,6 +36,11 @@ def chat(
     greedy: options.Greedy = False,
     thinking: options.Thinking = None,
     provider: options.Provider = None,
+    device: options.Device = None,
+    memory_limit: options.MemoryLimit = None,
+    tf32: options.Tf32 = None,
+    provider_option: options.ProviderOption = None,
+    require_provider: options.RequireProvider = False,
     runtime: options.Runtime = "ort",
     threads: options.Threads = None,
     prompt_lookup: options.PromptLookupFlag = False,
@@ -47,8 +52,10 @@ def chat(
 
     choices: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "greedy": greedy or None}
     Sampling().override(**choices)  # before the model is loaded, which may take a while
+    chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     lookup = options.prompt_lookup(prompt_lookup, draft_tokens)
-    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup) as model:
+    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup, provider_options=chosen,
+              require_provider=require_provider) as model:
         conversation = _Conversation(model, system, {**choices, "max_tokens": max_tokens, "enable_thinking": thinking})
         if sys.stdin.isatty():
             console.note(f"{model.bundle.manifest.source.model} at {bundle}; /help lists the commands")

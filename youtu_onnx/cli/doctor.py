@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from youtu_onnx.cli import console
-from youtu_onnx.errors import ProviderError
+from youtu_onnx.cli import console, options
+from youtu_onnx.errors import ProviderError, UsageError, YoutuOnnxError
+
+if TYPE_CHECKING:
+    from runtimes.placement import Placement
+    from runtimes.provider_options import ProviderOptions
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False) -> None:
-    """Say what this machine has and what is missing. Exit code 4: no bundle can run here."""
+def doctor(
+    bundle: Annotated[Path | None, typer.Argument(
+        metavar="BUNDLE", help="Open this bundle too, and say where its nodes run.", show_default=False)] = None,
+    provider: options.Provider = None,
+    device: options.Device = None,
+    memory_limit: options.MemoryLimit = None,
+    tf32: options.Tf32 = None,
+    provider_option: options.ProviderOption = None,
+    require_provider: options.RequireProvider = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+) -> None:
+    """Say what this machine has and what is missing. Exit code 4: no bundle, or not this one, can run here."""
     from youtu_onnx.doctor import CPU_FLAGS, PURPOSES, diagnose
 
+    chosen = options.provider_options(device, memory_limit, tf32, provider_option)
+    if bundle is None and (provider is not None or chosen or require_provider):
+        raise UsageError("a provider and its options are for a bundle to open", hint="youtu-onnx doctor BUNDLE --provider …")
     found = diagnose()
+    placement: Placement | None = None
+    failure: YoutuOnnxError | None = None
+    if bundle is not None:
+        try:
+            placement = _placement(bundle, provider, chosen, require_provider)
+        except YoutuOnnxError as error:  # what was found out about the machine is told all the same
+            failure = error
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), ensure_ascii=not console.stdout_is_utf8()))
+        opened = {} if bundle is None else {"bundle": str(bundle), "placement": placement and placement.to_dict(),
+                                            "failure": failure and failure.message, "advice": failure and failure.hint}
+        typer.echo(json.dumps(found.to_dict() | opened, ensure_ascii=not console.stdout_is_utf8()))
     else:
         flags = ", ".join(found.cpu_flags or ()) or f"none of {', '.join(CPU_FLAGS)}"
         if found.cpu_flags is None:
@@ -36,5 +64,31 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print everythin
         for missing in found.missing:
             typer.echo(f"missing    {missing.what}")
             typer.echo(f"           → {missing.command}")
+        if placement is not None:
+            _print(placement)
+    if failure is not None:
+        raise failure
     if not found.can_run:
         raise typer.Exit(ProviderError.exit_code)
+
+
+def _placement(path: Path, provider: str | None, chosen: ProviderOptions, required: bool) -> Placement:
+    from runtimes.ort import OrtModel
+    from youtu_onnx.bundle import Bundle
+
+    model = OrtModel(Bundle.open(path), provider, options=chosen, require_provider=required)
+    try:
+        return model.placement
+    finally:
+        model.close()
+
+
+def _print(placement: Placement) -> None:
+    """The nodes' providers, and what others than the bundle's run, by reason."""
+    typer.echo(f"nodes      {placement.summary()}")
+    kinds: dict[tuple[str, str | None], Counter[str]] = {}
+    for stray in placement.strays:
+        kinds.setdefault((stray.provider, stray.reason), Counter())[stray.op] += 1
+    for (name, reason), ops in kinds.items():
+        listed = ", ".join(f"{op} {count}" for op, count in ops.most_common())
+        typer.echo(f"           {name} has {listed}: {reason or f'UNEXPECTED, they belong on {placement.provider}'}")

@@ -18,6 +18,11 @@ def evaluate(
     max_tokens: Annotated[int, typer.Option(help="Longest reply in tokens.")] = 160,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, wrong answers included.")] = False,
     provider: options.Provider = None,
+    device: options.Device = None,
+    memory_limit: options.MemoryLimit = None,
+    tf32: options.Tf32 = None,
+    provider_option: options.ProviderOption = None,
+    require_provider: options.RequireProvider = False,
     runtime: options.Runtime = "ort",
     threads: options.Threads = None,
     prompt_lookup: options.PromptLookupFlag = False,
@@ -28,9 +33,11 @@ def evaluate(
     from youtu_onnx.evaluate import evaluate as run
     from youtu_onnx.model import load
 
+    chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     lookup = options.prompt_lookup(prompt_lookup, draft_tokens)
     listed = read_problems(problems or HELD_OUT)
-    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup) as model:
+    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup, provider_options=chosen,
+              require_provider=require_provider) as model:
         made = run(model, listed, max_tokens=max_tokens, progress=console.progress())
     if as_json:
         typer.echo(json.dumps(made.to_dict(), ensure_ascii=False))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from youtu_onnx.cli import console, options
 from youtu_onnx.errors import UsageError
+
+if TYPE_CHECKING:
+    from runtimes.decoder import Decoder
 
 
 def generate(
@@ -26,10 +29,16 @@ def generate(
     raw: Annotated[bool, typer.Option("--raw", help="Continue the prompt as plain text, without the chat template.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when the reply is complete.")] = False,
     provider: options.Provider = None,
+    device: options.Device = None,
+    memory_limit: options.MemoryLimit = None,
+    tf32: options.Tf32 = None,
+    provider_option: options.ProviderOption = None,
+    require_provider: options.RequireProvider = False,
     runtime: options.Runtime = "ort",
     threads: options.Threads = None,
     prompt_lookup: options.PromptLookupFlag = False,
     draft_tokens: options.DraftTokens = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr where the model's nodes run.")] = False,
 ) -> None:
     """Reply to a prompt, streamed to stdout."""
     from youtu_onnx.model import load
@@ -39,6 +48,7 @@ def generate(
         raise UsageError("--system acts through the chat template, which --raw leaves out", hint="drop one of the two")
     # Before the model is loaded, which may take a while
     Sampling().override(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy or None)
+    chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     lookup = options.prompt_lookup(prompt_lookup, draft_tokens)
     text = _stdin_text() if prompt == "-" else prompt
     if not (text if raw else text.strip()):
@@ -46,7 +56,10 @@ def generate(
     messages = [{"role": "user", "content": text}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
-    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup) as model:
+    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup, provider_options=chosen,
+              require_provider=require_provider) as model:
+        if verbose:
+            _print_placement(model.decoder)
         reply = model.stream(text if raw else messages, max_tokens=max_tokens, temperature=temperature, top_k=top_k,
                              top_p=top_p, seed=seed, greedy=greedy or None, raw=raw, enable_thinking=thinking)
         if as_json:
@@ -56,6 +69,17 @@ def generate(
         for piece in reply:
             print(console.printable(piece) if on_terminal else piece, end="", flush=True)
         print(flush=True)
+
+
+def _print_placement(decoder: Decoder) -> None:
+    from runtimes.ort import OrtDecoder
+
+    if not isinstance(decoder, OrtDecoder):
+        raise UsageError("the genai runtime does not tell where nodes run", hint="drop --verbose, or use --runtime ort")
+    placement = decoder.model.placement
+    console.note(f"nodes: {placement.summary()}")
+    for stray in placement.unexpected:
+        console.note(f"not on {placement.provider}: {stray}")
 
 
 def _stdin_text() -> str:

@@ -10,11 +10,23 @@ import typer
 from youtu_onnx.errors import UsageError
 
 if TYPE_CHECKING:
+    from runtimes.provider_options import ProviderOptions
     from youtu_onnx.prompt_lookup import PromptLookup
 
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that youtu-onnx export wrote.")]
 Provider = Annotated[str | None, typer.Option(
     help="Where to run: cpu, cuda, dml, webgpu, … Default: what the bundle was exported for.")]
+Device = Annotated[int | None, typer.Option(
+    metavar="N", help="Which GPU, from 0 (cuda, dml).", show_default=False)]
+MemoryLimit = Annotated[str | None, typer.Option(
+    metavar="SIZE", help="Most memory that the provider's arena takes, as 6GiB (cuda).", show_default=False)]
+Tf32 = Annotated[bool | None, typer.Option(
+    "--tf32/--no-tf32", help="Let float32 products round to TF32 (cuda). Default: ONNX Runtime's, which does; verify doesn't.")]
+ProviderOption = Annotated[list[str] | None, typer.Option(
+    "--provider-option", metavar="KEY=VALUE", show_default=False,
+    help="Any other option of the provider, in ONNX Runtime's words; may be repeated.")]
+RequireProvider = Annotated[bool, typer.Option(
+    "--require-provider", help="Fail (exit code 4) if any but small known nodes run on the CPU.")]
 Runtime = Annotated[str, typer.Option(help="ort (ONNX Runtime) or genai (onnxruntime-genai).")]
 Threads = Annotated[int | None, typer.Option(help="Threads on the CPU. Default: one per physical core.")]
 MaxTokens = Annotated[int | None, typer.Option(
@@ -48,3 +60,22 @@ def prompt_lookup(wanted: bool, draft_tokens: int | None) -> PromptLookup | bool
     if not wanted:
         raise UsageError("--draft-tokens has no use without prompt lookup", hint="add --prompt-lookup, or drop --draft-tokens")
     return PromptLookup(draft_tokens)
+
+
+def provider_options(device: int | None, memory_limit: str | None, tf32: bool | None,
+                     pairs: list[str] | None) -> ProviderOptions:
+    """What ``--device``, ``--memory-limit``, ``--tf32`` and ``--provider-option`` ask for.
+
+    Raises:
+        UsageError: an option given twice, or a value that can't be.
+    """
+    from runtimes.provider_options import ProviderOptions, parse
+
+    found: dict[str, object] = dict(parse(pairs or ()))
+    for option, key, value in (("--device", "device_id", device), ("--memory-limit", "gpu_mem_limit", memory_limit),
+                               ("--tf32", "use_tf32", tf32)):
+        if value is not None and key in found:
+            raise UsageError(f"{option} and --provider-option {key}=… are the same", hint="pass one of them")
+        if value is not None:
+            found[key] = value
+    return ProviderOptions.of(found)

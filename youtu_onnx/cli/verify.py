@@ -26,11 +26,17 @@ def verify(
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the hub's local cache only.")] = False,
     provider: options.Provider = None,
+    device: options.Device = None,
+    memory_limit: options.MemoryLimit = None,
+    tf32: options.Tf32 = None,
+    provider_option: options.ProviderOption = None,
+    require_provider: options.RequireProvider = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Check a bundle: files, graph, and (with --model) that it computes what PyTorch computes. Exit code 3: it doesn't."""
     from youtu_onnx.verify import verify_bundle
 
+    chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     checkpoint = None
     if model is not None:
         from youtu_onnx.checkpoint import Checkpoint
@@ -38,7 +44,7 @@ def verify(
         checkpoint = Checkpoint.open(model, revision=revision, offline=offline)
     progress = console.progress()
     try:
-        found = verify_bundle(bundle, checkpoint, progress, provider=provider)
+        found = verify_bundle(bundle, checkpoint, progress, provider=provider, options=chosen, require_provider=require_provider)
     finally:
         progress.finish()
     if as_json:
