@@ -26,8 +26,8 @@ try:
     from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV3Config, DeepseekV3ForCausalLM, LlamaConfig
 except ImportError as error:
     raise YoutuOnnxError(f"Optimum's exporter can't be imported: {error}",
-                         hint='pip install "optimum-onnx[onnxruntime]" (it brings transformers 4; use an environment of its own), '
-                              "or use youtu-onnx export, which needs no Optimum") from error
+                         hint="pip install optimum-onnx in an environment of its own (it brings transformers 4), or use "
+                              "youtu-onnx export, which needs no Optimum") from error
 
 MODEL_TYPE = "youtu"
 TASKS = ("text-generation", "text-generation-with-past")
@@ -86,25 +86,20 @@ def ort_config(folder: str | Path) -> DeepseekV3Config | LlamaConfig:
 
     Raises:
         BundleError: neither.
-        UsageError: a cache of bytes, for which the class allocates floats.
     """
     folder = Path(folder)
     if (folder / names.MANIFEST).is_file():
         manifest = Manifest.read(folder / names.MANIFEST)
         architecture, cache = manifest.architecture, manifest.cache
-        if cache.dtype == "uint8":
-            raise UsageError(f"ORTModelForCausalLM can't hold the cache of {folder}, which is bytes",
-                             hint="open it with youtu_onnx.ORTYoutuForCausalLM, or export with --cache latent")
-        latent = cache.form == "latent"
     elif (folder / names.CONFIG).is_file():
         read = json.loads((folder / names.CONFIG).read_text(encoding="utf-8"))
         # Optimum writes rope_scaling and rope_theta, as transformers 4 does; Architecture reads them, too.
-        architecture, cache, latent = Architecture.from_config(read), None, False
+        architecture, cache = Architecture.from_config(read), None
     else:
         raise BundleError(f"{folder} has neither {names.MANIFEST} nor {names.CONFIG}",
                           hint="name a folder that youtu-onnx export or Optimum's exporter wrote")
     fields = architecture.to_hf_config()
-    if latent:
+    if cache is not None and cache.form == "latent":
         # Its head width is hidden_size / num_attention_heads; nothing else of these numbers is used.
         heads = {"num_attention_heads": cache.heads, "num_key_value_heads": cache.heads,
                  "hidden_size": cache.heads * cache.key_width, "head_dim": cache.key_width}
