@@ -234,6 +234,11 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
             _own(cache)
         return super().generate(inputs, generation_config, **options)
 
+    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, *inputs: Any, **kwargs: Any) -> dict[str, Any]:
+        """Without what generate() hands to every model though it is meant for itself: the tokenizer of ``stop_strings``."""
+        made = super().prepare_inputs_for_generation(input_ids, *inputs, **kwargs)
+        return {name: value for name, value in made.items() if name not in ("tokenizer", "assistant_tokenizer")}
+
     def generate_batch(self, *inputs: Any, **options: Any) -> Any:
         raise UsageError("continuous batching needs transformers' paged attention, which the graph doesn't have",
                          hint="pad the prompts on the left and call generate()")
