@@ -18,15 +18,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from transformers import GenerationConfig, GenerationMixin, PretrainedConfig
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from runtimes.decoder import PREFILL_CHUNK
 from runtimes.hf_cache import OrtCache
+from runtimes.hf_config import config_of, generation_config_of
+from runtimes.hf_inputs import arrays
 from runtimes.ort import OrtModel
-from youtu_onnx.bundle import Bundle, Staging, names
+from youtu_onnx.bundle import Bundle, Staging
 from youtu_onnx.errors import UsageError, YoutuOnnxError
 from youtu_onnx.hub import locate_bundle
 
@@ -83,11 +84,11 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
                  generation_config: GenerationConfig | None = None) -> None:
         """Of an opened bundle; None takes the bundle's own configurations."""
         self.model, self.preprocessors = model, []
-        self.config = _config(model.bundle) if config is None else config
-        self.generation_config = _generation_config(model.bundle, self.config) if generation_config is None else generation_config
+        self.config = config_of(model.bundle) if config is None else config
+        own = generation_config_of(model.bundle, self.config) if generation_config is None else generation_config
+        self.generation_config = own
         self.device = torch.device("cpu")
         self._context = model.bundle.manifest.architecture.max_position_embeddings
-        self._vocab_size = model.bundle.manifest.architecture.vocab_size
 
     @classmethod
     def from_pretrained(cls, model_id: str | Path, *, provider: str | None = None, threads: int | None = None,
@@ -148,7 +149,8 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
                  "output_hidden_states": output_hidden_states}
         _refuse({name: value for name, value in asked.items() if value is not None and value is not False})
         cache = self._new_cache() if past_key_values is None else _own(past_key_values)
-        ids, mask, positions = self._inputs(input_ids, attention_mask, position_ids, cache.get_seq_length())
+        ids, mask, positions = arrays(input_ids, attention_mask, position_ids, cache.get_seq_length(),
+                                      self.model.bundle.manifest.architecture)
         everything = labels is not None or not isinstance(logits_to_keep, int) or logits_to_keep == 0
         kept = ids.shape[1] if everything else min(logits_to_keep, ids.shape[1])
         logits = torch.from_numpy(self._run(ids, mask, positions, cache, kept)).to(input_ids.device)
@@ -160,34 +162,6 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
         cached = past_key_values is not None or (self.config.use_cache if use_cache is None else use_cache)
         made = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=cache if cached else None)
         return made.to_tuple() if return_dict is False else made
-
-    def _inputs(self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None, position_ids: torch.Tensor | None,
-                past: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ids ``[B, S]``, mask ``[B, T]`` and positions ``[B, S]``, int64."""
-        if input_ids is None or input_ids.ndim != 2 or 0 in input_ids.shape or input_ids.is_floating_point():
-            found = None if input_ids is None else f"{input_ids.dtype} {list(input_ids.shape)}"
-            raise UsageError(f"input_ids is {found}; expected whole numbers [batch, tokens], at least one of each")
-        ids = input_ids.cpu().numpy().astype(np.int64, copy=False)
-        batch, new = ids.shape
-        total = past + new
-        if total > self._context:
-            raise UsageError(f"{new} tokens after the {past} in the cache are more than the context of {self._context}",
-                             hint="shorten the prompt, or ask for fewer new tokens")
-        if ids.min() < 0 or ids.max() >= self._vocab_size:
-            raise UsageError(f"token ids reach from {ids.min()} to {ids.max()}; the vocabulary has {self._vocab_size}",
-                             hint="tokenize with the bundle's own tokenizer")
-        if attention_mask is None:
-            mask = np.ones((batch, total), np.int64)
-        elif tuple(attention_mask.shape) != (batch, total):
-            raise UsageError(f"attention_mask is {list(attention_mask.shape)}; expected [{batch}, {total}], the {past} tokens "
-                             f"in the cache and the {new} new ones")
-        else:
-            mask = (attention_mask != 0).cpu().numpy().astype(np.int64)
-        if position_ids is None:
-            return ids, mask, np.clip(mask.cumsum(1) - 1, 0, None)[:, past:]
-        if tuple(position_ids.shape) not in ((batch, new), (1, new)):
-            raise UsageError(f"position_ids is {list(position_ids.shape)}; expected [{batch}, {new}]")
-        return ids, mask, np.broadcast_to(position_ids.cpu().numpy().astype(np.int64, copy=False), ids.shape)
 
     def _run(self, ids: np.ndarray, mask: np.ndarray, positions: np.ndarray, cache: OrtCache, kept: int) -> np.ndarray:
         """Logits ``[B, kept, V]`` of the last positions; those of others are not computed where the graph can leave them."""
@@ -343,20 +317,3 @@ def _own(cache: Any) -> OrtCache:
 def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross entropy of each token given those before it, in nats."""
     return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten().to(logits.device))
-
-
-def _config(bundle: Bundle) -> PretrainedConfig:
-    fields = bundle.manifest.architecture.to_hf_config()
-    kind = getattr(transformers, "YoutuConfig", None)
-    config = PretrainedConfig(**fields) if kind is None else kind(**fields)
-    if kind is None:
-        config.model_type = "youtu"
-    config.architectures = ["YoutuForCausalLM"]
-    config._name_or_path = str(bundle.path)
-    return config
-
-
-def _generation_config(bundle: Bundle, config: PretrainedConfig) -> GenerationConfig:
-    if bundle.file(names.GENERATION_CONFIG).is_file():
-        return GenerationConfig.from_pretrained(bundle.path)
-    return GenerationConfig.from_model_config(config)
