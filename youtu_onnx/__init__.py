@@ -1,7 +1,8 @@
 """Export Youtu-LLM to ONNX with a latent KV cache, prove it equal to PyTorch, and run it anywhere.
 
 ``youtu_onnx.export(…)`` makes a bundle (needs ``pip install youtu-onnx[export]``), ``youtu_onnx.load(…)`` opens one.
-Both are imported on first use: this module brings neither torch nor onnxruntime.
+``youtu_onnx.ORTYoutuForCausalLM`` opens it for transformers' ``generate()`` (``pip install youtu-onnx[transformers]``).
+All are imported on first use: this module brings neither torch nor onnxruntime.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "export", "load"]
+__all__ = ["ORTYoutuForCausalLM", "__version__", "export", "load"]
 
 if TYPE_CHECKING:
+    from runtimes.hf import ORTYoutuForCausalLM
     from youtu_onnx.exporting import export
     from youtu_onnx.model import load
 
@@ -25,5 +27,21 @@ def __getattr__(name: str) -> Any:
         from youtu_onnx.exporting import export
 
         return export
+    if name == "ORTYoutuForCausalLM":
+        return _class_for_transformers()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
+
+
+def _class_for_transformers() -> type:
+    from youtu_onnx.errors import YoutuOnnxError
+
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise YoutuOnnxError(f"ORTYoutuForCausalLM needs packages that aren't installed ({error.name})",
+                             hint='pip install "youtu-onnx[transformers]", or open the bundle with youtu_onnx.load') from error
+    from runtimes.hf import ORTYoutuForCausalLM
+
+    return ORTYoutuForCausalLM

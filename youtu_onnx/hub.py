@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a folder, a model that comes with the package, or the hub's cache."""
+"""Where a checkpoint or a bundle lies: a folder, a model that comes with the package, or the hub's cache."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import errno
 import re
 from pathlib import Path
 
-from youtu_onnx.errors import CheckpointError, ResourceError, UsageError
+from youtu_onnx.errors import BundleError, CheckpointError, ResourceError, UsageError
 
 BUILT_IN = {"youtu-nano": Path(__file__).parent / "models" / "youtu_nano"}
 """Checkpoints that come with the package."""
 
 FETCHED = ("*.json", "*.safetensors", "*.jinja", "README.md")
-"""What is downloaded: never pickles, never code."""
+"""What is downloaded of a checkpoint: never pickles, never code."""
+
+FETCHED_BUNDLE = ("*.json", "*.jinja", "README.md", "model.onnx", "model.onnx.data")
+"""What is downloaded of a bundle."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -42,8 +45,29 @@ def locate(model: str, revision: str | None, offline: bool) -> tuple[Path, str, 
     return _fetch(model, revision, offline)
 
 
-def _fetch(model: str, revision: str | None, offline: bool) -> tuple[Path, str, str | None]:
-    """The checkpoint's snapshot in the hub's cache, downloaded where it isn't there yet."""
+def locate_bundle(bundle: str, revision: str | None = None, offline: bool = False) -> Path:
+    """The folder of a bundle that is named by its path or by a hub id. A path wins; what is in it is not looked at.
+
+    Raises:
+        BundleError: it can't be fetched.
+        ResourceError: the disk is full.
+        UsageError: ``revision`` with a folder.
+    """
+    folder = Path(bundle).expanduser()
+    if folder.exists() or not _HUB_ID.fullmatch(bundle):
+        if revision is not None:
+            raise UsageError(f"revision {revision} has no meaning for {bundle}: it is not on a hub",
+                             hint="drop it, or name a hub id")
+        return folder
+    try:
+        return _fetch(bundle, revision, offline, FETCHED_BUNDLE)[0]
+    except CheckpointError as error:
+        raise BundleError(error.message, hint=error.hint) from error
+
+
+def _fetch(model: str, revision: str | None, offline: bool,
+           files: tuple[str, ...] = FETCHED) -> tuple[Path, str, str | None]:
+    """The repository's snapshot in the hub's cache, downloaded where it isn't there yet."""
     try:
         import huggingface_hub
         from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
@@ -52,7 +76,7 @@ def _fetch(model: str, revision: str | None, offline: bool) -> tuple[Path, str, 
                               hint="pip install 'youtu-onnx[export]'") from error
     try:
         folder = Path(huggingface_hub.snapshot_download(
-            model, revision=revision, local_files_only=offline, allow_patterns=list(FETCHED), ignore_patterns=["*/*"]))
+            model, revision=revision, local_files_only=offline, allow_patterns=list(files), ignore_patterns=["*/*"]))
     except GatedRepoError as error:
         raise CheckpointError(f"{model} asks its readers to accept terms, and this account has not",
                               hint=f"accept them on the page of {model}, then: hf auth login") from error
