@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from youtu_onnx.bundle import Bundle, Staging, names
 from youtu_onnx.cache import CACHE_FORMS, CacheForm
 from youtu_onnx.errors import CheckpointError, ResourceError, UsageError, VerificationError, YoutuOnnxError
+from youtu_onnx.layouts import add_layout, check_layout
 from youtu_onnx.progress import Progress, Silent
 from youtu_onnx.recipe import Precision, Recipe
 from youtu_onnx.target import target as target_called
@@ -36,6 +37,7 @@ def export(
     int8: tuple[str, ...] = (),
     target: str = "cpu",
     cache: CacheForm = "latent",
+    layout: str | None = None,
     verify: bool = True,
     force: bool = False,
     revision: str | None = None,
@@ -50,6 +52,7 @@ def export(
         precision, block_size, symmetric, int8: see :class:`youtu_onnx.recipe.Recipe`. No block size takes the target's.
         target: ``cpu``, ``cuda``, ``dml`` or ``webgpu``.
         cache: ``latent`` (small, and what onnxruntime-genai opens) or ``expanded`` (per-head keys and values).
+        layout: ``transformers.js`` adds the names under which that library looks for a model.
         verify: compare logits and greedy tokens with PyTorch before publishing.
         force: replace a bundle that is already there, and publish one that failed verification.
         revision, offline: for hub ids.
@@ -64,6 +67,7 @@ def export(
     recipe = Recipe(precision, row.block_size if block_size is None else block_size, symmetric, tuple(int8))
     if cache not in CACHE_FORMS:
         raise UsageError(f"unknown cache form {cache!r}", hint=f"choose one of: {', '.join(CACHE_FORMS)}")
+    check_layout(layout)
     exporter = _exporter()
     from youtu_onnx.checkpoint import Checkpoint
 
@@ -73,11 +77,11 @@ def export(
         if not (checkpoint.path / names.TOKENIZER).is_file():
             raise CheckpointError(f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
                                   hint="download the checkpoint's tokenizer files beside its weights")
-        assembly, layout = exporter.assemble(checkpoint, recipe, row, cache, progress)
+        assembly, cache_layout = exporter.assemble(checkpoint, recipe, row, cache, progress)
         needs = exporter.needs(assembly, checkpoint, verified=verify)
         progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
         _refuse_what_does_not_fit(needs.memory, needs.disk, staging.folder)
-        manifest = exporter.write_bundle(assembly, layout, checkpoint, recipe, row, staging.folder, progress)
+        manifest = exporter.write_bundle(assembly, cache_layout, checkpoint, recipe, row, staging.folder, progress)
         del assembly  # the graph, twice: verification needs the room
         parity = None
         if verify:
@@ -86,6 +90,7 @@ def export(
             manifest = replace(manifest, verification=parity.to_dict())
         exporter.write_model_card(manifest, staging.folder)
         manifest = exporter.with_file(manifest, staging.folder / names.MODEL_CARD)
+        manifest = add_layout(layout, manifest, staging.folder)
         progress.begin("publish")
         path = staging.publish(manifest)
     progress.finish()

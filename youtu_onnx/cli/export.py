@@ -24,6 +24,8 @@ def export(
     target: Annotated[str, typer.Option("--target", "-e", help="Where it will run: cpu, cuda, dml or webgpu.")] = "cpu",
     cache: Annotated[str, typer.Option(help="latent (small), latent-int8 (a quarter of that, faster beyond 4,000 tokens) or "
                                             "expanded (per-head keys and values).")] = "latent",
+    layout: Annotated[str | None, typer.Option(metavar="NAME", help="Also lay the files out for a library that has its own "
+                                                                    "names for them: transformers.js.")] = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove it equal to PyTorch before publishing.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle, and publish one that failed verification.")] = False,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
@@ -36,7 +38,7 @@ def export(
     patterns = tuple(pattern.strip() for pattern in int8.split(",") if pattern.strip())
     made = export_bundle(
         model, output, precision=precision, block_size=block_size, symmetric=symmetric, int8=patterns, target=target,
-        cache=cache, verify=verify, force=force, revision=revision, offline=offline, progress=console.progress(),
+        cache=cache, layout=layout, verify=verify, force=force, revision=revision, offline=offline, progress=console.progress(),
     )
     manifest = made.bundle.manifest
     if as_json:
