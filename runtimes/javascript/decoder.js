@@ -9,6 +9,8 @@ const PREFILL_STEP = 128;
 export class Decoder {
   /** @type {number[]} tokens in the cache */
   ids = [];
+  /** @type {(() => Promise<void>)|null} awaited after each step: a chance for whoever drives it to do something else */
+  breathe = null;
 
   /**
    * @param {{Tensor: Function}} ort onnxruntime-node or onnxruntime-web
@@ -89,6 +91,7 @@ export class Decoder {
     const results = await this.session.run(feeds, wantsLogits ? ["logits", ...presents] : presents);
     this.#replacePasts(Object.fromEntries(this.cache.tensors.map((tensor) => [tensor.past, results[tensor.present]])));
     this.ids.push(...ids);
+    await this.breathe?.();
     return wantsLogits ? lastRow(results.logits, this.vocabSize) : undefined;
   }
 
