@@ -139,7 +139,8 @@ def test_the_same_seed_gives_the_same_answer(shop: Path, nano_bundle: Callable[.
     ((), 2, "name one bundle"),
     (("NOTHING", "--prompt", "hi"), 1, "youtu_onnx.json"),
     (("BUNDLE", "--greedy", "--top-k", "3"), 2, "--greedy has no use"),
-    (("BUNDLE", "--prompt", "hi", "--temperature", "-1"), 1, "temperature is -1"),
+    (("BUNDLE", "--prompt", "hi", "--temperature=-1"), 1, "temperature is -1"),
+    (("BUNDLE", "--prompt", "hi", "--max-tokens", "many"), 1, "maxTokens is NaN"),
     (("BUNDLE", "--prompt", "hi " * 1200), 1, "context"),
 ])
 def test_what_cannot_be_is_said(shop: Path, nano_bundle: Callable[..., Path], arguments: tuple[str, ...], code: int,
