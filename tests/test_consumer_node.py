@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +127,35 @@ def test_the_console_holds_a_conversation(shop: Path, nano_bundle: Callable[...,
     assert done.returncode == 0, done.stderr
     for one in (first, second):
         assert TOKENIZER.decode(one["tokens"][:-1]) in done.stdout
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(shop: Path, nano_bundle: Callable[..., Path]):
+    pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
+    terminal, end = pty.openpty()
+    program = subprocess.Popen(["node", "node/chat.js", str(nano_bundle("fp32"))], cwd=shop, stdin=end, stdout=end, stderr=end,
+                               start_new_session=True)
+    os.close(end)
+    said = b""
+
+    def until(text: bytes) -> None:
+        nonlocal said
+        while text not in said:
+            assert select.select([terminal], [], [], 60)[0], f"no {text!r} after {said!r}"
+            said += os.read(terminal, 4096)
+        said = said.partition(text)[2]
+
+    try:
+        until(b"> ")
+        os.write(terminal, b"What is 47 + 38?\r")
+        until(b"<think>")
+        os.write(terminal, b"\x03")
+        until(b"> ")
+        os.write(terminal, b"/exit\r")
+        assert program.wait(60) == 0
+    finally:
+        program.kill()
+        program.wait()
+        os.close(terminal)
 
 
 def test_the_same_seed_gives_the_same_answer(shop: Path, nano_bundle: Callable[..., Path]):

@@ -36,16 +36,12 @@ function readArguments() {
   };
 }
 
-/** Stream a reply to stdout, thinking dimmed; Ctrl-C ends it. */
+/** Stream a reply to stdout, thinking dimmed. */
 async function show(model, messages, options) {
-  const stop = new AbortController();
-  const cancel = () => stop.abort();
-  process.once("SIGINT", cancel);
-  const reply = model.reply(messages, { ...options, signal: stop.signal });
+  const reply = model.reply(messages, options);
   const [dim, plain] = process.stdout.isTTY ? ["\x1b[2m", "\x1b[0m"] : ["", ""];
   for await (const { kind, text } of reply) process.stdout.write(kind === "answer" ? printable(text) : dim + printable(text) + plain);
   process.stdout.write("\n");
-  process.off("SIGINT", cancel);
   return reply;
 }
 
@@ -56,7 +52,12 @@ function printable(text) {
 
 async function answerOne(model, { prompt, json, reply: options }, messages) {
   messages.push({ role: "user", content: prompt });
-  if (!json) return void (await show(model, messages, options));
+  if (!json) {
+    const stop = new AbortController();
+    process.once("SIGINT", () => stop.abort());
+    await show(model, messages, { ...options, signal: stop.signal });
+    return;
+  }
   const reply = model.reply(messages, options);
   for await (const _ of reply); // run it to its end
   console.log(JSON.stringify({
@@ -71,6 +72,12 @@ async function converse(model, { reply: options }, messages) {
   console.log(`${name}. /reset forgets the conversation, /exit leaves, Ctrl-C stops an answer.`);
   const opening = messages.length;
   const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: "> " });
+  let stop = null; // ends the answer that is being written
+  lines.on("SIGINT", () => {
+    if (stop) return stop.abort();
+    console.log("\n/exit leaves");
+    lines.prompt();
+  });
   lines.prompt();
   for await (const line of lines) {
     if (line.trim() === "/exit") break;
@@ -78,16 +85,16 @@ async function converse(model, { reply: options }, messages) {
       messages.length = opening;
     } else if (line.trim()) {
       messages.push({ role: "user", content: line });
-      lines.pause(); // so that Ctrl-C reaches the process, not the line editor
+      stop = new AbortController();
       try {
-        const reply = await show(model, messages, options);
+        const reply = await show(model, messages, { ...options, signal: stop.signal });
         messages.push({ role: "assistant", content: reply.answer, reasoning_content: reply.thinking });
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
         messages.pop();
         console.error(`error: ${error.message}; /reset starts over`);
       }
-      lines.resume();
+      stop = null;
     }
     lines.prompt();
   }
