@@ -5,7 +5,7 @@
 
 import { chromium } from "playwright-core";
 
-const PATIENCE = { timeout: 60_000 };
+const PATIENCE = { timeout: 240_000 }; // a GPU in software takes its time
 
 async function settled(page) {
   await page.waitForFunction(() => ["ready", "choose", "failed"].includes(document.documentElement.dataset.state), null, PATIENCE);

@@ -26,13 +26,13 @@ def workshop(config: pytest.Config, folder: Path) -> Path:
     (folder / "node_modules").symlink_to(_packages(config), target_is_directory=True)
     for name in CONSUMERS:
         shutil.copytree(RUNTIMES / name, folder / name, ignore=shutil.ignore_patterns("node_modules"))
-    for program in HERE.glob("*.js"):
+    for program in (*HERE.glob("*.js"), *HERE.glob("*.html")):
         shutil.copy(program, folder / program.name)
     (folder / "package.json").write_text('{"type": "module"}\n', encoding="utf-8")
     return folder
 
 
-def drive(folder: Path, program: str, job: dict[str, Any], timeout: float = 300) -> Any:
+def drive(folder: Path, program: str, job: dict[str, Any], timeout: float = 900) -> Any:
     """Run one of the programs beside this file: a job as JSON in, what it found as JSON out."""
     done = subprocess.run(["node", program], cwd=folder, input=json.dumps(job), capture_output=True, text=True, encoding="utf-8",
                           timeout=timeout)

@@ -39,7 +39,7 @@ def add(manifest: Manifest, folder: Path) -> Manifest:
     """Write the graph and a second name of its data, and complete ``config.json`` and ``tokenizer_config.json``."""
     model = f"model{SUFFIXES[dtype(manifest)]}.onnx"
     (folder / FOLDER).mkdir()
-    _write_graph(folder / names.MODEL, folder / FOLDER / model, f"{model}_data")
+    _write_graph(folder / names.MODEL, folder / FOLDER / model, f"{model}_data", manifest.target)
     _same_file(folder / names.MODEL_DATA, folder / FOLDER / f"{model}_data")
 
     config = _read(folder / names.CONFIG)
@@ -59,9 +59,11 @@ def add(manifest: Manifest, folder: Path) -> Manifest:
     return replace(manifest, files=dict(sorted((dict(manifest.files) | files).items())))
 
 
-def _write_graph(source: Path, destination: Path, data: str) -> None:
+def _write_graph(source: Path, destination: Path, data: str, target_name: str) -> None:
     """The graph with its weights in the file ``data``."""
     import onnx_ir as ir
+
+    from youtu_onnx.layouts.plain_embedding import plain_embedding
 
     model = ir.load(source)
     for value in model.graph.initializers.values():
@@ -70,6 +72,8 @@ def _write_graph(source: Path, destination: Path, data: str) -> None:
             value.const_value = ir.ExternalTensor(data, tensor.offset, tensor.length, tensor.dtype, shape=tensor.shape,
                                                   name=tensor.name, base_dir=destination.parent)
     _rename_logits_to_keep(model.graph)
+    if target_name == "cpu":  # elsewhere the provider has the operator, and not these on bytes
+        plain_embedding(model.graph)
     ir.save(model, destination)
 
 
