@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -30,12 +31,20 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def laid_out(nano_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """``laid_out(precision, cache)`` → a copy of a bundle with the layout in it."""
+    """``laid_out(precision, cache)`` → a copy of a bundle with the layout in it.
+
+    It is made of what an older checkpoint would leave: another model_type, and the template in a file of its own alone.
+    """
 
     def made(precision: str, cache: str = "latent") -> Path:
         folder = tmp_path_factory.mktemp("laid-out") / precision
         shutil.copytree(nano_bundle(precision, cache), folder)
-        manifest = add_layout("transformers.js", Bundle.open(folder).manifest, folder)
+        manifest = Bundle.open(folder).manifest
+        config, tokenizer = (json.loads((folder / name).read_text("utf-8")) for name in (names.CONFIG, names.TOKENIZER_CONFIG))
+        del tokenizer["chat_template"]
+        (folder / names.CONFIG).write_text(json.dumps(config | {"model_type": "youtu_llm"}), encoding="utf-8")
+        (folder / names.TOKENIZER_CONFIG).write_text(json.dumps(tokenizer), encoding="utf-8")
+        manifest = add_layout("transformers.js", manifest, folder)
         (folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         return folder
 

@@ -45,7 +45,7 @@ export class ChatTemplate {
       const assistants = message.role === "assistant" && (key === "content" || REASONING_FIELDS.includes(key));
       return [key, swap(value, assistants)];
     })));
-    const marked = this.template.render({
+    const marked = this.#render({
       messages: swapped, ...(tools ? { tools: swap(tools) } : {}), add_generation_prompt, ...this.tokenizer.named, ...rest,
     });
     let text = "";
@@ -57,6 +57,15 @@ export class ChatTemplate {
       for (const id of this.tokenizer.encode(part, { special: !isLiteral })) ids.push(id);
     });
     return { text, ids, thinking: add_generation_prompt && marked.trimEnd().endsWith("<think>") };
+  }
+
+  #render(variables) {
+    try {
+      return this.template.render(variables);
+    } catch (error) {
+      // A template is a program: it refuses messages, or uses what this library of Jinja hasn't got.
+      throw new Error(`the chat template can't be rendered: ${error.message}`);
+    }
   }
 }
 

@@ -78,6 +78,7 @@ async function see(page, job) {
   if (job.picture) {
     await page.locator("details").last().evaluate((details) => { details.open = true; });
     await page.evaluate(() => document.activeElement.blur());
+    await page.mouse.move(1, 300); // away from the buttons
     await page.screenshot({ path: job.picture });
   }
   if (job.stopAt) {
