@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from youtu_onnx.bundle import Bundle, Staging, names
 from youtu_onnx.cache import CACHE_FORMS, CacheForm
 from youtu_onnx.errors import CheckpointError, ResourceError, UsageError, VerificationError, YoutuOnnxError
+from youtu_onnx.layouts import add_layout, check_layout
 from youtu_onnx.progress import Progress, Silent
 from youtu_onnx.recipe import Precision, Recipe
 from youtu_onnx.target import target as target_called
@@ -37,6 +38,7 @@ def export(
     target: str = "cpu",
     cache: CacheForm = "latent",
     max_length: int | None = None,
+    layout: str | None = None,
     verify: bool = True,
     force: bool = False,
     revision: str | None = None,
@@ -53,6 +55,7 @@ def export(
         cache: ``latent`` (small, and what onnxruntime-genai opens) or ``expanded`` (per-head keys and values).
         max_length: tokens to reserve, for targets whose cache is static (``dml``): each step works on all of them. None takes
             4096, or the model's positions where it has fewer.
+        layout: ``transformers.js`` adds the names under which that library looks for a model.
         verify: compare logits and greedy tokens with PyTorch before publishing.
         force: replace a bundle that is already there, and publish one that failed verification.
         revision, offline: for hub ids.
@@ -68,6 +71,7 @@ def export(
     if cache not in CACHE_FORMS:
         raise UsageError(f"unknown cache form {cache!r}", hint=f"choose one of: {', '.join(CACHE_FORMS)}")
     row.check_length(max_length)
+    check_layout(layout)
     exporter = _exporter()
     from youtu_onnx.checkpoint import Checkpoint
 
@@ -77,11 +81,11 @@ def export(
         if not (checkpoint.path / names.TOKENIZER).is_file():
             raise CheckpointError(f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
                                   hint="download the checkpoint's tokenizer files beside its weights")
-        assembly, layout = exporter.assemble(checkpoint, recipe, row, cache, progress, max_length)
+        assembly, cache_layout = exporter.assemble(checkpoint, recipe, row, cache, progress, max_length)
         needs = exporter.needs(assembly, checkpoint, verified=verify)
         progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
         _refuse_what_does_not_fit(needs.memory, needs.disk, staging.folder)
-        manifest = exporter.write_bundle(assembly, layout, checkpoint, recipe, row, staging.folder, progress)
+        manifest = exporter.write_bundle(assembly, cache_layout, checkpoint, recipe, row, staging.folder, progress)
         del assembly  # the graph, twice: verification needs the room
         parity = None
         if verify:
@@ -90,6 +94,7 @@ def export(
             manifest = replace(manifest, verification=parity.to_dict())
         exporter.write_model_card(manifest, staging.folder)
         manifest = exporter.with_file(manifest, staging.folder / names.MODEL_CARD)
+        manifest = add_layout(layout, manifest, staging.folder)
         progress.begin("publish")
         (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         path = staging.publish()

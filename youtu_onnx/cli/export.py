@@ -26,6 +26,8 @@ def export(
                                             "expanded (per-head keys and values).")] = "latent",
     max_length: Annotated[int | None, typer.Option(metavar="TOKENS", help="Tokens to reserve where the cache is static (target "
                                                    "dml); without it, 4096 or the model's context.")] = None,
+    layout: Annotated[str | None, typer.Option(metavar="NAME", help="Also lay the files out for a library that has its own "
+                                                                    "names for them: transformers.js.")] = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove it equal to PyTorch before publishing.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle, and publish one that failed verification.")] = False,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
@@ -38,7 +40,7 @@ def export(
     patterns = tuple(pattern.strip() for pattern in int8.split(",") if pattern.strip())
     made = export_bundle(
         model, output, precision=precision, block_size=block_size, symmetric=symmetric, int8=patterns, target=target,
-        cache=cache, max_length=max_length, verify=verify, force=force, revision=revision, offline=offline,
+        cache=cache, max_length=max_length, layout=layout, verify=verify, force=force, revision=revision, offline=offline,
         progress=console.progress(),
     )
     manifest = made.bundle.manifest

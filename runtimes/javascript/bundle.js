@@ -1,0 +1,63 @@
+// A bundle's files, through a function that fetches one of them by name.
+
+export const FORMAT_VERSION = 1;
+
+export class BundleError extends Error {
+  name = "BundleError";
+}
+
+export class Bundle {
+  /**
+   * @param {object} manifest what youtu_onnx.json says
+   * @param {(name: string, size?: number) => Promise<Uint8Array>} read a file's bytes; it throws where there is none
+   */
+  constructor(manifest, read) {
+    this.manifest = manifest;
+    this.read = read;
+  }
+
+  static async open(read) {
+    const manifest = parseJson(await read("youtu_onnx.json"), "youtu_onnx.json");
+    if (manifest.format_version !== FORMAT_VERSION) {
+      throw new BundleError(`the bundle has format version ${manifest.format_version}; this reader knows ${FORMAT_VERSION}`);
+    }
+    for (const name of ["model.onnx", "model.onnx.data", "tokenizer.json"]) {
+      if (!manifest.files?.[name]) throw new BundleError(`youtu_onnx.json does not list ${name}`);
+    }
+    return new Bundle(manifest, read);
+  }
+
+  has(name) {
+    return Object.hasOwn(this.manifest.files, name);
+  }
+
+  /** Bytes of a file, of the size that the manifest promises. */
+  async bytes(name) {
+    const size = this.manifest.files[name]?.size;
+    const bytes = await this.read(name, size);
+    if (bytes.length !== size) {
+      throw new BundleError(`${name} has ${bytes.length} bytes, expected ${size}: copy or export the bundle again`);
+    }
+    return bytes;
+  }
+
+  async text(name) {
+    return new TextDecoder("utf-8", { fatal: true }).decode(await this.bytes(name));
+  }
+
+  /** A JSON file's object, empty where the bundle has no such file. */
+  async json(name) {
+    return this.has(name) ? parseJson(await this.bytes(name), name) : {};
+  }
+}
+
+function parseJson(bytes, name) {
+  let value;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw new BundleError(`${name} is not JSON: is this a folder that youtu-onnx export wrote?`);
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value)) throw new BundleError(`${name} holds no JSON object`);
+  return value;
+}

@@ -1,0 +1,33 @@
+"""What else a bundle may hold, for programs that look for a model under names of their own.
+
+A layout adds files to a bundle that is being written, and completes its JSON files; the bundle stays what it was to everybody
+else. Weights are there once: a layout's data file is another name of the bundle's, where the disk can do that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from youtu_onnx.bundle import Manifest
+from youtu_onnx.errors import UsageError
+from youtu_onnx.layouts import transformers_js
+
+LAYOUTS = {"transformers.js": transformers_js.add}
+
+
+def check_layout(name: str | None) -> None:
+    """
+    Raises:
+        UsageError: no such layout.
+    """
+    if name is not None and name not in LAYOUTS:
+        raise UsageError(f"unknown layout {name!r}", hint=f"choose one of: {', '.join(LAYOUTS)}")
+
+
+def add_layout(name: str | None, manifest: Manifest, folder: Path) -> Manifest:
+    """Add a layout's files to the folder of an unpublished bundle; the manifest with them in it. None adds nothing.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    return manifest if name is None else LAYOUTS[name](manifest, folder)
