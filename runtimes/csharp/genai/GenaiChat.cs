@@ -12,7 +12,7 @@ namespace YoutuOnnx.Genai
     /// Text becomes ids in our own tokenizer. genai's fails on some characters ("substr: __pos"), ends a text at its first
     /// NUL, and reads a control token out of a user's "&lt;|Assistant|&gt;"; its TokenizerStream has none of these faults.
     /// </remarks>
-    public sealed class GenaiChat : IDisposable
+    public sealed class GenaiChat : IChat
     {
         private readonly Model model;
         private readonly Tokenizer tokenizer;
@@ -20,7 +20,7 @@ namespace YoutuOnnx.Genai
         private readonly double temperature;
         private readonly int maxLength;
         private readonly bool continues;
-        private readonly List<int> cached = new List<int>();
+        private readonly List<int> cached = new List<int>();  // the last generated token isn't: a step would compute its row
         private Generator generator;
 
         /// <param name="folder">The bundle's.</param>
@@ -50,8 +50,6 @@ namespace YoutuOnnx.Genai
 
         public BundleTokenizer Text { get; private set; }
 
-        /// <summary>The reply to a conversation. What it has in common with the one before is not computed again.</summary>
-        /// <param name="write">Takes the reply's pieces as they come.</param>
         public string Reply(IList<Message> messages, bool thinking, int maxTokens, Action<string> write)
         {
             var reply = new StringBuilder();
@@ -74,9 +72,12 @@ namespace YoutuOnnx.Genai
             var tokens = new List<int>();
             while (tokens.Count < maxTokens && cached.Count < maxLength)
             {
+                if (tokens.Count > 0)
+                {
+                    cached.Add(tokens[tokens.Count - 1]);
+                }
                 generator.GenerateNextToken();
                 int token = generator.GetNextTokens()[0];
-                cached.Add(token);
                 tokens.Add(token);
                 push(token);
                 if (generator.IsDone())
@@ -123,10 +124,7 @@ namespace YoutuOnnx.Genai
             }
             if (generator != null && continues && common > 0)
             {
-                if (common < cached.Count)
-                {
-                    generator.RewindTo((ulong)common);
-                }
+                generator.RewindTo((ulong)common);
             }
             else
             {

@@ -33,7 +33,8 @@ namespace Microsoft.ML.OnnxRuntimeGenAI
         [DllImport(Library)] internal static extern IntPtr OgaTokenizerStreamDecode(IntPtr stream, int token, out IntPtr text);
         [DllImport(Library)] internal static extern IntPtr OgaCreateGeneratorParams(IntPtr model, out IntPtr options);
         [DllImport(Library)] internal static extern void OgaDestroyGeneratorParams(IntPtr options);
-        [DllImport(Library)] internal static extern IntPtr OgaGeneratorParamsSetSearchNumber(IntPtr options, byte[] name, double value);
+        [DllImport(Library)]
+        internal static extern IntPtr OgaGeneratorParamsSetSearchNumber(IntPtr options, byte[] name, double value);
         [DllImport(Library)]
         internal static extern IntPtr OgaGeneratorParamsSetSearchBool(IntPtr options, byte[] name,
                                                                       [MarshalAs(UnmanagedType.I1)] bool value);
@@ -45,7 +46,8 @@ namespace Microsoft.ML.OnnxRuntimeGenAI
         [DllImport(Library)] internal static extern IntPtr OgaGenerator_RewindTo(IntPtr generator, UIntPtr length);
         [DllImport(Library)]
         internal static extern IntPtr OgaGenerator_GetNextTokens(IntPtr generator, out IntPtr ids, out UIntPtr count);
-        [DllImport(Library)] internal static extern IntPtr OgaGenerator_GetOutput(IntPtr generator, byte[] name, out IntPtr tensor);
+        [DllImport(Library)]
+        internal static extern IntPtr OgaGenerator_GetOutput(IntPtr generator, byte[] name, out IntPtr tensor);
         [DllImport(Library)] internal static extern void OgaDestroyTensor(IntPtr tensor);
         [DllImport(Library)] internal static extern IntPtr OgaTensorGetShapeRank(IntPtr tensor, out UIntPtr rank);
         [DllImport(Library)] internal static extern IntPtr OgaTensorGetShape(IntPtr tensor, long[] shape, UIntPtr rank);

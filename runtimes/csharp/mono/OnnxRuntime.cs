@@ -299,7 +299,8 @@ namespace Microsoft.ML.OnnxRuntime
         {
             IntPtr values;
             UIntPtr count;
-            Api.Check(Api.Get<Api.GetValues>(Api.GetBoundOutputValues)(Value, OrtAllocator.DefaultInstance.Value, out values, out count));
+            Api.Check(Api.Get<Api.GetValues>(Api.GetBoundOutputValues)(
+                Value, OrtAllocator.DefaultInstance.Value, out values, out count));
             var list = new DisposableList();
             for (int index = 0; index < (int)count; index++)
             {

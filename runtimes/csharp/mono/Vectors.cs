@@ -25,7 +25,8 @@ namespace YoutuOnnx.Mono
             var lines = new List<string>();
             if (arguments.Length == 2)
             {
-                lines.Add("\"texts\": " + Each(vectors, "texts", one => Text(one, tokenizer, tokenizer.Encode((string)one["text"]))));
+                lines.Add("\"texts\": " + Each(vectors, "texts", one =>
+                    Text(one, tokenizer, tokenizer.Encode((string)one["text"]))));
                 lines.Add("\"literals\": " + Each(vectors, "literals", one =>
                     Text(one, tokenizer, tokenizer.EncodeControl((string)one["text"]))));
                 lines.Add("\"chats\": " + Each(vectors, "chats", one => Prompt(one, format)));
@@ -72,9 +73,11 @@ namespace YoutuOnnx.Mono
             return "{\"prompt\": " + Quoted(text.ToString()) + ", \"ids\": " + Numbers(ids.Select(id => (double)id)) + "}";
         }
 
-        private static string Each(Dictionary<string, object> vectors, string name, Func<Dictionary<string, object>, string> give)
+        private static string Each(Dictionary<string, object> vectors, string name,
+                                   Func<Dictionary<string, object>, string> give)
         {
-            return "[" + string.Join(",\n", ((List<object>)vectors[name]).Select(one => give((Dictionary<string, object>)one))) + "]";
+            var entries = ((List<object>)vectors[name]).Cast<Dictionary<string, object>>();
+            return "[" + string.Join(",\n", entries.Select(give)) + "]";
         }
 
         private static List<int> Ids(Dictionary<string, object> one)

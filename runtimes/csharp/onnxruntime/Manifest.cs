@@ -27,7 +27,8 @@ namespace YoutuOnnx.Ort
             var file = Json.ReadFile(Path.Combine(folder, "youtu_onnx.json"));
             if ((double)file["format_version"] > Newest)
             {
-                throw new InvalidDataException("the bundle has format " + file["format_version"] + ", this program reads " + Newest);
+                throw new InvalidDataException("the bundle has format " + file["format_version"] + "; this program reads "
+                                               + Newest);
             }
             var architecture = (Dictionary<string, object>)file["architecture"];
             var cache = (Dictionary<string, object>)file["cache"];

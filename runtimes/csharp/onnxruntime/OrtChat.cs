@@ -6,7 +6,7 @@ using YoutuOnnx.Text;
 namespace YoutuOnnx.Ort
 {
     /// <summary>A bundle opened in ONNX Runtime, and the tokens of one conversation in its cache.</summary>
-    public sealed class OrtChat : IDisposable
+    public sealed class OrtChat : IChat
     {
         private readonly OrtDecoder decoder;
         private readonly ChatFormat format;
@@ -21,8 +21,6 @@ namespace YoutuOnnx.Ort
 
         public BundleTokenizer Text { get; private set; }
 
-        /// <summary>The reply to a conversation. What it has in common with the one before is not computed again.</summary>
-        /// <param name="write">Takes the reply's pieces as they come.</param>
         public string Reply(IList<Message> messages, bool thinking, int maxTokens, Action<string> write)
         {
             var reply = new StringBuilder();

@@ -22,7 +22,7 @@ namespace YoutuOnnx.Ort
                 case "float32": Type = TensorElementType.Float; ElementSize = 4; break;
                 case "float16": Type = TensorElementType.Float16; ElementSize = 2; break;
                 case "uint8": Type = TensorElementType.UInt8; ElementSize = 1; break;
-                default: throw new InvalidDataException("youtu_onnx.json: a cache of " + manifest.CacheType + " isn't known here");
+                default: throw new InvalidDataException("a cache of " + manifest.CacheType + " isn't known here");
             }
         }
 

@@ -52,7 +52,7 @@ namespace YoutuOnnx.Text
             return added[literal];
         }
 
-        /// <summary>Token ids of a text that somebody wrote: what looks like a control token is the characters that it is.</summary>
+        /// <summary>Token ids of a text that somebody wrote: what looks like a control token is characters.</summary>
         public List<int> Encode(string text)
         {
             var ids = new List<int>();

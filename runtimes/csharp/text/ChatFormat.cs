@@ -45,7 +45,7 @@ namespace YoutuOnnx.Text
         /// <summary>Token ids of a prompt.</summary>
         /// <param name="reply">Whether the assistant speaks next.</param>
         /// <param name="thinking">False tells the model to answer at once.</param>
-        /// <param name="text">Where to write the prompt as text, if anywhere; its control tokens no longer tell themselves apart.</param>
+        /// <param name="text">Where to write the prompt as text, if anywhere.</param>
         /// <exception cref="ArgumentException">An unknown role.</exception>
         public List<int> Prompt(IList<Message> messages, bool reply = true, bool thinking = true, StringBuilder text = null)
         {
@@ -99,7 +99,7 @@ namespace YoutuOnnx.Text
             return text.ToString();
         }
 
-        /// <summary>An assistant's text. Thinking is kept only after the last question: models aren't shown older thoughts.</summary>
+        /// <summary>An assistant's text. Thinking is kept only after the last question.</summary>
         private static string Said(Message message, bool withThinking)
         {
             string thinking = message.Reasoning ?? "", content = message.Content;

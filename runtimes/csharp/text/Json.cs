@@ -149,7 +149,8 @@ namespace YoutuOnnx.Text
             }
             ushort code;
             if (kind != 'u' || at + 4 > text.Length
-                || !ushort.TryParse(text.Substring(at, 4), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out code))
+                || !ushort.TryParse(text.Substring(at, 4), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture,
+                                    out code))
             {
                 throw Error("an escape");
             }
