@@ -117,8 +117,8 @@ namespace YoutuOnnx.Genai
                     + maxLength + ": type /reset");
             }
             int common = 0;
-            // one token at least has to be fed, for logits to come
-            while (common < Math.Min(cached.Count, prompt.Count - 1) && cached[common] == prompt[common])
+            // one token at least has to be fed, for logits to come; and genai rewinds by one row at least
+            while (common < Math.Min(cached.Count, prompt.Count) - 1 && cached[common] == prompt[common])
             {
                 common++;
             }
