@@ -35,7 +35,7 @@ final class Native {
     private Native() {
     }
 
-    /** Calls a function that returns a status. Arguments are MemoryAddress, Integer and Long as C has pointers, ints and sizes. */
+    /** Calls a function that returns a status. MemoryAddress, Integer and Long are C's pointers, ints and sizes. */
     static void call(int number, Object... arguments) throws OrtException {
         MemoryAddress status = (MemoryAddress) invoke(number, MemoryAddress.class, arguments);
         if (!status.equals(MemoryAddress.NULL)) {
