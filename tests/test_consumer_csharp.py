@@ -76,12 +76,14 @@ def test_vectors_in_float32(runtime, run, nano_bundle, tmp_path):
 
 
 @needs_mono
-@both
-def test_logits_in_int4(runtime, run, nano_bundle, tmp_path):
-    bundle = nano_bundle("int4")
+@pytest.mark.parametrize(("runtime", "precision", "form"), [
+    ("onnxruntime", "fp16", "latent"), ("onnxruntime", "int4", "latent"), ("onnxruntime", "int4", "latent-int8"),
+    pytest.param("genai", "int4", "latent", marks=needs_genai), pytest.param("genai", "int4", "latent-int8", marks=needs_genai)])
+def test_logits_of_rounded_weights_and_caches(runtime, precision, form, run, nano_bundle, tmp_path):
+    bundle = nano_bundle(precision, form)
     done = run(runtime, "YoutuOnnx.Mono.Vectors", questions(bundle, tmp_path / "asked.json"), bundle, "logits")
     assert done.returncode == 0, done.stderr
-    Answers.parse(done.stdout).check_logits(bundle, "int4")
+    Answers.parse(done.stdout).check_logits(bundle, precision)
 
 
 @needs_mono

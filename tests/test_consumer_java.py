@@ -59,11 +59,12 @@ def test_vectors_in_float32(run, nano_bundle, tmp_path):
 
 
 @needs_java
-def test_logits_in_int4(run, nano_bundle, tmp_path):
-    bundle = nano_bundle("int4")
+@pytest.mark.parametrize(("precision", "form"), [("fp16", "latent"), ("int4", "latent"), ("int4", "latent-int8")])
+def test_logits_of_rounded_weights_and_caches(precision, form, run, nano_bundle, tmp_path):
+    bundle = nano_bundle(precision, form)
     done = run("Vectors", questions(bundle, tmp_path / "asked.json"), bundle, "logits")
     assert done.returncode == 0, done.stderr
-    Answers.parse(done.stdout).check_logits(bundle, "int4")
+    Answers.parse(done.stdout).check_logits(bundle, precision)
 
 
 @needs_java

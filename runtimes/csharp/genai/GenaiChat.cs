@@ -88,7 +88,7 @@ namespace YoutuOnnx.Genai
             return tokens;
         }
 
-        /// <summary>Logits of the token that follows a prompt.</summary>
+        /// <summary>Logits of the token that follows a prompt, where the graph's are float32.</summary>
         public float[] Logits(List<int> prompt)
         {
             Feed(prompt);
