@@ -41,6 +41,7 @@ class Answers:
 
     def check_text(self) -> None:
         """Tokens, texts and prompts are the vectors'; nobody forged a control token."""
+        assert len(self.found["literals"]) == len(VECTORS["literals"])
         for kind in ("texts", "literals"):
             for one, made in zip(VECTORS[kind], self.found[kind], strict=False):
                 assert made["ids"] == one["ids"], one["text"]

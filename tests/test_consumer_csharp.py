@@ -56,9 +56,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
                             *(str(CSHARP / "mono" / name) for name in (*BINDINGS[runtime], "Vectors.cs"))], check=True)
         return program
 
-    def run(runtime: str, main: str, *arguments: str | Path, input: str = "") -> subprocess.CompletedProcess[str]:
+    def run(runtime: str, main: str, *arguments: str | Path, input: str = "",
+            libraries: Path = folder) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["mono", str(compiled(runtime, main)), *map(str, arguments)], input=input, capture_output=True,
-                              encoding="utf-8", env=os.environ | {"LD_LIBRARY_PATH": str(folder)}, timeout=120)
+                              encoding="utf-8", env=os.environ | {"LD_LIBRARY_PATH": str(libraries)}, timeout=120)
 
     return run
 
@@ -118,6 +119,9 @@ def test_the_program_says_what_is_wrong(runtime, run, nano_bundle, tmp_path):
     too_long = run(runtime, MAINS[runtime], nano_bundle("fp32"), input="1 " * 1024 + "\n")
     assert too_long.returncode == 1
     assert "1024" in too_long.stderr.splitlines()[-1]
+    no_library = run(runtime, MAINS[runtime], nano_bundle("fp32"), libraries=tmp_path)
+    assert (no_library.returncode, no_library.stderr.count("\n")) == (1, 1)
+    assert no_library.stderr.startswith("error: ") and "onnxruntime" in no_library.stderr
 
 
 @needs_genai

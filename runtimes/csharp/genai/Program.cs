@@ -1,3 +1,4 @@
+using System;
 using Microsoft.ML.OnnxRuntimeGenAI;
 using YoutuOnnx.Text;
 
@@ -11,10 +12,17 @@ namespace YoutuOnnx.Genai
 
         public static int Main(string[] arguments)
         {
-            using (new OgaHandle())  // lets the library go when everything of it is gone
+            try
             {
-                return ChatConsole.Run(arguments, Usage, true,
-                                       options => new GenaiChat(options.Folder, options.Provider, options.Temperature));
+                using (new OgaHandle())  // lets the library go when everything of it is gone
+                {
+                    return ChatConsole.Run(arguments, Usage, true,
+                                           options => new GenaiChat(options.Folder, options.Provider, options.Temperature));
+                }
+            }
+            catch (DllNotFoundException)
+            {
+                return 1;  // was said already: here it is the handle that finds no library to let go
             }
         }
     }

@@ -51,12 +51,14 @@ namespace YoutuOnnx.Ort
         private const int FirstRows = 256;
 
         private readonly IntPtr[] buffers;
+        private readonly int mostRows;
         private readonly List<OrtValue> bound = new List<OrtValue>();
         private int rows;
 
         public InPlaceCache(Manifest manifest) : base(manifest)
         {
             buffers = new IntPtr[Tensors.Count];
+            mostRows = manifest.ContextLength;
         }
 
         public static bool Fits(Manifest manifest)
@@ -110,7 +112,7 @@ namespace YoutuOnnx.Ort
             {
                 return;
             }
-            rows = Math.Max(FirstRows, wanted + wanted / 2);
+            rows = Math.Max(wanted, Math.Min(mostRows, Math.Max(FirstRows, wanted + wanted / 2)));
             for (int index = 0; index < buffers.Length; index++)
             {
                 long bytes = rows * RowBytes(index);

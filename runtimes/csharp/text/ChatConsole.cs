@@ -113,7 +113,8 @@ namespace YoutuOnnx.Text
             }
             catch (Exception error) when (!(error is NullReferenceException))
             {
-                Console.Error.WriteLine("error: " + error.Message);
+                // a library that isn't found comes wrapped in the failure of a class to start
+                Console.Error.WriteLine("error: " + error.GetBaseException().Message);
                 return 1;
             }
         }

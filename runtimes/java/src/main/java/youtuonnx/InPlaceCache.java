@@ -21,12 +21,14 @@ final class InPlaceCache implements SequenceCache {
     private final CacheType type;
     private final ByteBuffer[] buffers;
     private final List<OnnxTensor> open = new ArrayList<>();
+    private final int mostRows;
     private int rows, length;
 
     InPlaceCache(Manifest manifest) {
         tensors = manifest.tensors;
         type = CacheType.named(manifest.cacheType);
         buffers = new ByteBuffer[tensors.size()];
+        mostRows = manifest.contextLength;
     }
 
     static boolean fits(Manifest manifest) {
@@ -67,7 +69,7 @@ final class InPlaceCache implements SequenceCache {
     }
 
     private void grow(int wanted) {
-        rows = Math.max(FIRST_ROWS, wanted + wanted / 2);
+        rows = Math.max(wanted, Math.min(mostRows, Math.max(FIRST_ROWS, wanted + wanted / 2)));
         for (int index = 0; index < buffers.length; index++) {
             long rowBytes = tensors.get(index).width() * type.size;
             ByteBuffer larger = ByteBuffer.allocateDirect(Math.toIntExact(rows * rowBytes));
