@@ -1,0 +1,56 @@
+using System.Collections.Generic;
+using System.IO;
+using YoutuOnnx.Text;
+
+namespace YoutuOnnx.Ort
+{
+    /// <summary>One past input of the graph and its present output, both [1, heads, tokens, width].</summary>
+    public sealed class CacheTensor
+    {
+        public string Past, Present;
+        public long Heads, Width;
+    }
+
+    /// <summary>What a program has to know of a bundle, from youtu_onnx.json.</summary>
+    public sealed class Manifest
+    {
+        private const double Newest = 1;
+
+        public readonly List<CacheTensor> Tensors = new List<CacheTensor>();
+        public readonly HashSet<int> EndIds = new HashSet<int>();
+        public readonly string CacheForm, CacheType, Target, Precision;
+        public readonly int ContextLength;
+
+        /// <exception cref="InvalidDataException">A bundle of a newer format, or none.</exception>
+        public Manifest(string folder)
+        {
+            var file = Json.ReadFile(Path.Combine(folder, "youtu_onnx.json"));
+            if ((double)file["format_version"] > Newest)
+            {
+                throw new InvalidDataException("the bundle has format " + file["format_version"] + "; this program reads "
+                                               + Newest);
+            }
+            var architecture = (Dictionary<string, object>)file["architecture"];
+            var cache = (Dictionary<string, object>)file["cache"];
+            ContextLength = (int)(double)architecture["max_position_embeddings"];
+            Target = (string)file["target"];
+            Precision = (string)((Dictionary<string, object>)file["recipe"])["precision"];
+            CacheForm = (string)cache["form"];
+            CacheType = (string)cache["dtype"];
+            foreach (double id in (List<object>)architecture["eos_token_ids"])
+            {
+                EndIds.Add((int)id);
+            }
+            foreach (Dictionary<string, object> tensor in (List<object>)cache["tensors"])
+            {
+                Tensors.Add(new CacheTensor
+                {
+                    Past = (string)tensor["past"],
+                    Present = (string)tensor["present"],
+                    Heads = (long)(double)tensor["heads"],
+                    Width = (long)(double)tensor["width"],
+                });
+            }
+        }
+    }
+}

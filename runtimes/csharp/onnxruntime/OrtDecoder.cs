@@ -1,0 +1,165 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Linq;
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace YoutuOnnx.Ort
+{
+    /// <summary>A bundle's graph in a session, and the cache of one sequence.</summary>
+    public sealed class OrtDecoder : IDisposable
+    {
+        private readonly InferenceSession session;
+        private readonly RunOptions runOptions = new RunOptions();
+        private readonly SequenceCache cache;
+        private readonly bool keepsLogits;
+
+        /// <param name="folder">The bundle's.</param>
+        /// <param name="provider">cpu, cuda or dml; null for the one that the bundle was exported for.</param>
+        /// <exception cref="ArgumentException">Another provider.</exception>
+        public OrtDecoder(string folder, string provider)
+        {
+            Manifest = new Manifest(folder);
+            provider = provider ?? Manifest.Target;
+            using (var options = new SessionOptions())
+            {
+                options.LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL;  // what goes wrong is thrown, and said once
+                if (provider == "cuda")
+                {
+                    options.AppendExecutionProvider_CUDA(0);
+                }
+                else if (provider == "dml")
+                {
+                    options.AppendExecutionProvider_DML(0);
+                    options.EnableMemoryPattern = false;  // DirectML asks for both
+                    options.ExecutionMode = ExecutionMode.ORT_SEQUENTIAL;
+                }
+                else if (provider == "cpu")
+                {
+                    SetCpu(options);
+                }
+                else
+                {
+                    throw new ArgumentException("provider " + provider + " isn't known here; choose cpu, cuda or dml");
+                }
+                session = new InferenceSession(Path.Combine(folder, "model.onnx"), options);
+            }
+            keepsLogits = session.OverridableInitializerMetadata.ContainsKey("logits_to_keep");
+            if (provider == "cpu" && InPlaceCache.Fits(Manifest))
+            {
+                cache = new InPlaceCache(Manifest);
+            }
+            else
+            {
+                // with CUDA the cache stays on the device; with DirectML it goes through host memory, which is slow but right
+                cache = new ReturnedCache(Manifest, provider != "cuda" ? OrtMemoryInfo.DefaultInstance
+                    : new OrtMemoryInfo("Cuda", OrtAllocatorType.DeviceAllocator, 0, OrtMemType.Default));
+            }
+        }
+
+        public Manifest Manifest { get; private set; }
+
+        /// <summary>Tokens in the cache.</summary>
+        public int Length
+        {
+            get { return cache.Length; }
+        }
+
+        /// <summary>Keeps at most the first tokens; Length says how many are left.</summary>
+        public void Truncate(int length)
+        {
+            cache.Truncate(length);
+        }
+
+        /// <summary>Runs the next tokens, S of them after P in the cache. Returns the logits of the last.</summary>
+        public float[] Step(IList<int> ids)
+        {
+            int past = cache.Length, count = ids.Count, total = past + count;
+            if (count == 0 || total > Manifest.ContextLength)
+            {
+                throw new InvalidDataException(total + " tokens don't fit in a context of " + Manifest.ContextLength);
+            }
+            using (OrtIoBinding binding = session.CreateIoBinding())
+            using (OrtValue inputs = Row(ids.Select(id => (long)id)))                                 // [1, S]
+            using (OrtValue mask = Row(Enumerable.Repeat(1L, total)))                                 // [1, T]
+            using (OrtValue positions = Row(Enumerable.Range(past, count).Select(at => (long)at)))    // [1, S]
+            using (OrtValue keep = OrtValue.CreateTensorValueFromMemory(new long[] { 1 }, new long[] { 1 }))
+            {
+                binding.BindInput("input_ids", inputs);
+                binding.BindInput("attention_mask", mask);
+                binding.BindInput("position_ids", positions);
+                if (keepsLogits && count > 1)
+                {
+                    binding.BindInput("logits_to_keep", keep);
+                }
+                binding.BindOutputToDevice("logits", OrtMemoryInfo.DefaultInstance);
+                cache.Bind(binding, count);
+                List<OrtValue> outputs = session.RunWithBoundResults(runOptions, binding).ToList();
+                cache.Commit(outputs.GetRange(1, outputs.Count - 1), count);
+                if (cache is InPlaceCache)
+                {
+                    outputs.GetRange(1, outputs.Count - 1).ForEach(present => present.Dispose());
+                }
+                using (outputs[0])
+                {
+                    return LastRow(outputs[0]);
+                }
+            }
+        }
+
+        public void Dispose()
+        {
+            cache.Dispose();
+            runOptions.Dispose();
+            session.Dispose();
+        }
+
+        private void SetCpu(SessionOptions options)
+        {
+            // exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits
+            options.AddSessionConfigEntry("session.x64quantprecision", "1");
+            if (Manifest.Target == "cpu" && Manifest.CacheForm == "latent" && Manifest.Precision != "fp16")
+            {
+                // such a graph was written as the optimizer would leave it: looking through it again only takes time
+                options.GraphOptimizationLevel = GraphOptimizationLevel.ORT_DISABLE_ALL;
+            }
+        }
+
+        private static OrtValue Row(IEnumerable<long> numbers)
+        {
+            long[] row = numbers.ToArray();
+            return OrtValue.CreateTensorValueFromMemory(row, new long[] { 1, row.Length });
+        }
+
+        /// <summary>[1, S or 1, V] to the last V numbers.</summary>
+        private static float[] LastRow(OrtValue logits)
+        {
+            OrtTensorTypeAndShapeInfo info = logits.GetTensorTypeAndShape();
+            int width = (int)info.Shape[2];
+            if (info.ElementDataType == TensorElementType.Float)
+            {
+                ReadOnlySpan<float> all = logits.GetTensorDataAsSpan<float>();
+                return all.Slice(all.Length - width).ToArray();
+            }
+            ReadOnlySpan<byte> bytes = logits.GetTensorMutableRawData();
+            var row = new float[width];
+            for (int index = 0, at = bytes.Length - 2 * width; index < width; index++, at += 2)
+            {
+                row[index] = Half(bytes[at] | bytes[at + 1] << 8);
+            }
+            return row;
+        }
+
+        /// <summary>IEEE half precision; own code, as System.Half begins with .NET 5.</summary>
+        private static float Half(int bits)
+        {
+            int exponent = bits >> 10 & 31, fraction = bits & 1023;
+            double size = exponent == 0 ? fraction * Math.Pow(2, -24)
+                : exponent < 31 ? (1024 + fraction) * Math.Pow(2, exponent - 25)
+                : fraction == 0 ? double.PositiveInfinity : double.NaN;
+            return (float)((bits & 0x8000) == 0 ? size : -size);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+package youtuonnx;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+
+/** What a program has to know of a bundle, from youtu_onnx.json. */
+final class Manifest {
+    private static final int NEWEST = 1;
+
+    /** One past input of the graph and its present output, both [1, heads, tokens, width]. */
+    record CacheTensor(String past, String present, long heads, long width) {
+    }
+
+    final List<CacheTensor> tensors;
+    final Set<Integer> endIds;
+    final String cacheForm, cacheType, target, precision;
+    final int contextLength;
+
+    /** @throws IOException a bundle of a newer format, or none */
+    Manifest(Path folder) throws IOException {
+        Map<String, Object> file = Json.read(folder.resolve("youtu_onnx.json"));
+        if (Json.integer(file.get("format_version")) > NEWEST) {
+            throw new IOException("the bundle has format " + file.get("format_version") + "; this program reads " + NEWEST);
+        }
+        Map<String, Object> architecture = Json.object(file.get("architecture")), cache = Json.object(file.get("cache"));
+        contextLength = Json.integer(architecture.get("max_position_embeddings"));
+        endIds = Json.list(architecture.get("eos_token_ids")).stream().map(Json::integer).collect(Collectors.toSet());
+        target = (String) file.get("target");
+        precision = (String) Json.object(file.get("recipe")).get("precision");
+        cacheForm = (String) cache.get("form");
+        cacheType = (String) cache.get("dtype");
+        tensors = Json.list(cache.get("tensors")).stream().map(Json::object).map(tensor -> new CacheTensor(
+                (String) tensor.get("past"), (String) tensor.get("present"), Json.integer(tensor.get("heads")),
+                Json.integer(tensor.get("width")))).toList();
+    }
+}
