@@ -14,18 +14,20 @@ import numpy as np
 import onnxruntime as ort
 
 
-def main(graph: str, manifest: str) -> None:
+def logits_of(graph, manifest, prompts):
+    """``prompts`` as in the request → ``[prompt][row][V]`` as in the reply."""
     with open(manifest, encoding="utf-8") as stream:
         cache = json.load(stream)["cache"]
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     replies = []
-    for one in json.load(sys.stdin):
+    for one in prompts:
         past = [np.zeros((1, t["heads"], 0, t["width"]), cache["dtype"]) for t in cache["tensors"]]
         rows, total = [], 0
         for new in (one["ids"], *([token] for token in one["tokens"])):
-            feeds = {t["past"]: array for t, array in zip(cache["tensors"], past)}  # noqa: B905 (Python 3.9 and the like, too)
+            feeds = {t["past"]: array for t, array in zip(cache["tensors"], past, strict=True)}
             feeds["input_ids"] = np.array([new], np.int64)
             feeds["position_ids"] = np.arange(total, total + len(new), dtype=np.int64)[None]
             total += len(new)
@@ -33,8 +35,8 @@ def main(graph: str, manifest: str) -> None:
             logits, *past = session.run(["logits", *(t["present"] for t in cache["tensors"])], feeds)
             rows.append([float(value) for value in logits[0, -1]])
         replies.append(rows)
-    json.dump(replies, sys.stdout)
+    return replies
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    json.dump(logits_of(sys.argv[1], sys.argv[2], json.load(sys.stdin)), sys.stdout)

@@ -92,8 +92,9 @@ def java(tools: Path, native: Path, jar: Path, *args: str | Path) -> subprocess.
             (native / name).symlink_to(source)
     path = os.pathsep.join(map(str, (jar, tools / "kotlin-stdlib.jar", tools / "classes.jar")))
     # the JNI library looks for symbols among those that everybody sees, so ONNX Runtime has to be there first
-    return subprocess.run(["java", f"-Donnxruntime.native.path={native}", "-cp", path, "StepsKt", *args], capture_output=True,
-                          text=True, env={**os.environ, "LD_PRELOAD": str(native / "libonnxruntime.so")}, timeout=600, check=False)
+    command = ["java", f"-Donnxruntime.native.path={native}", "-cp", path, "StepsKt", *args]
+    environment = {**os.environ, "LD_PRELOAD": str(native / "libonnxruntime.so")}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
 
 
 if __name__ == "__main__":

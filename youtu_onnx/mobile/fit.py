@@ -77,15 +77,15 @@ def footprint(manifest: Manifest, layout: CacheLayout, tokens: int, *, weights: 
 
 
 def step_bytes(manifest: Manifest, tokens: int, new: int = STEP) -> int:
-    """The largest tensors of a step: scores and attention weights of every head, the widest layers of the MLP, the logits of
-    one position; and, from :data:`MANY` new tokens on or with an expanded cache, every head's keys and values."""
+    """The largest tensors of a step: scores and attention weights of every head, the widest layers of the MLP, the logits;
+    and, from :data:`MANY` new tokens on or with an expanded cache, every head's keys and values."""
     a, floats = manifest.architecture, 4
     scores = 2 * a.num_attention_heads * new * tokens
     widest = new * (2 * a.intermediate_size + 2 * a.hidden_size + 2 * a.num_attention_heads * a.latent_dim)
     row = TARGETS.get(manifest.target, TARGETS["cpu"])
     expands = manifest.cache.form == "expanded" or (row.has_both_orders(manifest.cache.form) and new >= MANY)
     heads = a.num_attention_heads * tokens * (a.qk_head_dim + a.qk_nope_head_dim + a.v_head_dim) if expands else 0
-    return floats * (scores + widest + heads + a.vocab_size)
+    return floats * (scores + widest + heads + new * a.vocab_size)
 
 
 def rooms(manifest: Manifest, *, weights: int | None = None, new: int = STEP, ram_gb: Sequence[float] = RAM_GB,

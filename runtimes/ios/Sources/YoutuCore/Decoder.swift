@@ -94,7 +94,7 @@ public final class Decoder {
     }
 
     private func empty() throws -> [ORTValue] {
-        try record.cache.tensors.map { try value(NSMutableData(), type, [1, $0.heads, 0, $0.width]) }
+        try record.cache.tensors.map { try value(NSMutableData(length: 1)!, type, [1, $0.heads, 0, $0.width]) }
     }
 
     private func integers(_ values: [Int64]) throws -> ORTValue {
