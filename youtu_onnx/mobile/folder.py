@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import onnxruntime as ort
+
 from youtu_onnx.bundle import Bundle, FileEntry, Manifest, Staging, names
 from youtu_onnx.bundle.bundle import describe_file
 from youtu_onnx.errors import BundleError, UsageError
@@ -24,6 +26,9 @@ Format = Literal["ort", "onnx"]
 FORMATS: tuple[Format, ...] = ("ort", "onnx")
 RECORD = "model.json"
 FORMAT_VERSION = 1
+LEAST = "1.24.0"
+"""The oldest ONNX Runtime that opens a bundle's ``model.onnx``. ``model.ort`` asks for the version that wrote it or a newer one:
+it spells out attributes that older ones don't know."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class MobileFolder:
         cache, architecture = self.manifest.cache, self.manifest.architecture
         return {
             "format_version": FORMAT_VERSION, "model": self.manifest.source.model, "graph": self.graph,
+            "onnxruntime": LEAST if self.graph == names.MODEL else ort.__version__,
             "vocab_size": architecture.vocab_size, "context_length": architecture.max_position_embeddings,
             "end_token_ids": list(self.end_token_ids), "chat": None if self.chat is None else self.chat.to_dict(),
             "sampling": _sampling(self.sampling), "cache": cache.to_dict(),

@@ -33,6 +33,8 @@ public struct Record: Decodable {
 
     let formatVersion: Int
     let graph: String
+    /// The oldest ONNX Runtime that opens the graph.
+    public let onnxruntime: String
     let vocabSize: Int, contextLength: Int
     let endTokenIds: Set<Int>
     let chat: ChatFrame?

@@ -49,7 +49,8 @@ class Decoder(folder: File, private val record: Record, threads: Int = 4) : Auto
                     session = environment.createSession(graph.path, options) // by path: the data file lies beside it
                 }
             } catch (error: OrtException) {
-                throw ModelException("ONNX Runtime can't open $graph: ${error.message}", error)
+                val versions = "it needs ONNX Runtime ${record.onnxruntime}, and this is ${environment.version}"
+                throw ModelException("can't open $graph ($versions): ${error.message}", error)
             }
         }
         past = empty()

@@ -14,9 +14,12 @@ data class ChatFrame(
 /** How tokens are chosen: a temperature of 0 is greedy, `topK` 0 and `topP` 1 leave all tokens in. */
 data class Sampling(val temperature: Double, val topK: Int, val topP: Double)
 
-/** `model.json` of a folder that `youtu-onnx mobile` wrote. `chat` is null where the model has no template, or too rich a one. */
+/**
+ * `model.json` of a folder that `youtu-onnx mobile` wrote. `onnxruntime`: the oldest that opens it; `chat` is null
+ * where the model has no template, or too rich a one.
+ */
 data class Record(
-    val graph: String, val vocabSize: Int, val contextLength: Int, val endTokens: Set<Int>, val chat: ChatFrame?,
+    val graph: String, val onnxruntime: String, val vocabSize: Int, val contextLength: Int, val endTokens: Set<Int>, val chat: ChatFrame?,
     val sampling: Sampling, val cacheType: String, val cache: List<CacheTensor>, val sizes: Map<String, Long>,
 ) {
     companion object {
@@ -41,7 +44,7 @@ data class Record(
                 if (found != size) throw ModelException("$name has $found bytes; expected $size: copy the folder again")
             }
             return Record(
-                fields.getValue("graph").text, fields.getValue("vocab_size").int, fields.getValue("context_length").int,
+                fields.getValue("graph").text, fields.getValue("onnxruntime").text, fields.getValue("vocab_size").int, fields.getValue("context_length").int,
                 fields.getValue("end_token_ids").items.map { it.int }.toSet(), fields["chat"]?.fieldsOrNull?.let(::frame),
                 Sampling(sampling.getValue("temperature").number, sampling.getValue("top_k").int,
                     sampling.getValue("top_p").number),
