@@ -78,8 +78,15 @@ def test_the_lists_name_exactly_the_operators_of_the_graph(nano_bundle: Callable
     assert "partial" not in typed.read_text(), "the list names the folder in which it was written"
 
 
-def test_weights_are_inside_and_a_shared_one_is_there_twice(nano_bundle: Callable[..., Path], folder: Path):
+def test_weights_are_inside_and_a_shared_one_is_there_twice(nano_bundle: Callable[..., Path], folder: Path, tmp_path: Path):
     """What the docs say of the format; when this fails, onnxruntime has learnt something."""
+    options = ort.SessionOptions()
+    options.log_severity_level, options.optimized_model_filepath = 3, str(tmp_path / "model.ort")
+    for name, value in (("save_model_format", "ORT"), ("optimized_model_external_initializers_file_name", "weights"),
+                        ("optimized_model_external_initializers_min_size_in_bytes", "1024")):
+        options.add_session_config_entry(f"session.{name}", value)
+    ort.InferenceSession(nano_bundle("int4") / "model.onnx", options, providers=["CPUExecutionProvider"])
+    assert [path.name for path in tmp_path.iterdir()] == ["model.ort"]
     data = Bundle.open(nano_bundle("int4")).manifest.files["model.onnx.data"].size
     assert sorted(path.suffix for path in folder.iterdir() if path.name.startswith("model.")) == [".json", ".ort"]
     shared = next(t for t in onnx.load(nano_bundle("int4") / "model.onnx", load_external_data=False).graph.initializer

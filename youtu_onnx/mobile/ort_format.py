@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from runtimes import providers
 from runtimes.ort import session_options
-from youtu_onnx.bundle import Bundle, names
+from youtu_onnx.bundle import Bundle, Manifest, names
 from youtu_onnx.errors import ResourceError, UsageError
 from youtu_onnx.progress import Progress
 
@@ -36,7 +36,7 @@ def convert(bundle: Bundle, folder: Path, progress: Progress) -> None:
         UsageError: the graph with its weights is beyond the format's 2 GB.
         ResourceError: onnxruntime can't write the file.
     """
-    size = sum(bundle.manifest.files[name].size for name in (names.MODEL, names.MODEL_DATA))
+    size = _size(bundle.manifest)
     if size > LARGEST:
         raise UsageError(f"{size / 1e9:.2f} GB of graph and weights don't fit ORT format, whose files end at 2.15 GB",
                          hint="use --format onnx, or export with --precision int4")
@@ -53,6 +53,13 @@ def convert(bundle: Bundle, folder: Path, progress: Progress) -> None:
                             hint="free disk space and memory; or use --format onnx") from error
     for name, types in ((OPERATORS, False), (OPERATORS_AND_TYPES, True)):
         _write_operators(folder / MODEL, folder / name, types)
+
+
+def _size(manifest: Manifest) -> int:
+    """Bytes that the file will have, about: a tied embedding counts twice."""
+    a, bits = manifest.architecture, {"fp32": 32, "fp16": 16, "int8": 8, "int4": 4}[manifest.recipe.precision]
+    shared = a.vocab_size * a.hidden_size * bits // 8 if a.tie_word_embeddings else 0
+    return shared + sum(manifest.files[name].size for name in (names.MODEL, names.MODEL_DATA))
 
 
 def _write_operators(model: Path, config: Path, types: bool) -> None:
