@@ -1,15 +1,16 @@
 """What opening a mobile folder costs in memory, on Linux:
 
-    YOUTU_ONNX_ANDROID_TOOLS=TOOLS python -m tests.android_memory FOLDER…
+    YOUTU_ONNX_ANDROID_TOOLS=TOOLS python -m tests.android_memory [--tokens N] FOLDER…
 
 A row for each folder as the Android core opens it (``model.ort`` mapped, ``model.onnx`` by path), and one more for a
 ``model.ort`` that is opened by path. MB of a fresh process, less what it had before it opened the graph: ``anonymous`` is memory
 that only this process can give back, ``file`` is pages of mapped files, which the system drops when it needs the room, both
-after a prefill of 64 tokens and a step of one; ``peak`` is the most that both had been at a time.
+after a prefill of N tokens (64), 32 at a time, and a step of one; ``peak`` is the most that both had been at a time.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -31,16 +32,16 @@ def held(name):
     print(json.dumps({name: {key: int(value.split()[0]) for key, value in fields.items()}}))
 
 held("before")
-steps = Steps(*sys.argv[1:])
+steps = Steps(*sys.argv[1:3])
 held("opened")
-steps.run([7 * i % 1000 for i in range(32)])
-steps.run([7 * i % 1000 for i in range(32)])
+for start in range(0, int(sys.argv[3]), 32):
+    steps.run([7 * i % 1000 for i in range(min(32, int(sys.argv[3]) - start))])
 steps.run([5])
 held("after steps")
 """
 
 
-def main(folders: list[Path]) -> None:
+def main(folders: list[Path], tokens: int) -> None:
     tools = Path(os.environ[android_tools.VARIABLE])
     print(f"{'folder':<12} {'graph':<24} {'anonymous':>10} {'file':>8} {'peak':>8} {'opened in':>10}")
     with tempfile.TemporaryDirectory() as place:
@@ -50,10 +51,10 @@ def main(folders: list[Path]) -> None:
         for folder in folders:
             graph = json.loads((folder / "model.json").read_text())["graph"]
             mapped = graph.endswith(".ort")
-            done = android_tools.java(tools, Path(place) / "native", jar, folder, FILE, "memory")
+            done = android_tools.java(tools, Path(place) / "native", jar, folder, FILE, str(tokens))
             _print(folder, f"{graph} {'mapped' if mapped else 'by path'}", done)
             if mapped:
-                command = [sys.executable, "-c", BY_PATH, folder / graph, folder / "model.json"]
+                command = [sys.executable, "-c", BY_PATH, folder / graph, folder / "model.json", str(tokens)]
                 _print(folder, f"{graph} by path", subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False))
 
 
@@ -70,4 +71,8 @@ def _print(folder: Path, how: str, done: subprocess.CompletedProcess[str]) -> No
 
 
 if __name__ == "__main__":
-    main([Path(one) for one in sys.argv[1:]])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    arguments = parser.parse_args()
+    main(arguments.folders, arguments.tokens)

@@ -9,14 +9,16 @@ import youtu.Turn
 
 /**
  * What the core makes of the shared vectors, for a desktop JVM: one line of JSON on stdout for each of
- * `texts`, `literals`, `chats`, `greedy`, `rewound`, `logits` and, in bytes, `memory`.
+ * `texts`, `literals`, `chats`, `greedy`, `rewound` and `logits`.
  *
  *     java -cp … StepsKt FOLDER VECTORS.json
+ *
+ * With a number behind, it only says what so many tokens cost in memory.
  */
 fun main(args: Array<String>) {
     val folder = File(args[0])
+    if (args.size == 3) return memory(folder, args[2].toInt())
     val vectors = Json.parse(File(args[1]).readText()).fields
-    if (args.getOrNull(2) == "memory") return memory(folder)
     val record = Record.read(folder)
     val tokenizer = Tokenizer.open(File(folder, "tokenizer.json"))
     for (kind in listOf("texts", "literals")) {
@@ -42,7 +44,9 @@ fun main(args: Array<String>) {
         val greedy = Sampling(0.0, 0, 1.0)
         val prompts = vectors.getValue("greedy").items.map { entry -> entry.fields.getValue("ids").items.map(Json::int) }
         val most = vectors.getValue("greedy").items.maxOf { it.fields.getValue("tokens").items.size }
-        say("greedy", prompts.map { ids -> chat.reply(ids, most, greedy).let { if (it.ended) it.tokens + record.endTokens else it.tokens } })
+        say("greedy", prompts.map { ids ->
+            chat.reply(ids, most, greedy).let { if (it.ended) it.tokens + record.endTokens else it.tokens }
+        })
         // once more, with another prompt's cache to drop and a part of it to keep
         say("rewound", prompts.reversed().map { ids -> chat.reply(ids, most, greedy).tokens })
         val rows = prompts.map { ids -> chat.decoder.rewind(chat.decoder.tokens.size); chat.decoder.append(ids) }
@@ -50,15 +54,15 @@ fun main(args: Array<String>) {
     }
 }
 
-/** Opens the graph, takes two steps, and says what Linux holds for this process: `VmHWM`, `RssAnon` and `RssFile` in kB. */
-private fun memory(folder: File) {
+/** Opens the graph, appends tokens and one more, and says what Linux holds for this process: `VmHWM`, `RssAnon` and `RssFile` in kB. */
+private fun memory(folder: File, tokens: Int) {
     fun held() = File("/proc/self/status").readLines().filter { it.startsWith("Rss") || it.startsWith("VmHWM") }
         .joinToString { "\"${it.substringBefore(':')}\": ${it.filter(Char::isDigit)}" }
     println("{\"before\": {${held()}}}")
     val started = System.nanoTime()
     Decoder(folder, Record.read(folder), threads = 2).use { decoder ->
         println("{\"opened\": {${held()}, \"seconds\": ${(System.nanoTime() - started) / 1e9}}}")
-        decoder.append(List(64) { it * 7 % 1000 })
+        decoder.append(List(tokens) { it % 32 * 7 % 1000 })
         decoder.append(listOf(5))
         println("{\"after steps\": {${held()}}}")
     }

@@ -82,7 +82,8 @@ struct ChatView: View {
         }
         .padding()
         .onAppear {
-            conversation.open(FileManager.default.urls(for: .documentDirectory, in: .userDomainMask)[0].appendingPathComponent("model"))
+            let documents = FileManager.default.urls(for: .documentDirectory, in: .userDomainMask)[0]
+            conversation.open(documents.appendingPathComponent("model"))
         }
     }
 }

@@ -13,7 +13,11 @@ data class Turn(val user: Boolean, val text: String)
 /** What the model wrote. `ended`: it came to its own end, else it was stopped or the context is full. */
 data class Reply(val text: String, val tokens: List<Int>, val ended: Boolean) {
     /** The text without its thinking: what belongs into the history. */
-    val answer get() = text.substringAfter("</think>").trimStart().let { if ("</think>" in text) it else if ("<think>" in text) "" else text }
+    val answer get() = when {
+        "</think>" in text -> text.substringAfter("</think>").trimStart()
+        "<think>" in text -> "" // it was stopped while it thought
+        else -> text
+    }
 }
 
 /** A folder that `youtu-onnx mobile` wrote, ready to talk. Not for several threads at once. */

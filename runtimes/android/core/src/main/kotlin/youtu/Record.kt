@@ -19,8 +19,8 @@ data class Sampling(val temperature: Double, val topK: Int, val topP: Double)
  * where the model has no template, or too rich a one.
  */
 data class Record(
-    val graph: String, val onnxruntime: String, val vocabSize: Int, val contextLength: Int, val endTokens: Set<Int>, val chat: ChatFrame?,
-    val sampling: Sampling, val cacheType: String, val cache: List<CacheTensor>, val sizes: Map<String, Long>,
+    val graph: String, val onnxruntime: String, val vocabSize: Int, val contextLength: Int, val endTokens: Set<Int>,
+    val chat: ChatFrame?, val sampling: Sampling, val cacheType: String, val cache: List<CacheTensor>, val sizes: Map<String, Long>,
 ) {
     companion object {
         const val NAME = "model.json"
