@@ -54,7 +54,7 @@ fun main(args: Array<String>) {
     }
 }
 
-/** Opens the graph, appends tokens and one more, and says what Linux holds for this process: `VmHWM`, `RssAnon` and `RssFile` in kB. */
+/** Opens the graph, appends tokens and one more, and says what Linux holds for this process, in kB. */
 private fun memory(folder: File, tokens: Int) {
     fun held() = File("/proc/self/status").readLines().filter { it.startsWith("Rss") || it.startsWith("VmHWM") }
         .joinToString { "\"${it.substringBefore(':')}\": ${it.filter(Char::isDigit)}" }

@@ -21,7 +21,8 @@ sealed interface Json {
     val fieldsOrNull get() = (this as? Fields)?.values
     val isTrue get() = this == Bool(true)
 
-    private fun wrong(expected: String): Nothing = throw ModelException("JSON holds ${this::class.simpleName}; expected $expected")
+    private fun wrong(expected: String): Nothing =
+        throw ModelException("JSON holds ${this::class.simpleName}; expected $expected")
 
     companion object {
         /** @throws ModelException the text is no JSON; the message names the place. */

@@ -20,7 +20,8 @@ data class Sampling(val temperature: Double, val topK: Int, val topP: Double)
  */
 data class Record(
     val graph: String, val onnxruntime: String, val vocabSize: Int, val contextLength: Int, val endTokens: Set<Int>,
-    val chat: ChatFrame?, val sampling: Sampling, val cacheType: String, val cache: List<CacheTensor>, val sizes: Map<String, Long>,
+    val chat: ChatFrame?, val sampling: Sampling, val cacheType: String, val cache: List<CacheTensor>,
+    val sizes: Map<String, Long>,
 ) {
     companion object {
         const val NAME = "model.json"
@@ -35,7 +36,8 @@ data class Record(
             if (!file.isFile) throw ModelException("$folder has no $NAME: copy the folder that youtu-onnx mobile wrote")
             val fields = Json.parse(file.readText()).fields
             val version = fields.getValue("format_version").int
-            if (version != FORMAT_VERSION) throw ModelException("$file has format version $version; this app reads $FORMAT_VERSION")
+            if (version != FORMAT_VERSION)
+                throw ModelException("$file has format version $version; this app reads $FORMAT_VERSION")
             val cache = fields.getValue("cache").fields
             val sampling = fields.getValue("sampling").fields
             val sizes = fields.getValue("files").fields.mapValues { it.value.fields.getValue("size").long }
@@ -44,7 +46,8 @@ data class Record(
                 if (found != size) throw ModelException("$name has $found bytes; expected $size: copy the folder again")
             }
             return Record(
-                fields.getValue("graph").text, fields.getValue("onnxruntime").text, fields.getValue("vocab_size").int, fields.getValue("context_length").int,
+                fields.getValue("graph").text, fields.getValue("onnxruntime").text,
+                fields.getValue("vocab_size").int, fields.getValue("context_length").int,
                 fields.getValue("end_token_ids").items.map { it.int }.toSet(), fields["chat"]?.fieldsOrNull?.let(::frame),
                 Sampling(sampling.getValue("temperature").number, sampling.getValue("top_k").int,
                     sampling.getValue("top_p").number),

@@ -121,7 +121,8 @@ class Tokenizer private constructor(
             for (token in added) for (option in listOf("single_word", "lstrip", "rstrip"))
                 require(token[option]?.isTrue != true, "an added token with $option")
             return Tokenizer(
-                model.getValue("vocab").fields.mapValues { it.value.int }, merges, splits(fields.getValue("pre_tokenizer").fields),
+                model.getValue("vocab").fields.mapValues { it.value.int }, merges,
+                splits(fields.getValue("pre_tokenizer").fields),
                 added.associate { it.getValue("content").text to it.getValue("id").int }, model["ignore_merges"]?.isTrue == true)
         }
 
@@ -166,6 +167,7 @@ class Tokenizer private constructor(
             if (!holds) fail(what)
         }
 
-        private fun fail(what: String): Nothing = throw ModelException("tokenizer.json has $what, which this tokenizer doesn't do")
+        private fun fail(what: String): Nothing =
+            throw ModelException("tokenizer.json has $what, which this tokenizer doesn't do")
     }
 }
