@@ -30,11 +30,9 @@ def write(final: Path, generation: str, *, force: bool = True) -> Path:
         for name in (names.MODEL, names.MODEL_DATA, names.CONFIG, names.TOKENIZER):
             (staging.folder / name).write_text(f"{generation} {name}")
         files = {path.name: describe_file(path) for path in staging.folder.iterdir()}
-        manifest = Manifest(
+        return staging.publish(Manifest(
             architecture=ARCHITECTURE, recipe=Recipe(), cache=CacheLayout.of(ARCHITECTURE, "latent"), target="cpu",
-            source=Source(generation, None, {}), tools={}, created="", files=files)
-        (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        return staging.publish()
+            source=Source(generation, None, {}), tools={}, created="", files=files))
 
 
 def generation(final: Path) -> str | None:

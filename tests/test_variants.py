@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from youtu_onnx.bundle import Bundle, names
-from youtu_onnx.bundle.variants import Variants, share_equal_files
+from youtu_onnx.bundle.variants import share_equal_files
 from youtu_onnx.errors import BundleError, UsageError
 
 
@@ -19,7 +19,7 @@ def folder(tmp_path: Path, nano_bundle: Callable[..., Path]) -> Path:
     """Two variants whose names are targets', whatever is in them."""
     for target, precision in (("dml", "fp16"), ("cpu", "int4")):
         shutil.copytree(nano_bundle(precision), tmp_path / target)
-    Variants(tmp_path, ("dml", "cpu")).write()
+    written(tmp_path, variants=["dml", "cpu"])
     return tmp_path
 
 
@@ -36,7 +36,7 @@ class TestChoosing:
         assert Bundle.open(folder, target="dml").manifest.recipe.precision == "fp16"
 
     def test_the_first_is_taken_where_there_is_none_for_the_cpu(self, folder: Path):
-        Variants(folder, ("dml",)).write()
+        written(folder, variants=["dml"])
         assert Bundle.open(folder).path == folder / "dml"
 
     def test_a_target_that_is_not_there_is_named_with_those_that_are(self, folder: Path):

@@ -96,8 +96,7 @@ def export(
         manifest = exporter.with_file(manifest, staging.folder / names.MODEL_CARD)
         manifest = add_layout(layout, manifest, staging.folder)
         progress.begin("publish")
-        (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        path = staging.publish()
+        path = staging.publish(manifest)
     progress.finish()
     return Exported(Bundle(path, manifest), parity)
 

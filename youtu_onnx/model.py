@@ -90,7 +90,7 @@ class Model:
         self.bundle, self.tokenizer, self.template, self.decoder = bundle, tokenizer, template, decoder
         config = read_json(bundle.file(names.GENERATION_CONFIG))
         self.sampling = Sampling.from_generation_config(config)
-        self.eos_ids = _eos_ids(config, bundle, tokenizer)
+        self.eos_ids = eos_ids(config, bundle, tokenizer)
         length = config.get("max_new_tokens")
         self.max_tokens: int = length if type(length) is int and length > 0 else DEFAULT_MAX_TOKENS
         self.prompt_lookup = prompt_lookup
@@ -169,7 +169,7 @@ class Model:
         return rendered.token_ids, rendered.thinking
 
 
-def _eos_ids(config: Mapping[str, Any], bundle: Bundle, tokenizer: Tokenizer) -> tuple[int, ...]:
+def eos_ids(config: Mapping[str, Any], bundle: Bundle, tokenizer: Tokenizer) -> tuple[int, ...]:
     """From generation_config.json, else the model's config, else the tokenizer; the first that says anything."""
     listed = config.get("eos_token_id")
     if listed is not None:

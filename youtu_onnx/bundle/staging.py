@@ -13,6 +13,7 @@ import shutil
 import uuid
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
@@ -23,17 +24,32 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space, no quota, or beyond the largest file that this file system or user may have."""
 
 
+BUNDLES = (names.MANIFEST, names.VARIANTS)
+"""A bundle and a folder of several may replace one another."""
+
+
+class Record(Protocol):
+    """What is written last into a folder, and by which it is known: a bundle's manifest, for one."""
+
+    def to_json(self) -> str: ...
+
+
 class Staging:
-    """A context manager around one write: ``with Staging(final, force=False) as staging: …; staging.publish()``.
+    """A context manager around one write: ``with Staging(final, force=False) as folder: …; staging.publish(m)``.
 
     Leaving the block without :meth:`publish` removes everything that was written.
+
+    Args:
+        record: file name of the record that such a folder has; one without it is never replaced.
+        kind: what to call such a folder.
 
     Raises:
         UsageError: the final folder holds something, and ``force`` is false or it isn't a bundle.
         ResourceError: the parent folder can't be written, or the disk is full (whatever wrote to it in the block).
     """
 
-    def __init__(self, final: Path, *, force: bool = False) -> None:
+    def __init__(self, final: Path, *, force: bool = False, record: str = names.MANIFEST, kind: str = "bundle") -> None:
+        self.record, self.kind = record, kind
         self.final = Path(os.path.abspath(final))
         self.force = force
         token = uuid.uuid4().hex[:8]
@@ -64,8 +80,9 @@ class Staging:
             raise ResourceError(f"the disk of {self.final.parent} is full ({error.strerror}); nothing was left there",
                                 hint="free space, or choose an --output on another disk") from error
 
-    def publish(self) -> Path:
-        """Flush everything to disk, and give the folder its final name."""
+    def publish(self, record: Record) -> Path:
+        """Write the record, flush everything to disk, and give the folder its final name."""
+        (self.folder / self.record).write_text(record.to_json(), encoding="utf-8")
         for path in self.folder.rglob("*"):
             if path.is_file():
                 _flush(path)
@@ -85,11 +102,13 @@ class Staging:
             raise UsageError(f"{self.final} is a file; --output names a folder", hint="choose another --output")
         if not any(self.final.iterdir()):
             return
-        if not any((self.final / name).is_file() for name in (names.MANIFEST, names.VARIANTS)):
-            raise UsageError(f"{self.final} is not empty and not a bundle; it won't be touched",
+        known = BUNDLES if self.record in BUNDLES else (self.record,)
+        if not any((self.final / name).is_file() for name in known):
+            raise UsageError(f"{self.final} is not empty and not a {self.kind}; it won't be touched",
                              hint="choose another --output folder")
         if not self.force:
-            raise UsageError(f"{self.final} already holds a bundle", hint="choose another --output, or replace it with --force")
+            raise UsageError(f"{self.final} already holds a {self.kind}",
+                             hint="choose another --output, or replace it with --force")
 
 
 def clean_up_after_killed(final: Path) -> None:

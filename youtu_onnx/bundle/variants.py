@@ -66,10 +66,8 @@ class Variants:
                              hint=f"export it again with --target {','.join((*self.targets, target))}")
         return self.path / target
 
-    def write(self) -> None:
-        """Write the list of variants, once their bundles are in the folder."""
-        text = json.dumps({"format_version": FORMAT_VERSION, "variants": list(self.targets)}, indent=2) + "\n"
-        (self.path / names.VARIANTS).write_text(text, encoding="utf-8")
+    def to_json(self) -> str:
+        return json.dumps({"format_version": FORMAT_VERSION, "variants": list(self.targets)}, indent=2) + "\n"
 
 
 def share_equal_files(folders: Sequence[Path]) -> int:

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from youtu_onnx import __version__
-from youtu_onnx.cli import bench, chat, console, demo, doctor, evaluate, export, generate, inspect, prepare, verify
+from youtu_onnx.cli import bench, chat, console, demo, doctor, evaluate, export, generate, inspect, mobile, prepare, verify
 
 
 class _Commands(TyperGroup):
@@ -37,6 +37,7 @@ app.command()(chat.chat)
 app.command()(evaluate.evaluate)
 app.command()(bench.bench)
 app.command()(prepare.prepare)
+app.command()(mobile.mobile)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 
