@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli_process import failed, run
 from youtu_onnx.bundle import names
-from youtu_onnx.inspect import REFUSED, inspect_bundle
-from youtu_onnx.target import TARGETS
+from youtu_onnx.conformance import TABLES
+from youtu_onnx.inspect import inspect_bundle
 
 NanoBundle = Callable[..., Path]
 
@@ -64,19 +65,31 @@ def test_memory_is_stated_at_several_lengths_within_the_context(nano_bundle: Nan
         assert context.memory == found.weights + context.cache < context.prompt
 
 
-def test_refused_operators_are_named_per_target(nano_bundle: NanoBundle) -> None:
-    assert set(REFUSED) == set(TARGETS)
-    found = inspect_bundle(nano_bundle("int4"))
-    assert found.operators is not None
-    assert all(name in found.operators for refused in found.refusals.values() for name in refused)
-    assert "cpu" not in found.refusals
+@pytest.mark.parametrize("target", TABLES)
+def test_a_bundle_is_taken_by_the_target_that_it_is_made_for(nano_bundle: NanoBundle, target: str) -> None:
+    for precision in ("int4", "fp16"):
+        placed = inspect_bundle(nano_bundle(precision, target=target)).placements[target]
+        assert placed.placements and not placed.faults, placed.summary()
+
+
+def test_the_cpus_graph_is_not_taken_elsewhere(nano_bundle: NanoBundle) -> None:
+    placements = inspect_bundle(nano_bundle()).placements
+    assert all(placements[target].faults for target in TABLES)
+    assert any("If" in line for line in placements["cuda"].summary())
+
+
+def test_the_command_prints_the_placement_expected(nano_bundle: NanoBundle) -> None:
+    text = run("inspect", nano_bundle("fp16", target="dml"), "--target", "dml").stdout.decode()
+    assert "DirectML in ONNX Runtime 1.24.4 takes the graph" in text
+    text = run("inspect", nano_bundle(), "--target", "webgpu").stdout.decode()
+    assert "does not take it" in text and "MatMulIntegerToFloat: has no kernel" in text
+    assert "choose one of: cuda, dml, webgpu" in failed(run("inspect", nano_bundle(), "--target", "cpu"), 2)
 
 
 def test_without_onnx_everything_but_operators(nano_bundle: NanoBundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     found = inspect_bundle(nano_bundle())
     assert found.operators is None
-    assert found.refusals == {}
     assert math.isfinite(found.bits_per_weight)
 
 

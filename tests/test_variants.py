@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli_process import run
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.bundle.variants import share_equal_files
 from youtu_onnx.errors import BundleError, UsageError
+from youtu_onnx.exporting import export_several
+from youtu_onnx.model import variant_for
 
 
 @pytest.fixture
@@ -94,3 +97,30 @@ class TestSharing:
         assert share_equal_files([folder / "dml", folder / "cpu"]) == 0
         assert not (folder / "cpu" / names.TOKENIZER).samefile(folder / "dml" / names.TOKENIZER)
         assert not list(folder.glob("*/.*"))
+
+
+def test_several_targets_become_one_folder(tmp_path: Path):
+    folder = tmp_path / "nano"
+    done = run("export", "-m", "youtu-nano", "-o", str(folder), "-p", "fp16", "-e", "cuda,dml", "--max-length", "64",
+                   "--no-verify", "--json")
+    made = json.loads(done.stdout)["bundles"]
+    assert [Path(one["bundle"]) for one in made] == [folder / "cuda", folder / "dml"]
+    assert {path.name for path in folder.iterdir()} == {"cuda", "dml", names.VARIANTS}
+    assert (folder / "cuda" / names.TOKENIZER).samefile(folder / "dml" / names.TOKENIZER)
+    assert Bundle.open(folder).manifest.target == "cuda"
+    assert Bundle.open(folder, target="dml").manifest.cache.length == 64
+    with pytest.raises(UsageError, match="already holds"):
+        export_several("youtu-nano", folder, ["cpu"], precision="fp16", verify=False)
+
+
+@pytest.mark.parametrize(("targets", "message"), [(["cpu", "cpu"], "named twice"), (["cpu", "mars"], "unknown target 'mars'")])
+def test_impossible_lists_are_refused_before_anything_is_done(tmp_path: Path, targets: list[str], message: str):
+    with pytest.raises(UsageError, match=message):
+        export_several("youtu-nano", tmp_path / "nano", targets, verify=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_provider_takes_its_own_variant():
+    assert variant_for(None) is None
+    assert variant_for("DirectML") == "dml"
+    assert variant_for("openvino") is None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from youtu_onnx.bundle import Bundle, Staging, names
+from youtu_onnx.bundle.variants import Variants, share_equal_files
 from youtu_onnx.cache import CACHE_FORMS, CacheForm
 from youtu_onnx.errors import CheckpointError, ResourceError, UsageError, VerificationError, YoutuOnnxError
 from youtu_onnx.layouts import add_layout, check_layout
@@ -99,6 +101,31 @@ def export(
         path = staging.publish(manifest)
     progress.finish()
     return Exported(Bundle(path, manifest), parity)
+
+
+def export_several(model: str, output: str | Path, targets: Sequence[str], *, max_length: int | None = None, force: bool = False,
+                   progress: Progress | None = None, **options: Any) -> tuple[Exported, ...]:
+    """Export for several targets into one folder: a bundle for each, in a folder of its target's name. Files that come out
+    equal lie on the disk once, where it has hard links.
+
+    Args:
+        max_length: for those of the targets whose cache is static.
+        options: as :func:`export` has them, the same for all.
+
+    Raises:
+        As :func:`export` does; nothing was published unless all were.
+    """
+    rows = [target_called(name) for name in targets]
+    if len(set(targets)) < len(targets):
+        raise UsageError(f"a target is named twice in {', '.join(targets)}", hint="name each once")
+    if max_length is not None and not any(row.static_cache for row in rows):
+        rows[0].check_length(max_length)
+    with Staging(Path(output), force=force, record=names.VARIANTS, kind="folder of bundles") as staging:
+        made = [export(model, staging.folder / row.name, target=row.name, force=force, progress=progress,
+                       max_length=max_length if row.static_cache else None, **options) for row in rows]
+        share_equal_files([one.bundle.path for one in made])
+        path = staging.publish(Variants(staging.folder, tuple(targets)))
+    return tuple(Exported(Bundle(path / row.name, one.bundle.manifest), one.parity) for row, one in zip(rows, made, strict=True))
 
 
 def _exporter():

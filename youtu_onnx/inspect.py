@@ -63,6 +63,7 @@ class Inspection:
     def placements(self) -> dict[str, Conformance]:
         """Target → where its provider would run each node; empty without ``onnx`` and ``onnx_ir``."""
         try:
+            import onnx  # noqa: F401
             import onnx_ir
         except ImportError:
             return {}

@@ -14,6 +14,7 @@ from youtu_onnx.errors import BundleError, UsageError
 from youtu_onnx.generate import Generation, Result, TokenCache
 from youtu_onnx.prompt_lookup import PromptLookup
 from youtu_onnx.sampling import Sampling
+from youtu_onnx.target import TARGETS
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.tokenizer import read_json
 
@@ -53,7 +54,7 @@ def load(path: str | Path, provider: str | None = None, runtime: str = "ort", th
     if prompt_lookup and runtime == "genai":
         raise UsageError("the genai runtime gives the logits of one token per step, so prompt lookup can save none there",
                          hint="use --runtime ort, or leave --prompt-lookup away")
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, target=variant_for(provider))
     options = provider_options if isinstance(provider_options, ProviderOptions) else ProviderOptions.of(provider_options)
     settings = PromptLookup() if prompt_lookup is True else prompt_lookup or None
     # The runtime packs weights on one core; the other reads the tokenizer meanwhile.
@@ -65,6 +66,14 @@ def load(path: str | Path, provider: str | None = None, runtime: str = "ort", th
         model = Model(bundle, tokenizer, ChatTemplate.open(bundle.path, tokenizer), opening.result(), settings)
         undo.pop_all()
     return model
+
+
+def variant_for(provider: str | None) -> str | None:
+    """The target to open of a folder of several bundles: the provider's own, where it has one."""
+    from runtimes import providers
+
+    name = None if provider is None else providers.provider(provider).name
+    return name if name in TARGETS else None
 
 
 def _close(opening: Future[Decoder]) -> None:

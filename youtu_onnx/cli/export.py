@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from youtu_onnx.cli import console
+
+if TYPE_CHECKING:
+    from youtu_onnx.exporting import Exported
 
 
 def export(
@@ -21,7 +24,8 @@ def export(
                                                         "fast on the target: 256 on the CPU, elsewhere 128.")] = None,
     symmetric: Annotated[bool, typer.Option("--symmetric/--asymmetric", help="Without zero points, or with.")] = False,
     int8: Annotated[str, typer.Option(metavar="PATTERNS", help="Keep these matrices at 8 bits, e.g. 'lm_head,*.o_proj'.")] = "",
-    target: Annotated[str, typer.Option("--target", "-e", help="Where it will run: cpu, cuda, dml or webgpu.")] = "cpu",
+    target: Annotated[str, typer.Option("--target", "-e", help="Where it will run: cpu, cuda, dml or webgpu; several, "
+                                      "separated by commas, become a bundle each in one folder.")] = "cpu",
     cache: Annotated[str, typer.Option(help="latent (small), latent-int8 (a quarter of that, faster beyond 4,000 tokens) or "
                                             "expanded (per-head keys and values).")] = "latent",
     max_length: Annotated[int | None, typer.Option(metavar="TOKENS", help="Tokens to reserve where the cache is static (target "
@@ -36,23 +40,40 @@ def export(
 ) -> None:
     """Export a checkpoint to a verified ONNX bundle."""
     from youtu_onnx.exporting import export as export_bundle
+    from youtu_onnx.exporting import export_several
 
     patterns = tuple(pattern.strip() for pattern in int8.split(",") if pattern.strip())
-    made = export_bundle(
-        model, output, precision=precision, block_size=block_size, symmetric=symmetric, int8=patterns, target=target,
-        cache=cache, max_length=max_length, layout=layout, verify=verify, force=force, revision=revision, offline=offline,
-        progress=console.progress(),
-    )
-    manifest = made.bundle.manifest
-    if as_json:
-        typer.echo(json.dumps({
-            "bundle": str(made.bundle.path), "bytes": made.bundle.size, "target": manifest.target,
-            "recipe": manifest.recipe.to_dict(), "tensors": dict(manifest.tensors),
-            "kv_bytes_per_token": manifest.cache.bytes_per_token, "verification": manifest.verification,
-        }, ensure_ascii=False))
+    targets = [one.strip() for one in target.split(",")]
+    options: dict[str, Any] = {
+        "precision": precision, "block_size": block_size, "symmetric": symmetric, "int8": patterns, "cache": cache,
+        "max_length": max_length, "layout": layout, "verify": verify, "force": force, "revision": revision, "offline": offline,
+        "progress": console.progress(),
+    }
+    if len(targets) == 1:
+        made = export_bundle(model, output, target=targets[0], **options)
+        if as_json:
+            typer.echo(json.dumps(_described(made), ensure_ascii=False))
+        else:
+            _print(made)
         return
+    several = export_several(model, output, targets, **options)
+    if as_json:
+        typer.echo(json.dumps({"folder": str(output), "bundles": [_described(one) for one in several]}, ensure_ascii=False))
+        return
+    for one in several:
+        _print(one)
+
+
+def _described(made: Exported) -> dict[str, Any]:
+    manifest = made.bundle.manifest
+    return {"bundle": str(made.bundle.path), "bytes": made.bundle.size, "target": manifest.target,
+            "recipe": manifest.recipe.to_dict(), "tensors": dict(manifest.tensors),
+            "kv_bytes_per_token": manifest.cache.bytes_per_token, "verification": manifest.verification}
+
+
+def _print(made: Exported) -> None:
+    per_token = made.bundle.manifest.cache.bytes_per_token
     typer.echo(f"bundle    {made.bundle.path}")
-    typer.echo(f"size      {made.bundle.size / 1e6:,.1f} MB; cache {manifest.cache.bytes_per_token / 1024:,.1f} KiB per token")
+    typer.echo(f"size      {made.bundle.size / 1e6:,.1f} MB; cache {per_token / 1024:,.1f} KiB per token")
     typer.echo(f"verified  {made.parity.summary() if made.parity else 'no (--no-verify)'}")
     typer.echo(f"try it    youtu-onnx chat {console.quoted(made.bundle.path)}")
-
