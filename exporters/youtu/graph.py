@@ -123,8 +123,8 @@ def _trace_static_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) ->
                                              torch.ones(2, 1, length, 1, dtype=torch.bool), torch.ones(1, 1, length, 3)],
                  dynamic=[new, new, {0: BATCH}, {0: BATCH}, {3: SEQUENCE}])
     attend = part(lambda: static.StaticAbsorbed(a, latent.FloatHeads(a), keys_first=False),
-                  lambda: [*(torch.ones(2, heads, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)), past(),
-                           torch.ones(2, 1, 3, length)], dynamic=[by_head, by_head, {0: BATCH}, by_head])
+                  lambda: [torch.ones(2, heads, 3, a.qk_nope_head_dim), hidden(heads, a.qk_rope_head_dim), past(),
+                           torch.ones(2, 1, 3, length)], dynamic=[by_head, new, {0: BATCH}, by_head])
     complete = part(lambda: Completion(a, norm), lambda: [hidden(a.hidden_size), hidden(heads * a.v_head_dim)],
                     dynamic=[new] * 2)
     return LayerParts(project, store, attend, None, complete)

@@ -77,7 +77,9 @@ class StaticAbsorbed(latent.Absorbed):
     """No Concat before a Reshape, which DirectML leaves to the CPU."""
 
     def query(self, q_nope: Tensor, q_rope: Tensor) -> Tensor:
-        rows = (x.reshape(x.shape[0], 1, -1, x.shape[3]) for x in (self.heads.absorb(q_nope), q_rope))
+        """``[B,H,S,N]`` and ``[B,S,H,R]`` → ``[B,1,H·S,L+R]``. The transposition is here, and not before, since the shapes of
+        what is traced here are known in terms of one another, and the Reshape becomes one to constants."""
+        rows = (x.reshape(x.shape[0], 1, -1, x.shape[3]) for x in (self.heads.absorb(q_nope), q_rope.transpose(1, 2)))
         return torch.cat(list(rows), -1)
 
 
@@ -92,11 +94,11 @@ class TableProjections(Projections):
     """Rotations as products with tables in which the sine of a pair's first half is negative."""
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As its parent, but for q_rope ``[B,S,H,R]``."""
         q_nope, q_rope, c_kv, k_rope = self.project(hidden)
         heads, width = self.a.num_attention_heads, self.a.qk_rope_head_dim
         # The key rotates as one more head beside the query's. [B,S,H+1,R]
         both = torch.cat([q_rope.reshape(q_rope.shape[0], q_rope.shape[1], heads, width), k_rope.unsqueeze(2)], 2)
         first, second = both.chunk(2, -1)
         q_rope, k_rope = (both * cos + torch.cat([second, first], -1) * sin).split([heads, 1], 2)
-        return (split_heads(q_nope, self.a.qk_nope_head_dim), q_rope.transpose(1, 2), self.kv_a_layernorm(c_kv),
-                k_rope.squeeze(2))
+        return (split_heads(q_nope, self.a.qk_nope_head_dim), q_rope, self.kv_a_layernorm(c_kv), k_rope.squeeze(2))
