@@ -22,7 +22,7 @@ OLDEST_NODE = 20
 
 
 def workshop(config: pytest.Config, folder: Path) -> Path:
-    """Fill an empty folder; skips where Node or npm's registry isn't there."""
+    """Fill an empty folder; skips where Node isn't there or npm can't install."""
     (folder / "node_modules").symlink_to(_packages(config), target_is_directory=True)
     for name in CONSUMERS:
         shutil.copytree(RUNTIMES / name, folder / name, ignore=shutil.ignore_patterns("node_modules"))
