@@ -4,7 +4,7 @@
     YOUTU_ONNX_AARCH64_ROOT=FOLDER python -m pytest tests/test_aarch64.py
 
 Needs Debian or a system like it with ``qemu-user-static``, ``dpkg-deb`` and apt, but no rights: apt keeps its lists and
-packages inside the folder, and nothing is installed outside it. Takes about 400 MB and a minute.
+packages inside the folder, and nothing is installed outside it. Takes about 200 MB and a minute or two.
 """
 
 from __future__ import annotations
