@@ -53,8 +53,9 @@ REFUSED = {
 }
 """Options of generate() that are refused where they are set, and why."""
 
-CACHES = (None, "dynamic")
-"""What ``cache_implementation`` may be: the graph has its own cache, chosen when the bundle was exported."""
+CACHES = (None, "dynamic", "dynamic_full")
+"""What ``cache_implementation`` may be: the graph has its own cache, chosen when the bundle was exported. ``dynamic_full``,
+which transformers 5.1 sets for assistants, forgets no row, and this one doesn't."""
 
 # The text-generation pipeline compares class names with this table and calls others unsupported, though they work.
 MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.setdefault("ort-youtu", "ORTYoutuForCausalLM")
