@@ -43,10 +43,12 @@ def sources(runtime: str) -> list[Path]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
     """``run(runtime, main, *arguments, input="")`` runs a class's Main; everything is compiled once."""
     folder = tmp_path_factory.mktemp("csharp")
+    native = folder / "native"  # not beside the programs, where mono looks too
+    native.mkdir()
     for module, names in {"onnxruntime": "capi/libonnxruntime.so.*", "onnxruntime_genai": "libonnxruntime-genai.so"}.items():
         found = importlib.util.find_spec(module)
         for library in Path(found.submodule_search_locations[0]).glob(names) if found else ():
-            (folder / (library.name.split(".so")[0] + ".so")).symlink_to(library)
+            (native / (library.name.split(".so")[0] + ".so")).symlink_to(library)
 
     def compiled(runtime: str, main: str) -> Path:
         program = folder / f"{runtime}-{main}.exe"
@@ -57,7 +59,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
         return program
 
     def run(runtime: str, main: str, *arguments: str | Path, input: str = "",
-            libraries: Path = folder) -> subprocess.CompletedProcess[str]:
+            libraries: Path = native) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["mono", str(compiled(runtime, main)), *map(str, arguments)], input=input, capture_output=True,
                               encoding="utf-8", env=os.environ | {"LD_LIBRARY_PATH": str(libraries)}, timeout=120)
 
