@@ -1,4 +1,4 @@
-"""Set everything up and run it, on a machine that has nothing but Python 3.10 or later.
+"""Set everything up and run it, on a machine that has nothing but Python 3.11 or later.
 
     python3 quickstart.py demo     export the shipped model to int4, verify it, talk to it
     python3 quickstart.py test     run the tests (more arguments go to pytest)
@@ -28,8 +28,8 @@ STAMP = VENV / "installed"
 
 
 def main(arguments: list[str]) -> int:
-    if sys.version_info < (3, 10):  # noqa: UP036 - this file is what an older Python is started with
-        print(f"Python 3.10 or later is needed; this is {sys.version.split()[0]}", file=sys.stderr)
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file is what an older Python is started with
+        print(f"Python 3.11 or later is needed; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     if not arguments or arguments[0] not in ("demo", "test"):
         print(__doc__, file=sys.stderr)

@@ -30,6 +30,7 @@ from runtimes.ort import OrtModel
 from youtu_onnx.bundle import Bundle, Staging
 from youtu_onnx.errors import UsageError, YoutuOnnxError
 from youtu_onnx.hub import locate_bundle
+from youtu_onnx.model import variant_for
 
 try:
     from optimum.modeling_base import OptimizedModel
@@ -116,7 +117,10 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
         if others:
             raise UsageError(f"{', '.join(sorted(others))}: no such option of a bundle; its precision was chosen by export, "
                              "and provider= says where it runs", hint="leave it away")
-        bundle = Bundle.open(locate_bundle(str(model_id), revision, local_files_only))
+        bundle = Bundle.open(locate_bundle(str(model_id), revision, local_files_only), target=variant_for(provider))
+        if bundle.manifest.cache.length is not None:
+            raise UsageError(f"{bundle.path} keeps its cache in buffers of {bundle.manifest.cache.length:,} tokens, as DirectML needs "
+                             "it; transformers' generate() wants one that grows", hint="export with --target cpu or cuda")
         return cls(OrtModel(bundle, provider, threads), config, generation_config)
 
     # ---- one step

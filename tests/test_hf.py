@@ -525,6 +525,11 @@ def test_what_from_pretrained_refuses(nano_bundle, options: dict[str, Any], mess
         ORTYoutuForCausalLM.from_pretrained(nano_bundle("fp32"), **options)
 
 
+def test_a_static_cache_is_refused(nano_bundle) -> None:
+    with pytest.raises(UsageError, match="buffers of 1,024 tokens"):
+        ORTYoutuForCausalLM.from_pretrained(nano_bundle("fp16", target="dml"), provider="cpu")
+
+
 def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not a bundle"):
         ORTYoutuForCausalLM.from_pretrained(NANO)
