@@ -119,8 +119,9 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
                              "and provider= says where it runs", hint="leave it away")
         bundle = Bundle.open(locate_bundle(str(model_id), revision, local_files_only), target=variant_for(provider))
         if bundle.manifest.cache.length is not None:
-            raise UsageError(f"{bundle.path} keeps its cache in buffers of {bundle.manifest.cache.length:,} tokens, as DirectML needs "
-                             "it; transformers' generate() wants one that grows", hint="export with --target cpu or cuda")
+            raise UsageError(f"{bundle.path} keeps its cache in buffers of {bundle.manifest.cache.length:,} tokens, as DirectML "
+                             "needs it; transformers' generate() wants one that grows",
+                             hint="export with --target cpu or cuda")
         return cls(OrtModel(bundle, provider, threads), config, generation_config)
 
     # ---- one step
