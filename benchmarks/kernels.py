@@ -17,6 +17,8 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 MICROSOFT = "com.microsoft"
+PAUSE = 0.1
+"""Seconds after which idle threads sleep."""
 ROWS_OF_WEIGHTS = 2
 """Attention weights over byte rows come as two bytes, so in twice as many rows (``exporters/youtu/latent.py``)."""
 
@@ -55,11 +57,17 @@ class Timed:
 
 
 def in_turns(kernels: Sequence[Kernel], threads: int, rounds: int) -> list[Timed]:
-    """Time kernels one after the other, ``rounds`` times; a first round doesn't count."""
+    """Time kernels one after the other, ``rounds`` times; a first round doesn't count.
+
+    A session's threads go on looking for work when a run is over, on the cores that the next session wants. So each turn waits
+    until they sleep, and its first run, which wakes its own, isn't timed.
+    """
     runs = [_opened(kernel, threads) for kernel in kernels]
     seconds: list[list[float]] = [[] for _ in kernels]
     for turn in range(rounds + 1):
         for (session, binding), times in zip(runs, seconds, strict=True):
+            time.sleep(PAUSE)
+            session.run_with_iobinding(binding)
             started = time.perf_counter()
             session.run_with_iobinding(binding)
             if turn:

@@ -32,7 +32,7 @@ def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
         from youtu_onnx import export
         from youtu_onnx.bundle import names
 
-        path = folder / f"youtu-nano-{precision}-{cache}-{target}"
+        path = folder / f"youtu-nano-{precision}-{cache}{'' if target == 'cpu' else f'-{target}'}"
         with FileLock(f"{path}.lock"):
             if not (path / names.MANIFEST).is_file():
                 export(model="youtu-nano", output=path, precision=precision, cache=cache, target=target, verify=False)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
@@ -179,7 +180,8 @@ def test_a_warm_up_is_the_prompt_and_one_token(trial: Trial, calls: list[int]) -
 class EchoModel:
     """Its cache is the ids that it was given, so that a test can read them there."""
 
-    device = "cpu"
+    device, device_id = "cpu", 0
+    bundle = SimpleNamespace(manifest=SimpleNamespace(cache=SimpleNamespace(length=None)))
 
     def __init__(self) -> None:
         self.seen = np.empty((0, 0))

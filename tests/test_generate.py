@@ -311,7 +311,7 @@ def test_a_runtime_that_nobody_will_use_is_closed(nano_bundle: Callable[..., Pat
     """It is opened beside the tokenizer, so it is there when the tokenizer turns out to be broken."""
     opened: list[OrtDecoder] = []
 
-    def open_decoder(bundle: Bundle, *_: Any) -> OrtDecoder:
+    def open_decoder(bundle: Bundle, *_: Any, **__: Any) -> OrtDecoder:
         opened.append(OrtDecoder.open(bundle))
         return opened[0]
 

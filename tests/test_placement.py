@@ -116,6 +116,8 @@ def test_doctor_tells_why_a_bundle_does_not_open(nano_bundle: Callable[..., Path
 def test_a_tied_head_for_webgpu_is_no_operator_that_its_plugin_leaves_to_the_cpu(nano_bundle: Callable[..., Path]) -> None:
     from tests.exported import load
 
-    heads = {target: load(nano_bundle("fp32", target=target)).graph.node[-1] for target in ("webgpu", "cuda")}
-    assert {target: node.op_type for target, node in heads.items()} == {"webgpu": "MatMul", "cuda": "FusedMatMul"}
-    assert {node.output[0] for node in heads.values()} == {"logits"}
+    graphs = {target: load(nano_bundle("fp32", target=target)).graph for target in ("webgpu", "cuda")}
+    found = {target: {node.op_type for node in graph.node} for target, graph in graphs.items()}
+    assert "Gemm" in found["webgpu"] and "FusedMatMul" not in found["webgpu"]
+    assert "FusedMatMul" in found["cuda"]
+    assert {graph.node[-1].output[0] for graph in graphs.values()} == {"logits"}

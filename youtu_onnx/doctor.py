@@ -18,7 +18,7 @@ from youtu_onnx.advice import distribution_version as importlib_version
 from youtu_onnx.probe import Probe, probe
 
 PACKAGES: Mapping[str, Mapping[str, str]] = {
-    "": {"onnxruntime": "1.24", "numpy": "1.26", "tokenizers": "0.21", "jinja2": "3.1", "typer": "0.15", "rich": "13",
+    "": {"onnxruntime": "1.27", "numpy": "1.26", "tokenizers": "0.21", "jinja2": "3.1", "typer": "0.15", "rich": "13",
          "psutil": "5.9", "filelock": "3.13"},
     "export": {"torch": "2.9", "transformers": "5.1", "onnx": "1.19", "onnx-ir": "0.1.12", "onnxscript": "0.5.4",
                "safetensors": "0.5", "huggingface_hub": "1.0"},

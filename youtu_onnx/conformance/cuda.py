@@ -29,6 +29,7 @@ CUDA = Table(
         ("ReduceSum", (13,), {0: FLOATS | frozenset({"INT32", "INT64"})}),
         ("Range", (11,), {0: frozenset({"FLOAT", "INT16", "INT32", "INT64"})}),
         ("Reshape Squeeze Unsqueeze Transpose Shape", (13, 14, 15, 19, 21, 23), {0: ANY}),
+        ("Identity", (13, 14, 16, 19), {0: ANY}),
         ("Split", (13, 18), {0: ANY}),
         ("Trilu", (14,), {0: ANY}),
         ("RMSNormalization RotaryEmbedding", (23,), {0: FLOATS}),
