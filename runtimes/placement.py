@@ -20,7 +20,7 @@ HEAVY_OPS = frozenset(("MatMul", "FusedMatMul", "MatMulNBits", "MatMulInteger", 
 
 _SIZES = "sizes of tensors: the host knows them, and reads them next"
 _MASK = "positions and the mask's comparisons: int64 of a step's length, made once and used by all layers"
-_ANGLES = "angles of the rotary embedding: made of the int64 positions, a few numbers for each new token"
+_ANGLES = "ids, mask and positions: 64-bit numbers, a few for each token"
 ALLOWED: Mapping[str, str] = {
     "Shape": _SIZES, "Size": _SIZES, "Squeeze": _SIZES, "Unsqueeze": _SIZES, "Concat": _SIZES, "Range": _MASK, "Sub": _MASK,
     "Add": _MASK, "Equal": _MASK, "LessOrEqual": _MASK, "Not": _MASK, "And": _MASK, "Cast": _ANGLES, "Cos": _ANGLES,

@@ -63,7 +63,7 @@ def test_an_option_reaches_the_provider(decoder: OrtDecoder) -> None:
 
     path = decoder.model.bundle
     moved = OrtDecoder.open(path, options=ProviderOptions.of({"enableInt64": True}))
-    assert moved.model.placement.nodes["cpu"] < decoder.model.placement.nodes["cpu"]
+    assert moved.model.placement.nodes.get("cpu", 0) < decoder.model.placement.nodes["cpu"]
     moved.close()
     with pytest.raises(UsageError, match="powerPreference"):
         OrtDecoder.open(path, options=ProviderOptions(device_id=1))
