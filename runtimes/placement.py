@@ -20,10 +20,11 @@ HEAVY_OPS = frozenset(("MatMul", "FusedMatMul", "MatMulNBits", "MatMulInteger", 
 
 _SIZES = "sizes of tensors: the host knows them, and reads them next"
 _MASK = "positions and the mask's comparisons: int64 of a step's length, made once and used by all layers"
-_ANGLES = "ids, mask and positions: 64-bit numbers, a few for each token"
+_ANGLES = "angles of the rotary embedding: made of the int64 positions, a few numbers for each new token"
+_WIDE = "ids, mask and positions: 64-bit numbers, a few for each token"
 ALLOWED: Mapping[str, str] = {
     "Shape": _SIZES, "Size": _SIZES, "Squeeze": _SIZES, "Unsqueeze": _SIZES, "Concat": _SIZES, "Range": _MASK, "Sub": _MASK,
-    "Add": _MASK, "Equal": _MASK, "LessOrEqual": _MASK, "Not": _MASK, "And": _MASK, "Cast": _ANGLES, "Cos": _ANGLES,
+    "Add": _MASK, "Equal": _MASK, "LessOrEqual": _MASK, "Not": _MASK, "And": _MASK, "Cast": _WIDE, "Cos": _ANGLES,
     "Sin": _ANGLES,
 }
 """Operator → why it may stay on the CPU. It may not inside of a layer: there each one costs a copy per layer and step."""

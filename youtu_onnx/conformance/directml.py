@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from youtu_onnx.conformance.table import ANY, BOOL, BYTES, FLOATS, NUMBERS, WIDE, Elsewhere, Table, kernels
+from youtu_onnx.target import TARGETS
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-K_MULTIPLE = 32
+K_MULTIPLE = TARGETS["dml"].columns
 """Of MatMulNBits' K."""
 
 
