@@ -19,7 +19,7 @@ from tests.test_vectors import VECTORS
 
 CSHARP = Path(__file__).parent.parent / "runtimes" / "csharp"
 PROJECTS = {"onnxruntime": CSHARP / "onnxruntime" / "youtu-ort.csproj", "genai": CSHARP / "genai" / "youtu-genai.csproj"}
-BINDINGS = {"onnxruntime": ("OnnxRuntime.cs", "OrtApi.cs"), "genai": ("Genai.cs",)}
+BINDINGS = {"onnxruntime": ("OnnxRuntime.cs", "OrtApi.cs", "Utf8.cs"), "genai": ("Genai.cs", "Utf8.cs")}
 MAINS = {"onnxruntime": "YoutuOnnx.Ort.Program", "genai": "YoutuOnnx.Genai.Program"}
 
 needs_mono = pytest.mark.skipif(not (shutil.which("mcs") and shutil.which("mono")),

@@ -58,27 +58,10 @@ namespace Microsoft.ML.OnnxRuntimeGenAI
         {
             if (result != IntPtr.Zero)
             {
-                string message = Text(OgaResultGetError(result));
+                string message = Utf8.Text(OgaResultGetError(result));
                 OgaDestroyResult(result);
                 throw new OnnxRuntimeGenAIException(message);
             }
-        }
-
-        internal static byte[] Bytes(string text)
-        {
-            return Encoding.UTF8.GetBytes(text + "\0");
-        }
-
-        internal static string Text(IntPtr bytes)
-        {
-            int length = 0;
-            while (Marshal.ReadByte(bytes, length) != 0)
-            {
-                length++;
-            }
-            byte[] copy = new byte[length];
-            Marshal.Copy(bytes, copy, 0, length);
-            return Encoding.UTF8.GetString(copy);
         }
     }
 
@@ -107,7 +90,7 @@ namespace Microsoft.ML.OnnxRuntimeGenAI
     {
         public Config(string modelPath) : base(Native.OgaDestroyConfig)
         {
-            Native.Check(Native.OgaCreateConfig(Native.Bytes(modelPath), out Value));
+            Native.Check(Native.OgaCreateConfig(Utf8.Bytes(modelPath), out Value));
         }
 
         public void ClearProviders()
@@ -117,7 +100,7 @@ namespace Microsoft.ML.OnnxRuntimeGenAI
 
         public void AppendProvider(string provider)
         {
-            Native.Check(Native.OgaConfigAppendProvider(Value, Native.Bytes(provider)));
+            Native.Check(Native.OgaConfigAppendProvider(Value, Utf8.Bytes(provider)));
         }
     }
 
@@ -153,7 +136,7 @@ namespace Microsoft.ML.OnnxRuntimeGenAI
         {
             IntPtr text;  // the stream's own
             Native.Check(Native.OgaTokenizerStreamDecode(Value, token, out text));
-            return Native.Text(text);
+            return Utf8.Text(text);
         }
     }
 
@@ -166,12 +149,12 @@ namespace Microsoft.ML.OnnxRuntimeGenAI
 
         public void SetSearchOption(string searchOption, double value)
         {
-            Native.Check(Native.OgaGeneratorParamsSetSearchNumber(Value, Native.Bytes(searchOption), value));
+            Native.Check(Native.OgaGeneratorParamsSetSearchNumber(Value, Utf8.Bytes(searchOption), value));
         }
 
         public void SetSearchOption(string searchOption, bool value)
         {
-            Native.Check(Native.OgaGeneratorParamsSetSearchBool(Value, Native.Bytes(searchOption), value));
+            Native.Check(Native.OgaGeneratorParamsSetSearchBool(Value, Utf8.Bytes(searchOption), value));
         }
     }
 
@@ -222,7 +205,7 @@ namespace Microsoft.ML.OnnxRuntimeGenAI
     {
         internal Tensor(Generator generator, string name) : base(Native.OgaDestroyTensor)
         {
-            Native.Check(Native.OgaGenerator_GetOutput(generator.Value, Native.Bytes(name), out Value));
+            Native.Check(Native.OgaGenerator_GetOutput(generator.Value, Utf8.Bytes(name), out Value));
         }
 
         public long[] Shape()

@@ -105,7 +105,7 @@ namespace Microsoft.ML.OnnxRuntime
 
         public void AddSessionConfigEntry(string configKey, string configValue)
         {
-            Api.Check(Api.Get<Api.SetEntry>(Api.AddSessionConfigEntry)(Value, Api.Bytes(configKey), Api.Bytes(configValue)));
+            Api.Check(Api.Get<Api.SetEntry>(Api.AddSessionConfigEntry)(Value, Utf8.Bytes(configKey), Utf8.Bytes(configValue)));
         }
 
         public void AppendExecutionProvider_CUDA(int deviceId = 0)
@@ -140,7 +140,7 @@ namespace Microsoft.ML.OnnxRuntime
         public OrtMemoryInfo(string allocatorName, OrtAllocatorType allocatorType, int deviceId, OrtMemType memoryType)
             : base(Api.ReleaseMemoryInfo)
         {
-            Api.Check(Api.Get<Api.NewMemoryInfo>(Api.CreateMemoryInfo)(Api.Bytes(allocatorName), (int)allocatorType, deviceId,
+            Api.Check(Api.Get<Api.NewMemoryInfo>(Api.CreateMemoryInfo)(Utf8.Bytes(allocatorName), (int)allocatorType, deviceId,
                                                                        (int)memoryType, out Value));
         }
     }
@@ -282,17 +282,17 @@ namespace Microsoft.ML.OnnxRuntime
 
         public void BindInput(string name, OrtValue ortValue)
         {
-            Api.Check(Api.Get<Api.BindName>(Api.BindInput)(Value, Api.Bytes(name), ortValue.Value));
+            Api.Check(Api.Get<Api.BindName>(Api.BindInput)(Value, Utf8.Bytes(name), ortValue.Value));
         }
 
         public void BindOutput(string name, OrtValue ortValue)
         {
-            Api.Check(Api.Get<Api.BindName>(Api.BindOutput)(Value, Api.Bytes(name), ortValue.Value));
+            Api.Check(Api.Get<Api.BindName>(Api.BindOutput)(Value, Utf8.Bytes(name), ortValue.Value));
         }
 
         public void BindOutputToDevice(string name, OrtMemoryInfo memInfo)
         {
-            Api.Check(Api.Get<Api.BindName>(Api.BindOutputToDevice)(Value, Api.Bytes(name), memInfo.Value));
+            Api.Check(Api.Get<Api.BindName>(Api.BindOutputToDevice)(Value, Utf8.Bytes(name), memInfo.Value));
         }
 
         public IDisposableReadOnlyCollection<OrtValue> GetOutputValues()
@@ -323,7 +323,7 @@ namespace Microsoft.ML.OnnxRuntime
 
         public InferenceSession(string modelPath, SessionOptions options) : base(Api.ReleaseSession)
         {
-            Api.Check(Api.Get<Api.NewSession>(Api.CreateSession)(Environment, Api.Bytes(modelPath), options.Value, out Value));
+            Api.Check(Api.Get<Api.NewSession>(Api.CreateSession)(Environment, Utf8.Bytes(modelPath), options.Value, out Value));
             UIntPtr count;
             Api.Check(Api.Get<Api.GetSize>(Api.SessionGetOverridableInitializerCount)(Value, out count));
             for (ulong index = 0; index < (ulong)count; index++)
@@ -331,7 +331,7 @@ namespace Microsoft.ML.OnnxRuntime
                 IntPtr name;
                 Api.Check(Api.Get<Api.GetName>(Api.SessionGetOverridableInitializerName)(
                     Value, (UIntPtr)index, OrtAllocator.DefaultInstance.Value, out name));
-                overridable[Api.Text(name)] = new NodeMetadata();
+                overridable[Utf8.Text(name)] = new NodeMetadata();
                 OrtAllocator.DefaultInstance.Free(name);
             }
         }

@@ -66,7 +66,7 @@ namespace Microsoft.ML.OnnxRuntime
         {
             if (status != IntPtr.Zero)
             {
-                string message = Text(Get<Message>(GetErrorMessage)(status));
+                string message = Utf8.Text(Get<Message>(GetErrorMessage)(status));
                 Get<Release>(ReleaseStatus)(status);
                 throw new OnnxRuntimeException(message);
             }
@@ -75,25 +75,8 @@ namespace Microsoft.ML.OnnxRuntime
         internal static IntPtr NewEnvironment()
         {
             IntPtr made;
-            Check(Get<NewEnv>(CreateEnv)(Errors, Bytes("youtu-onnx"), out made));
+            Check(Get<NewEnv>(CreateEnv)(Errors, Utf8.Bytes("youtu-onnx"), out made));
             return made;
-        }
-
-        internal static byte[] Bytes(string text)
-        {
-            return Encoding.UTF8.GetBytes(text + "\0");
-        }
-
-        internal static string Text(IntPtr bytes)
-        {
-            int length = 0;
-            while (Marshal.ReadByte(bytes, length) != 0)
-            {
-                length++;
-            }
-            byte[] copy = new byte[length];
-            Marshal.Copy(bytes, copy, 0, length);
-            return Encoding.UTF8.GetString(copy);
         }
 
         private static IntPtr OpenTable()
