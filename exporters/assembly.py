@@ -47,13 +47,17 @@ class Packing:
 
 @dataclass
 class Assembly:
-    """The graph and its weights' packings; ``aliases`` are initializers that show another one's bytes in another shape."""
+    """The graph and its weights' packings; ``aliases`` are initializers that show another one's bytes in another shape.
+
+    ``batch`` is a second graph over the same weights, rewritten by the same passes: its packings say nothing new.
+    """
 
     model: ir.Model
     parameters: dict[str, Parameter]
     dtype: ir.DataType
     packings: dict[str, Packing] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    batch: Assembly | None = None
 
     @property
     def graph(self) -> ir.Graph:

@@ -24,6 +24,7 @@ from exporters.weights import packed_bytes, write_weights
 from exporters.youtu.form import GraphForm
 from exporters.youtu.graph import build_graph
 from exporters.youtu.parameters import Parameter, parameters
+from exporters.youtu.slots import build_batch_graph
 from youtu_onnx import __version__
 from youtu_onnx.architecture import Architecture
 from youtu_onnx.bundle import FileEntry, Manifest, Source, names
@@ -34,6 +35,7 @@ from youtu_onnx.conformance import TABLES, conformance
 from youtu_onnx.errors import CheckpointError, UsageError
 from youtu_onnx.progress import Progress
 from youtu_onnx.recipe import Recipe
+from youtu_onnx.slots import Slots
 from youtu_onnx.target import Target
 
 __all__ = ["Needs", "assemble", "needs", "with_file", "write_bundle", "write_model_card"]
@@ -74,13 +76,21 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     _refuse_columns(sources, recipe, target)
     progress.begin("trace")
     model = traced(architecture, graph_form).clone()  # the passes change it
+    batch = traced_batch(architecture, graph_form).clone() if graph_form.batched else None
     progress.begin("rewrite")
     tied = architecture.tie_word_embeddings
     floating = ir.DataType.FLOAT if graph_form.float_dtype == "float32" else ir.DataType.FLOAT16
-    assembly = Assembly(model, sources, floating)
-    linear(assembly, recipe, target, tied=tied)
-    embedding(assembly, recipe, target, tied=tied)
-    floats(assembly)
+
+    def passed(model: ir.Model) -> Assembly:
+        assembly = Assembly(model, sources, floating)
+        linear(assembly, recipe, target, tied=tied)
+        embedding(assembly, recipe, target, tied=tied)
+        floats(assembly)
+        return assembly
+
+    assembly = passed(model)
+    if batch is not None:
+        assembly.batch = passed(batch)
     _refuse_what_the_target_does_not_take(assembly.model, target)
     return assembly, cache
 
@@ -115,6 +125,12 @@ def traced(architecture: Architecture, form: GraphForm) -> ir.Model:
     return build_graph(architecture, form)
 
 
+@lru_cache(maxsize=4)
+def traced_batch(architecture: Architecture, form: GraphForm) -> ir.Model:
+    """The batch graph before any pass, to be cloned."""
+    return build_batch_graph(architecture, form, Slots(form.cache))
+
+
 def needs(assembly: Assembly, checkpoint: Checkpoint, *, verified: bool) -> Needs:
     """Estimate before any weight is read; ``verified``: ONNX Runtime will hold the finished bundle, repacked, as well."""
     largest = max(
@@ -137,9 +153,11 @@ def write_bundle(assembly: Assembly, cache: CacheLayout, checkpoint: Checkpoint,
     """
     data = write_weights(assembly, checkpoint, folder, progress)
     progress.begin("graph")
-    for node in assembly.graph:
-        node.metadata_props.clear()  # where in torch's source a node came from: paths of the exporting machine
-    ir.save(assembly.model, folder / names.MODEL)
+    for model, name in ((assembly.model, names.MODEL), (assembly.batch and assembly.batch.model, names.BATCH)):
+        if model is not None:
+            for node in model.graph:
+                node.metadata_props.clear()  # where in torch's source a node came from: paths of the exporting machine
+            ir.save(model, folder / name)
     _carry(checkpoint, folder)
     if cache.form == "latent":
         _write_json(folder / names.GENAI_CONFIG, genai_config(checkpoint.architecture, cache, target, _generation(folder)))
@@ -153,7 +171,7 @@ def write_bundle(assembly: Assembly, cache: CacheLayout, checkpoint: Checkpoint,
     return Manifest(
         architecture=checkpoint.architecture, recipe=recipe, cache=cache, target=target.name, source=source,
         tools=_tools(), created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        files=dict(sorted(files.items())), tensors=tensors,
+        files=dict(sorted(files.items())), tensors=tensors, slots=Slots(cache).count if assembly.batch else None,
     )
 
 

@@ -56,7 +56,7 @@ def _nest(module: nn.Module, shapes: tuple[dict[int, object], ...]) -> tuple[obj
     parameters = module.forward.__code__
     fixed = parameters.co_argcount - 1  # without self
     takes_rest = bool(parameters.co_flags & 0x04)
-    return (*shapes[:fixed], tuple(shapes[fixed:])) if takes_rest else shapes
+    return (*shapes[:fixed], tuple(shapes[fixed:])) if takes_rest and len(shapes) > fixed else shapes
 
 
 def _name_axes(value: ir.Value, axes: dict[int, str]) -> None:

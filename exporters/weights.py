@@ -57,7 +57,7 @@ class DataFile:
 
 
 def write_weights(assembly: Assembly, checkpoint: Checkpoint, folder: Path, progress: Progress) -> FileEntry:
-    """Write all packings to ``folder``'s data file and point the graph's initializers at it.
+    """Write all packings to ``folder``'s data file and point the initializers of its graphs at it.
 
     Raises:
         CheckpointError: a weight that becomes infinite in the dtype it is stored in.
@@ -79,11 +79,17 @@ def write_weights(assembly: Assembly, checkpoint: Checkpoint, folder: Path, prog
         entry = file.close()
     for alias, piece in assembly.aliases.items():
         offsets[alias] = offsets[piece]
-    for name, (offset, length) in offsets.items():
-        value = assembly.graph.initializers[name]
-        value.const_value = ir.ExternalTensor(names.MODEL_DATA, offset, length, value.dtype, shape=value.shape, name=name,
-                                              base_dir=folder)
+    for one in filter(None, (assembly, assembly.batch)):
+        _point(one, offsets, folder)
     return entry
+
+
+def _point(assembly: Assembly, offsets: dict[str, tuple[int, int]], folder: Path) -> None:
+    """Give initializers the bytes of the data file that have their names."""
+    for name in (*(piece.name for packing in assembly.packings.values() for piece in packing.pieces), *assembly.aliases):
+        value = assembly.graph.initializers[name]
+        value.const_value = ir.ExternalTensor(names.MODEL_DATA, *offsets[name], value.dtype, shape=value.shape, name=name,
+                                              base_dir=folder)
 
 
 def packed_bytes(assembly: Assembly) -> int:

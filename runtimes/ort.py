@@ -77,7 +77,7 @@ class OrtModel:
         chosen = options or ProviderOptions()
         self.device_id = (chosen.device_id or 0) if self.device != "cpu" else 0
         self._session: ort.InferenceSession | None
-        self._session, self.prepared = _open_session(bundle, self.provider, thread_count(threads), chosen, find)
+        self._session, self.prepared = open_graph(bundle, names.MODEL, self.provider, thread_count(threads), chosen, find)
         if self.provider.name != "cpu":  # nothing lies behind the CPU
             self.placement.check(require=require_provider)
         self._keeps_logits = LOGITS_TO_KEEP in {one.name for one in self._session.get_overridable_initializers()}
@@ -178,7 +178,7 @@ class OrtModel:
         except Exception as error:  # the binding raises its own classes, all bare Exceptions
             known = advise(self.provider.ort, str(error), version=lambda name: None)  # it runs, so it is installed well
             raise (ProviderError(f"provider {self.provider.name} can't run this bundle: {known.cause}", hint=known.cure) if known
-                   else _explain(error, f"a step of {input_ids.shape[1]} tokens failed")) from error
+                   else explain(error, f"a step of {input_ids.shape[1]} tokens failed")) from error
         return logits[:, -1 if last_only else 0:].astype(np.float32, copy=False), binding
 
     def _check_interface(self) -> None:
@@ -295,20 +295,22 @@ def session_options(bundle: Bundle, provider: providers.Provider, threads: int) 
     return options
 
 
-def _open_session(bundle: Bundle, provider: providers.Provider, threads: int, chosen: ProviderOptions,
-                  find: Callable[[Bundle], Prepared | None]) -> tuple[ort.InferenceSession, Prepared | None]:
+def open_graph(bundle: Bundle, name: str, provider: providers.Provider, threads: int, chosen: ProviderOptions,
+               find: Callable[[Bundle], Prepared | None] | None = None) -> tuple[ort.InferenceSession, Prepared | None]:
+    """A session for one of a bundle's graphs, or for the prepared copy that ``find`` knows of, and that copy. Raises as
+    :class:`OrtModel` does."""
     options = session_options(bundle, provider, threads)
     chosen.of_provider(provider)
-    copy = find(bundle) if provider.name == "cpu" else None
+    copy = find(bundle) if find and provider.name == "cpu" else None
     if copy and (session := copy.open(options)):
         return session, copy
-    path = bundle.file(names.MODEL)
+    path = bundle.file(name)
     try:
         session = open_session(path, options, provider, chosen)
     except UsageError:
         raise
     except Exception as error:  # the binding raises its own classes, all bare Exceptions
-        explained = _explain(error, f"onnxruntime can't open {path}")
+        explained = explain(error, f"onnxruntime can't open {path}")
         found = probe(provider.ort, chosen.given()) if provider.name != "cpu" else None
         if found and not found.works:  # anything, with these options: it is the provider
             hint = found.advice or "check the device with youtu-onnx doctor, or choose --provider cpu"
@@ -321,7 +323,7 @@ def _open_session(bundle: Bundle, provider: providers.Provider, threads: int, ch
     return session, None
 
 
-def _explain(error: Exception, what: str) -> YoutuOnnxError:
+def explain(error: Exception, what: str) -> YoutuOnnxError:
     text = str(error).strip()
     if isinstance(error, MemoryError) or any(sign in text.lower() for sign in OUT_OF_MEMORY):
         return ResourceError(f"{what}: out of memory",

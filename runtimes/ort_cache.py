@@ -46,8 +46,9 @@ class InPlaceCache:
     _FIRST = 256
     """Rows of the first buffers."""
 
-    def __init__(self, layout: CacheLayout, context_length: int) -> None:
-        self._tensors = layout.tensors()
+    def __init__(self, layout: CacheLayout, context_length: int, tensors: Sequence[CacheTensor] | None = None) -> None:
+        """``tensors``: those to keep; None keeps all of the layout's."""
+        self._tensors = tuple(tensors or layout.tensors())
         self._dtype = np.dtype(layout.dtype)
         self._context_length = context_length
         self._buffers = [np.empty((0, tensor.width), self._dtype) for tensor in self._tensors]
@@ -59,11 +60,12 @@ class InPlaceCache:
         """Whether the layout and the device allow it: on other devices the copy isn't saved, and it is not tried."""
         return device == "cpu" and layout.form == "latent" and layout.heads == 1
 
-    def bind(self, binding: ort.IOBinding, count: int) -> None:
+    def bind(self, binding: ort.IOBinding, count: int, tensors: Sequence[CacheTensor] | None = None) -> None:
+        """``tensors``: under whose names, where a graph has several places for a sequence."""
         total = self.length + count
-        self._reserve(total)
+        self.reserve(total)
         dtype = self._dtype.type
-        for tensor, address in zip(self._tensors, self._addresses, strict=True):
+        for tensor, address in zip(tensors or self._tensors, self._addresses, strict=True):
             binding.bind_input(tensor.past, "cpu", 0, dtype, (1, 1, self.length, tensor.width), address)
             binding.bind_output(tensor.present, "cpu", 0, dtype, (1, 1, total, tensor.width), address)
 
@@ -73,7 +75,25 @@ class InPlaceCache:
     def truncate(self, length: int) -> None:
         self.length = length
 
-    def _reserve(self, rows: int) -> None:
+    @property
+    def nbytes(self) -> int:
+        """Memory of the buffers."""
+        return sum(buffer.nbytes for buffer in self._buffers)
+
+    def begin_like(self, other: InPlaceCache, length: int) -> None:
+        """Take the first ``length`` tokens of another cache of the same layout instead of what is here."""
+        self.length = 0
+        self.reserve(length)
+        for own, source in zip(self._buffers, other._buffers, strict=True):
+            own[:length] = source[:length]
+        self.length = length
+
+    def reserve(self, rows: int) -> None:
+        """Have room for so many tokens.
+
+        Raises:
+            ResourceError: no memory.
+        """
         capacity = max(rows, min(self._context_length, max(self._FIRST, rows + rows // 2)))
         for index, buffer in enumerate(self._buffers):
             if len(buffer) >= rows:

@@ -17,6 +17,7 @@ import pytest
 
 from runtimes import prepared, preparing
 from runtimes.ort import OrtModel
+from runtimes.provider_options import ProviderOptions
 from tests.cli_process import ROOT
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import BundleError, ResourceError, VerificationError
@@ -97,7 +98,7 @@ def test_only_the_cpu_provider_looks_for_it(bundle, monkeypatch):
         raise AssertionError("looked for a copy")
 
     with pytest.raises(Exception) as caught:  # no such provider here, or no model for it
-        adapter._open_session(bundle, provider("webgpu"), 1, never)
+        adapter.open_graph(bundle, names.MODEL, provider("webgpu"), 1, ProviderOptions(), never)
     assert not isinstance(caught.value, AssertionError)
 
 

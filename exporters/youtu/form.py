@@ -43,5 +43,10 @@ class GraphForm:
         return self.cache.length is not None
 
     @property
+    def batched(self) -> bool:
+        """Whether there is a batch graph, too: where both orders of attention are, on the CPU."""
+        return self.cpu
+
+    @property
     def byte_cache(self) -> bool:
         return self.cache.dtype == "uint8"

@@ -14,6 +14,7 @@ V v_head_dim, W the width of a cached row.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,11 @@ class FloatRows(nn.Module):
 
     def forward(self, c_kv: Tensor, k_rope: Tensor, past: Tensor) -> Tensor:
         """``[B,S,L]``, ``[B,S,R]``, ``[B,1,P,L+R]`` → present ``[B,1,T,L+R]``."""
-        return torch.cat([past, torch.cat([c_kv, k_rope], -1).unsqueeze(1)], 2)
+        return torch.cat([past, self.new(c_kv, k_rope)], 2)
+
+    def new(self, c_kv: Tensor, k_rope: Tensor) -> Tensor:
+        """The rows of new tokens alone, ``[B,1,S,L+R]``."""
+        return torch.cat([c_kv, k_rope], -1).unsqueeze(1)
 
     def parts(self, present: Tensor) -> tuple[Tensor, Tensor]:
         """c_kv ``[B,1,T,L]`` and k_rope ``[B,1,T,R]``."""
@@ -62,6 +67,10 @@ class ByteRows(nn.Module):
 
     def forward(self, c_kv: Tensor, k_rope: Tensor, past: Tensor) -> Tensor:
         """``[B,S,L]``, ``[B,S,R]``, ``[B,1,P,L+R]`` uint8 → present ``[B,1,T,L+R]`` uint8."""
+        return torch.cat([past, self.new(c_kv, k_rope)], 2)
+
+    def new(self, c_kv: Tensor, k_rope: Tensor) -> Tensor:
+        """The rows of new tokens alone, ``[B,1,S,L+R]`` uint8."""
         row = torch.cat([c_kv, k_rope], -1).unsqueeze(1)
         # The smallest and the largest scale that a byte can say, less half a step each, so that no rounding leaves the byte;
         # the largest stands for numbers up to 29,000, and larger ones are taken for that.
@@ -75,7 +84,7 @@ class ByteRows(nn.Module):
         below = (numbers + torch.where(carries, float(integers.MIDDLE), integers.MIDDLE + 0.5)).to(torch.uint8)
         # The byte divided by 2^i has its bit i lowest. If that of the code below differs, the code above is the nearest.
         bits = ((step + STEPS_PER_OCTAVE * OCTAVES_BELOW_ONE) * torch.exp2(-column.to(torch.float32))).to(torch.uint8)
-        return torch.cat([past, below + ((below ^ bits) & carries.to(torch.uint8))], 2)
+        return below + ((below ^ bits) & carries.to(torch.uint8))
 
     def scales(self, present: Tensor) -> Tensor:
         """In units of ``UNIT``, float ``[B,1,1,T]``."""
@@ -162,43 +171,29 @@ class ByteHeads(nn.Module):
 Heads = FloatHeads | ByteHeads
 
 
-class Attend(nn.Module):
-    """q_nope ``[B,H,S,N]``, q_rope ``[B,H,S,R]``, present ``[B,1,T,W]``, bias ``[B,1,S,T]`` → ``[B,S,H·V]``."""
-
-    def __init__(self, architecture: Architecture, heads: Heads) -> None:
-        super().__init__()
-        self.a, self.heads = architecture, heads
+Soften = Callable[[Tensor], Tensor]
+"""Scores ``[B,G,M,T]`` → weights of the same shape, whose rows sum to one."""
 
 
-class Absorbed(Attend):
-    """Over float rows. All heads' queries are rows of one matrix product, since all share the key."""
+class OverFloats:
+    """Attention of queries to float rows. G and M: queries as they come, ``B·G`` groups of ``M``."""
 
-    def __init__(self, architecture: Architecture, heads: Heads, *, keys_first: bool) -> None:
+    def __init__(self, architecture: Architecture, *, keys_first: bool) -> None:
         """``keys_first``: K·qᵀ instead of q·Kᵀ, on CPUs twice as fast for the few rows of a decode step."""
-        super().__init__(architecture, heads)
-        self.keys_first = keys_first
+        self.rank, self.keys_first = architecture.kv_lora_rank, keys_first
 
-    def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor) -> Tensor:
-        a, (batch, heads, new, _) = self.a, q_nope.shape
-        total = present.shape[2]
-        query = self.query(q_nope, q_rope)
+    def __call__(self, query: Tensor, present: Tensor, soften: Soften) -> Tensor:
+        """``[B,G,M,W]``, ``[B,1,T,W]`` → ``[B,G,M,L]``"""
         if self.keys_first:
             scores = fused.transposed_product(present, query).transpose(2, 3)
         else:
             scores = torch.matmul(query, present.transpose(2, 3))
-        weights = torch.softmax(scores.reshape(batch, heads, new, total) + bias, -1).reshape(batch, 1, heads * new, total)
         # Multiplying k_rope too and dropping it costs R/L more products, but no copy of the cache's columns.
-        context = torch.matmul(weights, present).reshape(batch, heads, new, a.latent_dim)[..., : a.kv_lora_rank]
-        return merge_heads(self.heads.values(context))
-
-    def query(self, q_nope: Tensor, q_rope: Tensor) -> Tensor:
-        """``[B,1,H·S,L+R]``"""
-        batch, heads, new, _ = q_nope.shape
-        return torch.cat([self.heads.absorb(q_nope), q_rope], -1).reshape(batch, 1, heads * new, self.a.latent_dim)
+        return torch.matmul(soften(scores), present)[..., : self.rank]
 
 
-class AbsorbedBytes(Attend):
-    """Over byte rows, which both products read as they are.
+class OverBytes:
+    """Attention of queries to byte rows, which both products read as they are.
 
     A row's scale goes on its scores, and on its weight before the weights are rounded. They become 14 bits, half of them a
     byte, relative to a head's largest: with eight, an int32 could not hold the sum over 131,072 tokens. Where one token takes
@@ -210,37 +205,58 @@ class AbsorbedBytes(Attend):
     HALF = 128
     """Of the codes of a weight: its upper and its lower half are below it."""
 
-    def __init__(self, architecture: Architecture, heads: ByteHeads, rows: ByteRows) -> None:
-        super().__init__(architecture, heads)
-        self.rows = rows
+    def __init__(self, architecture: Architecture) -> None:
+        self.rank, self.rows = architecture.kv_lora_rank, ByteRows(architecture)
 
-    def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor, dither: Tensor) -> Tensor:
-        """``dither`` ``[T]``, within [0, 1)."""
-        a, (batch, heads, new, _) = self.a, q_nope.shape
-        total, rows = present.shape[2], heads * new
-        query = torch.cat([self.heads.absorb(q_nope), q_rope], -1).reshape(batch, 1, rows, a.latent_dim)
+    def __call__(self, query: Tensor, present: Tensor, soften: Soften, dither: Tensor) -> Tensor:
+        """``[B,G,M,W]``, ``[B,1,T,W]``, and ``[T]`` within [0, 1) → ``[B,G,M,L]``"""
         codes, query_scale = integers.quantize_signed(query)
-        scores = integers.integer_product(present, codes.transpose(2, 3)).transpose(2, 3).to(torch.float32)  # [B,1,H·S,T]
+        scores = integers.integer_product(present, codes.transpose(2, 3)).transpose(2, 3).to(torch.float32)  # [B,G,M,T]
         scale = self.rows.scales(present)  # [B,1,1,T]; read after the product, which has brought the rows near
-        scores = scores * scale * (query_scale * UNIT)
-        weights = torch.softmax(scores.reshape(batch, heads, new, total) + bias, -1)
-        weights = weights.reshape(batch, 1, rows, total) * scale
+        weights = soften(scores * scale * (query_scale * UNIT)) * scale
         largest = weights.amax(-1, keepdim=True)  # at least a T-th of the smallest scale, so not zero
         top = (self.HALF - 1) * self.HALF
         steps = weights * (top / largest) + dither
         high = torch.floor(steps * (1 / self.HALF))
-        both = torch.cat([high, steps - high * self.HALF], 2).to(torch.uint8)  # [B,1,2·H·S,T]
-        context = integers.sums(both, present)[..., : a.kv_lora_rank].to(torch.float32)
-        context = (context[:, :, :rows] * self.HALF + context[:, :, rows:]) * (largest * (UNIT / top))
-        return merge_heads(self.heads.values(context.reshape(batch, heads, new, a.kv_lora_rank)))
+        both = torch.cat([high, steps - high * self.HALF], 2).to(torch.uint8)  # [B,G,2·M,T]
+        context = integers.sums(both, present)[..., : self.rank].to(torch.float32)
+        rows = query.shape[2]
+        return (context[:, :, :rows] * self.HALF + context[:, :, rows:]) * (largest * (UNIT / top))
 
 
-class Expanded(Attend):
-    """With every head's keys and values, made from float rows."""
+class Absorbed(nn.Module):
+    """q_nope ``[B,H,S,N]``, q_rope ``[B,H,S,R]``, present ``[B,1,T,W]``, bias ``[B,1,S,T]`` → ``[B,S,H·V]``.
+
+    All heads' queries are rows of one matrix product, since all share the key.
+    """
+
+    def __init__(self, architecture: Architecture, heads: Heads, attend: OverFloats | OverBytes) -> None:
+        super().__init__()
+        self.a, self.heads, self.attend = architecture, heads, attend
+
+    def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor, *dither: Tensor) -> Tensor:
+        """``dither``: what :class:`OverBytes` takes more."""
+        batch, heads, new, _ = q_nope.shape
+        total = present.shape[2]
+
+        def soften(scores: Tensor) -> Tensor:
+            return torch.softmax(scores.reshape(batch, heads, new, total) + bias, -1).reshape(batch, 1, heads * new, total)
+
+        context = self.attend(self.query(q_nope, q_rope), present, soften, *dither)
+        return merge_heads(self.heads.values(context.reshape(batch, heads, new, self.a.kv_lora_rank)))
+
+    def query(self, q_nope: Tensor, q_rope: Tensor) -> Tensor:
+        """``[B,1,H·S,L+R]``"""
+        batch, heads, new, _ = q_nope.shape
+        return torch.cat([self.heads.absorb(q_nope), q_rope], -1).reshape(batch, 1, heads * new, self.a.latent_dim)
+
+
+class Expanded(nn.Module):
+    """As :class:`Absorbed`, with every head's keys and values, made from float rows."""
 
     def __init__(self, architecture: Architecture, heads: Heads, rows: FloatRows | ByteRows) -> None:
-        super().__init__(architecture, heads)
-        self.rows = rows
+        super().__init__()
+        self.a, self.heads, self.rows = architecture, heads, rows
 
     def forward(self, q_nope: Tensor, q_rope: Tensor, present: Tensor, bias: Tensor) -> Tensor:
         k_nope, k_rope, values = self.expand(present)

@@ -42,9 +42,6 @@ class RMSNorm(nn.Module):
 class Prologue(nn.Module):
     """Token embedding, RoPE's cos and sin, and the attention bias, computed once and used by every layer."""
 
-    GOLDEN = 0.6180339887
-    """Its multiples' fractions fill [0, 1) more evenly than chance, over any run of tokens."""
-
     def __init__(self, architecture: Architecture, *, dither: bool = False) -> None:
         super().__init__()
         self.dither = dither
@@ -56,20 +53,25 @@ class Prologue(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> tuple[Tensor, ...]:
         """Returns hidden ``[B,S,D]``, cos and sin ``[B,S,R/2]``, the additive bias ``[B,1,S,T]``, and with ``dither`` a
         number within [0, 1) for each key, ``[T]``."""
+        hidden, cos, sin = self.embedded(input_ids, position_ids)
+        return hidden, cos, sin, *self.bias(input_ids, attention_mask, hidden.dtype)
+
+    def embedded(self, input_ids: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         hidden = self.embed_tokens(input_ids)
         angles = position_ids.unsqueeze(-1).float() * self.frequencies(position_ids)  # [B,S,R/2]
         cos = (angles.cos() * self.attention_scaling).to(hidden.dtype)
         sin = (angles.sin() * self.attention_scaling).to(hidden.dtype)
+        return hidden, cos, sin
+
+    def bias(self, input_ids: Tensor, attention_mask: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """The bias, and with ``dither`` the thresholds."""
         new, total = input_ids.shape[1], attention_mask.shape[1]
         keys = torch.arange(total)
         causal = keys.unsqueeze(0) <= (torch.arange(new) + (total - new)).unsqueeze(1)  # [S,T]
         seen = causal & (attention_mask != 0).unsqueeze(1).unsqueeze(1)  # [B,1,S,T]
         # Finite, so that a padding row, which sees nothing, gives numbers that nobody reads and not NaN.
-        bias = torch.where(seen, 0.0, torch.finfo(hidden.dtype).min).to(hidden.dtype)
-        if not self.dither:
-            return hidden, cos, sin, bias
-        multiples = keys.float() * self.GOLDEN
-        return hidden, cos, sin, bias, multiples - multiples.floor()
+        bias = torch.where(seen, 0.0, torch.finfo(dtype).min).to(dtype)
+        return (bias, thresholds(keys)) if self.dither else (bias,)
 
     def frequencies(self, position_ids: Tensor) -> Tensor:
         rope = self.architecture.rope
@@ -81,6 +83,16 @@ class Prologue(nn.Module):
         stretch = (rope.factor * length / trained) - (rope.factor - 1)
         exponents = torch.arange(0, dim, 2).float() / (dim - 2)  # theta's growth stretch^(dim/(dim-2)), to the power i/dim
         return self.inv_freq * stretch ** (-exponents)
+
+
+GOLDEN = 0.6180339887
+"""Its multiples' fractions fill [0, 1) more evenly than chance, over any run of tokens."""
+
+
+def thresholds(keys: Tensor) -> Tensor:
+    """A number within [0, 1) for each key, ``[T]``."""
+    multiples = keys.float() * GOLDEN
+    return multiples - multiples.floor()
 
 
 class Projection(nn.Module):

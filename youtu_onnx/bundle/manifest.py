@@ -39,7 +39,8 @@ class Manifest:
     """Everything that a bundle says of itself.
 
     ``files`` covers every file but the manifest. ``verification`` is the parity report of the export, None where it
-    was switched off. ``tensors`` says how many matrices are stored how (``{"int4 block 32": 128, "float32": 65}``).
+    was switched off. ``tensors`` says how many matrices are stored how (``{"int4 block 32": 128, "float32": 65}``). ``slots``:
+    of the batch graph, see :mod:`youtu_onnx.slots`; None where there is none.
     """
 
     architecture: Architecture
@@ -52,6 +53,7 @@ class Manifest:
     files: Mapping[str, FileEntry]
     tensors: Mapping[str, int] = field(default_factory=dict)
     verification: Mapping[str, Any] | None = None
+    slots: int | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -69,6 +71,7 @@ class Manifest:
             "tensors": dict(self.tensors),
             "cache": self.cache.to_dict(),
             "target": self.target,
+            "slots": self.slots,
             "tools": dict(self.tools),
             "verification": self.verification,
             "files": {name: asdict(entry) for name, entry in self.files.items()},
@@ -102,7 +105,7 @@ class Manifest:
                 source=Source(source["model"], source["revision"],
                               {name: FileEntry(e["size"], e["sha256"]) for name, e in source["files"].items()}),
                 tools=fields["tools"], created=fields["created"], files=files, tensors=fields["tensors"],
-                verification=fields["verification"],
+                verification=fields["verification"], slots=_slots(fields.get("slots")),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BundleError(f"{path} lacks or misstates a field ({type(error).__name__}: {error})",
@@ -111,10 +114,17 @@ class Manifest:
             if not is_plain_name(name):
                 raise BundleError(f"{path} lists a file outside the bundle: {name!r}",
                                   hint="do not use this bundle; it was not written by youtu-onnx")
-        for required in (names.MODEL, names.MODEL_DATA, names.CONFIG, names.TOKENIZER):
+        batch = [names.BATCH] if manifest.slots else []
+        for required in (names.MODEL, names.MODEL_DATA, names.CONFIG, names.TOKENIZER, *batch):
             if required not in files:
                 raise BundleError(f"{path} does not list {required}", hint="export the bundle again")
         return manifest
+
+
+def _slots(number: Any) -> int | None:
+    if number is not None and (type(number) is not int or number < 1):
+        raise ValueError(f"{number!r} slots")
+    return number
 
 
 def is_plain_name(name: str) -> bool:

@@ -3,6 +3,7 @@
 MANIFEST = "youtu_onnx.json"
 VARIANTS = "youtu_onnx_variants.json"
 MODEL = "model.onnx"
+BATCH = "batch.onnx"
 MODEL_DATA = "model.onnx.data"
 GENAI_CONFIG = "genai_config.json"
 CONFIG = "config.json"

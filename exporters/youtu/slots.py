@@ -1,0 +1,255 @@
+"""The batch graph: see ``youtu_onnx/slots.py`` for what goes in and out.
+
+A layer takes all tokens through its products at once, those in slots first (N = D + C), and parts them for attention only::
+
+    hidden ─ Projection ─┬─ rows ─── parted: each slot's and the chunk's behind their pasts
+                         └─ queries ┬─ slots' ─ W_UK ─ parted ─ attention over each slot's rows ─ joined ─ W_UV ─┬─ Completion
+                                    └─ chunk's ─ If(any) ─ as in the graph of one sequence ──────────────────────┘
+
+Shapes: B = 1, K slots, D tokens in slots, d 1 or 0 of them in a slot, C tokens of the chunk, T tokens of a sequence, H heads,
+N qk_nope_head_dim, R qk_rope_head_dim, L kv_lora_rank, W = L + R.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from exporters.trace import trace
+from exporters.youtu import latent, parts
+from exporters.youtu.form import GraphForm
+from exporters.youtu.graph import IR_DTYPES, TORCH_DTYPES, LayerParts, tidy, traced_layer
+from exporters.youtu.modules import Epilogue, Prologue, merge_heads, thresholds
+from youtu_onnx import slots
+from youtu_onnx.architecture import Architecture
+from youtu_onnx.target import MANY
+
+TOKENS, IN_SLOTS, IN_SLOT, CHUNK = "tokens", "tokens_in_slots", "tokens_in_slot", "chunk_length"
+TOTAL, PAST = "total_length", "past_length"
+
+
+class SlotsPrologue(Prologue):
+    """As ``Prologue``; the bias, and ``dither``, are the chunk's: a single new token sees all rows of its sequence."""
+
+    def forward(self, ids: Tensor, positions: Tensor, chunk: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        """ids, positions ``[1,N]``, chunk ``[1,C]``, mask ``[1,T]``."""
+        hidden, cos, sin = self.embedded(ids, positions)
+        return hidden, cos, sin, *self.bias(chunk, mask, hidden.dtype)
+
+
+class Thresholds(nn.Module):
+    """``dither`` for a slot's rows, ``[1,1,T,W]`` → ``[T]``."""
+
+    def forward(self, present: Tensor) -> Tensor:
+        return thresholds(torch.arange(present.shape[2]))
+
+
+class SlotQueries(nn.Module):
+    """``[1,H,D,N]``, ``[1,H,D,R]`` → ``[1,D,H,W]``"""
+
+    def __init__(self, heads: latent.Heads) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, q_nope: Tensor, q_rope: Tensor) -> Tensor:
+        return torch.cat([self.heads.absorb(q_nope), q_rope], -1).transpose(1, 2)
+
+
+class SlotAttention(nn.Module):
+    """``[1,d,H,W]``, ``[1,1,T,W]`` → ``[1,d,H,L]``"""
+
+    def __init__(self, attend: latent.OverFloats | latent.OverBytes) -> None:
+        super().__init__()
+        self.attend = attend
+
+    def forward(self, query: Tensor, present: Tensor, *dither: Tensor) -> Tensor:
+        return self.attend(query, present, lambda scores: torch.softmax(scores, -1), *dither)
+
+
+class SlotValues(nn.Module):
+    """``[1,D,H,L]`` → ``[1,D,H·V]``"""
+
+    def __init__(self, heads: latent.Heads) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, context: Tensor) -> Tensor:
+        return merge_heads(self.heads.values(context.transpose(1, 2)))
+
+
+class NewRows(nn.Module):
+    """``[1,N,L]``, ``[1,N,R]`` → ``[1,1,N,W]``"""
+
+    def __init__(self, rows: latent.FloatRows | latent.ByteRows) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def forward(self, c_kv: Tensor, k_rope: Tensor) -> Tensor:
+        return self.rows.new(c_kv, k_rope)
+
+
+@dataclass(frozen=True)
+class SlotParts:
+    """Traces of what slots need beside a layer's own parts; ``thresholds`` is None for float rows."""
+
+    rows: ir.Model
+    queries: ir.Model
+    attend: ir.Model
+    values: ir.Model
+    thresholds: ir.Model | None
+
+    def all(self) -> list[ir.Model]:
+        return [part for part in (self.rows, self.queries, self.attend, self.values, self.thresholds) if part is not None]
+
+
+def build_batch_graph(architecture: Architecture, form: GraphForm, layout: slots.Slots) -> ir.Model:
+    """Trace and assemble for a form with both orders of attention; weights are named as in the graph of one sequence, and all
+    of them are in that."""
+    a, dtype = architecture, TORCH_DTYPES[form.float_dtype]
+    part = functools.partial(trace, dtype=dtype, opset=form.opset)
+    ids = lambda length: torch.ones(1, length, dtype=torch.int64)  # noqa: E731
+    prologue = part(lambda: SlotsPrologue(a, dither=form.byte_cache), lambda: (ids(5), ids(5), ids(3), ids(8)),
+                    dynamic=[{1: TOKENS}, {1: TOKENS}, {1: CHUNK}, {1: TOTAL}])
+    layer, more = traced_layer(a, form), _trace_slots(a, form, part)
+    epilogue = part(lambda: Epilogue(a), lambda: (torch.ones(1, 3, a.hidden_size),), dynamic=[{1: TOKENS}])
+    for one in (prologue, *more.all(), epilogue):
+        tidy(one)
+    return _Assembler(a, form, layout, layer, more).graph(prologue, epilogue)
+
+
+def _trace_slots(a: Architecture, form: GraphForm, part: functools.partial[ir.Model]) -> SlotParts:
+    heads = (lambda: latent.ByteHeads(a)) if form.integer_heads else (lambda: latent.FloatHeads(a))
+    count, stored = a.num_attention_heads, TORCH_DTYPES[form.cache.dtype]
+    query = lambda: torch.ones(1, 3, count, a.latent_dim)  # noqa: E731
+    present = lambda: torch.ones(1, 1, 8, a.latent_dim, dtype=stored)  # noqa: E731
+    by_head, behind, tokens = {2: IN_SLOTS}, {2: TOTAL}, {1: TOKENS}
+    rows = part(lambda: NewRows(latent.ByteRows(a) if form.byte_cache else latent.FloatRows(a)),
+                lambda: (torch.ones(1, 3, a.kv_lora_rank), torch.ones(1, 3, a.qk_rope_head_dim)), dynamic=[tokens, tokens])
+    queries = part(lambda: SlotQueries(heads()), lambda: [torch.ones(1, count, 3, width) for width in
+                                                          (a.qk_nope_head_dim, a.qk_rope_head_dim)], dynamic=[by_head, by_head])
+    values = part(lambda: SlotValues(heads()), lambda: (torch.ones(1, 3, count, a.kv_lora_rank),), dynamic=[{1: IN_SLOTS}])
+    over = (lambda: latent.OverBytes(a)) if form.byte_cache else (lambda: latent.OverFloats(a, keys_first=True))
+    dithers = [{0: TOTAL}] if form.byte_cache else []
+    attend = part(lambda: SlotAttention(over()), lambda: [query(), present(), *(torch.ones(8) for _ in dithers)],
+                  dynamic=[{1: IN_SLOT}, behind, *dithers])
+    thresholds = part(Thresholds, lambda: (present(),), dynamic=[behind]) if form.byte_cache else None
+    return SlotParts(rows, queries, attend, values, thresholds)
+
+
+class _Assembler:
+    """Builds one graph; holds what all layers share."""
+
+    def __init__(self, a: Architecture, form: GraphForm, layout: slots.Slots, layer: LayerParts, more: SlotParts) -> None:
+        self.a, self.form, self.layout, self.layer, self.more = a, form, layout, layer, more
+        self.inputs = {name: parts.declare(name, ir.DataType.INT64, dims) for name, dims in (
+            (slots.SLOT_IDS, [1, IN_SLOTS]), (slots.SLOT_POSITIONS, [1, IN_SLOTS]), (slots.SLOT_TOKENS, [layout.count]),
+            (slots.CHUNK_IDS, [1, CHUNK]), (slots.CHUNK_POSITIONS, [1, CHUNK]), (slots.CHUNK_MASK, [1, TOTAL]),
+            (slots.CHUNK_LOGITS, [1]))}
+        self.lanes: tuple[int | None, ...] = (*range(layout.count), None)
+        stored = IR_DTYPES[form.cache.dtype]
+        self.pasts = {t.past: parts.declare(t.past, stored, [1, t.heads, f"{PAST}_{_name(lane)}", t.width])
+                      for lane in self.lanes for t in layout.tensors(lane)}
+        self.g = ir.Graph([*self.inputs.values(), *self.pasts.values()], [], nodes=[], name="youtu_batch",
+                          opset_imports={"": form.opset, "com.microsoft": 1})
+        self.presents: dict[str, ir.Value] = {}
+        self.dithers: dict[int | None, list[ir.Value]] = {lane: [] for lane in self.lanes}
+
+    def graph(self, prologue: ir.Model, epilogue: ir.Model) -> ir.Model:
+        g, weights, inputs = self.g, self.g.initializers, self.inputs
+        ids = self.node("Concat", [inputs[slots.SLOT_IDS], inputs[slots.CHUNK_IDS]], "step.ids", axis=1)
+        positions = self.node("Concat", [inputs[slots.SLOT_POSITIONS], inputs[slots.CHUNK_POSITIONS]], "step.positions", axis=1)
+        self.in_slots = self.node("Shape", [inputs[slots.SLOT_IDS]], "step.in_slots", start=1, end=2)
+        self.in_chunk = self.node("Shape", [inputs[slots.CHUNK_IDS]], "step.in_chunk", start=1, end=2)
+        self.two = self.node("Concat", [self.in_slots, self.in_chunk], "step.parts", axis=0)
+        self.each = self.node("Concat", [inputs[slots.SLOT_TOKENS], self.in_chunk], "step.lanes", axis=0)
+        scalar = self.node("Squeeze", [self.in_chunk], "step.chunk")
+        self.any = self.node("Greater", [scalar, self.number("step.none", 0)], "step.any")
+        self.many = self.node("GreaterOrEqual", [scalar, self.number("step.many_from", MANY)], "step.many")
+        self.empty = parts.constant(g, "step.empty", np.zeros((1, 0, self.a.num_attention_heads * self.a.v_head_dim),
+                                                              self.form.float_dtype))
+        hidden, cos, sin, bias, *dither = parts.append(prologue, g, weights, "model.", "embed.", [
+            ids, positions, inputs[slots.CHUNK_IDS], inputs[slots.CHUNK_MASK]])
+        self.dithers[None] = dither
+        for index in range(self.a.num_hidden_layers):
+            hidden = self.add_layer(index, hidden, cos, sin, bias)
+        of_slots, of_chunk = self.split(hidden, self.two, 1, ["head.slots", "head.chunk"])
+        start = self.node("Sub", [self.in_chunk, inputs[slots.CHUNK_LOGITS]], "head.start")
+        end, axis = (parts.constant(g, f"head.{name}", np.array([number], np.int64)) for name, number in
+                     (("end", 2**31), ("axis", 1)))
+        kept = self.node("Concat", [of_slots, self.node("Slice", [of_chunk, start, end, axis], "head.last")], "head.kept", axis=1)
+        [logits] = parts.append(epilogue, g, weights, "model.", "head.", [kept])
+        parts.declare_output(g, logits, "logits", IR_DTYPES[self.form.float_dtype], [1, "logits_length", self.a.vocab_size])
+        for lane in self.lanes:
+            for t in self.layout.tensors(lane):
+                parts.declare_output(g, self.presents[t.present], t.present, IR_DTYPES[self.form.cache.dtype],
+                                     [1, t.heads, f"{TOTAL}_{_name(lane)}", t.width])
+        if "model.lm_head.weight" in weights:
+            parts.rename(g, "model.lm_head.weight", "lm_head.weight")
+        return ir.Model(g, ir_version=10, producer_name="youtu-onnx")
+
+    def add_layer(self, index: int, hidden: ir.Value, cos: ir.Value, sin: ir.Value, bias: ir.Value) -> ir.Value:
+        g, weights, prefix = self.g, self.g.initializers, f"model.layers.{index}."
+        own = f"{prefix}self_attn."
+        q_nope, q_rope, c_kv, k_rope = parts.append(self.layer.project, g, weights, prefix, "project.", [hidden, cos, sin])
+        [new] = parts.append(self.more.rows, g, weights, own, "new.", [c_kv, k_rope])
+        for lane, rows in zip(self.lanes, self.split(new, self.each, 2, [f"{own}rows.{_name(x)}" for x in self.lanes]),
+                              strict=True):
+            tensor = self.layout.tensors(lane)[index]
+            self.presents[tensor.present] = self.node("Concat", [self.pasts[tensor.past], rows], tensor.present, axis=2)
+        if index == 0 and self.more.thresholds is not None:
+            for lane in range(self.layout.count):
+                self.dithers[lane] = parts.append(self.more.thresholds, g, weights, f"step.{lane}.", "dither.",
+                                                  [self.present(0, lane)], _name(lane))
+        nope, chunk_nope = self.split(q_nope, self.two, 2, [f"{own}q_nope.slots", f"{own}q_nope.chunk"])
+        rope, chunk_rope = self.split(q_rope, self.two, 2, [f"{own}q_rope.slots", f"{own}q_rope.chunk"])
+        [query] = parts.append(self.more.queries, g, weights, own, "queries.", [nope, rope])
+        queries = self.split(query, self.inputs[slots.SLOT_TOKENS], 1, [f"{own}query.{x}" for x in range(self.layout.count)])
+        contexts = []
+        for lane, one in enumerate(queries):
+            seen = [one, self.present(index, lane), *self.dithers[lane]]
+            contexts += parts.append(self.more.attend, g, weights, f"{own}{lane}.", "slot.", seen, _name(lane))
+        joined = self.node("Concat", contexts, f"{own}slots", axis=1)
+        [of_slots] = parts.append(self.more.values, g, weights, own, "values.", [joined])
+        of_chunk = self.chunk(own, [chunk_nope, chunk_rope, self.present(index, None), bias])
+        context = self.node("Concat", [of_slots, of_chunk], f"{own}context", axis=1)
+        [hidden] = parts.append(self.layer.complete, g, weights, prefix, "complete.", [hidden, context])
+        return hidden
+
+    def chunk(self, own: str, seen: list[ir.Value]) -> ir.Value:
+        """The chunk's context ``[1,C,H·V]``; of no tokens at no cost."""
+        weights = self.g.initializers
+        expanded = parts.branch(self.layer.expanded, weights, own, "expanded.", seen, "chunk")
+        absorbed = parts.branch(self.layer.attend, weights, own, "absorbed.", [*seen, *self.dithers[None]], "chunk")
+        either = ir.Graph([], [], nodes=[], name=f"{own}some")
+        either.outputs.append(parts.choose(either, self.many, expanded, absorbed, name=f"{own}some.context"))
+        none = ir.Graph([], [], nodes=[], name=f"{own}none")
+        nothing = ir.Value(name=f"{own}none.context", shape=self.empty.shape, type=self.empty.type)
+        none.append(ir.node("Identity", [self.empty], outputs=[nothing]))
+        none.outputs.append(nothing)
+        return parts.choose(self.g, self.any, either, none, name=f"{own}chunk")
+
+    def present(self, layer: int, lane: int | None) -> ir.Value:
+        return self.presents[self.layout.tensors(lane)[layer].present]
+
+    def number(self, name: str, number: int) -> ir.Value:
+        return parts.constant(self.g, name, np.array(number, np.int64))
+
+    def node(self, op: str, inputs: list[ir.Value], name: str, **attributes: int) -> ir.Value:
+        node = ir.node(op, inputs, attributes, outputs=[ir.Value(name=name)], name=f"{name}/{op}")
+        self.g.append(node)
+        return node.outputs[0]
+
+    def split(self, value: ir.Value, sizes: ir.Value, axis: int, names: list[str]) -> list[ir.Value]:
+        node = ir.node("Split", [value, sizes], {"axis": axis}, outputs=[ir.Value(name=name) for name in names],
+                       name=f"{names[0]}/Split")
+        self.g.append(node)
+        return list(node.outputs)
+
+
+def _name(lane: int | None) -> str:
+    return "chunk" if lane is None else str(lane)

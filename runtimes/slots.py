@@ -1,0 +1,126 @@
+"""The batch graph in a session: one step for several sequences, each in its own cache. See ``youtu_onnx/slots.py``.
+
+Shapes: D sequences with one new token, C tokens of a prompt's chunk, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime as ort
+
+from runtimes import providers
+from runtimes.ort import LOGITS, explain, open_graph
+from runtimes.ort_cache import InPlaceCache
+from runtimes.provider_options import ProviderOptions
+from runtimes.threads import thread_count
+from youtu_onnx import slots
+from youtu_onnx.bundle import Bundle, names
+from youtu_onnx.errors import BundleError, UsageError
+from youtu_onnx.target import target
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Tokens to append to a sequence, and whether logits after the last of them are wanted."""
+
+    cache: InPlaceCache
+    ids: Sequence[int]
+    logits: bool
+
+
+class SlotModel:
+    """A bundle's batch graph on the CPU. Holds no sequence; for use from one thread at a time."""
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """
+        Raises:
+            UsageError: the bundle has no batch graph, or an impossible number of threads.
+            BundleError, ResourceError: as :class:`runtimes.ort.OrtModel`.
+        """
+        manifest = bundle.manifest
+        if manifest.slots is None:
+            raise UsageError(f"the bundle at {bundle.path} has no batch graph (target {manifest.target}, cache "
+                             f"{manifest.cache.form})", hint="export it for the target cpu with a latent cache")
+        self.bundle, self.layout = bundle, slots.Slots(manifest.cache, manifest.slots)
+        self._session, self.prepared = open_graph(bundle, names.BATCH, providers.provider("cpu"), thread_count(threads),
+                                                  ProviderOptions())
+        self._check_interface()
+        self._logits_dtype = np.dtype(target(manifest.target).floats(manifest.recipe.precision))
+        self._names = {lane: self.layout.tensors(lane) for lane in (*range(self.layout.count), None)}
+        self._idle = [np.zeros((2, one.width), manifest.cache.dtype) for one in self._names[None]]
+
+    @property
+    def count(self) -> int:
+        """Slots of the graph."""
+        return self.layout.count
+
+    def new_cache(self) -> InPlaceCache:
+        return InPlaceCache(self.bundle.manifest.cache, self.bundle.manifest.context_length, self._names[None])
+
+    def step(self, tokens: Mapping[int, tuple[InPlaceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
+        """Append one token to each sequence in a slot, and a chunk to one more. The caches' lengths grow with success only.
+
+        Args:
+            tokens: by slot, in any order.
+
+        Returns:
+            Logits float32 ``[D, V]`` in the order of the slots' numbers, and one row more if the chunk's are wanted.
+
+        Raises:
+            ResourceError: out of memory.
+            BundleError: the graph can't be run.
+        """
+        lanes = dict(sorted(tokens.items()))
+        ids, part = [id_ for _, id_ in lanes.values()] or [0], list(chunk.ids) if chunk else []
+        positions = [cache.length for cache, _ in lanes.values()] or [0]
+        past = chunk.cache.length if chunk else 1
+        counts = np.zeros(self.count, np.int64)
+        counts[list(lanes) or [0]] = 1  # the graph wants one token at least: a step of a chunk alone computes an idle one
+        wanted = int(chunk is not None and chunk.logits)
+        feeds = {slots.SLOT_IDS: [ids], slots.SLOT_POSITIONS: [positions], slots.SLOT_TOKENS: counts,
+                 slots.CHUNK_IDS: [part], slots.CHUNK_POSITIONS: [range(past, past + len(part))],
+                 slots.CHUNK_MASK: np.ones((1, past + len(part))), slots.CHUNK_LOGITS: [wanted]}
+        arrays = {name: np.ascontiguousarray(value, np.int64) for name, value in feeds.items()}  # alive until the run is over
+        binding = self._session.io_binding()
+        for name, array in arrays.items():
+            binding.bind_cpu_input(name, array)
+        for lane in range(self.count):
+            if lane in lanes:
+                lanes[lane][0].bind(binding, 1, self._names[lane])
+            else:
+                self._bind_idle(binding, lane, int(counts[lane]))
+        if chunk:
+            chunk.cache.bind(binding, len(part), self._names[None])
+        else:
+            self._bind_idle(binding, None, 0)
+        logits = np.empty((1, len(ids) + wanted, self.bundle.manifest.architecture.vocab_size), self._logits_dtype)
+        binding.bind_output(LOGITS, "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:  # the binding raises its own classes, all bare Exceptions
+            raise explain(error, f"a step of {len(lanes)} sequences and a chunk of {len(part)} tokens failed") from error
+        for cache, _ in lanes.values():
+            cache.length += 1
+        if chunk:
+            chunk.cache.length += len(part)
+        return logits[0, 0 if lanes else 1:].astype(np.float32, copy=False)
+
+    def _bind_idle(self, binding: ort.IOBinding, lane: int | None, count: int) -> None:
+        """One row of nobody's, and room for one more."""
+        for tensor, buffer in zip(self._names[lane], self._idle, strict=True):
+            dtype, width, address = buffer.dtype.type, buffer.shape[1], buffer.ctypes.data
+            binding.bind_input(tensor.past, "cpu", 0, dtype, (1, 1, 1, width), address)
+            binding.bind_output(tensor.present, "cpu", 0, dtype, (1, 1, 1 + count, width), address)
+
+    def _check_interface(self) -> None:
+        tensors = [one for lane in (*range(self.layout.count), None) for one in self.layout.tensors(lane)]
+        inputs = {slots.SLOT_IDS, slots.SLOT_POSITIONS, slots.SLOT_TOKENS, slots.CHUNK_IDS, slots.CHUNK_POSITIONS,
+                  slots.CHUNK_MASK, slots.CHUNK_LOGITS} | {one.past for one in tensors}
+        outputs = {LOGITS} | {one.present for one in tensors}
+        for found, expected in ((self._session.get_inputs(), inputs), (self._session.get_outputs(), outputs)):
+            if difference := expected ^ {one.name for one in found}:
+                raise BundleError(f"{self.bundle.path / names.BATCH} is not a batch graph of {self.layout.count} slots: "
+                                  f"{', '.join(sorted(difference)[:4])}", hint="export the bundle again")
