@@ -127,7 +127,7 @@ def _trace_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerP
         absorbed = trace_attention(lambda heads: latent.Absorbed(a, heads, latent.OverBytes(a)), {0: TOTAL})
         expanded = trace_attention(lambda heads: latent.ExpandedBytes(a, heads, latent.ByteRows(a)))
     else:
-        absorbed = trace_attention(lambda heads: latent.Absorbed(a, heads, latent.OverFloats(a, keys_first=form.cpu)))
+        absorbed = trace_attention(lambda heads: latent.Absorbed(a, heads, latent.OverFloats(keys_first=form.cpu)))
         expanded = trace_attention(lambda heads: latent.Expanded(a, heads, latent.FloatRows(a))) if form.cpu else None
     return LayerParts(project, store, absorbed, expanded, complete)
 
@@ -143,7 +143,7 @@ def _trace_static_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) ->
     store = part(static.StaticRows, lambda: [hidden(a.kv_lora_rank), hidden(a.qk_rope_head_dim), past(),
                                              torch.ones(2, 1, length, 1, dtype=torch.bool), torch.ones(1, 1, length, 3)],
                  dynamic=[new, new, {0: BATCH}, {0: BATCH}, {3: SEQUENCE}])
-    attend = part(lambda: static.StaticAbsorbed(a, latent.FloatHeads(a), latent.OverFloats(a, keys_first=False)),
+    attend = part(lambda: static.StaticAbsorbed(a, latent.FloatHeads(a), latent.OverFloats(keys_first=False)),
                   lambda: [*(torch.ones(2, heads, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)), past(),
                            torch.ones(2, 1, 3, length)], dynamic=[by_head, by_head, {0: BATCH}, by_head])
     complete = part(lambda: Completion(a, _norm(form)), lambda: [hidden(a.hidden_size), hidden(heads * a.v_head_dim)],

@@ -178,18 +178,18 @@ Soften = Callable[[Tensor], Tensor]
 class OverFloats:
     """Attention of queries to float rows. G and M: queries as they come, ``B·G`` groups of ``M``."""
 
-    def __init__(self, architecture: Architecture, *, keys_first: bool) -> None:
+    def __init__(self, *, keys_first: bool) -> None:
         """``keys_first``: K·qᵀ instead of q·Kᵀ, on CPUs twice as fast for the few rows of a decode step."""
-        self.rank, self.keys_first = architecture.kv_lora_rank, keys_first
+        self.keys_first = keys_first
 
     def __call__(self, query: Tensor, present: Tensor, soften: Soften) -> Tensor:
-        """``[B,G,M,W]``, ``[B,1,T,W]`` → ``[B,G,M,L]``"""
+        """``[B,G,M,W]``, ``[B,1,T,W]`` → ``[B,G,M,W]``, of which ``L`` are the context."""
         if self.keys_first:
             scores = fused.transposed_product(present, query).transpose(2, 3)
         else:
             scores = torch.matmul(query, present.transpose(2, 3))
         # Multiplying k_rope too and dropping it costs R/L more products, but no copy of the cache's columns.
-        return torch.matmul(soften(scores), present)[..., : self.rank]
+        return torch.matmul(soften(scores), present)
 
 
 class OverBytes:
@@ -206,10 +206,10 @@ class OverBytes:
     """Of the codes of a weight: its upper and its lower half are below it."""
 
     def __init__(self, architecture: Architecture) -> None:
-        self.rank, self.rows = architecture.kv_lora_rank, ByteRows(architecture)
+        self.rows = ByteRows(architecture)
 
     def __call__(self, query: Tensor, present: Tensor, soften: Soften, dither: Tensor) -> Tensor:
-        """``[B,G,M,W]``, ``[B,1,T,W]``, and ``[T]`` within [0, 1) → ``[B,G,M,L]``"""
+        """``[B,G,M,W]``, ``[B,1,T,W]``, and ``[T]`` within [0, 1) → ``[B,G,M,W]``, of which ``L`` are the context."""
         codes, query_scale = integers.quantize_signed(query)
         scores = integers.integer_product(present, codes.transpose(2, 3)).transpose(2, 3).to(torch.float32)  # [B,G,M,T]
         scale = self.rows.scales(present)  # [B,1,1,T]; read after the product, which has brought the rows near
@@ -219,7 +219,7 @@ class OverBytes:
         steps = weights * (top / largest) + dither
         high = torch.floor(steps * (1 / self.HALF))
         both = torch.cat([high, steps - high * self.HALF], 2).to(torch.uint8)  # [B,G,2·M,T]
-        context = integers.sums(both, present)[..., : self.rank].to(torch.float32)
+        context = integers.sums(both, present).to(torch.float32)
         rows = query.shape[2]
         return (context[:, :, :rows] * self.HALF + context[:, :, rows:]) * (largest * (UNIT / top))
 
@@ -243,7 +243,8 @@ class Absorbed(nn.Module):
             return torch.softmax(scores.reshape(batch, heads, new, total) + bias, -1).reshape(batch, 1, heads * new, total)
 
         context = self.attend(self.query(q_nope, q_rope), present, soften, *dither)
-        return merge_heads(self.heads.values(context.reshape(batch, heads, new, self.a.kv_lora_rank)))
+        context = context.reshape(batch, heads, new, self.a.latent_dim)[..., : self.a.kv_lora_rank]
+        return merge_heads(self.heads.values(context))
 
     def query(self, q_nope: Tensor, q_rope: Tensor) -> Tensor:
         """``[B,1,H·S,L+R]``"""

@@ -61,7 +61,7 @@ class SlotQueries(nn.Module):
 
 
 class SlotAttention(nn.Module):
-    """``[1,d,H,W]``, ``[1,1,T,W]`` → ``[1,d,H,L]``"""
+    """``[1,d,H,W]``, ``[1,1,T,W]`` → ``[1,d,H,W]``"""
 
     def __init__(self, attend: latent.OverFloats | latent.OverBytes) -> None:
         super().__init__()
@@ -72,14 +72,14 @@ class SlotAttention(nn.Module):
 
 
 class SlotValues(nn.Module):
-    """``[1,D,H,L]`` → ``[1,D,H·V]``"""
+    """``[1,D,H,W]`` → ``[1,D,H·V]``"""
 
-    def __init__(self, heads: latent.Heads) -> None:
+    def __init__(self, heads: latent.Heads, rank: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.rank = heads, rank
 
     def forward(self, context: Tensor) -> Tensor:
-        return merge_heads(self.heads.values(context.transpose(1, 2)))
+        return merge_heads(self.heads.values(context[..., : self.rank].transpose(1, 2)))
 
 
 class NewRows(nn.Module):
@@ -132,8 +132,8 @@ def _trace_slots(a: Architecture, form: GraphForm, part: functools.partial[ir.Mo
                 lambda: (torch.ones(1, 3, a.kv_lora_rank), torch.ones(1, 3, a.qk_rope_head_dim)), dynamic=[tokens, tokens])
     queries = part(lambda: SlotQueries(heads()), lambda: [torch.ones(1, count, 3, width) for width in
                                                           (a.qk_nope_head_dim, a.qk_rope_head_dim)], dynamic=[by_head, by_head])
-    values = part(lambda: SlotValues(heads()), lambda: (torch.ones(1, 3, count, a.kv_lora_rank),), dynamic=[{1: IN_SLOTS}])
-    over = (lambda: latent.OverBytes(a)) if form.byte_cache else (lambda: latent.OverFloats(a, keys_first=True))
+    values = part(lambda: SlotValues(heads(), a.kv_lora_rank), lambda: (query(),), dynamic=[{1: IN_SLOTS}])
+    over = (lambda: latent.OverBytes(a)) if form.byte_cache else (lambda: latent.OverFloats(keys_first=True))
     dithers = [{0: TOTAL}] if form.byte_cache else []
     attend = part(lambda: SlotAttention(over()), lambda: [query(), present(), *(torch.ones(8) for _ in dithers)],
                   dynamic=[{1: IN_SLOT}, behind, *dithers])
@@ -170,6 +170,7 @@ class _Assembler:
         scalar = self.node("Squeeze", [self.in_chunk], "step.chunk")
         self.any = self.node("Greater", [scalar, self.number("step.none", 0)], "step.any")
         self.many = self.node("GreaterOrEqual", [scalar, self.number("step.many_from", MANY)], "step.many")
+        self.choices()
         self.empty = parts.constant(g, "step.empty", np.zeros((1, 0, self.a.num_attention_heads * self.a.v_head_dim),
                                                               self.form.float_dtype))
         hidden, cos, sin, bias, *dither = parts.append(prologue, g, weights, "model.", "embed.", [
@@ -208,17 +209,55 @@ class _Assembler:
         nope, chunk_nope = self.split(q_nope, self.two, 2, [f"{own}q_nope.slots", f"{own}q_nope.chunk"])
         rope, chunk_rope = self.split(q_rope, self.two, 2, [f"{own}q_rope.slots", f"{own}q_rope.chunk"])
         [query] = parts.append(self.more.queries, g, weights, own, "queries.", [nope, rope])
-        queries = self.split(query, self.inputs[slots.SLOT_TOKENS], 1, [f"{own}query.{x}" for x in range(self.layout.count)])
-        contexts = []
-        for lane, one in enumerate(queries):
-            seen = [one, self.present(index, lane), *self.dithers[lane]]
-            contexts += parts.append(self.more.attend, g, weights, f"{own}{lane}.", "slot.", seen, _name(lane))
-        joined = self.node("Concat", contexts, f"{own}slots", axis=1)
-        [of_slots] = parts.append(self.more.values, g, weights, own, "values.", [joined])
+        [of_slots] = parts.append(self.more.values, g, weights, own, "values.", [self.attended(index, own, query)])
         of_chunk = self.chunk(own, [chunk_nope, chunk_rope, self.present(index, None), bias])
         context = self.node("Concat", [of_slots, of_chunk], f"{own}context", axis=1)
         [hidden] = parts.append(self.layer.complete, g, weights, prefix, "complete.", [hidden, context])
         return hidden
+
+    def choices(self) -> None:
+        """Whether slots beyond the first so many are in use, and the first slots' tokens."""
+        g, tokens, count = self.g, self.inputs[slots.SLOT_TOKENS], self.layout.count
+        numbers = parts.constant(g, "step.numbers", np.arange(1, count + 1))
+        last = self.node("ReduceMax", [self.node("Mul", [tokens, numbers], "step.used")], "step.last", keepdims=0)
+        self.beyond: dict[int, ir.Value] = {}
+        self.tokens = {count: tokens}
+        start = parts.constant(g, "step.start", np.zeros(1, np.int64))
+        while count > 1:
+            count = (count + 1) // 2
+            self.beyond[count] = self.node("Greater", [last, self.number(f"step.first{count}", count)], f"step.beyond{count}")
+            end = parts.constant(g, f"step.end{count}", np.array([count]))
+            self.tokens[count] = self.node("Slice", [tokens, start, end], f"step.tokens{count}")
+
+    def attended(self, index: int, own: str, query: ir.Value) -> ir.Value:
+        """Each slot's query over its rows, ``[1,D,H,W]``; slots beyond the last one in use cost nothing."""
+        return self.first_slots(self.g, index, own, query, self.layout.count)
+
+    def first_slots(self, graph: ir.Graph, index: int, own: str, query: ir.Value, count: int) -> ir.Value:
+        """Of the first ``count`` slots; where half of them will do, of those."""
+        if count == 1:
+            return self.slots_alone(graph, index, own, query, 1)
+        few, all_ = (ir.Graph([], [], nodes=[], name=f"{own}{kind}{count}") for kind in ("below", "all"))
+        few.outputs.append(self.first_slots(few, index, own, query, (count + 1) // 2))
+        all_.outputs.append(self.slots_alone(all_, index, own, query, count))
+        return parts.choose(graph, self.beyond[(count + 1) // 2], all_, few, name=f"{own}first{count}")
+
+    def slots_alone(self, graph: ir.Graph, index: int, own: str, query: ir.Value, count: int) -> ir.Value:
+        own = f"{own}{count}."
+        queries = [query]
+        if count > 1:
+            queries = [ir.Value(name=f"{own}query.{lane}") for lane in range(count)]
+            graph.append(ir.node("Split", [query, self.tokens[count]], {"axis": 1}, outputs=queries, name=f"{own}Split"))
+        contexts = []
+        for lane, one in enumerate(queries):
+            seen = [one, self.present(index, lane), *self.dithers[lane]]
+            contexts += parts.append(self.more.attend, graph, self.g.initializers, f"{own}{lane}.", "slot.", seen,
+                                     f"{lane}_of_{count}")
+        if count == 1:
+            return contexts[0]
+        joined = ir.Value(name=f"{own}joined", type=ir.TensorType(IR_DTYPES[self.form.float_dtype]))
+        graph.append(ir.node("Concat", contexts, {"axis": 1}, outputs=[joined], name=f"{own}Concat"))
+        return joined
 
     def chunk(self, own: str, seen: list[ir.Value]) -> ir.Value:
         """The chunk's context ``[1,C,H·V]``; of no tokens at no cost."""
