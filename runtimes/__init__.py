@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from youtu_onnx.errors import UsageError
 
 if TYPE_CHECKING:
+    from runtimes.batch import Batch
     from runtimes.decoder import Decoder
     from runtimes.provider_options import ProviderOptions
     from youtu_onnx.bundle import Bundle
@@ -46,3 +47,21 @@ def open_decoder(bundle: Bundle, runtime: str = "ort", provider: str | None = No
                              hint="drop --require-provider and the provider's options, or use --runtime ort")
         return GenaiDecoder(bundle, provider)
     raise UsageError(f"unknown runtime {runtime!r}", hint=f"choose one of: {', '.join(RUNTIMES)}")
+
+
+def open_batch(bundle: Bundle, provider: str | None = None, threads: int | None = None, *,
+               options: ProviderOptions | None = None, require_provider: bool = False) -> Batch:
+    """Open a bundle for several sequences: with its batch graph on the CPU, elsewhere so that they take turns.
+
+    Arguments and errors are :func:`open_decoder`'s.
+    """
+    from runtimes import providers
+    from runtimes.ort import OrtModel
+    from runtimes.slots import SlotModel
+    from runtimes.turns import TurnsModel
+
+    if providers.chosen(provider, bundle.manifest.target).name == "cpu" and bundle.manifest.slots:
+        if options:
+            options.of_provider(providers.provider("cpu"))
+        return SlotModel(bundle, threads)
+    return TurnsModel(OrtModel(bundle, provider, threads, options=options, require_provider=require_provider))

@@ -204,7 +204,7 @@ class OrtDecoder:
         self.model = model
         self.vocab_size = model.bundle.manifest.architecture.vocab_size
         self.context_length = model.bundle.manifest.context_length
-        self._cache = self._new_cache()
+        self._cache = new_cache(model)
 
     @classmethod
     def open(cls, bundle: Bundle, provider: str | None = None, threads: int | None = None, *,
@@ -233,19 +233,11 @@ class OrtDecoder:
         self._cache.truncate(self.length - count)
 
     def reset(self) -> None:
-        self._cache = self._new_cache()  # frees the memory of a long conversation, too
+        self._cache = new_cache(self.model)  # frees the memory of a long conversation, too
 
     def close(self) -> None:
         self.reset()
         self.model.close()
-
-    def _new_cache(self) -> SequenceCache:
-        layout = self.model.bundle.manifest.cache
-        if layout.length is not None:
-            return StaticCache(layout, self.model.device, self.model.device_id)
-        if InPlaceCache.fits(layout, self.model.device):
-            return InPlaceCache(layout, self.context_length)
-        return ReturnedCache(layout, self.model.device, self.model.device_id)
 
     def _check(self, ids: Sequence[int]) -> list[int]:
         return check_ids(ids, length=self.length, context_length=self.context_length, vocab_size=self.vocab_size)
@@ -258,6 +250,16 @@ class OrtDecoder:
             lambda binding: self._cache.bind(binding, len(ids)), last_only=last_only)
         self._cache.commit(binding, len(ids))
         return logits[0]
+
+
+def new_cache(model: OrtModel) -> SequenceCache:
+    """For one sequence, in place where the cache and the device allow it."""
+    layout = model.bundle.manifest.cache
+    if layout.length is not None:
+        return StaticCache(layout, model.device, model.device_id)
+    if InPlaceCache.fits(layout, model.device):
+        return InPlaceCache(layout, model.bundle.manifest.context_length)
+    return ReturnedCache(layout, model.device, model.device_id)
 
 
 def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

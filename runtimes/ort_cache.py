@@ -31,6 +31,13 @@ class SequenceCache(Protocol):
     def truncate(self, length: int) -> None:
         """Keep the first ``length`` tokens."""
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+
+    def begin_like(self, other: SequenceCache, length: int) -> None:
+        """Hold the first ``length`` tokens of another cache of the same kind and layout, and nothing else."""
+
 
 class InPlaceCache:
     """One buffer per tensor, bound as past and as present at once: a step adds rows and moves none.
@@ -77,11 +84,9 @@ class InPlaceCache:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the buffers."""
         return sum(buffer.nbytes for buffer in self._buffers)
 
     def begin_like(self, other: InPlaceCache, length: int) -> None:
-        """Take the first ``length`` tokens of another cache of the same layout instead of what is here."""
         self.length = 0
         self.reserve(length)
         for own, source in zip(self._buffers, other._buffers, strict=True):
@@ -135,6 +140,14 @@ class ReturnedCache:
             kept = [np.ascontiguousarray(value.numpy()[:, :, :length]) for value in self._state[0]]
             self._state = ([ort.OrtValue.ortvalue_from_numpy(array, self._device, self._device_id) for array in kept], length)
 
+    @property
+    def nbytes(self) -> int:
+        return sum(np.prod(value.shape(), dtype=np.int64).item() for value in self._state[0]) * self._dtype.itemsize
+
+    def begin_like(self, other: ReturnedCache, length: int) -> None:
+        self._state = other._state  # a step makes new tensors and leaves these as they are
+        self.truncate(length)
+
     def _empty(self) -> list[ort.OrtValue]:
         return empty_past(self._tensors, self._dtype, self._device, batch=1, device_id=self._device_id)
 
@@ -150,10 +163,22 @@ class StaticCache:
         self._buffers: list[ort.OrtValue] | None = None
         self.length = 0
 
-    def bind(self, binding: ort.IOBinding, count: int) -> None:
+    @property
+    def nbytes(self) -> int:
+        return self._layout.length * self._layout.bytes_per_token if self._buffers else 0
+
+    def begin_like(self, other: StaticCache, length: int) -> None:
+        for buffer, source in zip(self._reserved(), other._reserved(), strict=True):
+            buffer.update_inplace(source.numpy())
+        self.length = length
+
+    def _reserved(self) -> list[ort.OrtValue]:
         if self._buffers is None:
             self._buffers = first_past(self._layout, self._device, batch=1, device_id=self._device_id)
-        for tensor, buffer in zip(self._layout.tensors(), self._buffers, strict=True):
+        return self._buffers
+
+    def bind(self, binding: ort.IOBinding, count: int) -> None:
+        for tensor, buffer in zip(self._layout.tensors(), self._reserved(), strict=True):
             binding.bind_ortvalue_input(tensor.past, buffer)
             binding.bind_ortvalue_output(tensor.present, buffer)
 

@@ -5,13 +5,13 @@ Shapes: D sequences with one new token, C tokens of a prompt's chunk, V vocabula
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import onnxruntime as ort
 
 from runtimes import providers
+from runtimes.batch import Chunk
 from runtimes.ort import LOGITS, explain, open_graph
 from runtimes.ort_cache import InPlaceCache
 from runtimes.provider_options import ProviderOptions
@@ -22,17 +22,8 @@ from youtu_onnx.errors import BundleError, UsageError
 from youtu_onnx.target import target
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Tokens to append to a sequence, and whether logits after the last of them are wanted."""
-
-    cache: InPlaceCache
-    ids: Sequence[int]
-    logits: bool
-
-
 class SlotModel:
-    """A bundle's batch graph on the CPU. Holds no sequence; for use from one thread at a time."""
+    """A bundle's batch graph on the CPU. Implements :class:`runtimes.batch.Batch`."""
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         """
@@ -45,10 +36,13 @@ class SlotModel:
             raise UsageError(f"the bundle at {bundle.path} has no batch graph (target {manifest.target}, cache "
                              f"{manifest.cache.form})", hint="export it for the target cpu with a latent cache")
         self.bundle, self.layout = bundle, slots.Slots(manifest.cache, manifest.slots)
-        self._session, self.prepared = open_graph(bundle, names.BATCH, providers.provider("cpu"), thread_count(threads),
-                                                  ProviderOptions())
+        self._open: ort.InferenceSession | None
+        self._open, self.prepared = open_graph(bundle, names.BATCH, providers.provider("cpu"), thread_count(threads),
+                                               ProviderOptions())
         self._check_interface()
         self._logits_dtype = np.dtype(target(manifest.target).floats(manifest.recipe.precision))
+        self.vocab_size, self.context_length = manifest.architecture.vocab_size, manifest.context_length
+        self.bytes_per_token = sum(one.width for one in self.layout.tensors(None)) * np.dtype(manifest.cache.dtype).itemsize
         self._names = {lane: self.layout.tensors(lane) for lane in (*range(self.layout.count), None)}
         self._idle = [np.zeros((2, one.width), manifest.cache.dtype) for one in self._names[None]]
 
@@ -61,18 +55,6 @@ class SlotModel:
         return InPlaceCache(self.bundle.manifest.cache, self.bundle.manifest.context_length, self._names[None])
 
     def step(self, tokens: Mapping[int, tuple[InPlaceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
-        """Append one token to each sequence in a slot, and a chunk to one more. The caches' lengths grow with success only.
-
-        Args:
-            tokens: by slot, in any order.
-
-        Returns:
-            Logits float32 ``[D, V]`` in the order of the slots' numbers, and one row more if the chunk's are wanted.
-
-        Raises:
-            ResourceError: out of memory.
-            BundleError: the graph can't be run.
-        """
         lanes = dict(sorted(tokens.items()))
         ids, part = [id_ for _, id_ in lanes.values()] or [0], list(chunk.ids) if chunk else []
         positions = [cache.length for cache, _ in lanes.values()] or [0]
@@ -96,7 +78,7 @@ class SlotModel:
             chunk.cache.bind(binding, len(part), self._names[None])
         else:
             self._bind_idle(binding, None, 0)
-        logits = np.empty((1, len(ids) + wanted, self.bundle.manifest.architecture.vocab_size), self._logits_dtype)
+        logits = np.empty((1, len(ids) + wanted, self.vocab_size), self._logits_dtype)
         binding.bind_output(LOGITS, "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
         try:
             self._session.run_with_iobinding(binding)
@@ -107,6 +89,15 @@ class SlotModel:
         if chunk:
             chunk.cache.length += len(part)
         return logits[0, 0 if lanes else 1:].astype(np.float32, copy=False)
+
+    def close(self) -> None:
+        self._open = None
+
+    @property
+    def _session(self) -> ort.InferenceSession:
+        if self._open is None:
+            raise UsageError("the model was closed", hint="open the bundle again")
+        return self._open
 
     def _bind_idle(self, binding: ort.IOBinding, lane: int | None, count: int) -> None:
         """One row of nobody's, and room for one more."""

@@ -1,0 +1,85 @@
+"""The Batch: several sequences in caches of their own, and one step for all of them.
+
+What :class:`runtimes.decoder.Decoder` is for one sequence. Implemented by :class:`runtimes.slots.SlotModel` and
+:class:`runtimes.turns.TurnsModel`; ``tests/test_batch_contract.py`` holds for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+class RowCache(Protocol):
+    """The cache of one sequence."""
+
+    @property
+    def length(self) -> int:
+        """Tokens in it."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+
+    def truncate(self, length: int) -> None:
+        """Keep the first ``length`` tokens."""
+
+    def begin_like(self, other: RowCache, length: int) -> None:
+        """Hold the first ``length`` tokens of another cache, and nothing else.
+
+        Raises:
+            ResourceError: no memory.
+        """
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Tokens to append to a sequence, and whether logits after the last of them are wanted."""
+
+    cache: RowCache
+    ids: Sequence[int]
+    logits: bool
+
+
+class Batch(Protocol):
+    """A bundle opened for several sequences; for use from one thread at a time."""
+
+    @property
+    def count(self) -> int:
+        """Sequences that a step takes one token of, in places numbered from 0. Low numbers are the cheapest."""
+
+    @property
+    def vocab_size(self) -> int:
+        """V, the width of the logits."""
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens that a sequence may have."""
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Of a sequence's cache."""
+
+    def new_cache(self) -> RowCache:
+        """For a new sequence."""
+
+    def step(self, tokens: Mapping[int, tuple[RowCache, int]], chunk: Chunk | None = None) -> np.ndarray:
+        """Append one token to each sequence that has a place, and a chunk to one more. No check of ids or lengths.
+
+        Args:
+            tokens: cache and token by place.
+
+        Returns:
+            Logits float32 ``[D, V]`` in the order of the places, and one row more if the chunk's are wanted.
+
+        Raises:
+            ResourceError: out of memory.
+            BundleError, ProviderError: the graph can't be run. After any of these no sequence has changed, unless the
+                implementation takes sequences in turns: lengths say how far it came.
+        """
+
+    def close(self) -> None:
+        """Free the model; closing twice does no harm."""
