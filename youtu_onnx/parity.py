@@ -5,7 +5,8 @@ logits of the same tokens:
 
 - ``prefill``: a prompt in one step; ``chunks``: in several; ``tokens``: one token a step;
 - ``decode``: the bundle's own greedy continuation, a token a step;
-- ``batch``: prompts of different lengths, padded on the left, and one step after.
+- ``batch``: prompts of different lengths, padded on the left, and one step after;
+- ``slots``: the batch graph, where there is one: prompts join one after the other while those before them go on.
 
 Two questions, since one number can't answer both:
 
@@ -42,7 +43,7 @@ from typing import Any
 from youtu_onnx.difference import Difference
 from youtu_onnx.recipe import Precision
 
-PATHS = ("prefill", "chunks", "tokens", "decode", "batch")
+PATHS = ("prefill", "chunks", "tokens", "decode", "batch", "slots")
 CONFIDENT = 0.5
 
 

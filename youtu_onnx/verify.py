@@ -205,6 +205,7 @@ class _Spool:
 def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provider: str | None,
                 options: ProviderOptions | None, progress: Progress) -> tuple[list[_Trace], str]:
     from runtimes.ort import OrtModel
+    from runtimes.providers import provider as provider_called
 
     spool = _Spool()
     traces = [_Trace(ids, spool) for ids in prompts]
@@ -212,8 +213,10 @@ def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provid
     shortest, batch = by_length[:SLOW], by_length[:BATCHED]
     total = (sum(len(t.ids) + steps for t in traces) + 2 * sum(len(t.ids) for t in shortest)
              + len(batch) * max(len(t.ids) for t in batch))
-    progress.begin("run the bundle", total, "tok")
     used = provider or usable_provider(bundle)
+    slots = bundle.manifest.slots is not None and provider_called(used).name == "cpu"
+    total += sum(len(t.ids) + steps - 1 for t in batch) if slots else 0
+    progress.begin("run the bundle", total, "tok")
     model = OrtModel(bundle, used, options=_exact(options, used), find=lambda _: None)  # the bundle's own graph
     try:
         for trace in traces:
@@ -222,9 +225,11 @@ def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provid
             for path, size in (("chunks", CHUNK), ("tokens", 1)):
                 trace.keep(path, trace.first, _run_in_steps(model, trace, size, progress.advance))
         _run_batch(model, batch, progress.advance)
-        return traces, model.provider.name
     finally:
         model.close()
+    if slots:
+        _run_slots(bundle, batch, progress.advance)
+    return traces, model.provider.name
 
 
 def _own_provider(bundle: Bundle) -> str:
@@ -288,6 +293,28 @@ def _run_batch(model: OrtModel, traces: Sequence[_Trace], advance: Callable[[int
     for row, trace in enumerate(traces):
         rows = [kept[row], logits[row]] if len(trace.greedy) > 1 else [kept[row]]
         trace.keep("batch", trace.first, np.concatenate(rows))
+
+
+def _run_slots(bundle: Bundle, traces: Sequence[_Trace], advance: Callable[[int], None]) -> None:
+    """Path ``slots``, of the batch graph: the sequences join one after the other, and go on together."""
+    from runtimes.batch import Chunk
+    from runtimes.slots import SlotModel
+
+    model = SlotModel(bundle)
+    try:
+        caches, rows = [model.new_cache() for _ in traces], [[] for _ in traces]
+        for step in range(len(traces) + len(traces[0].greedy) - 1):
+            tokens = {place: (caches[place], trace.greedy[len(rows[place]) - 1]) for place, trace in enumerate(traces[:step])
+                      if len(rows[place]) < len(trace.greedy)}
+            joins = traces[step] if step < len(traces) else None
+            logits = model.step(tokens, Chunk(caches[step], joins.ids, True) if joins else None)
+            for place, row in zip((*sorted(tokens), *([step] if joins else [])), logits, strict=True):
+                rows[place].append(row)
+            advance(len(tokens) + (len(joins.ids) if joins else 0))
+    finally:
+        model.close()
+    for trace, kept in zip(traces, rows, strict=True):
+        trace.keep("slots", len(trace.ids) - 1, np.stack(kept))
 
 
 def _inputs(ids: Sequence[int], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
