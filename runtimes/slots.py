@@ -44,7 +44,9 @@ class SlotModel:
         self.vocab_size, self.context_length = manifest.architecture.vocab_size, manifest.context_length
         self.bytes_per_token = sum(one.width for one in self.layout.tensors(None)) * np.dtype(manifest.cache.dtype).itemsize
         self._names = {lane: self.layout.tensors(lane) for lane in (*range(self.layout.count), None)}
-        self._idle = [np.zeros((2, one.width), manifest.cache.dtype) for one in self._names[None]]
+        self._nobody = [np.zeros((2, one.width), manifest.cache.dtype) for one in self._names[None]]
+        self._idle: dict[int | None, int] = {}  # lanes that nobody's rows are bound to, and how many new ones
+        self._binding: ort.IOBinding | None = None
 
     @property
     def count(self) -> int:
@@ -66,18 +68,12 @@ class SlotModel:
                  slots.CHUNK_IDS: [part], slots.CHUNK_POSITIONS: [range(past, past + len(part))],
                  slots.CHUNK_MASK: np.ones((1, past + len(part))), slots.CHUNK_LOGITS: [wanted]}
         arrays = {name: np.ascontiguousarray(value, np.int64) for name, value in feeds.items()}  # alive until the run is over
-        binding = self._session.io_binding()
+        binding = self._binding = self._binding or self._session.io_binding()
         for name, array in arrays.items():
             binding.bind_cpu_input(name, array)
         for lane in range(self.count):
-            if lane in lanes:
-                lanes[lane][0].bind(binding, 1, self._names[lane])
-            else:
-                self._bind_idle(binding, lane, int(counts[lane]))
-        if chunk:
-            chunk.cache.bind(binding, len(part), self._names[None])
-        else:
-            self._bind_idle(binding, None, 0)
+            self._bind(binding, lane, lanes[lane][0] if lane in lanes else None, int(counts[lane]))
+        self._bind(binding, None, chunk and chunk.cache, len(part))
         logits = np.empty((1, len(ids) + wanted, self.vocab_size), self._logits_dtype)
         binding.bind_output(LOGITS, "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
         try:
@@ -91,7 +87,7 @@ class SlotModel:
         return logits[0, 0 if lanes else 1:].astype(np.float32, copy=False)
 
     def close(self) -> None:
-        self._open = None
+        self._open = self._binding = None
 
     @property
     def _session(self) -> ort.InferenceSession:
@@ -99,12 +95,17 @@ class SlotModel:
             raise UsageError("the model was closed", hint="open the bundle again")
         return self._open
 
-    def _bind_idle(self, binding: ort.IOBinding, lane: int | None, count: int) -> None:
-        """One row of nobody's, and room for one more."""
-        for tensor, buffer in zip(self._names[lane], self._idle, strict=True):
-            dtype, width, address = buffer.dtype.type, buffer.shape[1], buffer.ctypes.data
-            binding.bind_input(tensor.past, "cpu", 0, dtype, (1, 1, 1, width), address)
-            binding.bind_output(tensor.present, "cpu", 0, dtype, (1, 1, 1 + count, width), address)
+    def _bind(self, binding: ort.IOBinding, lane: int | None, cache: InPlaceCache | None, count: int) -> None:
+        """A sequence's buffers; where there is none, one row of nobody's and room for one more. What idles stays bound."""
+        if cache is not None:
+            self._idle.pop(lane, None)
+            cache.bind(binding, count, self._names[lane])
+        elif self._idle.get(lane) != count:
+            self._idle[lane] = count
+            for tensor, buffer in zip(self._names[lane], self._nobody, strict=True):
+                dtype, width, address = buffer.dtype.type, buffer.shape[1], buffer.ctypes.data
+                binding.bind_input(tensor.past, "cpu", 0, dtype, (1, 1, 1, width), address)
+                binding.bind_output(tensor.present, "cpu", 0, dtype, (1, 1, 1 + count, width), address)
 
     def _check_interface(self) -> None:
         tensors = [one for lane in (*range(self.layout.count), None) for one in self.layout.tensors(lane)]
