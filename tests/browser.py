@@ -65,6 +65,9 @@ class Browser:
     def wait_shown(self, selector: str) -> None:
         self.at(selector, "waitFor", {"state": "visible"})
 
+    def mouse(self, method: str, *args: Any) -> None:
+        self._ask(do="mouse", method=method, args=args)
+
     def cdp(self, method: str, **parameters: Any) -> Any:
         return self._ask(do="cdp", method=method, args=[parameters])
 

@@ -41,7 +41,7 @@ class Reply:
 
     Attributes:
         pause: seconds between pieces.
-        gate: the stream stands still after the thinking and half of the text until it is set.
+        thought, halfway: the stream stands still after the thinking, and after half of the text, until these are set.
         error: sent in place of the rest after half of the text.
         cut: the connection ends after half of the text.
     """
@@ -49,7 +49,8 @@ class Reply:
     text: str = "Well."
     thinking: str = ""
     pause: float = 0.0
-    gate: threading.Event | None = None
+    thought: threading.Event | None = None
+    halfway: threading.Event | None = None
     error: str | None = None
     cut: bool = False
     finish: str = "stop"
@@ -127,6 +128,8 @@ def application(state: Callable[[], Scripted]) -> FastAPI:
     async def guard(request: Request, answer: Callable[..., Any]) -> Response:
         state().authorizations.append(request.headers.get("authorization"))
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        if not state().healthy and path == "/v1/models":
+            return refuse(Refusal(503, "not ready"))
         if state().key and path in ("/v1/models", "/v1/chat/completions", "/render") \
                 and request.headers.get("authorization") != f"Bearer {state().key}":
             return refuse(Refusal(401, "an API key is needed"))
@@ -177,6 +180,11 @@ async def stream(reply: Reply, state: Scripted) -> AsyncIterator[str]:
     def delta(finish: str | None = None, **fields: str) -> str:
         return event(choices=[{"index": 0, "delta": fields, "finish_reason": finish}])
 
+    async def stand(gate: threading.Event | None) -> AsyncIterator[str]:
+        while gate and not gate.is_set():
+            yield ": keep-alive\n\n"
+            await asyncio.sleep(0.02)
+
     thinking, text = pieces(reply.thinking), pieces(reply.text)
     half = (len(text) + 1) // 2
     try:
@@ -184,12 +192,13 @@ async def stream(reply: Reply, state: Scripted) -> AsyncIterator[str]:
         for piece in thinking:
             yield delta(reasoning_content=piece)
             await asyncio.sleep(reply.pause)
+        async for line in stand(reply.thought):
+            yield line
         for piece in text[:half]:
             yield delta(content=piece)
             await asyncio.sleep(reply.pause)
-        while reply.gate and not reply.gate.is_set():
-            yield ": keep-alive\n\n"
-            await asyncio.sleep(0.02)
+        async for line in stand(reply.halfway):
+            yield line
         if reply.cut:
             return
         if reply.error is not None:

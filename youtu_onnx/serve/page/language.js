@@ -26,7 +26,7 @@ export const roughly = (value) =>
   new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: value < 100_000 ? 1 : 0 }).format(value);
 
 export function duration(milliseconds) {
-  const seconds = milliseconds / 1000;
+  const seconds = Math.max(milliseconds / 1000, 0.1);
   if (seconds < 60) return words("seconds", { count: number(seconds, seconds < 10 ? 1 : 0) });
   return words("minutes", { minutes: number(Math.floor(seconds / 60)), seconds: number(Math.floor(seconds % 60)) });
 }

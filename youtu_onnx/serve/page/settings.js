@@ -42,7 +42,7 @@ function sampling(dialog, actions) {
   return el("section", {}, el("h3", {}, words("sampling")),
     labelled("set-system", "system", "systemMore", system),
     choice("set-thinking", "thinking", preference("thinking"),
-      [["auto", words("thinkAuto")], ["on", words("thinkOn")], ["off", words("thinkOff")]],
+      ["auto", "on", "off"].map((value) => [value, words(value)]),
       (value) => { prefer("thinking", value); actions.changed(); }),
     el("p", { class: "faint small" }, words("samplingMore")),
     ...Object.keys(NUMBERS).map((name) => numberRow(name, actions.defaults()[name])),
@@ -59,7 +59,7 @@ function numberRow(name, standard) {
   const label = WORDS_OF[name];
   const wrong = el("p", { class: "wrong small", id: `${id}-wrong`, role: "alert" });
   const field = el("input", { id, type: "number", min: from, max: to, step: step < 1 ? "any" : step, inputmode: "decimal",
-    placeholder: standard ?? words("serverDefault"), "aria-describedby": `${id}-more ${id}-wrong`, value });
+    placeholder: standard ?? words(name === "seed" ? "random" : "serverDefault"), "aria-describedby": `${id}-more ${id}-wrong`, value });
   const range = slider && el("input", { type: "range", min: from, max: to, step, value: value ?? standard ?? to / 2,
     "aria-label": words(label) });
   const take = () => {
