@@ -188,7 +188,7 @@ class Scheduler:
             reader = None
         if not reader and not self._writing:
             return
-        piece = reader.ids[len(reader.rows.ids):][:self._piece()] if reader else []
+        piece = reader.ids[len(reader.rows.ids):][:self._piece(reader)] if reader else []
         whole = reader is not None and len(piece) == reader.missing
         alone, started = not self._writing, time.monotonic()
         for job, logits in self._computed(dict(self._writing), reader, piece, whole):
@@ -225,10 +225,11 @@ class Scheduler:
         self._reading.remove(job)
         self._writing[next(place for place in range(self._places) if place not in self._writing)] = job
 
-    def _piece(self) -> int:
-        if not self._writing:
-            return LARGEST_PIECE
-        return min(max(int(self._speed * PIECE_SECONDS), SMALLEST_PIECE), LARGEST_PIECE)
+    def _piece(self, reader: Job) -> int:
+        """Tokens of a prompt to run next; a small rest goes along, since a step of it would read all weights once more."""
+        size = LARGEST_PIECE if not self._writing else int(self._speed * PIECE_SECONDS)
+        size = min(max(size, SMALLEST_PIECE), LARGEST_PIECE)
+        return reader.missing if reader.missing <= size + size // 2 else size
 
     def _computed(self, writing: dict[int, Job], reader: Job | None, piece: list[int],
                   whole: bool) -> list[tuple[Job, np.ndarray]]:
