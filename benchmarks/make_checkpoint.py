@@ -3,8 +3,8 @@
     python -m benchmarks.make_checkpoint /path/of/youtu-2b-random [--layers 32] [--seed 0] [--llama]
 
 1.96 billion bf16 parameters, 3.9 GB, in shards of about 1 GB. Weights are normal with transformers' own initial
-deviation, so activations and logits have sensible sizes. The tokenizer is youtu-nano's, whose ids are valid ones here too; all other ids
-have a word each (``tok1280``), which no text becomes, so that every reply has a text.
+deviation, so activations and logits have sensible sizes. The tokenizer is youtu-nano's, whose ids are valid ones here too; all
+other ids have a word each (``tok1280``), which no text becomes, so that every reply has a text.
 ``--llama`` writes a Llama of the same width, depth and vocabulary instead, for tools that refuse Youtu.
 """
 
