@@ -12,6 +12,8 @@ from youtu_onnx.errors import UsageError
 MANY = 64
 """New tokens of a step from which a graph of both orders of attention expands keys and values: there the products saved
 outweigh those of the expansion."""
+OPSET = 23
+"""First opset with RMSNormalization and RotaryEmbedding; ONNX Runtime 1.24 and later run it."""
 RESERVED = 4096
 """Tokens that a static cache has room for unless the user says otherwise, or the model has fewer positions. Each step reads and
 writes all of them: 144 MiB for Youtu-LLM-2B in float16."""
@@ -33,7 +35,7 @@ class Target:
         block_size: weights per scale unless the user says otherwise: what the provider's int4 kernels are fast with.
         dual_form: whether a latent graph holds both orders of attention and computes logits of the last positions only on
             request: an ``If`` in each layer, which graph capture does not take.
-        opset: of ONNX's operators. From 23 on there are RMSNormalization and RotaryEmbedding; before that, norms are ONNX
+        opset: of ONNX's operators. From :data:`OPSET` on there are RMSNormalization and RotaryEmbedding; before, norms are ONNX
             Runtime's SimplifiedLayerNormalization and rotations products with tables (``exporters/youtu/device.py``). DirectML
             has kernels up to opset 21, CUDA none for the Equal of opset 19, neither CUDA nor WebGPU one for the Cos of 22.
             DirectML's RotaryEmbedding of four dimensions gives wrong values in a captured graph.
@@ -52,7 +54,7 @@ class Target:
     absorbed_int8: bool
     dual_form: bool
     block_size: int
-    opset: int = 23
+    opset: int = OPSET
     fused_matmul: bool = True
     static_cache: bool = False
     columns: int = 1

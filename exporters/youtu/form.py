@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from youtu_onnx.cache import CacheLayout
 from youtu_onnx.recipe import Recipe
-from youtu_onnx.target import Target
+from youtu_onnx.target import OPSET, Target
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class GraphForm:
     @property
     def device(self) -> bool:
         """Whether it is written for GPUs: see ``device.py``."""
-        return self.opset < 23
+        return self.opset < OPSET
 
     @property
     def static(self) -> bool:
