@@ -5,10 +5,15 @@ A row is added when its form has been run: the names come from ONNX Runtime's ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from youtu_onnx.errors import UsageError
 
+if TYPE_CHECKING:
+    from youtu_onnx.cache import CacheForm
+
+CPU = "CPUExecutionProvider"
 MANY = 64
 """New tokens of a step from which a graph of both orders of attention expands keys and values: there the products saved
 outweigh those of the expansion."""
@@ -43,6 +48,10 @@ class Target:
         static_cache: whether past and present are one buffer of a reserved length: DirectML under onnxruntime-genai captures
             its graph and takes nothing else.
         columns: numbers of which a 4/8-bit matrix's rows must be a multiple (DirectML leaves others to the CPU).
+        even_blocks: whether rows of an int4 embedding with zero points must have an even number of blocks. With an odd one, two
+            rows' zero points share a byte, and ONNX Runtime 1.24 to 1.26 on the CPU reads them wrongly without a word. Phones get
+            their ONNX Runtime from stores of packages that lag behind; the Swift package is at 1.24.2.
+        byte_cache: whether the cache has bytes unless the user says otherwise, where the weights allow it.
     """
 
     name: str
@@ -58,6 +67,17 @@ class Target:
     fused_matmul: bool = True
     static_cache: bool = False
     columns: int = 1
+    even_blocks: bool = False
+    byte_cache: bool = False
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether its graphs are those of the CPU provider, whatever else differs."""
+        return self.provider == CPU
+
+    def cache_form(self, quantized: bool) -> CacheForm:
+        """The cache that a bundle has unless the user says otherwise. ``quantized``: whether the matrices are int4 or int8."""
+        return "latent-int8" if self.byte_cache and quantized else "latent"
 
     def has_both_orders(self, cache_form: str) -> bool:
         """Whether a graph of this cache form holds both orders of attention: ``dual_form``, where there are two."""
@@ -85,9 +105,13 @@ class Target:
         return {"fp32": "float32", "fp16": "float16"}.get(precision, self.float_dtype)
 
 
+_CPU = Target("cpu", CPU, None, "float32", zero_points=False, gather_quantized=True, absorbed_int8=True, dual_form=True,
+              block_size=256)
 TARGETS = {
-    "cpu": Target("cpu", "CPUExecutionProvider", None, "float32", zero_points=False, gather_quantized=True,
-                  absorbed_int8=True, dual_form=True, block_size=256),
+    "cpu": _CPU,
+    # The same graph: on a phone, too, the CPU provider runs it, and blocks of 256 are the fewest bytes. Memory is what a phone is
+    # short of, hence the cache of bytes.
+    "mobile": replace(_CPU, name="mobile", even_blocks=True, byte_cache=True),
     "cuda": Target("cuda", "CUDAExecutionProvider", "cuda", "float16", zero_points=False, gather_quantized=True,
                    absorbed_int8=False, dual_form=False, block_size=128, opset=18),
     "dml": Target("dml", "DmlExecutionProvider", "dml", "float16", zero_points=True, gather_quantized=False,
