@@ -37,9 +37,9 @@ ELEMENTS = frozenset({
     "munderover", "mtable", "mtr", "mtd", "mstyle", "mpadded", "mphantom", "menclose", "mfenced", "merror", "mmultiscripts"})
 ATTRIBUTES = frozenset({
     "display", "mathvariant", "stretchy", "fence", "form", "separator", "accent", "accentunder", "linethickness",
-    "columnalign",    "rowspacing", "columnspacing", "columnlines", "rowlines", "displaystyle", "scriptlevel", "width", "height", "depth", "lspace",
-    "rspace", "minsize", "maxsize", "movablelimits", "notation", "mathcolor", "mathbackground", "symmetric", "largeop",
-    "voffset"})
+    "columnalign", "rowspacing", "columnspacing", "columnlines", "rowlines", "displaystyle", "scriptlevel", "width", "height",
+    "depth", "lspace", "rspace", "minsize", "maxsize", "movablelimits", "notation", "mathcolor", "mathbackground", "symmetric",
+    "largeop", "voffset"})
 VALUE = re.compile(r"[\w#%.+\- ]{0,64}")
 """What an attribute may be: words, numbers, lengths, colours."""
 
