@@ -62,7 +62,7 @@ def int8_cache_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served_text(nano_bundle: Callable[..., Path]) -> ModelText:
     """What a server knows of youtu-nano beside the engine."""
     from youtu_onnx.serve.text import ModelText

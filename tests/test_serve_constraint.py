@@ -31,7 +31,8 @@ def write(served_text: ModelText):
 
     def write(constraint: GrammarConstraint, seed: int, limit: int = 400) -> str | None:
         chance, ids = random.Random(seed), []
-        closers = [id_ for id_ in range(1280) if re.fullmatch(r'["\]}]+|</think>|</tool_call>', served_text.tokenizer.decode([id_]))]
+        closers = [id_ for id_ in range(1280) if re.fullmatch(r'["\]}]+|</think>|</tool_call>',
+                                                              served_text.tokenizer.decode([id_]))]
         while len(ids) < limit:
             allowed = constraint.allowed()
             assert allowed.shape == (VOCABULARY,) and allowed.any() and not allowed[1280:].any()
@@ -53,7 +54,8 @@ def write(served_text: ModelText):
 
 
 SCHEMAS: list[dict[str, Any]] = [
-    {"type": "object", "properties": {"city": {"type": "string", "maxLength": 8}, "days": {"type": "integer", "minimum": 1, "maximum": 9}},
+    {"type": "object",
+     "properties": {"city": {"type": "string", "maxLength": 8}, "days": {"type": "integer", "minimum": 1, "maximum": 9}},
      "required": ["city", "days"], "additionalProperties": False},
     {"type": "array", "items": {"enum": ["a", "苏黎世", None]}, "minItems": 1, "maxItems": 3},
     {"$defs": {"node": {"type": "object", "properties": {"value": {"type": "boolean"}, "next": {
@@ -62,7 +64,7 @@ SCHEMAS: list[dict[str, Any]] = [
 ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.sampled_from(SCHEMAS), st.integers(0, 1 << 30), st.sampled_from(["open", "possible", "none"]))
 def test_json_obeys_its_schema_after_any_thinking(grammars: Grammars, write: Any, schema: Any, seed: int, thinking: Any) -> None:
     text = write(grammars.json(schema, thinking=thinking), seed)
@@ -77,9 +79,10 @@ def test_json_obeys_its_schema_after_any_thinking(grammars: Grammars, write: Any
 FUNCTIONS = [Function("weather", SCHEMAS[0], strict=True), Function("now")]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1 << 30), st.booleans(), st.booleans())
-def test_calls_name_a_tool_and_have_its_arguments(grammars: Grammars, write: Any, seed: int, required: bool, parallel: bool) -> None:
+def test_calls_name_a_tool_and_have_its_arguments(grammars: Grammars, write: Any, seed: int, required: bool,
+                                                  parallel: bool) -> None:
     text = write(grammars.calls(FUNCTIONS, required=required, parallel=parallel, thinking="possible"), seed)
     if text is None:
         return

@@ -134,7 +134,8 @@ def test_completions(client: openai.OpenAI) -> None:
     for choice in made.choices:
         found = choice.logprobs
         assert "".join(found.tokens) == choice.text
-        assert [choice.text[offset:offset + len(token)] for offset, token in zip(found.text_offset, found.tokens, strict=True)] == found.tokens
+        assert [choice.text[offset:offset + len(token)] for offset,
+                token in zip(found.text_offset, found.tokens, strict=True)] == found.tokens
         assert all(len(top) == 2 for top in found.top_logprobs)
     streamed = client.completions.create(model="youtu-nano", prompt="What is", max_tokens=4, stream=True)
     assert "".join(chunk.choices[0].text for chunk in streamed) == made.choices[0].text
@@ -145,7 +146,8 @@ def test_completions(client: openai.OpenAI) -> None:
 
 def test_penalties_and_bias_reach_the_sampler(client: openai.OpenAI) -> None:
     def text(**fields: Any) -> str:
-        return client.completions.create(model="youtu-nano", prompt="1 1 1 1", max_tokens=10, temperature=0, **fields).choices[0].text
+        return client.completions.create(model="youtu-nano", prompt="1 1 1 1", max_tokens=10, temperature=0,
+                                         **fields).choices[0].text
 
     assert text(logit_bias={"50": 100}) == "O" * 10  # token 50
     either = {"50": 50, "51": 50}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ TOKENIZER = Tokenizer.open(Path(__file__).parent.parent / "youtu_onnx" / "models
 
 def pieces(text: str, cuts: Sequence[int]) -> list[str]:
     places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
-    return [text[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(places)]
 
 
 def cut_at(text: str, stops: Sequence[str]) -> str:
@@ -33,7 +34,7 @@ def cut_at(text: str, stops: Sequence[str]) -> str:
     return text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text("ab\n", max_size=25), st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=4), st.lists(st.integers(0, 99)))
 def test_stop_strings_cut_exactly(text: str, stops: list[str], cuts: list[int]) -> None:
     cutter = StopCutter(stops)
@@ -59,12 +60,14 @@ def sort(parts: Sequence[Said | Called]) -> tuple[str, list[tuple[str, str]]]:
 
 ARGUMENTS = st.dictionaries(st.text(max_size=5), st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["</tool_call>", "<tool_call>", '"}\\']),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=6), max_size=4)
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=4),
+    max_size=3)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.sampled_from(["", "Let me see. <b>", "a < b\n"]), st.lists(st.tuples(st.text("fg_", min_size=1, max_size=5), ARGUMENTS), max_size=3),
-       st.booleans(), st.lists(st.integers(0, 999), max_size=60))
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["", "Let me see. <b>", "a < b\n"]),
+       st.lists(st.tuples(st.text("fg_", min_size=1, max_size=5), ARGUMENTS), max_size=3),
+       st.booleans(), st.lists(st.integers(0, 999), max_size=20))
 def test_calls_are_told_from_text(before: str, calls: list[tuple[str, dict]], lines: bool, cuts: list[int]) -> None:
     line = "\n" if lines else ""
     text = before + line.join(f'<tool_call>{line}{{"name": "{name}", "arguments": {json.dumps(arguments)}}}{line}</tool_call>'
@@ -109,13 +112,13 @@ def test_thinking_is_trimmed_and_stops_are_for_the_answer() -> None:
     text = "<think>\nhm stop 1\n\n2 \n</think>\n\nWell 你好 stop 😀"
     thought, answer, ids = read(Reply(TOKENIZER, thinking=False, stops=["stop"]), text)
     assert (thought, answer) == ("hm stop 1\n\n2", "Well 你好 ")
-    assert TOKENIZER.decode(ids) == answer
+    assert TOKENIZER.decode(ids[:-1]) + " " == answer  # the last one holds the stop string's beginning, too
     assert read(Reply(TOKENIZER, thinking=True), "still\n</think>\nNow")[:2] == ("still", "Now")
     assert read(Reply(TOKENIZER), text)[1] == text
     assert read(Reply(TOKENIZER, thinking=False), " \nno thought ")[:2] == ("", " \nno thought ")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.text("ab 你😀\n<", max_size=20), st.lists(st.text("ab 你😀", min_size=1, max_size=3), max_size=3))
 def test_logprobs_belong_to_what_is_shown(text: str, stops: list[str]) -> None:
     """The tokens handed out are the first ones, and together they say the answer, but for a last one that a stop string cuts."""
@@ -123,4 +126,5 @@ def test_logprobs_belong_to_what_is_shown(text: str, stops: list[str]) -> None:
     assert answer == cut_at(text, stops)
     assert ids == TOKENIZER.encode(text, special=True)[:len(ids)]
     assert TOKENIZER.decode(ids).startswith(answer)
-    assert answer == text or not ids or len(TOKENIZER.decode(ids[:-1])) < len(answer)
+    without_last = TOKENIZER.decode(ids[:-1]).rstrip("\ufffd")  # a character may be made of several tokens
+    assert answer == text or not ids or len(without_last) < len(answer)
