@@ -65,14 +65,21 @@ def test_what_was_called_goes_back_as_it_came(client: openai.OpenAI, engine: One
 
 def test_two_calls_in_a_stream(client: openai.OpenAI) -> None:
     """The model is made to call twice by a bias towards the token that begins a call."""
-    with client.chat.completions.stream(
-            model="youtu-nano", messages=[{"role": "user", "content": "Hello!"}], tools=TOOLS, tool_choice="required",
-            logit_bias={"1": -100, "1276": 20}, max_tokens=120) as stream:
-        final = stream.get_final_completion()
-    calls = final.choices[0].message.tool_calls or []
-    assert len(calls) > 1 and len({call.id for call in calls}) == len(calls)
-    for call in calls[:-1]:
-        json.loads(call.function.arguments)
+    stream = client.chat.completions.create(
+        model="youtu-nano", messages=[{"role": "user", "content": "Hello!"}], tools=TOOLS, tool_choice="required",
+        logit_bias={"1": -100, "1276": 20}, max_tokens=120, stream=True)
+    calls: list[list[str]] = []
+    for chunk in stream:
+        for delta in chunk.choices[0].delta.tool_calls or []:
+            assert delta.function and (delta.id is None) == (delta.function.name is None)
+            if delta.id is not None:
+                assert delta.index == len(calls) and delta.type == "function"
+                calls.append([delta.id, ""])
+            calls[delta.index][1] += delta.function.arguments or ""
+    assert len(calls) > 1 and len({id_ for id_, _ in calls}) == len(calls)
+    for _, arguments in calls[:-1]:  # the last one may be cut off
+        json.loads(arguments)
+    assert chunk.choices[0].finish_reason == "length"
 
 
 def test_earlier_thinking_may_be_sent_back(client: openai.OpenAI, engine: OneAtATime, served_text: ModelText) -> None:

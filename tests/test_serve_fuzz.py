@@ -20,9 +20,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 @pytest.fixture(scope="module")
 def described(nano_bundle: Any, served_text: Any) -> Iterator[Any]:
-    engine = OneAtATime(nano_bundle())
-    # a context as short as this keeps replies short
-    type(engine).context_length = property(lambda self: 48)  # type: ignore[assignment]
+    engine = OneAtATime(nano_bundle(), context=48)  # replies are short
     yield schemathesis.openapi.from_asgi("/openapi.json", application(engine, text=served_text, settings=Settings(hosts=None)))
     engine.close()
 

@@ -123,5 +123,16 @@ def test_money_and_code_are_no_formulas() -> None:
 
 
 def test_a_formula_that_cannot_be_read_is_code() -> None:
-    assert markdown.render(r"$\frac{1$") == '<p><code class="math">\\frac{1</code></p>\n'
+    assert markdown.render(r"$\frac$") == '<p><code class="math">\\frac</code></p>\n'
     assert markdown.formula("x" * 3000) == f'<code class="math">{"x" * 3000}</code>'
+
+
+def test_a_formula_on_lines_of_its_own_is_no_list() -> None:
+    made = markdown.render("> \\[\n> a\n> - b\n> \\]\n\nand\n\\[\n- c \\]\n")
+    assert made.count('<math display="block">') == 2 and "<li>" not in made and "&gt;" not in made
+
+
+@pytest.mark.parametrize("piece", ["\\(", "\\[", "\\[\n", "$a", "$$", "[", "![", "`a``b", "<a ", "*a", "> ", "|a"])
+def test_much_of_the_same_ends(piece: str) -> None:
+    """What takes time squared wouldn't in ours."""
+    check(piece * (20_000 // len(piece)))

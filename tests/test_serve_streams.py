@@ -104,7 +104,8 @@ def test_a_reader_who_stands_still_loses_the_reply(served_text: ModelText) -> No
 
 
 def test_a_slow_reader_over_a_connection(engine: OneAtATime, served_text: ModelText) -> None:
-    with served(engine, served_text, behind_limit=20) as url:
+    app = application(engine, text=served_text, settings=Settings(behind_limit=20))
+    with listening(app, send_buffer=4096) as url:
         address = httpx.URL(url)
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
