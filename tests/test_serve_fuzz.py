@@ -16,8 +16,8 @@ from youtu_onnx.serve.application import application
 from youtu_onnx.serve.settings import Settings
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-ROUTES = ["POST /v1/chat/completions", "POST /v1/completions", "POST /chat", "POST /render", "GET /v1/models", "GET /v1/models/{name}",
-          "GET /health", "GET /metrics"]
+ROUTES = ["POST /v1/chat/completions", "POST /v1/completions", "POST /chat", "POST /render", "GET /v1/models",
+          "GET /v1/models/{name}", "GET /health", "GET /metrics"]
 
 
 @pytest.fixture(scope="module")

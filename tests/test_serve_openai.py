@@ -137,6 +137,10 @@ def test_completions(client: openai.OpenAI) -> None:
         assert [choice.text[offset:offset + len(token)] for offset,
                 token in zip(found.text_offset, found.tokens, strict=True)] == found.tokens
         assert all(len(top) == 2 for top in found.top_logprobs)
+    twice = client.completions.create(model="youtu-nano", prompt=["What is", "What is"], max_tokens=1, n=2)
+    assert twice.usage.prompt_tokens == 2 * client.completions.create(model="youtu-nano", prompt="What is",
+                                                                      max_tokens=1).usage.prompt_tokens
+    assert len(twice.choices) == twice.usage.completion_tokens == 4
     streamed = client.completions.create(model="youtu-nano", prompt="What is", max_tokens=4, stream=True)
     assert "".join(chunk.choices[0].text for chunk in streamed) == made.choices[0].text
     assert len(client.completions.create(model="youtu-nano", prompt=[0, 5, 6], max_tokens=3).choices) == 1
