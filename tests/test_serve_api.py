@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +13,6 @@ from fastapi.testclient import TestClient
 
 from tests.serving import OneAtATime
 from youtu_onnx.serve.application import application
-from youtu_onnx.serve.settings import Settings
 from youtu_onnx.serve.text import ModelText
 
 
@@ -94,5 +96,7 @@ def test_the_description_has_examples_that_work_and_loads_nothing_from_elsewhere
     assert not re.search(r"<script>|onload=|style=", page)
 
 
-def test_the_api_without_settings_is_for_this_machine(engine: OneAtATime, served_text: ModelText) -> None:
-    assert Settings().hosts == ("localhost", "127.0.0.1", "::1")
+def test_serving_needs_no_torch() -> None:
+    code = ("import sys, youtu_onnx.serve.application, youtu_onnx.serve.server, youtu_onnx.serve.text\n"
+            "assert not {'torch', 'transformers', 'onnx'} & sys.modules.keys()")
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=True)
