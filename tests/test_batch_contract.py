@@ -263,7 +263,8 @@ def test_a_tiny_model_of_odd_sizes_equals_transformers(tmp_path: Path, precision
     ids, caches = [[] for _ in range(batch.count)], [batch.new_cache() for _ in range(batch.count)]
     made, expected = [], []
     for step, joining in enumerate([7, 40, 1, 50, 2, 33, 5, 9, 0, 0]):
-        tokens = {place: (caches[place], int(chance.integers(3, 131))) for place in range(min(step, batch.count)) if place != step - 4}
+        tokens = {place: (caches[place], int(chance.integers(3, 131)))
+                  for place in range(min(step, batch.count)) if place != step - 4}
         chunk = Chunk(caches[step], chance.integers(3, 131, joining).tolist(), step != 2) if joining else None
         logits = batch.step(tokens, chunk)
         for place, (_, id_) in tokens.items():

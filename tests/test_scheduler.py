@@ -6,19 +6,19 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtimes.batch import Batch
-from tests.fake_batch import BYTES, CONTEXT, PATIENCE, VOCABULARY, FakeBatch, greedy, logits_after
+from tests.fake_batch import BYTES, CONTEXT, FIRST, PATIENCE, VOCABULARY, FakeBatch, greedy, logits_after
 from youtu_onnx.errors import BundleError, ResourceError, UsageError, YoutuOnnxError
 from youtu_onnx.sampling import Sampler, Sampling
 from youtu_onnx.serve import scheduler as module
 from youtu_onnx.serve.engine import Busy, Draining, Ended, Event, Request, Token
-from youtu_onnx.serve.scheduler import Scheduler
+from youtu_onnx.serve.scheduler import Scheduler, open_engine
 
 GREEDY = Sampling(greedy=True)
 PLENTY = 10**9
@@ -312,7 +312,7 @@ def test_the_queue_takes_exactly_so_many(opened: Callable, max_queue: int) -> No
 @pytest.mark.parametrize("max_tokens", [1, 4])
 def test_whoever_hears_of_an_end_finds_the_place_free(opened: Callable, max_tokens: int) -> None:
     engine, _ = opened(count=1, max_queue=0)
-    for one in range(50):
+    for one in range(15):
         reply = submit(engine, [one], max_tokens)  # Busy if the last one was still there
         assert reply.end().reason == "length"
         assert engine.stats().running == 0
@@ -407,7 +407,7 @@ def test_cancelled_in_the_queue(opened: Callable) -> None:
         assert waiting.end() == replace(waiting.end(), reason="cancelled", completion_tokens=0, error=None)
         assert engine.stats().queued == 0
     assert running.end().reason == "length"
-    assert not any((2,) == one[:1] for step in batch.done for one in (*step.slots.values(), step.prompt))
+    assert not any(one[:1] == (2,) for step in batch.done for one in (*step.slots.values(), step.prompt))
 
 
 def test_cancelled_while_its_prompt_is_read(opened: Callable, small_pieces: None) -> None:
@@ -617,6 +617,22 @@ def test_a_prompt_that_fails_does_not_hurt_replies(opened: Callable, small_piece
     assert good.end().error is None and good.ids == greedy([1] * 4, 12)
 
 
+def test_an_error_that_somebody_keeps_keeps_no_cache(opened: Callable) -> None:
+    def fails(sequences: list[list[int]]) -> Exception | None:
+        if not any(len(ids) > 35 for ids in sequences):
+            return None
+        error = ResourceError("too much")
+        error.__cause__ = MemoryError("of the runtime")
+        return error
+
+    engine, batch = opened(fails=fails)
+    ended = submit(engine, [1] * 30, 12).end()
+    assert isinstance(ended.error.__cause__, MemoryError)
+    assert submit(engine, [2], 3).end().error is None, "the engine is done with the first one"
+    assert batch.done[-1].memory == FIRST * BYTES
+    assert ended.error.__traceback__ is None
+
+
 def test_logits_that_are_no_numbers_end_their_own_reply_only(opened: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.fake_batch.logits_after", lambda ids: logits_after(ids) * (np.nan if ids[0] == 2 else 1))
     engine, _ = opened()
@@ -721,19 +737,19 @@ def test_many_threads_at_once(opened: Callable, limit: int) -> None:
 
     def client(seed: int) -> None:
         chance = random.Random(seed)
-        for _ in range(25):
+        for _ in range(12):
             prompt = [*range(chance.choice((0, 20, 40))), *(chance.randrange(VOCABULARY) for _ in range(chance.randint(1, 30)))]
             length, cancelled = chance.randint(1, 30), chance.random() < 0.4
             at = chance.randint(0, 10)
-            reply = Reply(lambda event, at=at, cancelled=cancelled: inside.release() if cancelled else None)
-            inside = threading.Semaphore(0)
+            told = threading.Semaphore(0)
+            reply = Reply(lambda event, told=told: told.release())
             try:
                 ticket = engine.submit(request(prompt, length), reply)
             except Busy:
                 continue
             taken.append((prompt, length, reply, cancelled))
             for _ in range(at if cancelled else 0):
-                inside.acquire(timeout=0.01)
+                told.acquire(timeout=0.01)
             if cancelled:
                 ticket.cancel()
             elif chance.random() < 0.5:
@@ -753,3 +769,35 @@ def test_many_threads_at_once(opened: Callable, limit: int) -> None:
     assert (stats.queued, stats.running) == (0, 0)
     assert stats.completion_tokens == sum(len(reply.ids) for *_, reply, _ in taken)
     assert max(step.memory for step in batch.done) <= limit
+
+
+# With a model
+
+
+@pytest.mark.parametrize("kind", ["slots", "turns"])
+def test_youtu_nano_replies_as_it_does_alone(nano_bundle: Callable[..., Path], kind: str) -> None:
+    """Turns of a conversation and prompts that begin alike, together in one engine, against one sequence at a time."""
+    pytest.importorskip("torch")  # of the export
+    import youtu_onnx
+
+    said = ["What is 12 + 30?", "What is 12 + 31?", "What is 7 * 8, and why?", "Hello", "Count from 3 to 9."]
+    with youtu_onnx.load(nano_bundle("fp32"), threads=1) as model:
+        alone = [model.generate(text, greedy=True, max_tokens=24) for text in said]
+        prompts = [model.template.prompt([{"role": "user", "content": text}]).token_ids for text in said]
+        end_ids = frozenset(model.bundle.manifest.architecture.eos_token_ids)
+    if kind == "slots":
+        engine = open_engine(nano_bundle("fp32"), threads=1, max_queue=8, cache_memory=2**28)
+        assert engine.stats().places == 8
+    else:
+        from runtimes.ort import OrtModel
+        from runtimes.turns import TurnsModel
+        from youtu_onnx.bundle import Bundle
+
+        engine = Scheduler(TurnsModel(OrtModel(Bundle.open(nano_bundle("fp32")), threads=1)), cache_limit=2**28)
+    for _ in range(2):  # the second time what they begin with is kept
+        replies = [submit(engine, prompt, 24, end_ids=end_ids) for prompt in prompts]
+        for reply, result in zip(replies, alone, strict=True):
+            assert reply.end().reason == result.finish_reason
+            assert reply.ids == result.token_ids
+    assert engine.stats().reused_tokens >= sum(len(prompt) - 1 for prompt in prompts if len(prompt) > 16)
+    engine.close()

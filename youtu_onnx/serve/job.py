@@ -15,7 +15,6 @@ from youtu_onnx.sampling import Sampler
 from youtu_onnx.serve.engine import Ended, Event, Request, Token
 from youtu_onnx.serve.prefixes import Rows
 
-
 _NUMBERS = itertools.count()
 
 

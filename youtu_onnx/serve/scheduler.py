@@ -303,7 +303,7 @@ class Scheduler:
     def _fail(self, job: Job, error: YoutuOnnxError) -> None:
         self._leave(job)
         job.rows = None
-        job.end("cancelled", error)
+        job.end("cancelled", _without_frames(error))
 
     def _leave(self, job: Job) -> None:
         if job in self._reading:
@@ -347,6 +347,14 @@ class Scheduler:
 
     def _used(self) -> int:
         return self._kept.nbytes + sum(rows.cache.nbytes for rows in self._running_rows())
+
+
+def _without_frames(error: YoutuOnnxError) -> YoutuOnnxError:
+    """An error whose tracebacks hold no caches in memory for as long as somebody holds it."""
+    one: BaseException | None = error
+    while one is not None:
+        one.__traceback__, one = None, one.__cause__ or one.__context__
+    return error
 
 
 def open_engine(bundle: str | Path, *, provider: str | None = None, threads: int | None = None,
