@@ -26,6 +26,8 @@ HOSTILE = """<p onclick="boom()" style="color:red">text<script>boom()</script><i
 <details open ontoggle="boom()">d</details><span class="danger-button" id="text">s</span><base href="https://example.org/">
 <meta http-equiv="refresh" content="0;url=https://example.org/"><link rel="stylesheet" href="https://example.org/x.css"></p>"""
 ALLOWED_FAULTS = ("Failed to load resource",)  # Chromium's own words about a status of 4xx and 5xx, or no connection
+PARSED_FAULTS = ("Executing inline event handler", "Applying inline style", "Setting the document's base URI")
+"""The policy speaks up while hostile HTML is parsed, in a document that is never shown."""
 CONTRAST = """(() => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const luminance = (rgb) => rgb.slice(0, 3).map((c) => c / 255).map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
@@ -71,13 +73,14 @@ def server(running: PageServer) -> PageServer:
 
 
 @pytest.fixture()
-def page(server: PageServer, tab: Browser) -> Iterator[Browser]:
+def page(request: pytest.FixtureRequest, server: PageServer, tab: Browser) -> Iterator[Browser]:
     """The page as a new visitor gets it. Whatever a test does, no other host is asked and no script fails."""
     visit(tab, server)
     yield tab
     seen = tab.seen()
     assert seen["hosts"] == [server.address.split("/")[2]]
-    assert [fault for fault in seen["faults"] if not fault.startswith(ALLOWED_FAULTS)] == []
+    allowed = ALLOWED_FAULTS + (PARSED_FAULTS if request.node.name.endswith("[from render]") else ())
+    assert [fault for fault in seen["faults"] if not fault.startswith(allowed)] == []
 
 
 def visit(tab: Browser, server: PageServer, **options: Any) -> None:
@@ -483,7 +486,7 @@ def test_scrolling_follows_unless_the_reader_scrolled_up(page: Browser, server: 
     server.state.script.append(Reply(lines, halfway=halfway))
     page.fill("#text", "Much")
     page.press("Enter")
-    page.wait("document.querySelectorAll('.answer p').length > 40")
+    page.wait("document.querySelectorAll('.answer p').length === 50")
     page.wait(f"{gap} < 5")
     page.mouse("move", 700, 300)
     page.mouse("wheel", 0, -600)
@@ -621,7 +624,7 @@ def test_every_control_has_a_name(page: Browser, server: PageServer):
     page.click("#actions")
     seen += accessible(page)
     page.press("Escape")
-    page.click(".user .edit")
+    page.click(".user:first-child .edit")
     page.click("#settings-open")
     seen += accessible(page)
     assert [node for node in seen if node["role"] in controls and not node["name"].strip()] == []

@@ -17,7 +17,7 @@ export class Chat extends EventTarget {
   model = null; // an entry of v1/models
   #store;
   #connection;
-  #runs = new Map(); // conversation id → { conversation, node, abort, saved }
+  #runs = new Map(); // conversation id → { conversation, node, abort, save (a timer) }
   #retries = new Map(); // node id → { timer, tries }
 
   constructor(store, connection) {
@@ -155,7 +155,7 @@ export class Chat extends EventTarget {
       times: { began: Date.now() }, finish: null, usage: null, error: null };
     if (node) Object.assign(node, began);
     else node = tree.add(conversation, question.id, began);
-    const run = { conversation, node, abort: new AbortController(), saved: 0 };
+    const run = { conversation, node, abort: new AbortController(), save: null };
     this.#runs.set(conversation.id, run);
     this.#kept(conversation);
     this.#say("shown");
@@ -176,10 +176,10 @@ export class Chat extends EventTarget {
       for await (const event of ask(this.#request(conversation, question), abort.signal)) {
         fold(node, event);
         if (conversation === this.conversation) this.#say("node", node);
-        if (Date.now() - run.saved > SAVE_EVERY) {
-          run.saved = Date.now();
+        run.save ??= setTimeout(() => {
+          run.save = null;
           this.#save(conversation);
-        }
+        }, SAVE_EVERY);
       }
       node.state = "done";
       this.#connection.found();
@@ -194,6 +194,7 @@ export class Chat extends EventTarget {
         throw error;
       }
     } finally {
+      clearTimeout(run.save); // it is saved as a whole now
       node.times.ended = Date.now();
     }
   }
