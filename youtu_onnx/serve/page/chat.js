@@ -10,6 +10,7 @@ import { preference } from "./preferences.js";
 const SAVE_EVERY = 400; // milliseconds: what a reload may lose of a half-written answer
 const BUSY_WAIT = 5; // seconds, where a busy server doesn't say
 const BUSY_TRIES = 5;
+const LONGEST_WAIT = 600; // seconds; where the server names a later time, trying again is left to the reader
 
 export class Chat extends EventTarget {
   conversation = tree.create();
@@ -58,6 +59,7 @@ export class Chat extends EventTarget {
     if (!running && (await mayMarkInterrupted(id))) {
       for (const node of Object.values(found.nodes)) if (node.state === "running") node.state = "interrupted";
     }
+    for (const node of Object.values(found.nodes)) if (node.error && !this.#retries.get(node.id)?.timer) delete node.error.again;
     this.conversation = found;
     this.#say("shown");
     this.#say("running");
@@ -209,6 +211,7 @@ export class Chat extends EventTarget {
 
   #retryLater({ conversation, node }, tries) {
     const seconds = node.error.retryAfter ?? BUSY_WAIT;
+    if (seconds > LONGEST_WAIT) return;
     node.error.again = Date.now() + seconds * 1000;
     const timer = setTimeout(() => {
       this.#retries.set(node.id, { timer: null, tries: tries + 1 });
