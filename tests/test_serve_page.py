@@ -180,7 +180,7 @@ def test_settings_are_sent_and_kept(page: Browser, server: PageServer):
 
 
 def test_models_with_little_about_them(page: Browser, server: PageServer):
-    server.state.models = [{"id": "a"}, {"id": "b", "thinking": False, "context_length": 100}]
+    server.state.models = [{"id": "a"}, {"id": "b", "thinking_switch": False, "context_length": 100}]
     page.page("reload")
     ready(page)
     ask(page, "Hello")
@@ -589,7 +589,7 @@ def test_on_a_phone(tab: Browser, server: PageServer):
 
 
 def test_both_languages_are_complete(page: Browser):
-    languages = page.js("import('./words.js').then((module) => module.WORDS)")
+    languages = page.js("import('./static/words.js').then((module) => module.WORDS)")
     assert languages.keys() == {"en", "zh"}
     assert languages["en"].keys() == languages["zh"].keys()
     sources = "\n".join(file.read_text(encoding="utf-8") for file in PAGE.iterdir() if file.name not in ("words.js",))
@@ -603,7 +603,7 @@ def test_chinese(tab: Browser, server: PageServer):
     assert tab.js("document.documentElement.lang") == "zh-CN" and tab.texts("#empty h2") == ["有什么可以帮你？"]
     ask(tab, "你好")
     tab.click("#settings-open")
-    english = set(tab.js("import('./words.js').then((module) => Object.values(module.WORDS.en))"))
+    english = set(tab.js("import('./static/words.js').then((module) => Object.values(module.WORDS.en))"))
     shown = set(tab.js("document.body.innerText").split("\n")) | set(tab.js("""
         [...document.querySelectorAll('*')].flatMap((one) => [one.ariaLabel, one.placeholder, one.title])"""))
     assert shown & english <= {"English", "中文", "Top p", "Top k"}

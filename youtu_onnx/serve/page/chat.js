@@ -3,7 +3,7 @@
 // Events: "list" (titles, order), "shown" (another conversation, or other nodes), "node" (detail: a node that changed),
 // "running" (an answer began or ended), "trouble" (detail: what could not be saved).
 
-import { ApiError, chat as ask } from "./api.js";
+import { ApiError, chat as ask, thinkingSwitch } from "./api.js";
 import * as tree from "./conversation.js";
 import { preference } from "./preferences.js";
 
@@ -202,7 +202,7 @@ export class Chat extends EventTarget {
   }
 
   #request(conversation, question) {
-    const thinking = this.model?.thinking === false ? "auto" : preference("thinking");
+    const thinking = thinkingSwitch(this.model) ? preference("thinking") : "auto";
     return {
       model: this.model?.id, messages: tree.messages(conversation, question, preference("system")), ...preference("sampling"),
       ...(thinking !== "auto" && { chat_template_kwargs: { enable_thinking: thinking === "on" } }),

@@ -6,7 +6,7 @@ const THINKING = ["auto", "on", "off"];
 
 export const NUMBERS = {
   temperature: { from: 0, to: 2, step: 0.05, slider: true },
-  top_p: { from: 0, to: 1, step: 0.01, slider: true },
+  top_p: { from: 0.01, to: 1, step: 0.01, slider: true },
   top_k: { from: 0, step: 1 },
   max_tokens: { from: 1, step: 1 },
   seed: { from: 0, to: 2 ** 31 - 1, step: 1 },
