@@ -73,7 +73,7 @@ def export(
     if cache not in CACHE_FORMS:
         raise UsageError(f"unknown cache form {cache!r}", hint=f"choose one of: {', '.join(CACHE_FORMS)}")
     row.check_length(max_length)
-    check_layout(layout)
+    check_layout(layout, row)
     exporter = _exporter()
     from youtu_onnx.checkpoint import Checkpoint
 
