@@ -2,7 +2,8 @@
 
     python -m tests.optimum_program EXPORT RESERVED BUNDLE…
 
-EXPORT is a folder to be made, RESERVED a bundle with a cache of reserved length, each BUNDLE one to open. Facts are one line, the last of stdout.
+EXPORT is a folder to be made, RESERVED a bundle with a cache of reserved length, each BUNDLE one
+to open. Facts are one line, the last of stdout.
 """
 
 from __future__ import annotations
