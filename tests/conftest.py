@@ -24,7 +24,8 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """``nano_bundle(precision="int4", cache="latent", target="cpu")`` → the folder of an unverified export of youtu-nano.
+    """``nano_bundle(precision="int4", cache="latent", target="cpu", max_length=None)`` → the folder of an unverified export of
+    youtu-nano.
 
     Each kind is exported once per test run, by whichever xdist worker needs it first. Read only: copy it before
     changing anything.
@@ -33,14 +34,16 @@ def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # the workers' own folders lie in one that they share
 
-    def bundle(precision: str = "int4", cache: str = "latent", target: str = "cpu") -> Path:
+    def bundle(precision: str = "int4", cache: str = "latent", target: str = "cpu", max_length: int | None = None) -> Path:
         from youtu_onnx import export
         from youtu_onnx.bundle import names
 
-        path = folder / f"youtu-nano-{precision}-{cache}{'' if target == 'cpu' else f'-{target}'}"
+        length = "" if max_length is None else f"-{max_length}"
+        path = folder / f"youtu-nano-{precision}-{cache}{'' if target == 'cpu' else f'-{target}'}{length}"
         with FileLock(f"{path}.lock"):
             if not (path / names.MANIFEST).is_file():
-                export(model="youtu-nano", output=path, precision=precision, cache=cache, target=target, verify=False)
+                export(model="youtu-nano", output=path, precision=precision, cache=cache, target=target, max_length=max_length,
+                       verify=False)
         return path
 
     return bundle

@@ -75,7 +75,7 @@ def export(
     if cache not in CACHE_FORMS:
         raise UsageError(f"unknown cache form {cache!r}", hint=f"choose one of: {', '.join(CACHE_FORMS)}")
     row.check_length(max_length)
-    check_layout(layout)
+    check_layout(layout, row)
     exporter = _exporter()
     from youtu_onnx.checkpoint import Checkpoint
 
@@ -107,8 +107,9 @@ def export(
     return Exported(Bundle(path, manifest), parity)
 
 
-def export_several(model: str, output: str | Path, targets: Sequence[str], *, max_length: int | None = None, force: bool = False,
-                   progress: Progress | None = None, **options: Any) -> tuple[Exported, ...]:
+def export_several(model: str, output: str | Path, targets: Sequence[str], *, max_length: int | None = None,
+                   layout: str | None = None, force: bool = False, progress: Progress | None = None,
+                   **options: Any) -> tuple[Exported, ...]:
     """Export for several targets into one folder: a bundle for each, in a folder of its target's name. Files that come out
     equal lie on the disk once, where it has hard links.
 
@@ -124,8 +125,10 @@ def export_several(model: str, output: str | Path, targets: Sequence[str], *, ma
         raise UsageError(f"a target is named twice in {', '.join(targets)}", hint="name each once")
     if max_length is not None and not any(row.static_cache for row in rows):
         rows[0].check_length(max_length)
+    for row in rows:
+        check_layout(layout, row)
     with Staging(Path(output), force=force, record=names.VARIANTS, kind="folder of bundles") as staging:
-        made = [export(model, staging.folder / row.name, target=row.name, force=force, progress=progress,
+        made = [export(model, staging.folder / row.name, target=row.name, layout=layout, force=force, progress=progress,
                        max_length=max_length if row.static_cache else None, **options) for row in rows]
         share_equal_files([one.bundle.path for one in made])
         path = staging.publish(Variants(staging.folder, tuple(targets)))

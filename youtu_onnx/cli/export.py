@@ -77,4 +77,4 @@ def _print(made: Exported) -> None:
     typer.echo(f"bundle    {made.bundle.path}")
     typer.echo(f"size      {made.bundle.size / 1e6:,.1f} MB; cache {per_token / 1024:,.1f} KiB per token")
     typer.echo(f"verified  {made.parity.summary() if made.parity else 'no (--no-verify)'}")
-    typer.echo(f"try it    youtu-onnx chat {console.quoted(made.bundle.path)}")
+    typer.echo(f"try it    {console.program()} chat {console.quoted(made.bundle.path)}")

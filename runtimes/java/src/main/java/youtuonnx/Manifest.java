@@ -18,6 +18,9 @@ final class Manifest {
     final List<CacheTensor> tensors;
     final Set<Integer> endIds;
     final String cacheForm, cacheType, target, precision;
+    /** Tokens that the cache's buffers have room for, where their length is fixed; null where the cache grows. */
+    final Integer reserved;
+    /** The most tokens of a sequence. */
     final int contextLength;
 
     /** @throws IOException a bundle of a newer format, or none */
@@ -27,7 +30,8 @@ final class Manifest {
             throw new IOException("the bundle has format " + file.get("format_version") + "; this program reads " + NEWEST);
         }
         Map<String, Object> architecture = Json.object(file.get("architecture")), cache = Json.object(file.get("cache"));
-        contextLength = Json.integer(architecture.get("max_position_embeddings"));
+        reserved = cache.get("length") == null ? null : Json.integer(cache.get("length"));
+        contextLength = reserved != null ? reserved : Json.integer(architecture.get("max_position_embeddings"));
         endIds = Json.list(architecture.get("eos_token_ids")).stream().map(Json::integer).collect(Collectors.toSet());
         target = (String) file.get("target");
         precision = (String) Json.object(file.get("recipe")).get("precision");

@@ -51,7 +51,8 @@ public final class OrtDecoder implements AutoCloseable {
             }
             session = environment.createSession(folder.resolve("model.onnx").toString(), options);
         }
-        cache = chosen.equals("cpu") && InPlaceCache.fits(manifest) ? new InPlaceCache(manifest) : new ReturnedCache(manifest);
+        cache = manifest.reserved != null ? new StaticCache(manifest)
+                : chosen.equals("cpu") && InPlaceCache.fits(manifest) ? new InPlaceCache(manifest) : new ReturnedCache(manifest);
     }
 
     /** Tokens in the cache. */
@@ -68,7 +69,8 @@ public final class OrtDecoder implements AutoCloseable {
     public float[] run(List<Integer> ids) throws OrtException {
         if (ids.isEmpty() || cache.length() + ids.size() > manifest.contextLength) {
             throw new IllegalArgumentException((cache.length() + ids.size()) + " tokens don't fit in a context of "
-                    + manifest.contextLength);
+                    + manifest.contextLength
+                    + (manifest.reserved == null ? "" : ", which this bundle reserves; export it with a larger --max-length"));
         }
         float[] logits = {};
         for (int start = 0; start < ids.size(); start += STEP) {
@@ -86,8 +88,10 @@ public final class OrtDecoder implements AutoCloseable {
     /** S new tokens after P in the cache. */
     private float[] step(List<Integer> ids) throws OrtException {
         int past = cache.length(), total = past + ids.size();
+        // a reserved cache's steps all have one shape of mask, with zeros behind the tokens
+        int masked = manifest.reserved == null ? total : manifest.reserved;
         try (OnnxTensor inputs = row(ids.stream().mapToLong(id -> id));                      // [1, S]
-                OnnxTensor mask = row(LongStream.generate(() -> 1).limit(total));            // [1, T]
+                OnnxTensor mask = row(LongStream.range(0, masked).map(at -> at < total ? 1 : 0));  // [1, T or M]
                 OnnxTensor positions = row(LongStream.range(past, total))) {                 // [1, S]
             Map<String, OnnxTensor> all = new HashMap<>(), pinned = new HashMap<>();
             all.put("input_ids", inputs);
