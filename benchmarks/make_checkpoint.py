@@ -3,7 +3,8 @@
     python -m benchmarks.make_checkpoint /path/of/youtu-2b-random [--layers 32] [--seed 0] [--llama]
 
 1.96 billion bf16 parameters, 3.9 GB, in shards of about 1 GB. Weights are normal with transformers' own initial
-deviation, so activations and logits have sensible sizes. The tokenizer is youtu-nano's: its ids are valid ones here too.
+deviation, so activations and logits have sensible sizes. The tokenizer is youtu-nano's, whose ids are valid ones here too; all
+other ids have a word each (``tok1280``), which no text becomes, so that every reply has a text.
 ``--llama`` writes a Llama of the same width, depth and vocabulary instead, for tools that refuse Youtu.
 """
 
@@ -62,6 +63,7 @@ def make_checkpoint(folder: Path, config: Config, shapes: Shapes, seed: int = 0)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copyfile(NANO / name, folder / name)
+    _name_all_ids(folder / "tokenizer.json", config["vocab_size"])
     generator = torch.Generator().manual_seed(seed)
     deviation = 2.0 / (5.0 * config["hidden_size"]) ** 0.5
     shards: list[dict[str, torch.Tensor]] = [{}]
@@ -79,6 +81,14 @@ def make_checkpoint(folder: Path, config: Config, shapes: Shapes, seed: int = 0)
     total = 2 * sum(math.prod(shape) for shape in shapes.values())
     (folder / "model.safetensors.index.json").write_text(
         json.dumps({"metadata": {"total_size": total}, "weight_map": index}, indent=2) + "\n", encoding="utf-8")
+
+
+def _name_all_ids(path: Path, vocab_size: int) -> None:
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    words = tokenizer["model"]["vocab"]
+    taken = {*words.values(), *(token["id"] for token in tokenizer["added_tokens"])}
+    words |= {f"tok{id_}": id_ for id_ in range(vocab_size) if id_ not in taken}
+    path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 
 def _save(folder: Path, shards: list[dict[str, torch.Tensor]], index: dict[str, str]) -> None:

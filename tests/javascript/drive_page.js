@@ -4,6 +4,7 @@
 // may be left out.
 
 import { chromium } from "playwright-core";
+import { watch } from "./watch.js";
 
 const PATIENCE = { timeout: 240_000 }; // a GPU in software takes its time
 
@@ -103,12 +104,8 @@ const context = await chromium.launchPersistentContext(job.profile, {
   colorScheme: job.colorScheme ?? "light", locale: job.locale ?? "en-US",
 });
 const page = context.pages()[0] ?? (await context.newPage());
-const hosts = new Set();
-const faults = [];
-page.on("request", (request) => hosts.add(new URL(request.url()).host));
-page.on("pageerror", (error) => faults.push(String(error)));
-page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
+const { hosts, faults } = watch(page);
 await page.goto(job.url);
 const seen = await see(page, job);
 await context.close();
-console.log(JSON.stringify({ ...seen, hosts: [...hosts].filter(Boolean), faults }));
+console.log(JSON.stringify({ ...seen, hosts: hosts(), faults }));

@@ -23,7 +23,12 @@ OLDEST_NODE = 20
 
 def workshop(config: pytest.Config, folder: Path) -> Path:
     """Fill an empty folder; skips where Node isn't there or npm can't install."""
-    (folder / "node_modules").symlink_to(_packages(config), target_is_directory=True)
+    return furnish(folder, Path(config.cache.mkdir("npm")))
+
+
+def furnish(folder: Path, cache: Path) -> Path:
+    """The same where pytest doesn't run; ``cache`` keeps what npm installs."""
+    (folder / "node_modules").symlink_to(_packages(cache), target_is_directory=True)
     for name in CONSUMERS:
         shutil.copytree(RUNTIMES / name, folder / name, ignore=shutil.ignore_patterns("node_modules"))
     for program in (*HERE.glob("*.js"), *HERE.glob("*.html")):
@@ -40,7 +45,7 @@ def drive(folder: Path, program: str, job: dict[str, Any], timeout: float = 900)
     return json.loads(done.stdout)
 
 
-def _packages(config: pytest.Config) -> Path:
+def _packages(cache: Path) -> Path:
     """``node_modules`` with every consumer's packages."""
     npm = shutil.which("npm")
     if shutil.which("node") is None or npm is None:
@@ -55,7 +60,7 @@ def _packages(config: pytest.Config) -> Path:
             for dependency, number in listed.items():
                 assert wanted.setdefault(dependency, number) == number, f"the consumers disagree about {dependency}"
     contents = json.dumps({"private": True, "dependencies": wanted}, indent=2, sort_keys=True)
-    folder = Path(config.cache.mkdir("npm")) / hashlib.sha256(contents.encode()).hexdigest()[:16]
+    folder = cache / hashlib.sha256(contents.encode()).hexdigest()[:16]
     finished = folder / "finished"
     with FileLock(f"{folder}.lock"):
         if not finished.is_file():

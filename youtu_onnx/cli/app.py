@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from youtu_onnx import __version__
-from youtu_onnx.cli import bench, chat, console, demo, doctor, evaluate, export, generate, inspect, mobile, prepare, verify
+from youtu_onnx.cli import bench, chat, console, demo, doctor, evaluate, export, generate, inspect, mobile, prepare, serve, verify
 
 
 class _Commands(TyperGroup):
@@ -34,6 +34,7 @@ app.command()(verify.verify)
 app.command()(inspect.inspect)
 app.command()(generate.generate)
 app.command()(chat.chat)
+app.command()(serve.serve)
 app.command()(evaluate.evaluate)
 app.command()(bench.bench)
 app.command()(prepare.prepare)

@@ -48,9 +48,11 @@ CACHE_SHARE = 0.5
 class Scheduler:
     """Implements :class:`youtu_onnx.serve.engine.Engine`."""
 
-    def __init__(self, batch: Batch, *, max_queue: int = MAX_QUEUE, context: int | None = None, cache_limit: int) -> None:
+    def __init__(self, batch: Batch, *, places: int | None = None, max_queue: int = MAX_QUEUE, context: int | None = None,
+                 cache_limit: int) -> None:
         """
         Args:
+            places: replies that are written at once; None: as many as the batch has places for.
             max_queue: requests that may wait for a place.
             context: the most tokens of a prompt and its reply; None: as many as the model has positions.
             cache_limit: bytes that all caches may take together.
@@ -63,6 +65,10 @@ class Scheduler:
         if context is not None and not 2 <= context <= batch.context_length:
             raise UsageError(f"a context of {context:,} tokens can't be: this bundle has room for 2 to {batch.context_length:,}",
                              hint="leave --context away, or choose a number within these")
+        if places is not None and not 1 <= places <= batch.count:
+            raise UsageError(f"{places} replies can't be written at once: this bundle has places for 1 to {batch.count}",
+                             hint="leave --places away, or choose a number within these")
+        self._places = places or batch.count
         self.vocab_size, self.context_length = batch.vocab_size, context or batch.context_length
         if cache_limit < 256 * batch.bytes_per_token:
             raise ResourceError(f"{cache_limit / 1e6:.0f} MB for caches are too little: a token takes "
@@ -91,9 +97,9 @@ class Scheduler:
         with self._changed:
             if self._closing is not None:
                 raise Draining("the server is shutting down", hint="send the request to another one, or again later")
-            free = self._batch.count - len(self._reading) - len(self._writing)
+            free = self._places - len(self._reading) - len(self._writing)
             if len(self._queue) - free >= self._max_queue:
-                turns = (len(self._queue) + 1) / self._batch.count
+                turns = (len(self._queue) + 1) / self._places
                 raise Busy(f"{len(self._queue)} requests are waiting already", retry_after=max(1.0, turns * self._duration),
                            hint="try again later, or start the server with a larger --max-queue")
             job = Job(request, deliver, self.context_length - len(request.prompt), self._wake)
@@ -103,7 +109,7 @@ class Scheduler:
 
     def stats(self) -> EngineStats:
         with self._changed:
-            return EngineStats(len(self._queue), len(self._reading) + len(self._writing), self._batch.count, self._max_queue,
+            return EngineStats(len(self._queue), len(self._reading) + len(self._writing), self._places, self._max_queue,
                                self._prompt_tokens, self._reused_tokens, self._completion_tokens, self._steps,
                                self._cache_bytes, self._cache_limit)
 
@@ -171,7 +177,7 @@ class Scheduler:
     def _admit(self) -> None:
         while True:
             with self._changed:
-                if not self._queue or len(self._reading) + len(self._writing) >= self._batch.count:
+                if not self._queue or len(self._reading) + len(self._writing) >= self._places:
                     return
                 self._reading.append(self._queue.popleft())
 
@@ -182,7 +188,7 @@ class Scheduler:
             reader = None
         if not reader and not self._writing:
             return
-        piece = reader.ids[len(reader.rows.ids):][:self._piece()] if reader else []
+        piece = reader.ids[len(reader.rows.ids):][:self._piece(reader)] if reader else []
         whole = reader is not None and len(piece) == reader.missing
         alone, started = not self._writing, time.monotonic()
         for job, logits in self._computed(dict(self._writing), reader, piece, whole):
@@ -217,12 +223,13 @@ class Scheduler:
 
     def _write(self, job: Job) -> None:
         self._reading.remove(job)
-        self._writing[next(place for place in range(self._batch.count) if place not in self._writing)] = job
+        self._writing[next(place for place in range(self._places) if place not in self._writing)] = job
 
-    def _piece(self) -> int:
-        if not self._writing:
-            return LARGEST_PIECE
-        return min(max(int(self._speed * PIECE_SECONDS), SMALLEST_PIECE), LARGEST_PIECE)
+    def _piece(self, reader: Job) -> int:
+        """Tokens of a prompt to run next; a small rest goes along, since a step of it would read all weights once more."""
+        size = LARGEST_PIECE if not self._writing else int(self._speed * PIECE_SECONDS)
+        size = min(max(size, SMALLEST_PIECE), LARGEST_PIECE)
+        return reader.missing if reader.missing <= size + size // 2 else size
 
     def _computed(self, writing: dict[int, Job], reader: Job | None, piece: list[int],
                   whole: bool) -> list[tuple[Job, np.ndarray]]:
@@ -326,14 +333,14 @@ class Scheduler:
 
 
 def open_engine(bundle: str | Path, *, provider: str | None = None, threads: int | None = None,
-                options: ProviderOptions | None = None, max_queue: int = MAX_QUEUE, context: int | None = None,
-                cache_memory: int | None = None) -> Scheduler:
+                options: ProviderOptions | None = None, places: int | None = None, max_queue: int = MAX_QUEUE,
+                context: int | None = None, cache_memory: int | None = None) -> Scheduler:
     """Open a bundle to answer several requests at once.
 
     Args:
         bundle: its folder.
         provider, threads, options: as in :func:`runtimes.open_decoder`.
-        max_queue, context: as in :class:`Scheduler`.
+        places, max_queue, context: as in :class:`Scheduler`.
         cache_memory: bytes for all caches; None: half of what is free when the model is loaded.
 
     Raises:
@@ -348,4 +355,4 @@ def open_engine(bundle: str | Path, *, provider: str | None = None, threads: int
     opened = Bundle.open(bundle, target=variant_for(provider))
     batch = open_batch(opened, provider, threads, options=options)
     limit = int(psutil.virtual_memory().available * CACHE_SHARE) if cache_memory is None else cache_memory
-    return Scheduler(batch, max_queue=max_queue, context=context, cache_limit=limit)
+    return Scheduler(batch, places=places, max_queue=max_queue, context=context, cache_limit=limit)

@@ -66,6 +66,11 @@ class Tokenizer:
         config = {**read_json(folder / names.SPECIAL_TOKENS_MAP), **read_json(folder / names.TOKENIZER_CONFIG)}
         return cls(serialized, config, where=str(path))
 
+    @property
+    def serialized(self) -> str:
+        """What ``tokenizer.json`` holds, for other libraries."""
+        return self._serialized
+
     def named_id(self, name: str) -> int | None:
         """The id of a named token (``"eos_token"``), None where the tokenizer has no such name."""
         return self._tokenizer.token_to_id(self.named[name]) if name in self.named else None

@@ -1,0 +1,50 @@
+// Chromium under remote control, for tests written in Python: requests as JSON lines on stdin, one answer each on stdout.
+//
+// {do: "open", options}: a fresh browser context and a page in it.   {do: "page", method, args}: page[method](...args)
+// {do: "locator", selector, method, args}   {do: "keyboard", method, args}   {do: "context", method, args}
+// {do: "cdp", method, args: [parameters]}: the DevTools protocol   {do: "downloads"}: [{name, path}]
+// {do: "seen"}: the hosts asked and the faults since the page was opened
+// The first line: {chromium, flags}.
+
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+import { watch } from "./watch.js";
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const { chromium: executablePath, flags } = JSON.parse((await lines.next()).value);
+const browser = await chromium.launch({ executablePath, headless: true, args: flags });
+let context, page, cdp, seen, downloads;
+
+async function open(options) {
+  await context?.close();
+  context = await browser.newContext({ acceptDownloads: true, ...options });
+  context.setDefaultTimeout(20_000);
+  page = await context.newPage();
+  cdp = await context.newCDPSession(page);
+  seen = watch(page);
+  downloads = [];
+  page.on("download", (download) => downloads.push(download));
+}
+
+async function answer({ do: what, options, selector, method, args = [] }) {
+  if (what === "open") return open(options);
+  if (what === "seen") return { hosts: seen.hosts(), faults: seen.faults };
+  if (what === "downloads") {
+    return Promise.all(downloads.map(async (one) => ({ name: one.suggestedFilename(), path: await one.path() })));
+  }
+  if (what === "cdp") return cdp.send(method, ...args);
+  const target = { page, context, keyboard: page.keyboard, mouse: page.mouse }[what] ?? page.locator(selector);
+  return target[method](...args);
+}
+
+for await (const line of lines) {
+  let reply;
+  try {
+    const value = await answer(JSON.parse(line));
+    reply = JSON.stringify({ value: value ?? null }, (_, item) => (item?.constructor?.name === "Response" ? null : item));
+  } catch (error) {
+    reply = JSON.stringify({ error: String(error.stack ?? error) });
+  }
+  console.log(reply);
+}
+await browser.close();

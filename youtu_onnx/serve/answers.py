@@ -1,0 +1,182 @@
+"""What answers look like, for the API's description. Routes write plain dicts of these shapes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Finish = Literal["stop", "length", "tool_calls"]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorFields(Shape):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class Error(Shape):
+    """What went wrong, in OpenAI's shape."""
+
+    error: ErrorFields
+
+
+class PromptDetails(Shape):
+    cached_tokens: int
+
+
+class Usage(Shape):
+    """Token counts. ``cached_tokens``: of the prompt, those that needn't be computed."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+
+
+class TopLogprob(Shape):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TopLogprob):
+    top_logprobs: list[TopLogprob]
+
+
+class ChatLogprobs(Shape):
+    content: list[TokenLogprob]
+    refusal: None
+
+
+class Function(Shape):
+    name: str
+    arguments: str
+
+
+class Call(Shape):
+    id: str
+    type: Literal["function"]
+    function: Function
+
+
+class AssistantMessage(BaseModel):
+    """``reasoning_content`` where the model thought, ``tool_calls`` where it calls tools."""
+
+    role: Literal["assistant"]
+    content: str | None
+    refusal: None
+    reasoning_content: str | None = None
+    tool_calls: list[Call] | None = None
+
+
+class ChatChoice(Shape):
+    index: int
+    message: AssistantMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: Finish
+
+
+class ChatCompletion(Shape):
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: Usage
+
+
+class TextLogprobs(Shape):
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
+class TextChoice(Shape):
+    index: int
+    text: str
+    logprobs: TextLogprobs | None
+    finish_reason: Finish
+
+
+class TextCompletion(Shape):
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[TextChoice]
+    usage: Usage
+
+
+class Chat(BaseModel):
+    """``thinking`` where the model thought."""
+
+    response: str
+    thinking: str | None = None
+    finish_reason: Finish
+    usage: Usage
+
+
+class SamplingDefaults(Shape):
+    temperature: float
+    top_p: float
+    top_k: int
+    repetition_penalty: float
+    max_tokens: int
+
+
+class Model(Shape):
+    """``context_length``, ``defaults`` and what follows are this server's own additions."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    context_length: int
+    max_model_len: int
+    defaults: SamplingDefaults
+    chat: bool
+    tools: bool
+    thinking_switch: bool
+
+
+class Models(Shape):
+    object: Literal["list"]
+    data: list[Model]
+
+
+class Health(Shape):
+    status: Literal["ok", "draining"]
+    model: str
+    queued: int
+    running: int
+    places: int
+
+
+class Rendered(Shape):
+    html: str
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Error, "description": "The request makes no sense, or asks for what isn't supported; param is the field."},
+    401: {"model": Error, "description": "No API key, or a wrong one."},
+    403: {"model": Error, "description": "The Host header names another server."},
+    408: {"model": Error, "description": "The body came too slowly."},
+    413: {"model": Error, "description": "The body is too large."},
+    415: {"model": Error, "description": "The body is not application/json."},
+    500: {"model": Error, "description": "The server failed."},
+}
+BUSY: dict[int | str, dict[str, Any]] = {
+    404: {"model": Error, "description": "No such model."},
+    429: {"model": Error, "description": "The queue is full; Retry-After says when to ask again."},
+    503: {"model": Error, "description": "The server is about to stop."},
+}
+STREAM = {"text/event-stream": {"schema": {"type": "string", "description": "`data: {…}` events, then `data: [DONE]`."}}}

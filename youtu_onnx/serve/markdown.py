@@ -1,0 +1,112 @@
+"""A model's Markdown → HTML that can run nothing: CommonMark with tables, highlighted code and formulas as MathML.
+
+Three libraries write it, and none is given a person's HTML: markdown-it escapes it, pygments writes spans with classes,
+and what latex2mathml writes is read again and copied element by element from a list.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from latex2mathml.converter import convert
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.texmath import texmath_plugin
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.util import ClassNotFound
+
+LINK = re.compile(r"(https?://|mailto:)[^\s]", re.IGNORECASE)
+FORMULA_LIMIT = 2_000
+"""Characters of a formula that are converted; longer ones are shown as code."""
+
+CODE_LIMIT = 20_000
+"""Characters of a block of code that are highlighted."""
+
+MATHML = "http://www.w3.org/1998/Math/MathML"
+ELEMENTS = frozenset({
+    "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mfrac", "msqrt", "mroot", "msub", "msup", "msubsup", "munder", "mover",
+    "munderover", "mtable", "mtr", "mtd", "mstyle", "mpadded", "mphantom", "menclose", "mfenced", "merror", "mmultiscripts"})
+ATTRIBUTES = frozenset({
+    "display", "mathvariant", "stretchy", "fence", "form", "separator", "accent", "accentunder", "linethickness",
+    "columnalign",    "rowspacing", "columnspacing", "columnlines", "rowlines", "displaystyle", "scriptlevel", "width", "height", "depth", "lspace",
+    "rspace", "minsize", "maxsize", "movablelimits", "notation", "mathcolor", "mathbackground", "symmetric", "largeop",
+    "voffset"})
+VALUE = re.compile(r"[\w#%.+\- ]{0,64}")
+"""What an attribute may be: words, numbers, lengths, colours."""
+
+
+def render(text: str) -> str:
+    """HTML of a Markdown text. Links go to http, https and mailto alone; images are links; a formula that can't be read is
+    shown as code."""
+    return _markdown().render(text)
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    markdown = MarkdownIt("commonmark", {"html": False, "linkify": False, "typographer": False, "highlight": _highlight})
+    markdown.enable(["table", "strikethrough"]).disable("image")
+    markdown.use(dollarmath_plugin, allow_labels=False, allow_digits=False, double_inline=True)
+    markdown.use(texmath_plugin, delimiters="brackets")
+    markdown.validateLink = lambda url: bool(LINK.match(url))  # type: ignore[method-assign]
+    markdown.add_render_rule("link_open", _link)
+    for kind in ("math_inline", "math_single"):
+        markdown.add_render_rule(kind, _inline)
+    for kind in ("math_inline_double", "math_block", "math_block_label", "math_block_eqno", "math_block_end"):
+        markdown.add_render_rule(kind, _block)
+    return markdown
+
+
+def _link(self: RendererHTML, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
+    tokens[place].attrSet("rel", "noopener noreferrer nofollow")
+    tokens[place].attrSet("target", "_blank")
+    return self.renderToken(tokens, place, options, env)
+
+
+def _inline(self: RendererHTML, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
+    return formula(tokens[place].content)
+
+
+def _block(self: RendererHTML, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
+    made = formula(tokens[place].content, block=True)
+    return made if tokens[place].type == "math_inline_double" else f"<p>{made}</p>\n"
+
+
+def _highlight(code: str, language: str, attributes: str) -> str:
+    if not language or len(code) > CODE_LIMIT:
+        return ""  # markdown-it escapes it itself
+    try:
+        lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    except ClassNotFound:
+        return ""
+    return highlight(code, lexer, HtmlFormatter(nowrap=True))
+
+
+def formula(latex: str, *, block: bool = False) -> str:
+    """MathML of a formula, or the formula as code."""
+    latex = latex.strip()
+    if latex and len(latex) <= FORMULA_LIMIT:
+        try:
+            return _copied(ElementTree.fromstring(convert(latex, display="block" if block else "inline")))
+        except Exception:  # the converter raises whatever comes up, on anything that isn't LaTeX as it knows it
+            pass
+    return f'<code class="math">{html.escape(latex)}</code>'
+
+
+def _copied(element: ElementTree.Element) -> str:
+    name = element.tag.removeprefix(f"{{{MATHML}}}")
+    if name not in ELEMENTS:
+        raise ValueError(f"<{name}> is no formula")
+    attributes: Mapping[str, str] = {key: value for key, value in element.attrib.items()
+                                     if key in ATTRIBUTES and VALUE.fullmatch(value)}
+    inside = html.escape(element.text or "") + "".join(_copied(child) + html.escape(child.tail or "") for child in element)
+    written = "".join(f' {key}="{html.escape(value)}"' for key, value in attributes.items())
+    return f"<{name}{written}>{inside}</{name}>"

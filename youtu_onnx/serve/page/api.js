@@ -1,0 +1,95 @@
+// The server's HTTP interface. Every address is relative: the page may lie behind a path prefix.
+
+import { serverSentEvents } from "./events.js";
+import { apiKey } from "./preferences.js";
+
+/**
+ * What went wrong, by what can be done about it. kind: gone (no connection), cut (it broke in mid-answer), key (401, 403),
+ * busy (429, 503), refused (other 4xx), failed (the rest). retryAfter: seconds, or null.
+ */
+export class ApiError extends Error {
+  constructor(kind, message, { status = 0, retryAfter = null } = {}) {
+    super(message);
+    Object.assign(this, { name: "ApiError", kind, status, retryAfter });
+  }
+}
+
+export async function models() {
+  const found = (await (await ask("v1/models")).json()).data;
+  if (!Array.isArray(found) || !found.every((model) => typeof model?.id === "string")) {
+    throw new ApiError("failed", "v1/models: not a list of models");
+  }
+  return found;
+}
+
+/** HTML of a Markdown text. Not to be trusted: see sanitize.js. */
+export async function render(markdown) {
+  const { html } = await (await ask("render", { method: "POST", body: { markdown } })).json();
+  if (typeof html !== "string") throw new ApiError("failed", "render: no html");
+  return html;
+}
+
+/** "ok"; "starting" where the server answers that it isn't ready; "gone". */
+export async function health() {
+  try {
+    return (await fetch("health", { cache: "no-store" })).ok ? "ok" : "starting";
+  } catch {
+    return "gone";
+  }
+}
+
+/**
+ * Yields { thinking }, { text }, { finish } and { usage } as they come; returns at [DONE].
+ *
+ * Throws ApiError; AbortError where the signal ended it.
+ */
+export async function* chat(body, signal) {
+  const response = await ask("v1/chat/completions", {
+    method: "POST", signal, body: { ...body, stream: true, stream_options: { include_usage: true } },
+  });
+  let finished = false;
+  try {
+    for await (const data of serverSentEvents(response.body)) {
+      if (data === "[DONE]") return;
+      const chunk = JSON.parse(data);
+      if (chunk.error) throw new ApiError("failed", String(chunk.error.message ?? chunk.error));
+      const choice = chunk.choices?.[0];
+      if (choice?.delta?.reasoning_content) yield { thinking: choice.delta.reasoning_content };
+      if (choice?.delta?.content) yield { text: choice.delta.content };
+      if (choice?.finish_reason) {
+        finished = true;
+        yield { finish: choice.finish_reason };
+      }
+      if (chunk.usage) yield { usage: chunk.usage };
+    }
+  } catch (error) {
+    if (error instanceof ApiError || signal.aborted) throw error;
+    throw new ApiError("cut", error.message);
+  }
+  if (!finished) throw new ApiError("cut", "the stream ended without [DONE]");
+}
+
+async function ask(path, { method = "GET", body, signal } = {}) {
+  const headers = {};
+  if (body) headers["Content-Type"] = "application/json";
+  if (apiKey()) headers.Authorization = `Bearer ${apiKey()}`;
+  let response;
+  try {
+    response = await fetch(path, { method, headers, signal, body: body && JSON.stringify(body) });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError("gone", error.message);
+  }
+  if (!response.ok) throw await refusal(response);
+  return response;
+}
+
+async function refusal(response) {
+  const { status } = response;
+  const message = await response.json().then((found) => String(found.error.message)).catch(() => `HTTP ${status}`);
+  const kind = status === 401 || status === 403 ? "key" : status === 429 || status === 503 ? "busy"
+    : status === 502 || status === 504 ? "gone" : status < 500 ? "refused" : "failed";
+  const after = response.headers.get("Retry-After");
+  const seconds = /^\d+(\.\d+)?$/.test(after ?? "") ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
+  return new ApiError(kind, message, { status, retryAfter: Number.isFinite(seconds) ? Math.max(0, seconds) : null });
+}

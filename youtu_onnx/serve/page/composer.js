@@ -1,0 +1,117 @@
+// Where messages are written: the box, what is sent along, and how much of the context is used.
+
+import { $, el } from "./dom.js";
+import { contextUsed, last } from "./conversation.js";
+import { number, roughly, words } from "./language.js";
+import { prefer, preference } from "./preferences.js";
+
+const TALLEST = 0.4; // of the window's height
+const DRAFT = "youtu-onnx:draft";
+
+export class Composer {
+  #chat;
+
+  /** onsend: called before a message is sent; oneditlast: arrow up in an empty box. */
+  constructor(chat, { onsend, oneditlast }) {
+    this.#chat = chat;
+    const text = $("text");
+    text.value = draft();
+    const send = () => {
+      if (chat.run || !text.value.trim()) return;
+      const message = text.value.trim();
+      text.value = "";
+      this.#typed();
+      onsend();
+      chat.send(message);
+    };
+    text.addEventListener("input", () => this.#typed());
+    text.addEventListener("keydown", (event) => {
+      if (event.isComposing || event.keyCode === 229) return; // Enter chooses a candidate of an input method
+      if (event.key === "Enter" && !event.shiftKey) {
+        event.preventDefault();
+        send();
+      } else if (event.key === "ArrowUp" && !text.value && oneditlast()) {
+        event.preventDefault();
+      }
+    });
+    $("composer").addEventListener("submit", (event) => {
+      event.preventDefault();
+      send();
+      if (!$("stop").hidden) $("stop").focus();
+    });
+    $("composer").addEventListener("click", (event) => event.target === event.currentTarget && text.focus());
+    $("stop").addEventListener("click", () => {
+      chat.stop();
+      text.focus();
+    });
+    $("clear").addEventListener("click", () => {
+      chat.clearContext();
+      text.focus();
+    });
+    $("thinking").addEventListener("change", () => prefer("thinking", $("thinking").value));
+    addEventListener("resize", () => this.#grow());
+    for (const type of ["running", "shown", "node"]) chat.addEventListener(type, () => this.update());
+    this.translate();
+  }
+
+  focus() {
+    $("text").focus();
+  }
+
+  fill(text) {
+    $("text").value = text;
+    this.#typed();
+    this.focus();
+  }
+
+  translate() {
+    $("thinking").replaceChildren(...["auto", "on", "off"].map((value) =>
+      el("option", { value }, words({ auto: "thinkAuto", on: "thinkOn", off: "thinkOff" }[value]))));
+    this.#typed();
+  }
+
+  update() {
+    const { conversation, run, waiting, model } = this.#chat;
+    const node = last(conversation);
+    $("stop").hidden = !run && !waiting;
+    $("send").hidden = !$("stop").hidden;
+    $("send").disabled = !$("text").value.trim();
+    $("clear").disabled = Boolean(run) || !node || node.role === "break";
+    $("thinking").value = preference("thinking");
+    $("thinking-pill").hidden = model?.thinking === false;
+    this.#showContext(contextUsed(conversation), model?.context_length);
+  }
+
+  #showContext(used, all) {
+    $("context").hidden = used === null;
+    if (used === null) return;
+    $("context-meter").hidden = !all;
+    $("context-meter").value = all ? Math.min(1, used / all) : 0;
+    $("context-meter").classList.toggle("full", Boolean(all) && used / all > 0.85);
+    $("context-words").textContent = all ? words("contextWords", { used: roughly(used), all: roughly(all) })
+      : words("contextUnknown", { used: number(used) });
+    $("context").title = `${words("contextUsed")}: ${number(used)}${all ? ` / ${number(all)}` : ""}`;
+  }
+
+  #typed() {
+    try {
+      sessionStorage.setItem(DRAFT, $("text").value);
+    } catch { /* a draft may be lost */ }
+    this.#grow();
+    this.update();
+  }
+
+  #grow() {
+    const text = $("text");
+    text.style.height = "auto";
+    text.style.height = `${Math.min(text.scrollHeight, innerHeight * TALLEST)}px`;
+  }
+}
+
+function draft() {
+  try {
+    return sessionStorage.getItem(DRAFT) ?? "";
+  } catch {
+    return "";
+  }
+}

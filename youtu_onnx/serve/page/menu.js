@@ -1,0 +1,29 @@
+// The small menu of what can be done with a conversation, beside the button that opened it.
+
+import { $, el, icon } from "./dom.js";
+import { words } from "./language.js";
+
+/** items: [{ icon, words, action, danger }]; the popover closes at Escape, a click elsewhere, or a choice. */
+export function openMenu(button, items) {
+  const menu = $("menu");
+  const buttons = items.map((item) => el("button", { type: "button", class: item.danger ? "danger" : null, disabled: item.disabled,
+    onclick: () => {
+      menu.hidePopover();
+      item.action();
+    } }, icon(item.icon), words(item.words)));
+  menu.replaceChildren(...buttons);
+  menu.setAttribute("aria-label", button.getAttribute("aria-label"));
+  menu.showPopover();
+  const place = button.getBoundingClientRect();
+  const { width, height } = menu.getBoundingClientRect();
+  menu.style.left = `${Math.max(8, Math.min(place.left, innerWidth - width - 8))}px`;
+  menu.style.top = `${place.bottom + height + 12 > innerHeight ? Math.max(8, place.top - height - 4) : place.bottom + 4}px`;
+  buttons[0].focus();
+  menu.onkeydown = (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    buttons[(buttons.indexOf(document.activeElement) + step + buttons.length) % buttons.length].focus();
+  };
+  menu.onbeforetoggle = ({ newState }) => newState === "closed" && menu.contains(document.activeElement) && button.focus();
+}

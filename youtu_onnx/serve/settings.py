@@ -1,0 +1,38 @@
+"""What a server allows, asks for and keeps to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Names by which a browser on this machine reaches a loopback server."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits and permissions of one server.
+
+    Attributes:
+        api_keys: any of them opens the API; none: it is open.
+        hosts: what the Host header may name; None: anything. A page that points its own name at 127.0.0.1 (DNS rebinding)
+            fails here.
+        cors_origins: pages of these origins may read answers; ``*`` is all.
+        body_limit: bytes of a request's body.
+        body_seconds: time in which a body has to arrive.
+        depth_limit: objects and lists inside one another in a body.
+        replies_limit: the most of ``n`` times prompts.
+        markdown_limit: characters that ``/render`` takes.
+        keep_alive_seconds: between comments in a stream that has nothing to say, so that proxies keep it open.
+        behind_limit: tokens that wait for a reader of a stream; one that falls further behind loses its reply.
+    """
+
+    api_keys: tuple[str, ...] = ()
+    hosts: tuple[str, ...] | None = LOOPBACK
+    cors_origins: tuple[str, ...] = ()
+    body_limit: int = 4 << 20
+    body_seconds: float = 60.0
+    depth_limit: int = 64
+    replies_limit: int = 8
+    markdown_limit: int = 200_000
+    keep_alive_seconds: float = 10.0
+    behind_limit: int = 4096
