@@ -60,6 +60,10 @@ _PACKED = re.compile(rb"prepacked_\d+\x12[\x00-\xff]{1,2}?[\w.]+\+\d+((?:\|\d+;\
 """How ONNX Runtime lists packed weights in the graph: ``MatMulNBits+HASH|OFFSET;LENGTH;FLAGS|…``."""
 
 
+class NothingPacked(UsageError):
+    """ONNX Runtime packs none of a bundle's weights."""
+
+
 def make(bundle: Bundle, progress: Progress | None = None, graph: str = names.MODEL) -> tuple[Prepared, bool]:
     """Make the copy of a bundle's graph, unless it is there; removes copies that nothing can use any more.
 
@@ -71,7 +75,8 @@ def make(bundle: Bundle, progress: Progress | None = None, graph: str = names.MO
     Raises:
         BundleError: the bundle can't be opened.
         ResourceError: the cache folder can't be used, or has too little room.
-        UsageError: this ONNX Runtime packs nothing for this bundle, or the bundle has no such graph.
+        NothingPacked: this ONNX Runtime packs nothing for this bundle.
+        UsageError: the bundle has no such graph.
         VerificationError: the copy computes other logits than the bundle. It isn't kept.
     """
     progress = progress or Silent()
@@ -138,8 +143,8 @@ def _fill(staging: Path, bundle: Bundle, graph: str, progress: Progress) -> Prep
         _write_packed(staging, bundle, graph)
     packed = _packed_bytes(staging / graph)
     if not packed:
-        raise UsageError(f"onnxruntime {ort.__version__} packs none of this bundle's weights: a copy would save nothing",
-                         hint="nothing is to be done; the bundle runs as it is")
+        raise NothingPacked(f"onnxruntime {ort.__version__} packs none of this bundle's weights: a copy would save nothing",
+                            hint="nothing is to be done; the bundle runs as it is")
     written = stamps(staging, graph)
     progress.begin("checking the copy", sum(size for size, _ in written.values()))
     made = Prepared(
