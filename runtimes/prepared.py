@@ -1,9 +1,9 @@
-"""Prepared weights: a copy of a bundle's graph that holds its weights as this machine's CPU kernels want them.
+"""Prepared weights: a copy of one of a bundle's graphs that holds its weights as this machine's CPU kernels want them.
 
 ONNX Runtime packs weights for the CPU whenever it opens a graph, into memory of the process. A prepared copy holds them
-packed, beside the plain ones, so that every process maps the same pages of one file. It belongs to one bundle, processor and
-version of ONNX Runtime, lies in the user's cache folder, and is used only while it is known to be right; otherwise the
-bundle's own graph is opened, and a warning of the logger ``runtimes.prepared`` says why.
+packed, beside the plain ones, so that every process maps the same pages of one file. It belongs to one graph of one bundle,
+one processor and one version of ONNX Runtime, lies in the user's cache folder, and is used only while it is known to be right;
+otherwise the bundle's own graph is opened, and a warning of the logger ``runtimes.prepared`` says why.
 
 ONNX Runtime compares packed weights with what it would pack. Of damage to plain ones it knows nothing, here as in the bundle;
 :func:`check` hashes everything.
@@ -39,7 +39,8 @@ VARIABLE = "YOUTU_ONNX_PREPARED"
 """``0`` in the environment: no prepared copy is used."""
 
 RECORD, PARTIAL = "prepared.json", ".partial"
-FILES = (names.MODEL, names.MODEL_DATA)
+GRAPHS = (names.MODEL, names.BATCH)
+"""A copy is of one of them; its folder has the graph under this name, and beside it ``model.onnx.data``."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +74,11 @@ class Prepared:
     created: str
 
     @property
+    def graph(self) -> str:
+        """Which of :data:`GRAPHS` it is a copy of."""
+        return graph_of(self.key)
+
+    @property
     def size(self) -> int:
         return sum(entry.size for entry in self.files.values())
 
@@ -81,7 +87,7 @@ class Prepared:
         try:
             return self.session(options)
         except Unusable as why:
-            _warn(self.key["bundle"], str(why))
+            _warn(self.key["bundle"], self.graph, str(why))
             return None
 
     def session(self, options: ort.SessionOptions) -> ort.InferenceSession:
@@ -89,7 +95,7 @@ class Prepared:
         before = options.graph_optimization_level
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # it was saved optimized
         try:
-            session = ort.InferenceSession(self.folder / names.MODEL, options, providers=["CPUExecutionProvider"])
+            session = ort.InferenceSession(self.folder / self.graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the binding raises its own classes, all bare Exceptions
             raise Unusable(f"onnxruntime can't open it ({str(error).strip()})") from error
         finally:
@@ -118,14 +124,14 @@ class Prepared:
             made = cls(folder=folder, **fields)
             complete = all(isinstance(made.key[part], str) for part in ("bundle", "onnxruntime"))
             first, second = map(float, made.load_seconds)
-            if not complete or not set(FILES) <= made.files.keys() & dict(made.times).keys():
+            if not complete or not set(files_of(made.graph)) <= made.files.keys() & dict(made.times).keys():
                 raise KeyError("files")
             return replace(made, packed=int(made.packed), load_seconds=[first, second])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise Unusable(f"its {RECORD} can't be read ({type(error).__name__}: {error})") from error
 
 
-def find(bundle: Bundle) -> Prepared | None:
+def find(bundle: Bundle, graph: str = names.MODEL) -> Prepared | None:
     """The copy to open instead of a bundle's graph on the CPU; None where there is none, or none that is surely right."""
     if os.environ.get(VARIABLE) == "0":
         return None
@@ -133,31 +139,43 @@ def find(bundle: Bundle) -> Prepared | None:
         root = cache_folder()
         if not root.is_dir():
             return None
-        folder = root / name_of(bundle)
+        folder = root / name_of(bundle, graph)
         if os.path.lexists(folder):
-            return usable(folder, bundle)
-        if why := _why_absent(root, key_of(bundle)):
-            _warn(bundle.path, why)
+            return usable(folder, bundle, graph)
+        if why := _why_absent(root, key_of(bundle, graph)):
+            _warn(bundle.path, graph, why)
     except ResourceError:
         pass  # no home, no copies
     except (Unusable, OSError) as why:
-        _warn(bundle.path, str(why))
+        _warn(bundle.path, graph, str(why))
     return None
 
 
-def check(bundle: Bundle, progress: Progress | None = None) -> tuple[Path, str | None]:
-    """The folder of a bundle's copy, and what is wrong with it (None: nothing), with every byte hashed.
+def find_batch(bundle: Bundle) -> Prepared | None:
+    """:func:`find` for the batch graph."""
+    return find(bundle, names.BATCH)
+
+
+def made_of(bundle: Bundle) -> list[str]:
+    """The graphs that a bundle has and something stands for in the cache folder, whole or not.
 
     Raises:
-        UsageError: the bundle has none.
+        UsageError: there is nothing of this bundle.
     """
-    progress = progress or Silent()
-    folder = cache_folder() / name_of(bundle)
-    if not os.path.lexists(folder):
+    there = [graph for graph in GRAPHS if graph in bundle.manifest.files
+             and os.path.lexists(cache_folder() / name_of(bundle, graph))]
+    if not there:
         raise UsageError(f"{bundle.path} has no prepared copy for this machine and onnxruntime {ort.__version__}",
-                         hint=f"make one with: youtu-onnx prepare {bundle.path}")
+                         hint=f"make one with: {command(bundle.path, names.MODEL)}")
+    return there
+
+
+def check(bundle: Bundle, progress: Progress | None = None, graph: str = names.MODEL) -> tuple[Path, str | None]:
+    """The folder of a bundle's copy, which is there, and what is wrong with it (None: nothing), with every byte hashed."""
+    progress = progress or Silent()
+    folder = cache_folder() / name_of(bundle, graph)
     try:
-        found = usable(folder, bundle)
+        found = usable(folder, bundle, graph)
     except Unusable as why:
         return folder, str(why)
     progress.begin("checking the copy", found.size)
@@ -189,46 +207,56 @@ def cache_folder() -> Path:
     return Path(os.path.realpath(Path(home) / "youtu-onnx" / "prepared"))
 
 
-def key_of(bundle: Bundle) -> dict[str, str]:
+def files_of(graph: str) -> tuple[str, str]:
+    """A graph's own file and its weights', in a bundle and in a copy."""
+    return graph, names.MODEL_DATA
+
+
+def graph_of(key: Mapping[str, str]) -> str:
+    """Which graph a key is about."""
+    return names.BATCH if names.BATCH in key else names.MODEL
+
+
+def key_of(bundle: Bundle, graph: str = names.MODEL) -> dict[str, str]:
     """All that decides what is in a copy; and the bundle's path, so that a copy can end with its bundle."""
     return {
         "format": str(FORMAT_VERSION), "bundle": os.path.realpath(bundle.path),
-        **{name: bundle.manifest.files[name].sha256 for name in FILES},
+        **{name: bundle.manifest.files[name].sha256 for name in files_of(graph)},
         "onnxruntime": ort.__version__, "machine": platform.machine(), "cpu": _cpu(),
     }
 
 
-def name_of(bundle: Bundle) -> str:
+def name_of(bundle: Bundle, graph: str = names.MODEL) -> str:
     """The name of the folder for the key."""
-    return hashlib.sha256(json.dumps(key_of(bundle), sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(key_of(bundle, graph), sort_keys=True).encode()).hexdigest()[:32]
 
 
-def stamps(folder: Path) -> dict[str, list[int]]:
-    """Size and modification time (ns) of the graph and its weights."""
-    found = {name: (folder / name).stat() for name in FILES}
+def stamps(folder: Path, graph: str) -> dict[str, list[int]]:
+    """Size and modification time (ns) of a graph and its weights."""
+    found = {name: (folder / name).stat() for name in files_of(graph)}
     return {name: [one.st_size, one.st_mtime_ns] for name, one in found.items()}
 
 
-def usable(folder: Path, bundle: Bundle) -> Prepared:
+def usable(folder: Path, bundle: Bundle, graph: str = names.MODEL) -> Prepared:
     """Read a copy and check all that is cheap to check: owner, sizes, times, and the hash of the graph.
 
     Raises:
         Unusable: it isn't a copy of this bundle as it is now, or somebody wrote to it.
     """
-    for path in (folder.parent, folder, *(folder / name for name in (RECORD, *FILES))):
+    for path in (folder.parent, folder, *(folder / name for name in (RECORD, *files_of(graph)))):
         check_trusted(path)
     found = Prepared.read(folder)
-    if found.key != key_of(bundle):
+    if found.key != key_of(bundle, graph):
         raise Unusable("it was made of another bundle")
-    if found.bundle_files != stamps(bundle.path):
+    if found.bundle_files != stamps(bundle.path, graph):
         raise Unusable("the bundle's files changed since it was made")
-    for name, (size, time_ns) in stamps(folder).items():
+    for name, (size, time_ns) in stamps(folder, graph).items():
         if size != found.files[name].size:
             raise Unusable(f"its {name} has {size} bytes, expected {found.files[name].size}")
         if time_ns != found.times.get(name):
             raise Unusable(f"its {name} was written to since it was made")
-    if describe_file(folder / names.MODEL) != found.files[names.MODEL]:
-        raise Unusable(f"its {names.MODEL} changed (SHA-256 differs)")
+    if describe_file(folder / graph) != found.files[graph]:
+        raise Unusable(f"its {graph} changed (SHA-256 differs)")
     return found
 
 
@@ -261,18 +289,19 @@ def is_ours(folder: Path) -> bool:
     if folder.is_symlink() or not folder.is_dir():
         return False
     found = {path.name: path for path in folder.iterdir()}
-    return found.keys() <= {RECORD, *FILES} and (not found or RECORD in found) and not any(map(Path.is_symlink, found.values()))
+    return (found.keys() <= {RECORD, *GRAPHS, names.MODEL_DATA} and (not found or RECORD in found)
+            and not any(map(Path.is_symlink, found.values())))
 
 
 def _why_absent(root: Path, key: Mapping[str, str]) -> str | None:
-    """What became of a copy that this machine had of a bundle; None if it had none, or another machine of the user's has."""
+    """What became of a copy that this machine had of a graph; None if it had none, or another machine of the user's has."""
     check_trusted(root)
     for folder in folders(root):
         try:
             other = Prepared.read(folder).key
         except Unusable:
             continue
-        if all(other.get(part) == key[part] for part in ("bundle", "machine", "cpu")):
+        if graph_of(other) == graph_of(key) and all(other.get(part) == key[part] for part in ("bundle", "machine", "cpu")):
             if other["onnxruntime"] != key["onnxruntime"]:
                 return f"it was made by onnxruntime {other['onnxruntime']}, and this is {key['onnxruntime']}"
             return "the bundle was exported again since it was made"
@@ -285,5 +314,10 @@ def _cpu() -> str:
     return f"{machine.cpu_name()} {hashlib.sha256(features.encode()).hexdigest()[:16]}"
 
 
-def _warn(bundle: Path | str, why: str) -> None:
-    _log.warning("the prepared copy of %s isn't used: %s; make it again with: youtu-onnx prepare %s", bundle, why, bundle)
+def command(bundle: Path | str, graph: str) -> str:
+    """What to type for a copy."""
+    return f"youtu-onnx prepare {bundle}{' --serve' if graph == names.BATCH else ''}"
+
+
+def _warn(bundle: Path | str, graph: str, why: str) -> None:
+    _log.warning("the prepared copy of %s isn't used: %s; make it again with: %s", bundle, why, command(bundle, graph))

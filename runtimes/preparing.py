@@ -14,7 +14,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,28 +22,33 @@ import onnxruntime as ort
 from filelock import FileLock, Timeout
 
 from runtimes import providers
+from runtimes.batch import Chunk
 from runtimes.ort import OrtModel, session_options
 from runtimes.prepared import (
-    FILES,
+    GRAPHS,
     PARTIAL,
     RECORD,
     Prepared,
     Unusable,
     cache_folder,
     check_trusted,
+    files_of,
     folders,
+    graph_of,
     is_ours,
     key_of,
     name_of,
     stamps,
     usable,
 )
+from runtimes.slots import SlotModel
 from runtimes.threads import thread_count
 from youtu_onnx.bundle import Bundle, Manifest, names
 from youtu_onnx.bundle.bundle import describe_file
 from youtu_onnx.bundle.staging import DISK_FULL
 from youtu_onnx.errors import BundleError, ResourceError, UsageError, VerificationError
 from youtu_onnx.progress import Progress, Silent
+from youtu_onnx.target import MANY
 
 LOCK = ".lock"
 
@@ -55,8 +60,12 @@ _PACKED = re.compile(rb"prepacked_\d+\x12[\x00-\xff]{1,2}?[\w.]+\+\d+((?:\|\d+;\
 """How ONNX Runtime lists packed weights in the graph: ``MatMulNBits+HASH|OFFSET;LENGTH;FLAGS|…``."""
 
 
-def make(bundle: Bundle, progress: Progress | None = None) -> tuple[Prepared, bool]:
-    """Make the copy of a bundle, unless it is there; removes copies that nothing can use any more.
+class NothingPacked(UsageError):
+    """ONNX Runtime packs none of a bundle's weights."""
+
+
+def make(bundle: Bundle, progress: Progress | None = None, graph: str = names.MODEL) -> tuple[Prepared, bool]:
+    """Make the copy of a bundle's graph, unless it is there; removes copies that nothing can use any more.
 
     Takes twice the weights' size on disk and, while it works, as much memory as opening the bundle takes without a copy.
 
@@ -66,16 +75,20 @@ def make(bundle: Bundle, progress: Progress | None = None) -> tuple[Prepared, bo
     Raises:
         BundleError: the bundle can't be opened.
         ResourceError: the cache folder can't be used, or has too little room.
-        UsageError: this ONNX Runtime packs nothing for this bundle.
+        NothingPacked: this ONNX Runtime packs nothing for this bundle.
+        UsageError: the bundle has no such graph.
         VerificationError: the copy computes other logits than the bundle. It isn't kept.
     """
     progress = progress or Silent()
+    if graph not in bundle.manifest.files:
+        raise UsageError(f"{bundle.path} has no {graph}, so there is nothing to prepare for servers",
+                         hint="export it for the target cpu with a latent cache")
     with _locked(progress) as root:
-        folder = root / name_of(bundle)
-        _clean_up(root, key_of(bundle), progress)
+        folder = root / name_of(bundle, graph)
+        _clean_up(root, bundle, progress)
         if os.path.lexists(folder):
             try:
-                found = usable(folder, bundle)
+                found = usable(folder, bundle, graph)
                 found.session(session_options(bundle, providers.provider("cpu"), thread_count(None)))
                 return found, False
             except Unusable as why:
@@ -88,7 +101,7 @@ def make(bundle: Bundle, progress: Progress | None = None) -> tuple[Prepared, bo
         staging.mkdir(mode=0o700)
         try:
             (staging / RECORD).touch()  # by which the next run knows what a killed one left
-            made = _fill(staging, bundle, progress)
+            made = _fill(staging, bundle, graph, progress)
             os.replace(staging, folder)
         finally:
             if staging.exists():
@@ -119,50 +132,52 @@ def remove(bundle: Path) -> list[Path]:
     return gone
 
 
-def _fill(staging: Path, bundle: Bundle, progress: Progress) -> Prepared:
+def _fill(staging: Path, bundle: Bundle, graph: str, progress: Progress) -> Prepared:
     """Write a copy, and prove that it computes the same: logits are compared bit by bit."""
-    before = stamps(bundle.path)
+    compute = _batch_logits if graph == names.BATCH else _logits
+    before = stamps(bundle.path, graph)
     progress.begin("opening the bundle")
-    expected, own_seconds = _logits(bundle, None)
+    expected, own_seconds = compute(bundle, None)
     progress.begin("packing weights", 2 * bundle.manifest.files[names.MODEL_DATA].size)
     with _growth_reported(staging, progress):
-        _write_packed(staging, bundle)
-    packed = _packed_bytes(staging / names.MODEL)
+        _write_packed(staging, bundle, graph)
+    packed = _packed_bytes(staging / graph)
     if not packed:
-        raise UsageError(f"onnxruntime {ort.__version__} packs none of this bundle's weights: a copy would save nothing",
-                         hint="nothing is to be done; the bundle runs as it is")
-    progress.begin("checking the copy", sum(size for size, _ in stamps(staging).values()))
+        raise NothingPacked(f"onnxruntime {ort.__version__} packs none of this bundle's weights: a copy would save nothing",
+                            hint="nothing is to be done; the bundle runs as it is")
+    written = stamps(staging, graph)
+    progress.begin("checking the copy", sum(size for size, _ in written.values()))
     made = Prepared(
-        folder=staging, key=key_of(bundle), bundle_files=before, packed=packed, load_seconds=[],
-        files={name: describe_file(staging / name, progress.advance) for name in FILES},
-        times={name: time_ns for name, (_, time_ns) in stamps(staging).items()},
+        folder=staging, key=key_of(bundle, graph), bundle_files=before, packed=packed, load_seconds=[],
+        files={name: describe_file(staging / name, progress.advance) for name in written},
+        times={name: time_ns for name, (_, time_ns) in written.items()},
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"))
-    logits, seconds = _logits(bundle, made)
+    logits, seconds = compute(bundle, made)
     if not np.array_equal(logits, expected):
         raise VerificationError("the prepared copy computes other logits than the bundle; it was not kept",
                                 hint="report this, with the output of youtu-onnx doctor; the bundle runs as it is")
-    if stamps(bundle.path) != before or Manifest.read(bundle.file(names.MANIFEST)) != bundle.manifest:
+    if stamps(bundle.path, graph) != before or Manifest.read(bundle.file(names.MANIFEST)) != bundle.manifest:
         raise BundleError(f"{bundle.path} was written to while its copy was made", hint="try again when that is finished")
     made = dataclasses.replace(made, load_seconds=[own_seconds, seconds])
     made.write()
-    for name in (RECORD, *FILES):
+    for name in (RECORD, *files_of(graph)):
         (staging / name).chmod(0o600)
         with (staging / name).open("rb+") as stream:
             os.fsync(stream.fileno())
     return made
 
 
-def _write_packed(staging: Path, bundle: Bundle) -> None:
+def _write_packed(staging: Path, bundle: Bundle, graph: str) -> None:
     """Let ONNX Runtime write the graph, optimized where it does so, and its weights plain and packed."""
     options = session_options(bundle, providers.provider("cpu"), thread_count(None))
-    options.optimized_model_filepath = str(staging / names.MODEL)
+    options.optimized_model_filepath = str(staging / graph)
     for name, value in (("optimized_model_external_initializers_file_name", names.MODEL_DATA),
                         ("optimized_model_external_initializers_min_size_in_bytes", "1024"),
                         ("save_external_prepacked_constant_initializers", "1")):
         options.add_session_config_entry(f"session.{name}", value)
     try:
-        ort.InferenceSession(bundle.file(names.MODEL), options, providers=["CPUExecutionProvider"])
-        stamps(staging)
+        ort.InferenceSession(bundle.file(graph), options, providers=["CPUExecutionProvider"])
+        stamps(staging, graph)
     except Exception as error:  # the bundle itself opened a moment ago, so it is the writing that failed
         raise ResourceError(f"onnxruntime could not write a prepared copy to {staging.parent}: {str(error).strip()}",
                             hint=_MORE_ROOM) from error
@@ -173,13 +188,31 @@ def _logits(bundle: Bundle, copy: Prepared | None) -> tuple[np.ndarray, float]:
     started = time.perf_counter()
     model = OrtModel(bundle, "cpu", find=lambda _: copy)
     seconds = time.perf_counter() - started
-    if model.prepared is not copy:
-        raise VerificationError("onnxruntime can't open the copy that it wrote; it was not kept",
-                                hint="report this, with the output of youtu-onnx doctor; the bundle runs as it is")
+    _check_opened(model.prepared, copy)
     ids = 7 * np.arange(16)[None] % bundle.manifest.architecture.vocab_size
     logits, _ = model.run(ids, np.ones_like(ids), np.arange(16)[None])
     model.close()
     return logits, round(seconds, 3)
+
+
+def _batch_logits(bundle: Bundle, copy: Prepared | None) -> tuple[np.ndarray, float]:
+    """As :func:`_logits`, of the batch graph: ``[3, V]``, of a chunk so long that keys and values are expanded, then of its
+    sequence in a slot and of a chunk so short that they aren't."""
+    started = time.perf_counter()
+    model = SlotModel(bundle, find=lambda _: copy)
+    seconds = time.perf_counter() - started
+    _check_opened(model.prepared, copy)
+    ids = (7 * np.arange(min(MANY, model.context_length - 1)) % model.vocab_size).tolist()
+    first, second = model.new_cache(), model.new_cache()
+    rows = [model.step({}, Chunk(first, ids, True)), model.step({0: (first, 3)}, Chunk(second, ids[:2], True))]
+    model.close()
+    return np.concatenate(rows), round(seconds, 3)
+
+
+def _check_opened(opened: Prepared | None, copy: Prepared | None) -> None:
+    if opened is not copy:
+        raise VerificationError("onnxruntime can't open the copy that it wrote; it was not kept",
+                                hint="report this, with the output of youtu-onnx doctor; the bundle runs as it is")
 
 
 def _packed_bytes(graph: Path) -> int:
@@ -245,29 +278,31 @@ def _check_room(root: Path, bundle: Bundle) -> None:
                             hint=_MORE_ROOM)
 
 
-def _clean_up(root: Path, key: Mapping[str, str], progress: Progress) -> None:
+def _clean_up(root: Path, bundle: Bundle, progress: Progress) -> None:
     """Remove the copies that nothing can use any more. Those of the user's other machines stay."""
     for folder in folders(root):
-        if why := _why_useless(folder, key):
+        if why := _why_useless(folder, bundle):
             size = sum(path.stat().st_size for path in folder.iterdir())
             _delete(folder)
             progress.note(f"removed a prepared copy of {size / 1e6:,.1f} MB: {why}")
 
 
-def _why_useless(folder: Path, key: Mapping[str, str]) -> str | None:
+def _why_useless(folder: Path, bundle: Bundle) -> str | None:
+    """``bundle``: one that is being prepared."""
     if folder.suffix == PARTIAL:
         return "its making was broken off"
     try:
         own = Prepared.read(folder).key
     except Unusable as why:
         return str(why)
+    key, graph = key_of(bundle), graph_of(own)
     if any(own.get(part) != key[part] for part in ("machine", "cpu")):
         return None  # another machine's, with the same home folder
     if not Path(own["bundle"], names.MANIFEST).is_file():
         return f"the bundle {own['bundle']} is gone"
     if own["onnxruntime"] != key["onnxruntime"]:
         return f"it was made by onnxruntime {own['onnxruntime']}, and this is {key['onnxruntime']}"
-    if own["bundle"] == key["bundle"] and any(own.get(name) != key[name] for name in FILES):
+    if own["bundle"] == key["bundle"] and (graph not in bundle.manifest.files or own != key_of(bundle, graph)):
         return f"the bundle {own['bundle']} was exported again"
     return None
 
@@ -284,7 +319,7 @@ def _delete(folder: Path) -> None:
 
 def _erase(folder: Path) -> None:
     """Remove a copy's files and their folder. The record goes last: by it the next run knows whose the rest is."""
-    for name in (*FILES, RECORD):
+    for name in (*GRAPHS, names.MODEL_DATA, RECORD):
         (folder / name).unlink(missing_ok=True)
     folder.rmdir()
 

@@ -5,7 +5,7 @@ Shapes: D sequences with one new token, C tokens of a prompt's chunk, V vocabula
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnxruntime as ort
@@ -14,6 +14,7 @@ from runtimes import providers
 from runtimes.batch import Chunk
 from runtimes.ort import LOGITS, explain, open_graph
 from runtimes.ort_cache import InPlaceCache
+from runtimes.prepared import Prepared, find_batch
 from runtimes.provider_options import ProviderOptions
 from runtimes.threads import thread_count
 from youtu_onnx import slots
@@ -23,10 +24,18 @@ from youtu_onnx.target import target
 
 
 class SlotModel:
-    """A bundle's batch graph on the CPU. Implements :class:`runtimes.batch.Batch`."""
+    """A bundle's batch graph on the CPU. Implements :class:`runtimes.batch.Batch`.
 
-    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+    Attributes:
+        prepared: the copy with packed weights that was opened instead; None: the bundle's own graph was.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int | None = None, *,
+                 find: Callable[[Bundle], Prepared | None] = find_batch) -> None:
         """
+        Args:
+            find: where to look for a prepared copy.
+
         Raises:
             UsageError: the bundle has no batch graph, or an impossible number of threads.
             BundleError, ResourceError: as :class:`runtimes.ort.OrtModel`.
@@ -38,7 +47,7 @@ class SlotModel:
         self.bundle, self.layout = bundle, slots.Slots(manifest.cache, manifest.slots)
         self._open: ort.InferenceSession | None
         self._open, self.prepared = open_graph(bundle, names.BATCH, providers.provider("cpu"), thread_count(threads),
-                                               ProviderOptions())
+                                               ProviderOptions(), find)
         self._check_interface()
         self._logits_dtype = np.dtype(target(manifest.target).floats(manifest.recipe.precision))
         self.vocab_size, self.context_length = manifest.architecture.vocab_size, manifest.context_length

@@ -80,7 +80,7 @@ def test_the_bundle_is_not_written_to(bundle, cache):
     bundle.path.chmod(0o700)
     assert state() == before
     assert left_in(cache) == {made.folder.name}
-    assert {path.name for path in made.folder.iterdir()} == {prepared.RECORD, *prepared.FILES}
+    assert {path.name for path in made.folder.iterdir()} == {prepared.RECORD, *prepared.files_of(names.MODEL)}
 
 
 def test_it_can_be_switched_off(bundle, copy, monkeypatch, caplog):
@@ -127,8 +127,8 @@ def test_weights_rewritten_under_the_same_manifest(bundle, copy, caplog):
 def test_a_bundle_rewritten_while_it_is_prepared(bundle, cache, monkeypatch):
     write = preparing._write_packed
 
-    def slow(staging: Path, bundle: Bundle) -> None:
-        write(staging, bundle)
+    def slow(staging: Path, bundle: Bundle, graph: str) -> None:
+        write(staging, bundle, graph)
         os.utime(bundle.file(names.MODEL_DATA), ns=(1, 1))
 
     monkeypatch.setattr(preparing, "_write_packed", slow)
@@ -211,8 +211,8 @@ def test_damage_that_only_hashing_finds(bundle, copy):
 def test_a_copy_that_computes_something_else_is_not_kept(bundle, cache, monkeypatch):
     write = preparing._write_packed
 
-    def wrong(staging: Path, bundle: Bundle) -> None:
-        write(staging, bundle)
+    def wrong(staging: Path, bundle: Bundle, graph: str) -> None:
+        write(staging, bundle, graph)
         content = bytearray((staging / names.MODEL_DATA).read_bytes())
         content[:1024] = np.full(256, 3, np.float32).tobytes()  # the first norm
         (staging / names.MODEL_DATA).write_bytes(content)
@@ -224,7 +224,7 @@ def test_a_copy_that_computes_something_else_is_not_kept(bundle, cache, monkeypa
 
 
 @POSIX
-@pytest.mark.parametrize("what", ["root", "folder", prepared.RECORD, *prepared.FILES])
+@pytest.mark.parametrize("what", ["root", "folder", prepared.RECORD, *prepared.files_of(names.MODEL)])
 @pytest.mark.parametrize("how", ["writable", "foreign"])
 def test_what_others_could_have_written_is_not_trusted(bundle, copy, cache, caplog, what, how):
     if how == "foreign" and os.geteuid() != 0:
@@ -266,7 +266,7 @@ def test_links_are_not_followed(bundle, copy, cache, tmp_path, caplog):
     with pytest.raises(ResourceError, match="in the way"):
         preparing.make(bundle)
     assert preparing.remove(bundle.path) == []
-    assert {path.name for path in elsewhere.iterdir()} == {prepared.RECORD, *prepared.FILES}
+    assert {path.name for path in elsewhere.iterdir()} == {prepared.RECORD, *prepared.files_of(names.MODEL)}
 
 
 def test_cleaning_up_touches_only_our_own(bundle, copy, cache, nano_bundle):

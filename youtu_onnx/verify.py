@@ -300,7 +300,7 @@ def _run_slots(bundle: Bundle, traces: Sequence[_Trace], advance: Callable[[int]
     from runtimes.batch import Chunk
     from runtimes.slots import SlotModel
 
-    model = SlotModel(bundle)
+    model = SlotModel(bundle, find=lambda _: None)  # the bundle's own graph
     try:
         caches, rows = [model.new_cache() for _ in traces], [[] for _ in traces]
         for step in range(len(traces) + len(traces[0].greedy) - 1):

@@ -15,14 +15,18 @@ from youtu_onnx.errors import UsageError, VerificationError
 
 def prepare(
     bundle: options.BundleFolder,
-    check: Annotated[bool, typer.Option("--check", help="Hash every byte of the copy. Exit code 3: damaged.")] = False,
-    remove: Annotated[bool, typer.Option("--remove", help="Remove the copy; the bundle need not be there any more.")] = False,
+    serve: Annotated[bool, typer.Option(
+        "--serve", help="Copy the graph that answers several at once, which youtu-onnx serve runs, instead.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Hash every byte of the copies. Exit code 3: damaged.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the copies; the bundle need not be there any more.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Keep a copy with weights packed for this CPU: less memory, quicker to open. It is used from then on."""
     if check and remove:
         raise UsageError("--check and --remove are two things to do", hint="pass one of them")
-    made = _remove(bundle) if remove else _check(bundle) if check else _make(bundle)
+    if serve and (check or remove):
+        raise UsageError("--check and --remove are about all copies of the bundle", hint="drop --serve")
+    made = _remove(bundle) if remove else _check(bundle) if check else _make(bundle, serve)
     result, lines = made
     if as_json:
         typer.echo(json.dumps({"bundle": str(bundle)} | result, ensure_ascii=not console.stdout_is_utf8()))
@@ -33,16 +37,16 @@ def prepare(
         raise typer.Exit(VerificationError.exit_code)
 
 
-def _make(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def _make(path: Path, serve: bool) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from runtimes.prepared import VARIABLE
     from runtimes.preparing import make
-    from youtu_onnx.bundle import Bundle
+    from youtu_onnx.bundle import Bundle, names
 
-    found, new = make(Bundle.open(path), console.progress())
+    found, new = make(Bundle.open(path), console.progress(), names.BATCH if serve else names.MODEL)
     if os.environ.get(VARIABLE) == "0":
         console.note(f"it isn't used as long as {VARIABLE}=0 is set")
     before, after = found.load_seconds
-    result = {"folder": str(found.folder), "made": new, "created": found.created, "bytes": found.size,
+    result = {"graph": found.graph, "folder": str(found.folder), "made": new, "created": found.created, "bytes": found.size,
               "packed_bytes": found.packed, "load_seconds": {"bundle": before, "prepared": after}}
     return result, [
         ("prepared", f"{found.folder}{'' if new else ' (it was there already)'}"),
@@ -53,15 +57,20 @@ def _make(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
 
 
 def _check(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from runtimes.prepared import check
+    from runtimes.prepared import check, command, made_of
     from youtu_onnx.bundle import Bundle
 
-    folder, fault = check(Bundle.open(path), console.progress())
-    lines = [("ok" if fault is None else "FAILED", f"{folder}: {fault or 'every byte is as it was made'}")]
-    if fault:
+    bundle, copies, lines = Bundle.open(path), [], []
+    for graph in made_of(bundle):
+        folder, fault = check(bundle, console.progress(), graph)
+        copies.append({"graph": graph, "folder": str(folder), "fault": fault})
+        lines.append(("ok" if fault is None else "FAILED", f"{graph} in {folder}: {fault or 'every byte is as it was made'}"))
+    damaged = [copy["graph"] for copy in copies if copy["fault"]]
+    if damaged:
         again = console.quoted(path)
-        lines.append(("", f"make it again: youtu-onnx prepare {again} --remove && youtu-onnx prepare {again}"))
-    return {"folder": str(folder), "passed": fault is None, "fault": fault}, lines
+        lines.append(("", " && ".join([f"make it again: youtu-onnx prepare {again} --remove",
+                                       *(command(again, copy["graph"]) for copy in copies)])))
+    return {"passed": not damaged, "copies": copies}, lines
 
 
 def _remove(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +14,9 @@ from youtu_onnx.cli import console, options
 from youtu_onnx.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
+    from runtimes.provider_options import ProviderOptions
     from youtu_onnx.serve.engine import Engine
+    from youtu_onnx.serve.limits import Limits
     from youtu_onnx.serve.settings import Settings
     from youtu_onnx.serve.text import ModelText
 
@@ -41,6 +45,9 @@ def serve(
     tf32: options.Tf32 = None,
     provider_option: options.ProviderOption = None,
     threads: options.Threads = None,
+    workers: Annotated[int, typer.Option(
+        min=1, help="Processes that answer, on the CPU. They share the weights; threads, --max-queue and --cache-memory are "
+                    "divided among them, unless --threads says how many each has.")] = 1,
     body_limit: Annotated[str, typer.Option(metavar="SIZE", help="Largest body of a request.")] = "4MiB",
     cors_origin: Annotated[list[str] | None, typer.Option(
         "--cors-origin", metavar="ORIGIN", show_default=False,
@@ -63,14 +70,26 @@ def serve(
     loopback = server.is_loopback(host)
     settings = _settings(api_key, cors_origin, allow_host, body_limit, host, loopback)
     text = ModelText.open(bundle, name=model_name, target=variant_for(provider))
+    chosen = options.provider_options(device, memory_limit, tf32, provider_option)
+    limits = _limits(threads, max_queue, places, context, cache_memory)
+    if workers > 1:
+        _check_on_cpu(bundle, provider, chosen)
     listening = server.listen(host, port)
     with listening:
-        engine = _engine(bundle, provider, options.provider_options(device, memory_limit, tf32, provider_option), threads,
-                         max_queue, places, context, cache_memory)
-        app = application.application(engine, text=text, settings=settings)
         address = f"[{host}]" if ":" in host else host
         url = f"http://{address}:{listening.getsockname()[1]}"
-        server.run(app, listening, drain_seconds=drain, ready=lambda: _tell(url, text, engine, settings, loopback))
+        if workers > 1:
+            from youtu_onnx.serve import workers as several
+            from youtu_onnx.serve.limits import share
+
+            worker = several.Worker(bundle, text.id, settings, share(workers, limits), drain, console.note)
+            several.prepare(bundle, console.progress())
+            _tell(url, text, settings, loopback)
+            several.run(worker, workers, listening)
+            return
+        engine = _engine(bundle, provider, chosen, limits)
+        app = application.application(engine, text=text, settings=settings)
+        server.run(app, listening, drain_seconds=drain, ready=lambda: _tell(url, text, settings, loopback, engine))
 
 
 def _settings(api_key: list[str] | None, cors_origin: list[str] | None, allow_host: list[str] | None, body_limit: str,
@@ -96,21 +115,41 @@ def _bytes(size: str, option: str) -> int:
     return number
 
 
-def _engine(bundle: options.BundleFolder, provider: str | None, chosen: object, threads: int | None, max_queue: int | None,
-            places: int | None, context: int | None, cache_memory: str | None) -> Engine:
+def _limits(threads: int | None, max_queue: int | None, places: int | None, context: int | None,
+            cache_memory: str | None) -> Limits:
+    """What was asked for; the rest is as one engine alone chooses."""
+    from youtu_onnx.serve.limits import Limits
+
+    asked = {"max_queue": max_queue} if max_queue is not None else {}
+    return Limits(threads=threads, places=places, context=context,
+                  cache_memory=None if cache_memory is None else _bytes(cache_memory, "--cache-memory"), **asked)
+
+
+def _check_on_cpu(bundle: Path, provider: str | None, chosen: ProviderOptions) -> None:
+    from runtimes import providers
+    from youtu_onnx.bundle import Bundle
+    from youtu_onnx.model import variant_for
+
+    row = providers.chosen(provider, Bundle.open(bundle, target=variant_for(provider)).manifest.target)
+    if row.name != "cpu":
+        raise UsageError(f"--workers are for the CPU, and this is for {row.name}: every worker would load the weights anew",
+                         hint="leave --workers away: one process answers several at once; or pass --provider cpu")
+    chosen.of_provider(row)
+
+
+def _engine(bundle: Path, provider: str | None, chosen: ProviderOptions, limits: Limits) -> Engine:
     from youtu_onnx.serve.scheduler import open_engine
 
-    wanted = {"max_queue": max_queue, "places": places, "context": context,
-              "cache_memory": None if cache_memory is None else _bytes(cache_memory, "--cache-memory")}
-    return open_engine(bundle, provider=provider, threads=threads, options=chosen,
-                       **{name: value for name, value in wanted.items() if value is not None})
+    return open_engine(bundle, provider=provider, options=chosen, **asdict(limits))
 
 
-def _tell(url: str, text: ModelText, engine: Engine, settings: Settings, loopback: bool) -> None:
-    stats = engine.stats()
+def _tell(url: str, text: ModelText, settings: Settings, loopback: bool, engine: Engine | None = None) -> None:
+    """``engine``: None where workers tell of theirs."""
     console.note(f"{text.id} at {url}; the API is described at {url}/docs")
-    console.note(f"{stats.places} replies at once, {stats.queue_limit} may wait, {engine.context_length} tokens of context each, "
-                 f"at most {stats.cache_limit / 1e6:,.0f} MB of cached tokens")
+    if engine is not None:
+        from youtu_onnx.serve.limits import capacity
+
+        console.note(capacity(engine))
     if not loopback:
         key = "whoever has the API key" if settings.api_keys else "everyone; --api-key closes the API"
         console.note(f"This address is reached from other machines, without encryption, by {key}. "

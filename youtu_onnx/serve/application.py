@@ -27,13 +27,13 @@ Unknown and unsupported fields are refused by name. Errors are `{"error": {"mess
 """
 
 
-def application(engine: Engine, *, text: ModelText, settings: Settings | None = None) -> FastAPI:
+def application(engine: Engine, *, text: ModelText, settings: Settings | None = None, metrics: Metrics | None = None) -> FastAPI:
     """A FastAPI application that answers from an engine.
 
     ``app.state.service.draining = True`` makes it refuse new work and say so at ``/health``.
     """
     settings = settings or Settings()
-    metrics = Metrics(engine)
+    metrics = metrics or Metrics(engine)
     service = Service(engine, text, settings, metrics)
     app = FastAPI(title="youtu-onnx serve", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None,
                   exception_handlers={kind: problems.respond for kind in (Problem, RequestValidationError, HTTPException)})

@@ -21,7 +21,7 @@ class Metrics:
 
     def __init__(self, engine: Engine) -> None:
         self._registry = prometheus_client.CollectorRegistry()
-        self._registry.register(_EngineCollector(engine))
+        self._registry.register(EngineCollector(engine))
         self.requests = prometheus_client.Counter(
             "youtu_onnx_requests", "Answered requests.", ("route", "status"), registry=self._registry)
         self._first_token = prometheus_client.Histogram(
@@ -45,7 +45,7 @@ class Metrics:
             self._rate.observe((ended.completion_tokens - 1) / ended.decode_seconds)
 
 
-class _EngineCollector(Collector):
+class EngineCollector(Collector):
     """The engine's own numbers, read when they are asked for."""
 
     def __init__(self, engine: Engine) -> None:
