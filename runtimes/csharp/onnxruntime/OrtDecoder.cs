@@ -25,7 +25,7 @@ namespace YoutuOnnx.Ort
         public OrtDecoder(string folder, string provider)
         {
             Manifest = new Manifest(folder);
-            provider = provider ?? Manifest.Target;
+            provider = provider ?? Manifest.Provider;
             using (var options = new SessionOptions())
             {
                 options.LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL;  // what goes wrong is thrown, and said once
@@ -140,7 +140,7 @@ namespace YoutuOnnx.Ort
         {
             // exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits
             options.AddSessionConfigEntry("session.x64quantprecision", "1");
-            if (Manifest.Target == "cpu" && Manifest.CacheForm == "latent" && Manifest.Precision != "fp16")
+            if (Manifest.Provider == "cpu" && Manifest.CacheForm == "latent" && Manifest.Precision != "fp16")
             {
                 // such a graph was written as the optimizer would leave it: looking through it again only takes time
                 options.GraphOptimizationLevel = GraphOptimizationLevel.ORT_DISABLE_ALL;

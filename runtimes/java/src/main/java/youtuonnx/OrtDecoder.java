@@ -39,7 +39,7 @@ public final class OrtDecoder implements AutoCloseable {
      */
     public OrtDecoder(Path folder, String provider) throws IOException, OrtException {
         manifest = new Manifest(folder);
-        String chosen = provider == null ? manifest.target : provider;
+        String chosen = provider == null ? manifest.provider : provider;
         try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
             options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);  // what goes wrong is thrown, and said once
             switch (chosen) {
@@ -111,7 +111,7 @@ public final class OrtDecoder implements AutoCloseable {
     private void setCpu(OrtSession.SessionOptions options) throws OrtException {
         // exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits
         options.addConfigEntry("session.x64quantprecision", "1");
-        if (manifest.target.equals("cpu") && manifest.cacheForm.equals("latent") && !manifest.precision.equals("fp16")) {
+        if (manifest.provider.equals("cpu") && manifest.cacheForm.equals("latent") && !manifest.precision.equals("fp16")) {
             // such a graph was written as the optimizer would leave it: looking through it again only takes time
             options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.NO_OPT);
         }
