@@ -290,7 +290,7 @@ def test_rename_search_export_delete(page: Browser, server: PageServer):
     page.wait("document.querySelectorAll('#conversations .open').length === 2")
     page.wait("document.querySelector('.bubble')")
     page.click("#settings-open")
-    page.click("#settings button:has-text('Delete all conversations')")
+    page.click("#settings .plain-button.danger")
     page.click("#settings .danger-button")
     page.wait("document.querySelectorAll('#conversations .open').length === 0")
     page.page("reload")
@@ -572,7 +572,7 @@ def test_on_a_phone(tab: Browser, server: PageServer):
     wide = """[document.documentElement, document.querySelector('#thread')].some((box) => box.scrollWidth > box.clientWidth)"""
     assert not tab.js(wide) and not tab.at("#list", "isVisible")
     ask(tab, "Hello" + "o" * 200)
-    tab.wait_shown(".code")
+    tab.wait("document.querySelectorAll('.code').length === 2")
     assert not tab.js(wide)
     tab.at("#show-list", "tap")
     tab.wait_shown("#new")

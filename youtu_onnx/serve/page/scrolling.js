@@ -18,8 +18,8 @@ export class Following {
       box.addEventListener(type, () => { this.#touched = performance.now(); }, { passive: true });
     }
     button.addEventListener("click", () => {
+      box.focus({ preventScroll: true }); // first: a focus that moves ends scrolling that is under way
       this.toEnd(true);
-      box.focus();
     });
     const sizes = new ResizeObserver(() => (this.#following ? this.toEnd() : this.#offer()));
     sizes.observe(content);
