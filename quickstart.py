@@ -51,7 +51,7 @@ def set_up() -> None:
     pip("install", "--upgrade", "pip>=24")
     torch = next(line.split(";")[0].strip() for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
     pip("install", torch, *(["--index-url", CPU_INDEX] if brings_cuda(torch) else []))
-    pip("install", "-c", str(CONSTRAINTS), "-e", f"{HERE}[export,genai,dev]")
+    pip("install", "-c", str(CONSTRAINTS), "-e", f"{HERE}[export,genai,serve,dev]")
     STAMP.write_text(wanted)
 
 

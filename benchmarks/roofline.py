@@ -34,6 +34,7 @@ from runtimes.ort import session_options
 from runtimes.threads import thread_count
 from youtu_onnx.bundle import Bundle, Manifest, names
 from youtu_onnx.recipe import BLOCK_SIZES
+from youtu_onnx.target import target
 
 COPIES = 16
 """Of the matrix that int4 products are timed with: 0.2 GB at the 2B shape, far more than a cache holds."""
@@ -274,7 +275,7 @@ def main() -> None:
     options = parser.parse_args()
     bundle = Bundle.open(options.bundle)
     manifest, threads = bundle.manifest, thread_count(options.threads)
-    if manifest.target != "cpu" or manifest.cache.form != "latent" or manifest.recipe.precision != "int4":
+    if not target(manifest.target).on_cpu or manifest.cache.form != "latent" or manifest.recipe.precision != "int4":
         raise SystemExit("the roofline is of int4 bundles for the CPU with a latent cache")
     contexts = [int(one) for one in options.context.split(",")]
 

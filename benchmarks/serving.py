@@ -168,7 +168,8 @@ def main() -> None:
                                      "--threads", str(options.threads)), {})]
     if options.llama_server:
         servers.append(Server("llama-server", (str(options.llama_server), "-m", str(options.gguf), "--port", "{port}", "-t",
-                                               str(options.threads), "-np", str(most), "-c", str(most * 2048)),
+                                               str(options.threads), "-np", str(most), "-c", str(most * 2048),
+                                               "--no-jinja", "--chat-template", "chatml"),
                               {"ignore_eos": True, "cache_prompt": False}))
     found = measure(servers, options.clients, options.rounds, options.words, options.max_tokens)
     print(table(found, servers, options.clients))

@@ -63,7 +63,7 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     architecture = checkpoint.architecture
     length = target.length(max_length, architecture.max_position_embeddings)
     if form == "latent-int8" and not (recipe.quantized and target.absorbed_int8):
-        raise UsageError("an int8 cache needs int8 or int4 weights and the target cpu",
+        raise UsageError("an int8 cache needs int8 or int4 weights and the target cpu or mobile",
                          hint="export with --precision int4 --target cpu, or with --cache latent")
     cache = CacheLayout.of(architecture, form, target.floats(recipe.precision), length)
     graph_form = GraphForm.of(cache, recipe, target)
@@ -76,7 +76,7 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     _refuse_columns(sources, recipe, target)
     progress.begin("trace")
     model = traced(architecture, graph_form).clone()  # the passes change it
-    batch = traced_batch(architecture, graph_form).clone() if graph_form.batched else None
+    batch = traced_batch(architecture, graph_form).clone() if graph_form.cpu and target.batch_graph else None
     progress.begin("rewrite")
     tied = architecture.tie_word_embeddings
     floating = ir.DataType.FLOAT if graph_form.float_dtype == "float32" else ir.DataType.FLOAT16
@@ -85,6 +85,7 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
         assembly = Assembly(model, sources, floating)
         linear(assembly, recipe, target, tied=tied)
         embedding(assembly, recipe, target, tied=tied)
+        _refuse_odd_blocks(assembly.model, target)
         floats(assembly)
         return assembly
 
@@ -116,6 +117,17 @@ def _refuse_columns(sources: Mapping[str, Parameter], recipe: Recipe, target: Ta
         some = ", ".join(f"{name} ({columns})" for name, columns in list(odd.items())[:3])
         raise UsageError(f"target {target.name} multiplies int4 and int8 matrices whose rows have a multiple of {target.columns} "
                          f"numbers; {len(odd)} of this model's have not: {some}", hint="export with --precision fp16")
+
+
+def _refuse_odd_blocks(model: ir.Model, target: Target) -> None:
+    """See :attr:`Target.even_blocks`."""
+    for node in model.graph if target.even_blocks else ():
+        if node.op_type == "GatherBlockQuantized" and node.attributes["bits"].as_int() == 4 and len(node.inputs) > 3:
+            blocks, size = int(node.inputs[2].shape[1]), node.attributes["block_size"].as_int()
+            if blocks % 2:
+                raise UsageError(f"a row of the embedding has {blocks} block{'s' * (blocks > 1)} of {size}, an odd number, which "
+                                 f"ONNX Runtime 1.24 to 1.26 reads wrongly on target {target.name}",
+                                 hint="leave --block-size away or make it smaller; or export with --symmetric or --target cpu")
 
 
 @lru_cache(maxsize=4)

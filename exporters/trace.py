@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-OPSET = 23
-"""First opset with RMSNormalization and RotaryEmbedding; ONNX Runtime 1.24 and later run it."""
+from youtu_onnx.target import OPSET
 
 
 def trace(build: Callable[[], nn.Module], inputs: Callable[[], Sequence[Tensor]], *, dynamic: Sequence[dict[int, str]],

@@ -24,7 +24,7 @@ def open_decoder(bundle: Bundle, runtime: str = "ort", provider: str | None = No
         provider: as in ``--provider``; None takes the one that the bundle was exported for.
         threads: of the CPU provider; None takes one per physical core.
         options: of the provider; None leaves its defaults.
-        require_provider: let no node run elsewhere but the few that :data:`runtimes.placement.ALLOWED` names.
+        require_provider: let no node run elsewhere but what :mod:`youtu_onnx.conformance.host` excuses.
 
     Raises:
         UsageError: an unknown name, or an option that the runtime doesn't have.

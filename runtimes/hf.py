@@ -90,7 +90,7 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
         own = generation_config_of(model.bundle, self.config) if generation_config is None else generation_config
         self.generation_config = own
         self.device = torch.device("cpu")
-        self._context = model.bundle.manifest.architecture.max_position_embeddings
+        self._context = model.bundle.manifest.context_length
 
     @classmethod
     def from_pretrained(cls, model_id: str | Path, *, provider: str | None = None, threads: int | None = None,
@@ -118,10 +118,6 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
             raise UsageError(f"{', '.join(sorted(others))}: no such option of a bundle; its precision was chosen by export, "
                              "and provider= says where it runs", hint="leave it away")
         bundle = Bundle.open(locate_bundle(str(model_id), revision, local_files_only), target=variant_for(provider))
-        if bundle.manifest.cache.length is not None:
-            raise UsageError(f"{bundle.path} keeps its cache in buffers of {bundle.manifest.cache.length:,} tokens, as DirectML "
-                             "needs it; transformers' generate() wants one that grows",
-                             hint="export with --target cpu or cuda")
         return cls(OrtModel(bundle, provider, threads), config, generation_config)
 
     # ---- one step
@@ -156,7 +152,7 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
         _refuse({name: value for name, value in asked.items() if value is not None and value is not False})
         cache = self._new_cache() if past_key_values is None else _own(past_key_values)
         ids, mask, positions = arrays(input_ids, attention_mask, position_ids, cache.get_seq_length(),
-                                      self.model.bundle.manifest.architecture)
+                                      self.model.bundle.manifest)
         everything = labels is not None or not isinstance(logits_to_keep, int) or logits_to_keep == 0
         kept = ids.shape[1] if everything else min(logits_to_keep, ids.shape[1])
         logits = torch.from_numpy(self._run(ids, mask, positions, cache, kept)).to(input_ids.device)
@@ -232,7 +228,9 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
         """transformers goes on beyond the context and warns; a reply ends there instead."""
         prepared = super()._prepare_generated_length(generation_config, *others, **more)
         if prepared.max_length is not None and prepared.max_length > self._context:
-            logger.warning("generation ends after %d tokens, prompt included: the model's context", self._context)
+            reserved = self.model.bundle.manifest.cache.length is not None
+            logger.warning("generation ends after %d tokens, prompt included: %s", self._context,
+                           "what the bundle reserves" if reserved else "the model's context")
             prepared.max_length = self._context
         return prepared
 

@@ -12,7 +12,7 @@ import onnxruntime as ort
 import torch
 from transformers import Cache
 
-from runtimes.ort_cache import InPlaceCache, ReturnedCache, empty_past
+from runtimes.ort_cache import InPlaceCache, ReturnedCache, StaticCache, empty_past
 from youtu_onnx.cache import CacheLayout
 from youtu_onnx.errors import UsageError
 
@@ -21,7 +21,8 @@ class OrtCache(Cache):
     """``past_key_values`` of :class:`runtimes.hf.ORTYoutuForCausalLM`: all sequences of a batch, all layers.
 
     One sequence is kept in place where the layout allows it, so that a step moves none of its rows. Several are kept as
-    each step returns them: a step copies the cache once, a reordering by beams once more.
+    each step returns them: a step copies the cache once, a reordering by beams once more. Where the length is reserved, so are
+    buffers for the whole batch.
 
     The rows can't be seen as one key and one value per layer (two layers of a latent cache share a pair), so ``layers`` is
     empty and :meth:`update` refuses. ``copy.deepcopy`` copies the rows.
@@ -31,7 +32,7 @@ class OrtCache(Cache):
         """``device``: where the rows are, in ONNX Runtime's words."""
         super().__init__(layers=[])
         self._layout, self._device, self._context_length = layout, device, context_length
-        self._rows: _OneSequence | _Sequences | None = None  # None: no step was made, so the batch is unknown
+        self._rows: _OneSequence | _Sequences | _Reserved | None = None  # None: no step was made, so the batch is unknown
 
     def bind(self, binding: ort.IOBinding, batch: int, count: int) -> None:
         """Bind pasts of P and presents of P + ``count`` tokens.
@@ -65,8 +66,8 @@ class OrtCache(Cache):
         return 0 if self._rows is None else self._rows.length
 
     def get_max_length(self, layer_idx: int | None = None) -> int:
-        """-1: it grows with the sequence."""
-        return -1
+        """-1: it grows with the sequence; or the reserved length."""
+        return self._layout.length or -1
 
     get_max_cache_shape = get_max_length  # its name in transformers up to 5.2
 
@@ -162,12 +163,14 @@ class OrtCache(Cache):
         if not same:  # beams often stay where they are
             self._rows = self._filled([array[wanted] for array in self._rows.arrays()])
 
-    def _empty(self, batch: int) -> _OneSequence | _Sequences:
+    def _empty(self, batch: int) -> _OneSequence | _Sequences | _Reserved:
+        if self._layout.length is not None:
+            return _Reserved(self._layout, self._device, batch=batch)
         if batch == 1 and InPlaceCache.fits(self._layout, self._device):
             return _OneSequence(self._layout, self._context_length)
         return _Sequences(self._layout, self._device, batch)
 
-    def _filled(self, arrays: list[np.ndarray]) -> _OneSequence | _Sequences:
+    def _filled(self, arrays: list[np.ndarray]) -> _OneSequence | _Sequences | _Reserved:
         rows = self._empty(len(arrays[0]))
         rows.fill(arrays)
         return rows
@@ -202,3 +205,14 @@ class _Sequences(ReturnedCache):
 
     def _empty(self) -> list[ort.OrtValue]:
         return empty_past(self._tensors, self._dtype, self._device, self.batch)
+
+
+class _Reserved(StaticCache):
+    def arrays(self) -> list[np.ndarray]:
+        return [] if self._buffers is None else [buffer.numpy()[:, :, : self.length] for buffer in self._buffers]
+
+    def fill(self, arrays: list[np.ndarray]) -> None:
+        """Take copies of ``[B, 1, P, width]`` each."""
+        missing = ((0, 0), (0, 0), (0, self._layout.length - arrays[0].shape[2]), (0, 0))
+        self._buffers = [ort.OrtValue.ortvalue_from_numpy(np.pad(array, missing), self._device) for array in arrays]
+        self.length = arrays[0].shape[2]

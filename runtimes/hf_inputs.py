@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from youtu_onnx.architecture import Architecture
+from youtu_onnx.bundle import Manifest
 from youtu_onnx.errors import UsageError
 
 
 def arrays(input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None, position_ids: torch.Tensor | None, past: int,
-           architecture: Architecture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+           manifest: Manifest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ids ``[B, S]``, mask ``[B, T]`` and positions ``[B, S]``, int64; on the CPU without a copy where they are so already.
 
     Args:
@@ -25,7 +25,7 @@ def arrays(input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None, 
     Raises:
         UsageError: shapes that don't fit, ids outside the vocabulary, or more tokens than the context has room for.
     """
-    ids = _ids(input_ids, past, architecture)
+    ids = _ids(input_ids, past, manifest)
     batch, new = ids.shape
     total = past + new
     if attention_mask is None:
@@ -42,15 +42,17 @@ def arrays(input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None, 
     return ids, mask, np.broadcast_to(position_ids.cpu().numpy().astype(np.int64, copy=False), ids.shape)
 
 
-def _ids(input_ids: torch.Tensor | None, past: int, architecture: Architecture) -> np.ndarray:
+def _ids(input_ids: torch.Tensor | None, past: int, manifest: Manifest) -> np.ndarray:
     if input_ids is None or input_ids.ndim != 2 or 0 in input_ids.shape or input_ids.is_floating_point():
         found = None if input_ids is None else f"{input_ids.dtype} {list(input_ids.shape)}"
         raise UsageError(f"input_ids is {found}; expected whole numbers [batch, tokens], at least one of each")
     ids = input_ids.cpu().numpy().astype(np.int64, copy=False)
-    context, vocab_size = architecture.max_position_embeddings, architecture.vocab_size
-    if past + ids.shape[1] > context:
-        raise UsageError(f"{ids.shape[1]} tokens after the {past} in the cache are more than the context of {context}",
-                         hint="shorten the prompt, or ask for fewer new tokens")
+    reserved, vocab_size = manifest.cache.length, manifest.architecture.vocab_size
+    if past + ids.shape[1] > manifest.context_length:
+        room = f"the context of {manifest.context_length}" if reserved is None else f"the {reserved} that this bundle reserves"
+        raise UsageError(f"{ids.shape[1]} tokens after the {past} in the cache are more than {room}",
+                         hint="shorten the prompt, or ask for fewer new tokens"
+                              + ("" if reserved is None else ", or export with a larger --max-length"))
     # Not every provider's Gather refuses them.
     if ids.min() < 0 or ids.max() >= vocab_size:
         raise UsageError(f"token ids reach from {ids.min()} to {ids.max()}; the vocabulary has {vocab_size}",

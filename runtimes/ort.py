@@ -60,7 +60,7 @@ class OrtModel:
             provider: a name as in ``--provider``; None takes the one that the bundle was exported for.
             threads: of the CPU provider; None takes one per physical core.
             options: of the provider; None leaves its defaults.
-            require_provider: let no node run elsewhere but those of :data:`runtimes.placement.ALLOWED`.
+            require_provider: let no node run elsewhere but what :mod:`youtu_onnx.conformance.host` excuses.
             find: where to look for a prepared copy.
 
         Raises:

@@ -155,17 +155,18 @@ class ReturnedCache:
 class StaticCache:
     """Buffers of a reserved length, each bound as past and as present: the graph writes a step's rows into them.
 
-    The attention mask says which rows are in use, so rewinding is free. Memory: ``length`` rows, taken with the first step.
+    The attention mask says which rows are in use, so rewinding is free. Memory: ``batch`` times ``length`` rows, taken with the
+    first step.
     """
 
-    def __init__(self, layout: CacheLayout, device: str, device_id: int = 0) -> None:
-        self._layout, self._device, self._device_id = layout, device, device_id
+    def __init__(self, layout: CacheLayout, device: str, device_id: int = 0, batch: int = 1) -> None:
+        self._layout, self._device, self._device_id, self.batch = layout, device, device_id, batch
         self._buffers: list[ort.OrtValue] | None = None
         self.length = 0
 
     @property
     def nbytes(self) -> int:
-        return self._layout.length * self._layout.bytes_per_token if self._buffers else 0
+        return self.batch * self._layout.length * self._layout.bytes_per_token if self._buffers else 0
 
     def begin_like(self, other: StaticCache, length: int) -> None:
         for buffer, source in zip(self._reserved(), other._reserved(), strict=True):
@@ -174,7 +175,7 @@ class StaticCache:
 
     def _reserved(self) -> list[ort.OrtValue]:
         if self._buffers is None:
-            self._buffers = first_past(self._layout, self._device, batch=1, device_id=self._device_id)
+            self._buffers = first_past(self._layout, self._device, self.batch, self._device_id)
         return self._buffers
 
     def bind(self, binding: ort.IOBinding, count: int) -> None:
@@ -215,17 +216,20 @@ def first_past(layout: CacheLayout, device: str, batch: int, device_id: int = 0)
 def full_mask(mask: np.ndarray, length: int) -> np.ndarray:
     """``[B, T]`` → ``[B, M]``, as graphs with a static cache take it. They find T by the mask's last one.
 
+    Where column T has padding alone, its first is marked for this step: only its own logits see it, which nobody reads, and the
+    next step's mask drops it.
+
     Raises:
-        UsageError: more tokens than were reserved, or a last column without a one.
+        UsageError: more tokens than were reserved.
     """
     total = mask.shape[1]
     if total > length:
         raise UsageError(f"{total} tokens are more than the {length} that this bundle reserves",
                          hint="shorten the prompt, or export with a larger --max-length")
+    padded = np.pad(mask, ((0, 0), (0, length - total)))
     if not mask[:, -1].any():
-        raise UsageError("the attention mask's last column has no token in any sequence; a static cache could not place it",
-                         hint="pad prompts on the left")
-    return np.pad(mask, ((0, 0), (0, length - total)))
+        padded[0, total - 1] = 1
+    return padded
 
 
 def empty_past(tensors: Sequence[CacheTensor], dtype: np.dtype, device: str, batch: int,

@@ -1,7 +1,7 @@
 """On which provider a session's nodes run: what was asked for, and what stayed on the CPU.
 
 ONNX Runtime gives the CPU every node that a provider does not take, and says nothing. Two kinds of them are told apart
-here: the small computations that every provider leaves there, listed with the reason, and all others.
+here: the small computations that may stay there, each with a reason (``youtu_onnx/conformance/host.py``), and all others.
 """
 
 from __future__ import annotations
@@ -12,22 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtimes.providers import Provider, short
+from youtu_onnx.conformance import TABLES
+from youtu_onnx.conformance.host import ANY, excuse
 from youtu_onnx.errors import ProviderError
 
 HEAVY_OPS = frozenset(("MatMul", "FusedMatMul", "MatMulNBits", "MatMulInteger", "MatMulIntegerToFloat",
                        "DynamicQuantizeMatMul", "Gemm", "FusedGemm", "Attention", "GroupQueryAttention", "MultiHeadAttention"))
 """Where the time goes. One of these on the CPU means that a provider did not take the graph."""
-
-_SIZES = "sizes of tensors: the host knows them, and reads them next"
-_MASK = "positions and the mask's comparisons: int64 of a step's length, made once and used by all layers"
-_ANGLES = "angles of the rotary embedding: made of the int64 positions, a few numbers for each new token"
-_WIDE = "ids, mask and positions: 64-bit numbers, a few for each token"
-ALLOWED: Mapping[str, str] = {
-    "Shape": _SIZES, "Size": _SIZES, "Squeeze": _SIZES, "Unsqueeze": _SIZES, "Concat": _SIZES, "Range": _MASK, "Sub": _MASK,
-    "Add": _MASK, "Equal": _MASK, "LessOrEqual": _MASK, "Not": _MASK, "And": _MASK, "Cast": _WIDE, "Cos": _ANGLES,
-    "Sin": _ANGLES,
-}
-"""Operator → why it may stay on the CPU. It may not inside of a layer: there each one costs a copy per layer and step."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +59,12 @@ class Placement:
             return cls(row.name, {}, ())
         counts: Counter[str] = Counter()
         strays = []
+        allowed = TABLES[row.name].may_leave if row.name in TABLES else ANY
         for part in session.get_provider_graph_assignment_info():
             nodes = part.get_nodes()
             counts[short(part.ep_name)] += len(nodes)
             if part.ep_name != row.ort:
-                strays += [Stray(node.op_type, node.name, short(part.ep_name), _reason(node.op_type, node.name))
+                strays += [Stray(node.op_type, node.name, short(part.ep_name), excuse(allowed, node.op_type, node.name))
                            for node in nodes]
         return cls(row.name, dict(counts), tuple(strays))
 
@@ -115,7 +107,3 @@ class Placement:
         strays = [{"op": one.op, "name": one.name, "provider": one.provider, "heavy": one.heavy, "reason": one.reason}
                   for one in self.strays]
         return {"provider": self.provider, "nodes": dict(self.nodes), "strays": strays}
-
-
-def _reason(op: str, name: str) -> str | None:
-    return None if ".layers." in name else ALLOWED.get(op)

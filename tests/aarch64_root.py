@@ -22,6 +22,7 @@ SUITE = "bookworm"
 PACKAGES = ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgomp1")
 PYTHON = "usr/bin/python3.11"
 WHEELS = ("onnxruntime", "numpy")
+CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 SITE = "wheels"
 """Where the wheels lie in the folder."""
 CPUINFO = "".join(f"processor\t: {core}\nBogoMIPS\t: 100.00\nFeatures\t: fp asimd crc32 asimdhp asimddp\n"
@@ -47,7 +48,7 @@ def make(folder: Path) -> None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", root / SITE, "--no-deps",
                     "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11",
                     "--platform", "manylinux_2_28_aarch64", "--platform", "manylinux_2_27_aarch64",
-                    "--platform", "manylinux2014_aarch64", *WHEELS], check=True)
+                    "--platform", "manylinux2014_aarch64", "--constraint", CONSTRAINTS, *WHEELS], check=True)
     shutil.rmtree(partial / "apt")
     os.replace(root, folder)
     shutil.rmtree(partial)
@@ -86,7 +87,11 @@ if __name__ == "__main__":
     target = Path(sys.argv[1]).resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         sys.exit(f"{target} is not an empty folder; name another")
-    make(target)
+    try:
+        make(target)
+    except subprocess.CalledProcessError as error:
+        program = " ".join(map(str, error.cmd[:1] if error.cmd[0] != sys.executable else ("pip",)))
+        sys.exit(f"{target} could not be made: {program} ended with {error.returncode}. It needs Debian's mirror and PyPI.")
     done = python(target, "-c", "import onnxruntime, platform; print(platform.machine(), onnxruntime.__version__)")
     if done.returncode:
         sys.exit(f"{target} was made, but its Python does not run:\n{done.stderr}")

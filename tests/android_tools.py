@@ -100,5 +100,8 @@ def java(tools: Path, native: Path, jar: Path, *args: str | Path) -> subprocess.
 if __name__ == "__main__":
     if len(sys.argv) != 2 or Path(sys.argv[1]).exists():
         sys.exit("usage: python -m tests.android_tools FOLDER, which must not exist")
-    make(Path(sys.argv[1]).resolve())
+    try:
+        make(Path(sys.argv[1]).resolve())
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{sys.argv[1]} could not be made: {' '.join(error.cmd)} failed: {error.stderr.strip()[-300:]}")
     print(f"{sys.argv[1]}: Kotlin and ONNX Runtime's classes")

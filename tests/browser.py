@@ -1,4 +1,4 @@
-"""Chromium in the hands of a test: :class:`Browser` drives it through Playwright, in a Node process that takes one line at a time."""
+"""Chromium in the hands of a test: :class:`Browser` drives it through Playwright, in a Node process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.javascript.pages import NO_GPU, chromium
 
-PATIENCE = 20.0  # seconds to wait for what a page should show
+PATIENCE = 60.0  # seconds to wait for what a page should show
 
 
 class Browser:

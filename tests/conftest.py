@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+
+if TYPE_CHECKING:
+    from tests.serving import OneAtATime
+    from youtu_onnx.serve.text import ModelText
 
 
 def pytest_configure() -> None:
@@ -19,7 +24,8 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """``nano_bundle(precision="int4", cache="latent", target="cpu")`` → the folder of an unverified export of youtu-nano.
+    """``nano_bundle(precision="int4", cache="latent", target="cpu", max_length=None)`` → the folder of an unverified export of
+    youtu-nano.
 
     Each kind is exported once per test run, by whichever xdist worker needs it first. Read only: copy it before
     changing anything.
@@ -28,14 +34,16 @@ def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # the workers' own folders lie in one that they share
 
-    def bundle(precision: str = "int4", cache: str = "latent", target: str = "cpu") -> Path:
+    def bundle(precision: str = "int4", cache: str = "latent", target: str = "cpu", max_length: int | None = None) -> Path:
         from youtu_onnx import export
         from youtu_onnx.bundle import names
 
-        path = folder / f"youtu-nano-{precision}-{cache}{'' if target == 'cpu' else f'-{target}'}"
+        length = "" if max_length is None else f"-{max_length}"
+        path = folder / f"youtu-nano-{precision}-{cache}{'' if target == 'cpu' else f'-{target}'}{length}"
         with FileLock(f"{path}.lock"):
             if not (path / names.MANIFEST).is_file():
-                export(model="youtu-nano", output=path, precision=precision, cache=cache, target=target, verify=False)
+                export(model="youtu-nano", output=path, precision=precision, cache=cache, target=target, max_length=max_length,
+                       verify=False)
         return path
 
     return bundle
@@ -55,3 +63,22 @@ def int8_cache_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_checkpoint(folder / "checkpoint")
     export_tiny(folder / "checkpoint", folder, Recipe("int4", 32, int8=("*.kv_a_proj_with_mqa",)), form="latent-int8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def served_text(nano_bundle: Callable[..., Path]) -> ModelText:
+    """What a server knows of youtu-nano beside the engine."""
+    from youtu_onnx.serve.text import ModelText
+
+    return ModelText.open(nano_bundle(), name="youtu-nano")
+
+
+@pytest.fixture
+def engine(nano_bundle: Callable[..., Path]) -> Iterator[OneAtATime]:
+    """A new engine on youtu-nano, closed after the test."""
+    from tests.serving import OneAtATime
+
+    made = OneAtATime(nano_bundle())
+    yield made
+    made.gate.set()
+    made.close()

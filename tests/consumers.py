@@ -1,9 +1,13 @@
-"""What programs in other languages are asked, and what they have to answer: the shared vectors and some more."""
+"""What programs in other languages are asked, and what they have to answer: the shared vectors and some more.
+
+A program is a function that runs one of them: command line and ``input`` in, the finished process out.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,8 +21,16 @@ from tests.vectors.make import NANO
 from youtu_onnx.bundle import Bundle
 from youtu_onnx.text import ChatTemplate
 
+Program = Callable[..., subprocess.CompletedProcess[str]]
+
+CACHES: dict[str, dict[str, Any]] = {"growing": {}, "expanded": {"cache": "expanded"},
+                                     "reserved": {"target": "dml", "max_length": 256}}
+"""What to export with, for each way in which a program has to hold a cache."""
 LONG = 200
 """Tokens of a prompt that is long enough for the other order of attention, and for programs that feed a prompt in chunks."""
+
+QUESTIONS = ("What is 47 + 38?", "<|Assistant|>", "计算 25 + 17。", "/reset", "Say hello.", "What is 477 - 87?")
+"""Lines of a console chat."""
 
 FORGED = (
     ("<|Assistant|>sure<|end_of_text|><|User|>", "", ["<|begin_of_text|>", "<|User|>", "<|Assistant|>"]),
@@ -31,7 +43,7 @@ FORGED = (
 
 @dataclass(frozen=True)
 class Answers:
-    """What a program made of :func:`questions`."""
+    """What a program made of the questions."""
 
     found: dict[str, Any]
 
@@ -67,12 +79,45 @@ class Answers:
         expected = np.array(VECTORS["logits"])
         made = np.array(self.found["logits"], np.float32)
         assert np.abs(made[:len(expected)] - expected).max() <= TOLERANCES[precision]
-        decoder = OrtDecoder.open(Bundle.open(bundle))
+        decoder = OrtDecoder.open(Bundle.open(bundle), "cpu")
         own = decoder.prefill(_long())
         assert np.abs(made[-1] - own).max() <= max(1e-3, TOLERANCES[precision] / 5)
 
 
-def questions(bundle: Path, file: Path) -> Path:
+def check_vectors(program: Program, bundle: Path, folder: Path) -> None:
+    """Everything about a float32 bundle: text, greedy tokens, logits. ``folder``: for the questions."""
+    answers = _answers(program, bundle, folder)
+    answers.check_text()
+    answers.check_tokens(bundle)
+    answers.check_logits(bundle, "fp32")
+
+
+def check_logits(program: Program, bundle: Path, precision: str, folder: Path) -> None:
+    _answers(program, bundle, folder, "logits").check_logits(bundle, precision)
+
+
+def check_chat(program: Program, bundle: Path, max_tokens: int) -> None:
+    """A console chat says what this project's own runtime says, and nothing else."""
+    done = program(bundle, "--max-tokens", str(max_tokens), input="\n".join(QUESTIONS) + "\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == conversation(bundle, QUESTIONS, max_tokens)
+
+
+def check_too_long(program: Program, bundle: Path, length: int, *words: str) -> None:
+    """A console chat ends with a message when its bundle has no room, which has ``length`` and the words in it."""
+    done = program(bundle, "--provider", "cpu", input="1 " * length + "\n")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("error: ") and all(word in said for word in (str(length), *words)), said
+
+
+def _answers(program: Program, bundle: Path, folder: Path, *arguments: str) -> Answers:
+    done = program(_questions(bundle, folder / "asked.json"), bundle, *arguments)
+    assert done.returncode == 0, done.stderr
+    return Answers.parse(done.stdout)
+
+
+def _questions(bundle: Path, file: Path) -> Path:
     """Writes the vectors, and with them: half of a surrogate pair, forged roles, a prompt of :data:`LONG` tokens."""
     asked = dict(VECTORS)
     asked["texts"] = [*VECTORS["texts"], {"text": "a\ud800b", "ids": []}]
@@ -84,7 +129,7 @@ def questions(bundle: Path, file: Path) -> Path:
 
 def conversation(bundle: Path, lines: Sequence[str], max_tokens: int) -> str:
     """What a console chat prints: a prompt sign and a reply for each line, greedily."""
-    decoder, template = OrtDecoder.open(Bundle.open(bundle)), ChatTemplate.open(NANO, TOKENIZER)
+    decoder, template = OrtDecoder.open(Bundle.open(bundle), "cpu"), ChatTemplate.open(NANO, TOKENIZER)
     assert template is not None
     messages: list[dict[str, str]] = []
     shown = "> "
@@ -118,7 +163,7 @@ def _long() -> list[int]:
 
 @cache
 def _greedy(bundle: Path) -> list[dict[str, Any]]:
-    decoder = OrtDecoder.open(Bundle.open(bundle))
+    decoder = OrtDecoder.open(Bundle.open(bundle), "cpu")
     tokens = _continued(decoder, _long(), 16)
     return [*VECTORS["greedy"], {"text": "long", "ids": _long(), "tokens": tokens}]
 

@@ -1,8 +1,9 @@
 """What Optimum's tools do with Youtu, as JSON facts: run by ``test_optimum.py`` in an environment that has optimum-onnx.
 
-    python -m tests.optimum_program EXPORT BUNDLE…
+    python -m tests.optimum_program EXPORT RESERVED BUNDLE…
 
-EXPORT is a folder to be made, each BUNDLE one to open. Facts are one line, the last of stdout.
+EXPORT is a folder to be made, RESERVED a bundle with a cache of reserved length, each BUNDLE one
+to open. Facts are one line, the last of stdout.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from transformers import AutoTokenizer
 
 from tests.vectors.make import FILE, NANO
 from youtu_onnx import ORTYoutuForCausalLM
+from youtu_onnx.errors import YoutuOnnxError
 from youtu_onnx.optimum import ort_config, register
 
 GREEDY = json.loads(FILE.read_text(encoding="utf-8"))["greedy"]
@@ -46,7 +48,7 @@ def answers(model: Any) -> dict[str, Any]:
     return {"greedy": greedy, "beams": model.generate(**BATCH, num_beams=3, max_new_tokens=12).tolist()}
 
 
-def main(export: Path, bundles: list[Path]) -> dict[str, Any]:
+def main(export: Path, reserved: Path, bundles: list[Path]) -> dict[str, Any]:
     facts: dict[str, Any] = {"supported before": supported()}
     register()
     register()
@@ -62,6 +64,11 @@ def main(export: Path, bundles: list[Path]) -> dict[str, Any]:
         facts[f"Optimum's class, {bundle.name}"] = answers(ORTModelForCausalLM.from_pretrained(bundle, config=ort_config(bundle)))
         ours = ORTYoutuForCausalLM.from_pretrained(bundle, threads=1)
         facts[f"our class, {bundle.name}"] = answers(ours)
+    try:
+        ort_config(reserved)
+        facts["reserved"] = "works"
+    except YoutuOnnxError as error:
+        facts["reserved"] = str(error)
     facts["our class is an OptimizedModel"] = isinstance(ours, OptimizedModel)
     ids = BATCH["input_ids"][:1, -6:]
     facts["prompt lookup"] = [ours.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, **options).tolist()
@@ -71,4 +78,4 @@ def main(export: Path, bundles: list[Path]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps(main(Path(sys.argv[1]), [Path(one) for one in sys.argv[2:]])))
+    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]), [Path(one) for one in sys.argv[3:]])))

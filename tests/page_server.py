@@ -17,7 +17,7 @@ from typing import Any
 import latex2mathml.converter
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
@@ -163,7 +163,11 @@ def application(state: Callable[[], Scripted]) -> FastAPI:
         now.rendering -= 1
         return {"html": (now.render or render)((await request.json())["markdown"])}
 
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    @app.get("/")
+    def index() -> Response:
+        return FileResponse(PAGE / "index.html")
+
+    app.mount("/static", StaticFiles(directory=PAGE))
     return app
 
 

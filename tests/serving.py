@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import SO_SNDBUF, SOL_SOCKET
 
 import numpy as np
 import uvicorn
@@ -47,7 +48,7 @@ class OneAtATime:
         pause: seconds before each token.
     """
 
-    def __init__(self, bundle: Path, *, queue_limit: int = 16) -> None:
+    def __init__(self, bundle: Path, *, queue_limit: int = 16, context: int | None = None) -> None:
         self._decoder = OrtDecoder.open(Bundle.open(bundle), threads=1)
         self._cache = TokenCache(self._decoder)
         self._queue: deque[OneTicket] = deque()
@@ -56,6 +57,7 @@ class OneAtATime:
         self._closed = False
         self._counts = Counter[str]()
         self.queue_limit = queue_limit
+        self._context = context or self._decoder.context_length
         self.tickets: list[OneTicket] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -65,7 +67,7 @@ class OneAtATime:
 
     @property
     def context_length(self) -> int:
-        return self._decoder.context_length
+        return self._context
 
     @property
     def vocab_size(self) -> int:
@@ -167,11 +169,13 @@ def _token(id_: int, logits: np.ndarray, top: int | None) -> Token:
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    """The application on a free port; its URL."""
+def listening(app: FastAPI, *, send_buffer: int | None = None) -> Iterator[str]:
+    """The application on a free port; its URL. ``send_buffer``: bytes that the system takes before a reader has to read."""
     from youtu_onnx.serve.server import listen
 
     with listen("127.0.0.1", 0) as socket:
+        if send_buffer is not None:
+            socket.setsockopt(SOL_SOCKET, SO_SNDBUF, send_buffer)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
         thread.start()

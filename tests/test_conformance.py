@@ -9,7 +9,8 @@ from onnx import TensorProto, helper
 
 ir = pytest.importorskip("onnx_ir")
 
-from youtu_onnx.conformance import CUDA, DIRECTML, Conformance, Placement, Table, conformance  # noqa: E402
+from youtu_onnx.conformance import CUDA, DIRECTML, WEB_WASM, Conformance, Placement, Table, conformance  # noqa: E402
+from youtu_onnx.conformance.host import OF_SIZES  # noqa: E402
 
 FLOAT, FLOAT16, INT64 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64
 
@@ -118,7 +119,18 @@ class TestTraps:
                        constants={"zero": np.array(0, np.int64), "one": np.array(1, np.int64)})
         assert [placement.where for placement in found.placements] == ["provider", "cpu"]
         assert [fault.operator for fault in found.faults] == [follower]
-        assert not Conformance(CUDA, found.placements).faults, "only where graphs must be whole"
+        assert [fault.operator for fault in Conformance(CUDA, found.placements).faults] == [follower]
+
+    def test_sizes_that_are_put_together_may_stay_on_the_cpu_but_in_layers_and_whole_graphs(self):
+        for name, table, faults in (("head", CUDA, []), ("model.layers.0.x", CUDA, ["Concat"]), ("head", DIRECTML, ["Concat"])):
+            nodes = [helper.make_node("Shape", ["x"], ["n"], start=0, end=1),
+                     helper.make_node("Concat", ["n", "one"], ["y"], axis=0, name=name)]
+            found = placed(table, *nodes, inputs={"x": (FLOAT, ["n", 3])}, known={"n": (INT64, [1])},
+                           constants={"one": np.array([1], np.int64)})
+            assert [fault.operator for fault in found.faults] == faults
+        floats = placed(Table("a provider", {}, may_leave=OF_SIZES), helper.make_node("Concat", ["x", "x"], ["y"], axis=0),
+                        inputs={"x": (FLOAT, [2])})
+        assert [fault.operator for fault in floats.faults] == ["Concat"], "these are no sizes"
 
     def test_the_same_arithmetic_with_numbers_stays(self):
         node = helper.make_node("Sub", ["x", "x"], ["y"])
@@ -134,9 +146,16 @@ class TestTraps:
 
 
 def test_faults_are_what_the_target_does_not_allow():
-    table = Table("a provider", {}, never={"Cos": ("wrong", "gives sines")}, cpu={"Range": "a few numbers"})
+    table = Table("a provider", {}, never={"Cos": ("wrong", "gives sines")}, may_leave={"Range": "a few numbers"})
     nodes = [helper.make_node(name, ["x"], [f"y{index}"]) for index, name in enumerate(("Cos", "Sin", "Range", "Sin"))]
     found = placed(table, *nodes, inputs={"x": (FLOAT, [2])})
     assert [(fault.operator, fault.where) for fault in found.faults] == [("Cos", "wrong"), ("Sin", "cpu"), ("Sin", "cpu")]
     assert found.on_provider == 0
     assert found.summary() == ["2 × Sin: has no kernel", "1 × Cos: wrong: gives sines", "1 × Range: has no kernel"]
+
+
+def test_where_no_other_provider_lies_behind_a_node_without_a_kernel_is_nowhere():
+    nodes = [helper.make_node(*one) for one in (("Shape", ["x"], ["n"]), ("Sub", ["n", "n"], ["m"]), ("Hardmax", ["x"], ["y"]))]
+    found = placed(WEB_WASM, *nodes, inputs={"x": (FLOAT, ["n", 3])}, known={"n": (INT64, [2]), "m": (INT64, [2])})
+    assert [placement.where for placement in found.placements] == ["provider", "provider", "nowhere"]
+    assert [fault.operator for fault in found.faults] == ["Hardmax"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +73,16 @@ def test_model_text_can_not_steer_the_terminal() -> None:
 def test_paths_are_quoted_for_the_shell() -> None:
     assert console.quoted("plain/path") == "plain/path"
     assert console.quoted("two words") in ("'two words'", '"two words"')
+
+
+@pytest.mark.skipif(os.name == "nt", reason="programs have other names there")
+def test_the_program_is_named_so_that_the_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "an environment" / "youtu-onnx"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert console.program() == f"'{script}'"
+    monkeypatch.setenv("PATH", str(script.parent))
+    assert console.program() == "youtu-onnx"

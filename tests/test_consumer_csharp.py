@@ -9,26 +9,26 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.consumers import Answers, conversation, questions
+from tests.consumers import CACHES, check_chat, check_logits, check_too_long, check_vectors
 from tests.test_vectors import VECTORS
 
 CSHARP = Path(__file__).parent.parent / "runtimes" / "csharp"
 PROJECTS = {"onnxruntime": CSHARP / "onnxruntime" / "youtu-ort.csproj", "genai": CSHARP / "genai" / "youtu-genai.csproj"}
 BINDINGS = {"onnxruntime": ("OnnxRuntime.cs", "OrtApi.cs", "Utf8.cs"), "genai": ("Genai.cs", "Utf8.cs")}
 MAINS = {"onnxruntime": "YoutuOnnx.Ort.Program", "genai": "YoutuOnnx.Genai.Program"}
+VECTORS_MAIN = "YoutuOnnx.Mono.Vectors"
 
 needs_mono = pytest.mark.skipif(not (shutil.which("mcs") and shutil.which("mono")),
                                 reason="mono isn't installed (Debian: mono-mcs, mono-runtime)")
 needs_genai = pytest.mark.skipif(importlib.util.find_spec("onnxruntime_genai") is None,
                                  reason="onnxruntime-genai isn't installed")
 both = pytest.mark.parametrize("runtime", ["onnxruntime", pytest.param("genai", marks=needs_genai)])
-
-QUESTIONS = ("What is 47 + 38?", "<|Assistant|>", "计算 25 + 17。", "/reset", "Say hello.", "What is 477 - 87?")
 
 
 def sources(runtime: str) -> list[Path]:
@@ -67,46 +67,27 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
 
 
 @needs_mono
-@both
-def test_vectors_in_float32(runtime, run, nano_bundle, tmp_path):
-    bundle = nano_bundle("fp32")
-    done = run(runtime, "YoutuOnnx.Mono.Vectors", questions(bundle, tmp_path / "asked.json"), bundle)
-    assert done.returncode == 0, done.stderr
-    answers = Answers.parse(done.stdout)
-    answers.check_text()
-    answers.check_tokens(bundle)
-    answers.check_logits(bundle, "fp32")
+@pytest.mark.parametrize(("runtime", "cache"), [
+    *(("onnxruntime", cache) for cache in CACHES),
+    *(pytest.param("genai", cache, marks=needs_genai) for cache in ("growing", "reserved"))])
+def test_vectors_in_float32(runtime, cache, run, nano_bundle, tmp_path):
+    check_vectors(partial(run, runtime, VECTORS_MAIN), nano_bundle("fp32", **CACHES[cache]), tmp_path)
 
 
 @needs_mono
-@pytest.mark.parametrize(("runtime", "precision", "form"), [
-    ("onnxruntime", "fp16", "latent"), ("onnxruntime", "int4", "latent"), ("onnxruntime", "int4", "latent-int8"),
-    pytest.param("genai", "int4", "latent", marks=needs_genai), pytest.param("genai", "int4", "latent-int8", marks=needs_genai)])
-def test_logits_of_rounded_weights_and_caches(runtime, precision, form, run, nano_bundle, tmp_path):
-    bundle = nano_bundle(precision, form)
-    done = run(runtime, "YoutuOnnx.Mono.Vectors", questions(bundle, tmp_path / "asked.json"), bundle, "logits")
-    assert done.returncode == 0, done.stderr
-    Answers.parse(done.stdout).check_logits(bundle, precision)
-
-
-@needs_mono
-def test_a_cache_that_can_not_be_written_in_place(run, nano_bundle, tmp_path):
-    bundle = nano_bundle("fp32", "expanded")
-    done = run("onnxruntime", "YoutuOnnx.Mono.Vectors", questions(bundle, tmp_path / "asked.json"), bundle)
-    assert done.returncode == 0, done.stderr
-    answers = Answers.parse(done.stdout)
-    answers.check_tokens(bundle)
-    answers.check_logits(bundle, "fp32")
+@pytest.mark.parametrize(("runtime", "precision", "options"), [
+    ("onnxruntime", "fp16", {}), ("onnxruntime", "int4", {}), ("onnxruntime", "int4", {"cache": "latent-int8"}),
+    ("onnxruntime", "fp16", CACHES["reserved"]), pytest.param("genai", "int4", {}, marks=needs_genai),
+    pytest.param("genai", "int4", {"cache": "latent-int8"}, marks=needs_genai)])
+def test_logits_of_rounded_weights_and_caches(runtime, precision, options, run, nano_bundle, tmp_path):
+    check_logits(partial(run, runtime, VECTORS_MAIN), nano_bundle(precision, **options), precision, tmp_path)
 
 
 @needs_mono
 @both
 @pytest.mark.parametrize("max_tokens", [5, 64])
 def test_the_program_chats(runtime, max_tokens, run, nano_bundle):
-    bundle = nano_bundle("fp32")
-    done = run(runtime, MAINS[runtime], bundle, "--max-tokens", str(max_tokens), input="\n".join(QUESTIONS) + "\n")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == conversation(bundle, QUESTIONS, max_tokens)
+    check_chat(partial(run, runtime, MAINS[runtime]), nano_bundle("fp32"), max_tokens)
 
 
 @needs_mono
@@ -118,12 +99,17 @@ def test_the_program_says_what_is_wrong(runtime, run, nano_bundle, tmp_path):
     nothing_there = run(runtime, MAINS[runtime], tmp_path / "nothing")
     assert (nothing_there.returncode, nothing_there.stderr.splitlines()[0][:7]) == (1, "error: ")
     assert "nothing" in nothing_there.stderr
-    too_long = run(runtime, MAINS[runtime], nano_bundle("fp32"), input="1 " * 1024 + "\n")
-    assert too_long.returncode == 1
-    assert "1024" in too_long.stderr.splitlines()[-1]
     no_library = run(runtime, MAINS[runtime], nano_bundle("fp32"), libraries=tmp_path)
     assert (no_library.returncode, no_library.stderr.count("\n")) == (1, 1)
     assert no_library.stderr.startswith("error: ") and "onnxruntime" in no_library.stderr
+
+
+@needs_mono
+@both
+def test_the_program_says_that_a_prompt_is_too_long(runtime, run, nano_bundle):
+    check_too_long(partial(run, runtime, MAINS[runtime]), nano_bundle("fp32"), 1024)
+    check_too_long(partial(run, runtime, MAINS[runtime]), nano_bundle("fp32", **CACHES["reserved"]), 256,
+                   *(["--max-length"] if runtime == "onnxruntime" else []))
 
 
 @needs_genai

@@ -7,16 +7,15 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 
-from tests.consumers import Answers, conversation, questions
+from tests.consumers import CACHES, check_chat, check_logits, check_too_long, check_vectors
 
 JAVA = Path(__file__).parent.parent / "runtimes" / "java"
 FOREIGN = ("--add-modules", "jdk.incubator.foreign", "--add-exports", "java.base/sun.nio.ch=ALL-UNNAMED")
-QUESTIONS = ("What is 47 + 38?", "<|Assistant|>", "计算 25 + 17。", "/reset", "Say hello.", "What is 477 - 87?")
 
 
 @cache
@@ -48,42 +47,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
 
 
 @needs_java
-def test_vectors_in_float32(run, nano_bundle, tmp_path):
-    bundle = nano_bundle("fp32")
-    done = run("Vectors", questions(bundle, tmp_path / "asked.json"), bundle)
-    assert done.returncode == 0, done.stderr
-    answers = Answers.parse(done.stdout)
-    answers.check_text()
-    answers.check_tokens(bundle)
-    answers.check_logits(bundle, "fp32")
+@pytest.mark.parametrize("cache", CACHES)
+def test_vectors_in_float32(cache, run, nano_bundle, tmp_path):
+    check_vectors(partial(run, "Vectors"), nano_bundle("fp32", **CACHES[cache]), tmp_path)
 
 
 @needs_java
-@pytest.mark.parametrize(("precision", "form"), [("fp16", "latent"), ("int4", "latent"), ("int4", "latent-int8")])
-def test_logits_of_rounded_weights_and_caches(precision, form, run, nano_bundle, tmp_path):
-    bundle = nano_bundle(precision, form)
-    done = run("Vectors", questions(bundle, tmp_path / "asked.json"), bundle, "logits")
-    assert done.returncode == 0, done.stderr
-    Answers.parse(done.stdout).check_logits(bundle, precision)
-
-
-@needs_java
-def test_a_cache_that_can_not_be_written_in_place(run, nano_bundle, tmp_path):
-    bundle = nano_bundle("fp32", "expanded")
-    done = run("Vectors", questions(bundle, tmp_path / "asked.json"), bundle)
-    assert done.returncode == 0, done.stderr
-    answers = Answers.parse(done.stdout)
-    answers.check_tokens(bundle)
-    answers.check_logits(bundle, "fp32")
+@pytest.mark.parametrize(("precision", "options"), [("fp16", {}), ("int4", {}), ("int4", {"cache": "latent-int8"}),
+                                                    ("fp16", CACHES["reserved"])])
+def test_logits_of_rounded_weights_and_caches(precision, options, run, nano_bundle, tmp_path):
+    check_logits(partial(run, "Vectors"), nano_bundle(precision, **options), precision, tmp_path)
 
 
 @needs_java
 @pytest.mark.parametrize("max_tokens", [5, 64])
 def test_the_program_chats(max_tokens, run, nano_bundle):
-    bundle = nano_bundle("fp32")
-    done = run("Main", bundle, "--max-tokens", str(max_tokens), input="\n".join(QUESTIONS) + "\n")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == conversation(bundle, QUESTIONS, max_tokens)
+    check_chat(partial(run, "Main"), nano_bundle("fp32"), max_tokens)
 
 
 @needs_java
@@ -95,9 +74,12 @@ def test_the_program_says_what_is_wrong(run, nano_bundle, tmp_path):
     assert nothing_there.returncode == 1
     assert "error: " in nothing_there.stderr
     assert "nothing" in nothing_there.stderr
-    too_long = run("Main", nano_bundle("fp32"), input="1 " * 1024 + "\n")
-    assert too_long.returncode == 1
-    assert "1024" in too_long.stderr.splitlines()[-1]
+
+
+@needs_java
+def test_the_program_says_that_a_prompt_is_too_long(run, nano_bundle):
+    check_too_long(partial(run, "Main"), nano_bundle("fp32"), 1024)
+    check_too_long(partial(run, "Main"), nano_bundle("fp32", **CACHES["reserved"]), 256, "--max-length")
 
 
 def test_the_project_names_a_library():

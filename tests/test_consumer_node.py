@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.consumers import CACHES
 from tests.javascript.workshop import drive, workshop
 from tests.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO
@@ -103,6 +104,23 @@ def test_logits(shop: Path, nano_bundle: Callable[..., Path], precision: str, ca
     furthest = np.abs(np.array(rows) - np.array(VECTORS["logits"] * 2)).max()
     assert furthest <= TOLERANCES[precision]
     assert precision == "fp32" or furthest > TOLERANCES[precision] / 20, "the tolerance says nothing"
+
+
+def test_a_cache_of_reserved_length(shop: Path, nano_bundle: Callable[..., Path]):
+    """Answers after one another, in the buffers of those before."""
+    bundle = nano_bundle("fp32", **CACHES["reserved"])
+    got = drive(shop, "drive_model.js", {
+        "bundle": str(bundle), "texts": [], "chats": [], "questions": [one["text"] for one in VECTORS["greedy"]],
+        "distributions": [], "prompts": [one["ids"] for one in VECTORS["greedy"]],
+    })
+    rows = [*got["logits"], *(one["logits"] for one in got["again"])]
+    assert np.abs(np.array(rows) - np.array(VECTORS["logits"] * 2)).max() <= TOLERANCES["fp32"]
+    assert got["again"][-1]["reused"] > 0
+    assert [one["ids"] for one in got["answers"]] == [one["tokens"][:-1] for one in VECTORS["greedy"]]
+    full = console(shop, str(bundle), "--prompt", "hi " * 300)
+    assert (full.returncode, "256 that this bundle reserves" in full.stderr) == (1, True)
+    cut = json.loads(console(shop, str(bundle), "--prompt", "1 " * 110, "--json", "--greedy").stdout)
+    assert cut["usage"]["prompt_tokens"] + cut["usage"]["completion_tokens"] <= 256
 
 
 def console(shop: Path, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:

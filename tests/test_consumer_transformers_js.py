@@ -106,6 +106,8 @@ def test_export_lays_out_and_stays_a_bundle(tmp_path: Path):
     files = {str(path.relative_to(made.path)) for path in made.path.rglob("*") if path.is_file()} - {names.MANIFEST}
     assert files == set(again.manifest.files)
     assert made.file("onnx/model_q4.onnx_data").samefile(made.file(names.MODEL_DATA)), "the weights are there twice"
+    on_disk = {path.stat().st_ino: path.stat().st_size for path in made.path.rglob("*") if path.is_file()}
+    assert made.size == sum(on_disk.values()) - made.file(names.MANIFEST).stat().st_size
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -144,4 +146,6 @@ def test_the_plain_embedding_is_the_same(bits: int, groups: int, with_zero_point
 def test_an_unknown_layout_is_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="unknown layout 'keras'"):
         export("youtu-nano", tmp_path / "never", layout="keras")
+    with pytest.raises(UsageError, match="target dml reserves rows"):
+        export("youtu-nano", tmp_path / "never", layout="transformers.js", target="dml")
     assert not (tmp_path / "never").exists()

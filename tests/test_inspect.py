@@ -16,8 +16,10 @@ from tests.cli_process import failed, run
 from youtu_onnx.bundle import names
 from youtu_onnx.conformance import TABLES
 from youtu_onnx.inspect import inspect_bundle
+from youtu_onnx.target import TARGETS
 
 NanoBundle = Callable[..., Path]
+DEVICES = [name for name in TABLES if name in TARGETS]
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -65,16 +67,17 @@ def test_memory_is_stated_at_several_lengths_within_the_context(nano_bundle: Nan
         assert context.memory == found.weights + context.cache < context.prompt
 
 
-@pytest.mark.parametrize("target", TABLES)
+@pytest.mark.parametrize("target", DEVICES)
 def test_a_bundle_is_taken_by_the_target_that_it_is_made_for(nano_bundle: NanoBundle, target: str) -> None:
     for precision in ("int4", "fp16"):
-        placed = inspect_bundle(nano_bundle(precision, target=target)).placements[target]
+        placed = inspect_bundle(nano_bundle(precision, target=target)).placement(target)
         assert placed.placements and not placed.faults, placed.summary()
 
 
 def test_the_cpus_graph_is_not_taken_elsewhere(nano_bundle: NanoBundle) -> None:
-    placements = inspect_bundle(nano_bundle()).placements
-    assert all(placements[target].faults for target in TABLES)
+    found = inspect_bundle(nano_bundle())
+    placements = {target: found.placement(target) for target in DEVICES}
+    assert all(placements[target].faults for target in DEVICES)
     assert any("If" in line for line in placements["cuda"].summary())
 
 
@@ -83,7 +86,9 @@ def test_the_command_prints_the_placement_expected(nano_bundle: NanoBundle) -> N
     assert "DirectML in ONNX Runtime 1.24.4 takes the graph" in text
     text = run("inspect", nano_bundle(), "--target", "webgpu").stdout.decode()
     assert "does not take it" in text and "MatMulIntegerToFloat: has no kernel" in text
-    assert "choose one of: cuda, dml, webgpu" in failed(run("inspect", nano_bundle(), "--target", "cpu"), 2)
+    text = run("inspect", nano_bundle(), "--target", "web-wasm").stdout.decode()
+    assert "WebAssembly in onnxruntime-web 1.30.0 takes the graph" in text
+    assert "choose one of: cuda, dml, webgpu, web-wasm" in failed(run("inspect", nano_bundle(), "--target", "cpu"), 2)
 
 
 def test_without_onnx_everything_but_operators(nano_bundle: NanoBundle, monkeypatch: pytest.MonkeyPatch) -> None:

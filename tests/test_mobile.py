@@ -18,16 +18,24 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+from exporters.bundle_writer import assemble
+from runtimes.ort import OrtDecoder
 from tests.aarch64_steps import logits_of
 from tests.cli_process import ROOT, failed, run
 from tests.exported import nodes
+from tests.test_vectors import TOLERANCES, VECTORS
 from tests.vectors.make import FILE, NANO
-from youtu_onnx.bundle import Bundle
+from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.bundle.bundle import describe_file
+from youtu_onnx.checkpoint import Checkpoint
 from youtu_onnx.errors import BundleError, ResourceError, UsageError
+from youtu_onnx.exporting import export, export_several
 from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
 from youtu_onnx.mobile.fit import layouts, step_bytes
 from youtu_onnx.mobile.frame import ChatFrame
+from youtu_onnx.progress import Silent
+from youtu_onnx.recipe import Recipe
+from youtu_onnx.target import target
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
 PROMPTS = [{"ids": one["ids"], "tokens": one["tokens"][:6]} for one in json.loads(FILE.read_text())["greedy"][:2]]
@@ -243,3 +251,60 @@ def test_the_longest_sequence_that_fits_is_the_longest(nano_bundle: Callable[...
             size = next(one.total for one in footprints(manifest, lengths=(tokens,)) if one.cache_dtype == layout.dtype)
             assert (size <= room.budget) == inside
     assert {room.tokens for room in rooms(manifest, ram_gb=(0.001,))} == {0}
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both of the CPU's targets, with what suits them alike."""
+    folder = tmp_path_factory.mktemp("targets") / "nano"
+    export_several("youtu-nano", folder, ["cpu", "mobile"], block_size=128, cache="latent", verify=False)
+    return folder
+
+
+class TestTarget:
+    """``--target mobile``."""
+
+    def test_by_default_it_has_a_cache_of_bytes_and_even_blocks(self, tmp_path: Path):
+        bundle = export("youtu-nano", tmp_path / "nano", target="mobile", verify=False).bundle
+        manifest = bundle.manifest
+        assert (manifest.target, manifest.cache.dtype, manifest.recipe.block_size) == ("mobile", "uint8", 128)
+        graph = onnx.load(bundle.file("model.onnx"), load_external_data=False).graph
+        scales = {tensor.name: tensor.dims for tensor in graph.initializer}
+        [embedding] = [node for node in graph.node if node.op_type == "GatherBlockQuantized"]
+        assert scales[embedding.input[2]][1] == 2
+        decoder = OrtDecoder.open(bundle, require_provider=True)
+        assert decoder.model.provider.name == "cpu"
+        for one, expected in zip(VECTORS["greedy"], VECTORS["logits"], strict=True):
+            decoder.reset()
+            assert np.abs(decoder.prefill(one["ids"]) - np.array(expected)).max() <= TOLERANCES["int4"]
+
+    def test_it_shares_its_files_with_the_cpu_s_bundle(self, several: Path):
+        for name in ("model.onnx", "model.onnx.data", "tokenizer.json", "genai_config.json"):
+            assert (several / "mobile" / name).samefile(several / "cpu" / name), name
+        assert Bundle.open(several).manifest.target == "cpu"
+        assert Bundle.open(several, target="mobile").manifest.target == "mobile"
+
+    def test_the_command_takes_its_bundle_of_several(self, several: Path, tmp_path: Path):
+        done = run("mobile", several, "-o", tmp_path / "out", "--format", "onnx")
+        assert done.returncode == 0, done.stderr.decode()
+        shutil.copytree(several, tmp_path / "several")
+        (tmp_path / "several" / "cpu" / "model.onnx.data").unlink()  # nobody reads it
+        assert run("mobile", tmp_path / "several", "-o", tmp_path / "again", "--format", "onnx").returncode == 0
+
+    def test_of_several_the_cpu_provider_takes_it_where_there_is_none_for_the_cpu(self, several: Path, tmp_path: Path):
+        shutil.copytree(several / "mobile", tmp_path / "mobile")
+        (tmp_path / names.VARIANTS).write_text('{"format_version": 1, "variants": ["mobile"]}', encoding="utf-8")
+        assert Bundle.open(tmp_path, target="cpu").manifest.target == "mobile"
+        with pytest.raises(UsageError, match="no bundle for cuda"):
+            Bundle.open(tmp_path, target="cuda")
+
+    def test_blocks_that_older_runtimes_misread_are_refused(self):
+        checkpoint, mobile = Checkpoint.open("youtu-nano"), target("mobile")
+        with pytest.raises(UsageError, match="1 block of 256, an odd number"):
+            assemble(checkpoint, Recipe("int4", 256), mobile, "latent", Silent())
+        for recipe in (Recipe("int4", 256, symmetric=True), Recipe("int8", 256), Recipe("int4", 128)):
+            assemble(checkpoint, recipe, mobile, "latent", Silent())
+
+    @pytest.mark.parametrize(("columns", "size"), [(2048, 256), (256, 128), (768, 128), (192, 32), (16, 256)])
+    def test_the_default_is_the_largest_block_that_is_not(self, columns: int, size: int):
+        assert Recipe("int4", 256).with_even_blocks(columns).block_size == size

@@ -21,6 +21,7 @@ from filelock import FileLock
 
 pytest.importorskip("torch")
 
+from tests.consumers import CACHES
 from tests.vectors.make import FILE, NANO
 from youtu_onnx.errors import YoutuOnnxError
 
@@ -64,7 +65,7 @@ def facts(python: Path, nano_bundle: Callable[..., Path], tmp_path_factory: pyte
     """What ``optimum_program.py`` found out."""
     bundles = [nano_bundle(*kind) for kind in (*BUNDLES, ("int4", "latent-int8"))]
     export = tmp_path_factory.mktemp("optimum") / "exported"
-    made = run(python, "tests.optimum_program", export, *bundles)
+    made = run(python, "tests.optimum_program", export, nano_bundle("fp32", **CACHES["reserved"]), *bundles)
     return json.loads(made.stdout.splitlines()[-1])
 
 
@@ -92,6 +93,10 @@ def test_bundles_give_pytorchs_tokens(facts: dict[str, Any], whose: str, kind: t
 
 def test_both_classes_give_the_same_tokens_over_an_int8_cache(facts: dict[str, Any]) -> None:
     assert facts["Optimum's class, youtu-nano-int4-latent-int8"] == facts["our class, youtu-nano-int4-latent-int8"]
+
+
+def test_a_cache_of_reserved_length_is_for_our_class_alone(facts: dict[str, Any]) -> None:
+    assert "takes the rows of a cache for the tokens in it" in facts["reserved"]
 
 
 def test_our_class_is_one_of_optimums_and_runs_under_transformers_4(facts: dict[str, Any]) -> None:

@@ -10,13 +10,15 @@ from types import SimpleNamespace
 import pytest
 
 from runtimes.ort import OrtModel
-from runtimes.placement import ALLOWED, HEAVY_OPS, Placement, Stray
+from runtimes.placement import HEAVY_OPS, Placement, Stray
 from runtimes.providers import provider
 from tests.cli_process import run
 from youtu_onnx.bundle import Bundle
+from youtu_onnx.conformance import TABLES
+from youtu_onnx.conformance.host import ANY
 from youtu_onnx.errors import ProviderError
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+CPU = "CPUExecutionProvider"
 
 
 def session(nodes: dict[str, list[tuple[str, str]]]) -> SimpleNamespace:
@@ -27,14 +29,15 @@ def session(nodes: dict[str, list[tuple[str, str]]]) -> SimpleNamespace:
     return SimpleNamespace(get_provider_graph_assignment_info=lambda: [part(*one) for one in nodes.items()])
 
 
-def placed(*strays: tuple[str, str]) -> Placement:
-    return Placement.of(session({CUDA: [("MatMulNBits", "model.layers.0.q")] * 9, CPU: list(strays)}), provider("cuda"))
+def placed(*strays: tuple[str, str], on: str = "cuda") -> Placement:
+    row = provider(on)
+    return Placement.of(session({row.ort: [("MatMulNBits", "model.layers.0.q")] * 9, CPU: list(strays)}), row)
 
 
 def test_nodes_are_counted_by_provider() -> None:
-    found = placed(("Shape", "model.embed.a"), ("Shape", "model.embed.b"), ("Range", "model.embed.c"))
+    found = placed(("Shape", "model.embed.a"), ("Shape", "model.embed.b"), ("Concat", "model.embed.c"))
     assert found.nodes == {"cuda": 9, "cpu": 3}
-    assert found.summary() == "cuda 9 nodes, cpu 3 nodes (Shape 2, Range 1)"
+    assert found.summary() == "cuda 9 nodes, cpu 3 nodes (Shape 2, Concat 1)"
     assert not found.heavy and not found.unexpected
     found.check(require=True)
 
@@ -57,7 +60,15 @@ def test_required_the_provider_may_leave_nothing_but_what_is_listed_and_outside_
 
 
 def test_what_may_stay_on_the_cpu_has_reasons_and_is_not_heavy() -> None:
-    assert all(ALLOWED.values()) and not HEAVY_OPS & ALLOWED.keys()
+    for allowed in (ANY, *(table.may_leave for table in TABLES.values())):
+        assert all(allowed.values()) and not HEAVY_OPS & allowed.keys()
+
+
+@pytest.mark.parametrize(("on", "excused"), [("cuda", {"Shape"}), ("webgpu", {"Shape", "Cast"}), ("dml", set()),
+                                             ("coreml", {"Shape", "Cast", "Range"})])
+def test_each_provider_has_its_own_excuses_which_are_its_table_s(on: str, excused: set[str]) -> None:
+    found = placed(*((op, "model.embed") for op in ("Shape", "Cast", "Range", "Gather")), on=on)
+    assert {stray.op for stray in found.strays if stray.reason} == excused
 
 
 def test_a_runtime_that_does_not_tell_can_not_be_required() -> None:

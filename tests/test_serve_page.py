@@ -16,19 +16,38 @@ from tests.javascript.pages import chromium
 from tests.javascript.workshop import workshop
 from tests.page_server import MODEL, PAGE, PageServer, Refusal, Reply, Scripted, pieces, serving
 
-CODE = "Look:\n\n```python\ndef f(x):  # twice\n    return 2.5 * x if x else 'none'\n```\n\nand $x^2$ and\n\n| a | b |\n|--|--:|\n| 1 | [2](https://example.org/) |\n"
+CODE = """Look:
+
+```python
+def f(x):  # twice
+    return 2.5 * x if x else 'none'
+```
+
+and $x^2$ and
+
+| a | b |
+|--|--:|
+| 1 | [2](https://example.org/) |
+"""
 HOSTILE = """<p onclick="boom()" style="color:red">text<script>boom()</script><img src=x onerror="boom()" alt="a picture">
-<a href="javascript:boom()">one</a> <a href=" java\nscript:boom()">two</a> <a href="data:text/html,<script>boom()</script>">three</a>
+<a href="javascript:boom()">one</a> <a href=" java\nscript:boom()">two</a>
+<a href="data:text/html,<script>boom()</script>">three</a>
 <a href="https://example.org/" onclick="boom()" target="_self">four</a> <a href="/v1/models">five</a>
-<iframe srcdoc="<script>parent.boom()</script>"></iframe><svg><script>boom()</script><a href="javascript:boom()"><text>x</text></a></svg>
-<math><mtext><style>*{}</style></mtext><annotation-xml encoding="text/html"><img src=x onerror=boom()></annotation-xml>
-<mi href="javascript:boom()" onclick="boom()">m</mi></math><form action="/x"><input name=q><button formaction="javascript:boom()">go</button></form>
+<iframe srcdoc="<script>parent.boom()</script>"></iframe>
+<svg><script>boom()</script><a href="javascript:boom()"><text>x</text></a></svg>
+<math><mtext><style>*{}</style></mtext>
+<annotation-xml encoding="text/html"><img src=x onerror=boom()></annotation-xml>
+<mi href="javascript:boom()" onclick="boom()">m</mi></math>
+<form action="/x"><input name=q><button formaction="javascript:boom()">go</button></form>
 <details open ontoggle="boom()">d</details><span class="danger-button" id="text">s</span><base href="https://example.org/">
 <meta http-equiv="refresh" content="0;url=https://example.org/"><link rel="stylesheet" href="https://example.org/x.css"></p>"""
 ALLOWED_FAULTS = ("Failed to load resource",)  # Chromium's own words about a status of 4xx and 5xx, or no connection
+PARSED_FAULTS = ("Executing inline event handler", "Applying inline style", "Setting the document's base URI")
+"""The policy speaks up while hostile HTML is parsed, in a document that is never shown."""
 CONTRAST = """(() => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const luminance = (rgb) => rgb.slice(0, 3).map((c) => c / 255).map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  const luminance = (rgb) => rgb.slice(0, 3).map((c) => c / 255)
+    .map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
     .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
   const under = (element) => {
     for (let at = element; at; at = at.parentElement) {
@@ -41,7 +60,8 @@ CONTRAST = """(() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || element.closest(":disabled") || !element.checkVisibility({ opacityProperty: true })) continue;
+    if (!walker.currentNode.data.trim() || element.closest(":disabled")) continue;
+    if (!element.checkVisibility({ opacityProperty: true })) continue;
     const style = getComputedStyle(element);
     if (style.color.startsWith("rgba") && numbers(style.color)[3] === 0) continue;
     const [a, b] = [luminance(numbers(style.color)), luminance(under(element))].sort((x, y) => y - x);
@@ -71,13 +91,14 @@ def server(running: PageServer) -> PageServer:
 
 
 @pytest.fixture()
-def page(server: PageServer, tab: Browser) -> Iterator[Browser]:
+def page(request: pytest.FixtureRequest, server: PageServer, tab: Browser) -> Iterator[Browser]:
     """The page as a new visitor gets it. Whatever a test does, no other host is asked and no script fails."""
     visit(tab, server)
     yield tab
     seen = tab.seen()
     assert seen["hosts"] == [server.address.split("/")[2]]
-    assert [fault for fault in seen["faults"] if not fault.startswith(ALLOWED_FAULTS)] == []
+    allowed = ALLOWED_FAULTS + (PARSED_FAULTS if request.node.name.endswith("[from render]") else ())
+    assert [fault for fault in seen["faults"] if not fault.startswith(allowed)] == []
 
 
 def visit(tab: Browser, server: PageServer, **options: Any) -> None:
@@ -159,7 +180,7 @@ def test_settings_are_sent_and_kept(page: Browser, server: PageServer):
 
 
 def test_models_with_little_about_them(page: Browser, server: PageServer):
-    server.state.models = [{"id": "a"}, {"id": "b", "thinking": False, "context_length": 100}]
+    server.state.models = [{"id": "a"}, {"id": "b", "thinking_switch": False, "context_length": 100}]
     page.page("reload")
     ready(page)
     ask(page, "Hello")
@@ -269,7 +290,7 @@ def test_rename_search_export_delete(page: Browser, server: PageServer):
     page.wait("document.querySelectorAll('#conversations .open').length === 2")
     page.wait("document.querySelector('.bubble')")
     page.click("#settings-open")
-    page.click("#settings button:has-text('Delete all conversations')")
+    page.click("#settings .plain-button.danger")
     page.click("#settings .danger-button")
     page.wait("document.querySelectorAll('#conversations .open').length === 0")
     page.page("reload")
@@ -415,13 +436,12 @@ def test_html_cannot_run(page: Browser, server: PageServer, hostile_render: bool
     page.wait("document.querySelector('.answer.text:not(.plain) p')")
     page.click(".thinking summary")
     page.wait("document.querySelector('.thoughts:not(.plain) p')")
-    for selector in (".answer a", ".answer p", ".answer span"):
-        for index in range(page.at(selector, "count")):
-            page.js(f"void document.querySelectorAll('{selector}')[{index}].dispatchEvent(new MouseEvent('click', {{bubbles: true}}))"
-                    if selector != ".answer a" else "0")
+    page.js("""void document.querySelectorAll('.answer :not(a)').forEach((one) =>
+        one.dispatchEvent(new MouseEvent('click', { bubbles: false })))""")
     page.page("waitForTimeout", 100)
     assert not page.js("window.ran")
-    dangerous = "script, iframe, object, form, svg:not(.icon), base, meta, link, style, details:not(.thinking), [onclick], [onerror]"
+    dangerous = ("script, iframe, object, form, svg:not(.icon), base, meta, link, style, details:not(.thinking), [onclick], "
+                 "[onerror], [style], [formaction]")
     assert page.js(f"document.querySelectorAll('article :is({dangerous})').length") == 0
     assert page.js("document.querySelectorAll('article img, #messages [id], article .danger-button').length") == 0
     links = page.js("[...document.querySelectorAll('.answer a')].map((a) => [a.getAttribute('href'), a.rel, a.target])")
@@ -477,13 +497,13 @@ def test_code_mathematics_and_tables(page: Browser, server: PageServer):
 
 
 def test_scrolling_follows_unless_the_reader_scrolled_up(page: Browser, server: PageServer):
-    gap = "document.querySelector('#thread').scrollHeight - document.querySelector('#thread').clientHeight - document.querySelector('#thread').scrollTop"
+    gap = "((box) => box.scrollHeight - box.clientHeight - box.scrollTop)(document.querySelector('#thread'))"
     halfway = threading.Event()
     lines = "\n\n".join(f"Paragraph {number}" for number in range(100))
     server.state.script.append(Reply(lines, halfway=halfway))
     page.fill("#text", "Much")
     page.press("Enter")
-    page.wait("document.querySelectorAll('.answer p').length > 40")
+    page.wait("document.querySelectorAll('.answer p').length === 50")
     page.wait(f"{gap} < 5")
     page.mouse("move", 700, 300)
     page.mouse("wheel", 0, -600)
@@ -529,14 +549,16 @@ def test_keyboard_alone(page: Browser, server: PageServer):
     for _ in range(25):
         page.press("Tab")
         reached.add(page.js("document.activeElement.id || document.activeElement.className"))
-        assert page.js("document.activeElement === document.body || getComputedStyle(document.activeElement).outlineStyle !== 'none' "
-                       "|| document.activeElement.closest('.pill, #composer') !== null"), page.js("document.activeElement.outerHTML")
-    assert {"skip", "new", "search", "settings-open", "theme", "language", "hide-list", "example", "text", "thinking", "open"} <= reached
+        assert page.js("""((one) => one === document.body || one.closest('.pill, #composer') // whose frame shows it
+            || getComputedStyle(one).outlineStyle !== 'none')(document.activeElement)"""), reached
+    assert {"skip", "new", "search", "settings-open", "theme", "language", "hide-list", "example", "text", "thinking",
+            "open"} <= reached
 
 
 def test_an_input_method_uses_enter_for_itself(page: Browser, server: PageServer):
     page.cdp("Input.imeSetComposition", text="nihao", selectionStart=5, selectionEnd=5)
-    page.js("void document.querySelector('#text').dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true}))")
+    page.js("""void document.querySelector('#text').dispatchEvent(
+        new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true }))""")
     assert server.state.requests == []
     page.cdp("Input.insertText", text="你好")
     page.press("Enter")
@@ -547,10 +569,10 @@ def test_an_input_method_uses_enter_for_itself(page: Browser, server: PageServer
 def test_on_a_phone(tab: Browser, server: PageServer):
     visit(tab, server, viewport={"width": 360, "height": 640}, isMobile=True, hasTouch=True)
     server.state.script.append(Reply(CODE + "a" * 300 + "\n\n```\n" + "b" * 300 + "\n```"))
-    wide = "document.documentElement.scrollWidth > innerWidth || document.querySelector('#thread').scrollWidth > document.querySelector('#thread').clientWidth"
+    wide = """[document.documentElement, document.querySelector('#thread')].some((box) => box.scrollWidth > box.clientWidth)"""
     assert not tab.js(wide) and not tab.at("#list", "isVisible")
     ask(tab, "Hello" + "o" * 200)
-    tab.wait_shown(".code")
+    tab.wait("document.querySelectorAll('.code').length === 2")
     assert not tab.js(wide)
     tab.at("#show-list", "tap")
     tab.wait_shown("#new")
@@ -567,12 +589,12 @@ def test_on_a_phone(tab: Browser, server: PageServer):
 
 
 def test_both_languages_are_complete(page: Browser):
-    languages = page.js("import('./words.js').then((module) => module.WORDS)")
+    languages = page.js("import('./static/words.js').then((module) => module.WORDS)")
     assert languages.keys() == {"en", "zh"}
     assert languages["en"].keys() == languages["zh"].keys()
     sources = "\n".join(file.read_text(encoding="utf-8") for file in PAGE.iterdir() if file.name not in ("words.js",))
     for key, english in languages["en"].items():
-        assert re.findall(r"\{\w+\}", english) .sort() == re.findall(r"\{\w+\}", languages["zh"][key]).sort(), key
+        assert re.findall(r"\{\w+\}", english) == re.findall(r"\{\w+\}", languages["zh"][key]), key
         assert re.search(rf"""["'`]{re.sub("(Text|More)$", "", key)}""", sources) or key == "name", f"{key} is never said"
 
 
@@ -581,9 +603,9 @@ def test_chinese(tab: Browser, server: PageServer):
     assert tab.js("document.documentElement.lang") == "zh-CN" and tab.texts("#empty h2") == ["有什么可以帮你？"]
     ask(tab, "你好")
     tab.click("#settings-open")
-    english = set(tab.js("import('./words.js').then((module) => Object.values(module.WORDS.en))"))
-    shown = set(tab.js("document.body.innerText").split("\n")) | set(tab.js(
-        "[...document.querySelectorAll('[aria-label], [placeholder], [title]')].flatMap((one) => [one.ariaLabel, one.placeholder, one.title])"))
+    english = set(tab.js("import('./static/words.js').then((module) => Object.values(module.WORDS.en))"))
+    shown = set(tab.js("document.body.innerText").split("\n")) | set(tab.js("""
+        [...document.querySelectorAll('*')].flatMap((one) => [one.ariaLabel, one.placeholder, one.title])"""))
     assert shown & english <= {"English", "中文", "Top p", "Top k"}
     tab.at("#set-language", "selectOption", "en")
     assert tab.texts("#settings-title") == ["Settings"]
@@ -598,13 +620,13 @@ def test_chinese(tab: Browser, server: PageServer):
 
 def accessible(page: Browser) -> list[dict[str, Any]]:
     """Nodes of the accessibility tree that aren't ignored: role and name."""
-    nodes = page.cdp("Accessibility.getFullAXTree")["nodes"]
-    return [{"role": node["role"]["value"], "name": node.get("name", {}).get("value", "")} for node in nodes if not node["ignored"]]
+    nodes = [node for node in page.cdp("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
+    return [{"role": node["role"]["value"], "name": node.get("name", {}).get("value", "")} for node in nodes]
 
 
 def test_every_control_has_a_name(page: Browser, server: PageServer):
-    controls = {"button", "textbox", "searchbox", "combobox", "slider", "spinbutton", "link", "meter", "dialog", "MenuListPopup",
-                "navigation", "article", "region", "alert"} - {"MenuListPopup", "alert"}
+    controls = {"button", "textbox", "searchbox", "combobox", "slider", "spinbutton", "link", "meter", "dialog", "navigation",
+                "article", "region"}
     server.state.models = [MODEL, MODEL | {"id": "other"}]
     page.page("reload")
     ready(page)
@@ -621,13 +643,13 @@ def test_every_control_has_a_name(page: Browser, server: PageServer):
     page.click("#actions")
     seen += accessible(page)
     page.press("Escape")
-    page.click(".user .edit")
+    page.click(".user:first-child .edit")
     page.click("#settings-open")
     seen += accessible(page)
     assert [node for node in seen if node["role"] in controls and not node["name"].strip()] == []
-    assert {"main", "navigation", "contentinfo", "banner", "article", "status", "heading", "meter", "alert"} - \
-        {"contentinfo", "banner"} <= {node["role"] for node in seen}
-    assert page.js("new Set([...document.querySelectorAll('[id]')].map((one) => one.id)).size === document.querySelectorAll('[id]').length")
+    assert {"main", "navigation", "article", "status", "heading", "meter", "alert"} <= {node["role"] for node in seen}
+    ids = page.js("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+    assert len(ids) == len(set(ids))
 
 
 def test_a_screen_reader_hears_paragraphs_not_tokens(page: Browser, server: PageServer):

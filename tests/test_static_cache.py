@@ -326,10 +326,9 @@ def test_steps_beyond_the_reserved_length_are_refused(bundle: Bundle) -> None:
         model.run_batch([[5] * (LENGTH + 1), [5]], pad_id=0)
 
 
-def test_masks_are_filled_up_and_must_have_a_last_token() -> None:
+def test_masks_are_filled_up_and_say_where_the_step_ends() -> None:
     assert full_mask(np.array([[0, 1], [1, 0]]), 4).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
-    with pytest.raises(UsageError, match="last column"):
-        full_mask(np.array([[1, 0]]), 4)
+    assert full_mask(np.array([[1, 0], [0, 0]]), 4).tolist() == [[1, 1, 0, 0], [0, 0, 0, 0]]  # the place, of padding alone
 
 
 def test_sequences_that_are_measured_together_return_to_a_length(bundle: Bundle) -> None:

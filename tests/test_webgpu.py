@@ -24,13 +24,18 @@ PLUGIN = "onnxruntime_ep_webgpu"
 SHORTEST = min(range(len(VECTORS["greedy"])), key=lambda index: len(VECTORS["greedy"][index]["tokens"]))
 
 
-@pytest.fixture(scope="module")
-def decoder(nano_bundle: Callable[..., Path]) -> OrtDecoder:
+def require_webgpu() -> None:
+    """Skip, with the reason, where it doesn't run."""
     if importlib.util.find_spec(PLUGIN) is None:
         pytest.skip(f"{PLUGIN} is not installed")
     found = probe("WebGpuExecutionProvider")
     if not found.works:
         pytest.skip(f"WebGPU does not start here: {found.detail}")
+
+
+@pytest.fixture(scope="module")
+def decoder(nano_bundle: Callable[..., Path]) -> OrtDecoder:
+    require_webgpu()
     opened = OrtDecoder.open(Bundle.open(nano_bundle("fp32", target="webgpu")), require_provider=True)
     yield opened
     opened.close()

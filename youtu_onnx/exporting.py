@@ -38,7 +38,7 @@ def export(
     symmetric: bool = False,
     int8: tuple[str, ...] = (),
     target: str = "cpu",
-    cache: CacheForm = "latent",
+    cache: CacheForm | None = None,
     max_length: int | None = None,
     layout: str | None = None,
     verify: bool = True,
@@ -53,8 +53,9 @@ def export(
         model: a checkpoint folder, a hub id, or ``youtu-nano``.
         output: the bundle's folder. It appears when everything in it is written and verified, and not before.
         precision, block_size, symmetric, int8: see :class:`youtu_onnx.recipe.Recipe`. No block size takes the target's.
-        target: ``cpu``, ``cuda``, ``dml`` or ``webgpu``.
-        cache: ``latent`` (small, and what onnxruntime-genai opens) or ``expanded`` (per-head keys and values).
+        target: ``cpu``, ``cuda``, ``dml``, ``webgpu`` or ``mobile``.
+        cache: ``latent`` (small, and what onnxruntime-genai opens), ``latent-int8`` (a quarter of it) or ``expanded`` (per-head
+            keys and values). None takes the target's: for ``mobile`` that is ``latent-int8`` where the matrices are int4 or int8.
         max_length: tokens to reserve, for targets whose cache is static (``dml``): each step works on all of them. None takes
             4096, or the model's positions where it has fewer.
         layout: ``transformers.js`` adds the names under which that library looks for a model.
@@ -70,10 +71,11 @@ def export(
     progress = progress or Silent()
     row = target_called(target)
     recipe = Recipe(precision, row.block_size if block_size is None else block_size, symmetric, tuple(int8))
+    cache = row.cache_form(recipe.quantized) if cache is None else cache
     if cache not in CACHE_FORMS:
         raise UsageError(f"unknown cache form {cache!r}", hint=f"choose one of: {', '.join(CACHE_FORMS)}")
     row.check_length(max_length)
-    check_layout(layout)
+    check_layout(layout, row)
     exporter = _exporter()
     from youtu_onnx.checkpoint import Checkpoint
 
@@ -83,6 +85,8 @@ def export(
         if not (checkpoint.path / names.TOKENIZER).is_file():
             raise CheckpointError(f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
                                   hint="download the checkpoint's tokenizer files beside its weights")
+        if block_size is None and row.even_blocks and recipe.precision == "int4" and not recipe.symmetric:
+            recipe = recipe.with_even_blocks(checkpoint.architecture.hidden_size)
         assembly, cache_layout = exporter.assemble(checkpoint, recipe, row, cache, progress, max_length)
         needs = exporter.needs(assembly, checkpoint, verified=verify)
         progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
@@ -103,8 +107,9 @@ def export(
     return Exported(Bundle(path, manifest), parity)
 
 
-def export_several(model: str, output: str | Path, targets: Sequence[str], *, max_length: int | None = None, force: bool = False,
-                   progress: Progress | None = None, **options: Any) -> tuple[Exported, ...]:
+def export_several(model: str, output: str | Path, targets: Sequence[str], *, max_length: int | None = None,
+                   layout: str | None = None, force: bool = False, progress: Progress | None = None,
+                   **options: Any) -> tuple[Exported, ...]:
     """Export for several targets into one folder: a bundle for each, in a folder of its target's name. Files that come out
     equal lie on the disk once, where it has hard links.
 
@@ -120,8 +125,10 @@ def export_several(model: str, output: str | Path, targets: Sequence[str], *, ma
         raise UsageError(f"a target is named twice in {', '.join(targets)}", hint="name each once")
     if max_length is not None and not any(row.static_cache for row in rows):
         rows[0].check_length(max_length)
+    for row in rows:
+        check_layout(layout, row)
     with Staging(Path(output), force=force, record=names.VARIANTS, kind="folder of bundles") as staging:
-        made = [export(model, staging.folder / row.name, target=row.name, force=force, progress=progress,
+        made = [export(model, staging.folder / row.name, target=row.name, layout=layout, force=force, progress=progress,
                        max_length=max_length if row.static_cache else None, **options) for row in rows]
         share_equal_files([one.bundle.path for one in made])
         path = staging.publish(Variants(staging.folder, tuple(targets)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtimes.decoder import PREFILL_CHUNK
 from youtu_onnx.bundle import Bundle, Manifest, names
@@ -13,6 +14,9 @@ from youtu_onnx.cache import CacheLayout
 from youtu_onnx.conformance import TABLES, Conformance, conformance
 from youtu_onnx.graph import operators
 from youtu_onnx.target import TARGETS
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 CONTEXTS = (4096, 32768)
 """Lengths for which memory is stated, beside the model's full context."""
@@ -59,19 +63,23 @@ class Inspection:
         return tuple(Context(length, length * per_token, self.weights + length * per_token,
                              self.weights + length * per_token + step_bytes(self.manifest, length)) for length in lengths)
 
-    @property
-    def placements(self) -> dict[str, Conformance]:
-        """Target → where its provider would run each node; empty without ``onnx`` and ``onnx_ir``."""
+    @cached_property
+    def graph(self) -> ir.Model | None:
+        """The graph without its weights; None without ``onnx`` and ``onnx_ir``."""
         try:
             import onnx  # noqa: F401
             import onnx_ir
         except ImportError:
-            return {}
-        model = onnx_ir.load(self.path / names.MODEL)
-        return {target: conformance(model, table) for target, table in TABLES.items()}
+            return None
+        return onnx_ir.load(self.path / names.MODEL)
+
+    def placement(self, table: str) -> Conformance | None:
+        """Where a provider would run each node, by the name of its table; None where the graph can't be read."""
+        return None if self.graph is None else conformance(self.graph, TABLES[table])
 
     def to_dict(self) -> dict[str, Any]:
         manifest, cache = self.manifest, self.manifest.cache
+        placements = {name: placed for name in TABLES if (placed := self.placement(name))}
         return {
             "bundle": str(self.path), "source": {"model": manifest.source.model, "revision": manifest.source.revision},
             "created": manifest.created, "tools": dict(manifest.tools), "target": manifest.target,
@@ -83,9 +91,9 @@ class Inspection:
                       "expanded_bytes_per_token": self.expanded_bytes_per_token},
             "contexts": [asdict(context) for context in self.contexts],
             "operators": None if self.operators is None else dict(self.operators), "placements": {
-                target: {"release": found.table.release, "nodes": len(found.placements), "on_provider": found.on_provider,
+                name: {"release": found.table.release, "nodes": len(found.placements), "on_provider": found.on_provider,
                          "taken": not found.faults, "elsewhere": found.summary()}
-                for target, found in self.placements.items()},
+                for name, found in placements.items()},
             "verification": manifest.verification,
         }
 

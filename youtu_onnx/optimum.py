@@ -86,6 +86,7 @@ def ort_config(folder: str | Path) -> DeepseekV3Config | LlamaConfig:
 
     Raises:
         BundleError: neither.
+        UsageError: a bundle whose cache has a reserved length.
     """
     folder = Path(folder)
     if (folder / names.MANIFEST).is_file():
@@ -98,6 +99,9 @@ def ort_config(folder: str | Path) -> DeepseekV3Config | LlamaConfig:
     else:
         raise BundleError(f"{folder} has neither {names.MANIFEST} nor {names.CONFIG}",
                           hint="name a folder that youtu-onnx export or Optimum's exporter wrote")
+    if cache is not None and cache.length is not None:
+        raise UsageError(f"{folder} reserves {cache.length:,} rows of cache, and ORTModelForCausalLM takes the rows of a cache "
+                         "for the tokens in it", hint="use ORTYoutuForCausalLM, or export with --target cpu or cuda")
     fields = architecture.to_hf_config()
     if cache is not None and cache.form == "latent":
         # Its head width is hidden_size / num_attention_heads; nothing else of these numbers is used.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -75,6 +75,14 @@ class Recipe:
         """Exception patterns that name none of these tensors: an option without effect, which is refused."""
         listed = list(names)
         return tuple(p for p in self.int8 if not any(matches(p, name) for name in listed))
+
+    def with_even_blocks(self, columns: int) -> Recipe:
+        """With the largest block size up to its own that stores a row of so many 4-bit numbers in an even number of blocks;
+        unchanged where there is none."""
+        for size in (one for one in reversed(BLOCK_SIZES) if one <= self.block_size):
+            if -(-columns // block_for(columns, 4, size)) % 2 == 0:
+                return replace(self, block_size=size)
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self) | {"int8": list(self.int8)}

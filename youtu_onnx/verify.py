@@ -77,7 +77,7 @@ def verify_bundle(path: str | Path, checkpoint: Checkpoint | None = None, progre
     Args:
         provider: to run it on; None takes the target's, or without ``require_provider`` the CPU where that isn't installed.
         options: of the provider; None leaves its defaults, but for TF32.
-        require_provider: let no node run elsewhere but those of :data:`runtimes.placement.ALLOWED`.
+        require_provider: let no node run elsewhere but what :mod:`youtu_onnx.conformance.host` excuses.
 
     Raises:
         BundleError: it is no bundle at all.

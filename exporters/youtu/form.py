@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from youtu_onnx.cache import CacheLayout
 from youtu_onnx.recipe import Recipe
-from youtu_onnx.target import Target
+from youtu_onnx.target import OPSET, Target
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,12 @@ class GraphForm:
     @property
     def device(self) -> bool:
         """Whether it is written for GPUs: see ``device.py``."""
-        return self.opset < 23
+        return self.opset < OPSET
 
     @property
     def static(self) -> bool:
         """Whether it is the form of ``static.py``."""
         return self.cache.length is not None
-
-    @property
-    def batched(self) -> bool:
-        """Whether there is a batch graph, too: where both orders of attention are, on the CPU."""
-        return self.cpu
 
     @property
     def byte_cache(self) -> bool:

@@ -32,7 +32,7 @@ export async function openModel(read, wanted = null) {
 }
 
 function providerFor(manifest) {
-  if (manifest.target === "cpu") return "wasm";
+  if (["cpu", "mobile"].includes(manifest.target)) return "wasm";
   if (manifest.target === "webgpu") return "webgpu";
   throw new BundleError(`this bundle was exported for ${manifest.target}: export it with --target cpu or webgpu`);
 }

@@ -21,7 +21,11 @@ export class Decoder {
     this.ort = ort;
     this.session = session;
     this.cache = manifest.cache;
-    this.contextLength = manifest.architecture.max_position_embeddings;
+    this.reserved = manifest.cache.length ?? null; // M of a cache of reserved length, null of one that grows
+    this.contextLength = this.reserved ?? manifest.architecture.max_position_embeddings;
+    /** The most tokens, in words of an error. */
+    this.limit = this.reserved === null ? `the context of ${this.contextLength}`
+      : `the ${this.reserved} that this bundle reserves; export it with a larger --max-length`;
     this.vocabSize = manifest.architecture.vocab_size;
     this.pasts = this.#emptyPasts();
   }
@@ -53,6 +57,10 @@ export class Decoder {
   async rewind(count) {
     if (count === 0) return;
     const length = this.ids.length - count;
+    if (this.reserved !== null) {
+      this.ids.length = length; // the mask says which rows are in use
+      return;
+    }
     if (length === 0) return this.reset();
     const kept = {};
     for (const { past, heads, width } of this.cache.tensors) {
@@ -69,12 +77,12 @@ export class Decoder {
   }
 
   reset() {
-    this.#replacePasts(this.#emptyPasts());
+    if (this.reserved === null) this.#replacePasts(this.#emptyPasts());
     this.ids = [];
   }
 
   async close() {
-    this.reset();
+    this.#replacePasts({});
     await this.session.release();
   }
 
@@ -82,12 +90,13 @@ export class Decoder {
     const past = this.ids.length;
     const total = past + ids.length;
     const feeds = {
-      ...this.pasts, // [1, heads, P, width] each
+      ...this.pasts, // [1, heads, P or M, width] each
       input_ids: this.#integers(ids), // [1, S]
-      attention_mask: this.#integers(Array(total).fill(1)), // [1, T]
+      attention_mask: this.#integers([...Array(total).fill(1), ...Array((this.reserved ?? total) - total).fill(0)]), // [1, T or M]
       position_ids: this.#integers(ids.map((_, index) => past + index)), // [1, S]
     };
     const presents = this.cache.tensors.map((tensor) => tensor.present);
+    // Also where the length is reserved: onnxruntime-web doesn't write into tensors that it is given for outputs.
     const results = await this.session.run(feeds, wantsLogits ? ["logits", ...presents] : presents);
     this.#replacePasts(Object.fromEntries(this.cache.tensors.map((tensor) => [tensor.past, results[tensor.present]])));
     this.ids.push(...ids);
@@ -102,7 +111,9 @@ export class Decoder {
   #emptyPasts() {
     const array = ARRAYS[this.cache.dtype];
     if (!array) throw new Error(`a cache of ${this.cache.dtype}; this reader knows ${Object.keys(ARRAYS).join(", ")}`);
-    const empty = ({ past, heads, width }) => [past, new this.ort.Tensor(this.cache.dtype, new array(0), [1, heads, 0, width])];
+    const rows = this.reserved ?? 0;
+    const empty = ({ past, heads, width }) =>
+      [past, new this.ort.Tensor(this.cache.dtype, new array(heads * rows * width), [1, heads, rows, width])];
     return Object.fromEntries(this.cache.tensors.map(empty));
   }
 
@@ -114,7 +125,7 @@ export class Decoder {
   #check(ids) {
     if (ids.length === 0) throw new RangeError("no tokens to run");
     if (this.ids.length + ids.length > this.contextLength) {
-      throw new RangeError(`${this.ids.length + ids.length} tokens are more than the context of ${this.contextLength}`);
+      throw new RangeError(`${this.ids.length + ids.length} tokens are more than ${this.limit}`);
     }
     const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= this.vocabSize);
     if (wrong !== undefined) throw new RangeError(`token id ${wrong} is outside the vocabulary of ${this.vocabSize}`);

@@ -24,7 +24,7 @@ export class Reply {
    */
   constructor(model, prompt, { maxTokens, signal, thinking, sampling }) {
     const room = model.decoder.contextLength - prompt.length;
-    if (room < 1) throw new RangeError(`the prompt has ${prompt.length} tokens; the context is ${model.decoder.contextLength}`);
+    if (room < 1) throw new RangeError(`the prompt's ${prompt.length} tokens leave no room in ${model.decoder.limit}`);
     if (!Number.isInteger(maxTokens) || maxTokens < 1) throw new RangeError(`maxTokens is ${maxTokens}; expected a number from 1`);
     this.model = model;
     this.prompt = prompt;

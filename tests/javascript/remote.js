@@ -18,7 +18,7 @@ let context, page, cdp, seen, downloads;
 async function open(options) {
   await context?.close();
   context = await browser.newContext({ acceptDownloads: true, ...options });
-  context.setDefaultTimeout(20_000);
+  context.setDefaultTimeout(60_000); // a machine may be busy
   page = await context.newPage();
   cdp = await context.newCDPSession(page);
   seen = watch(page);

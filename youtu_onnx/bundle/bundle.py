@@ -64,8 +64,12 @@ class Bundle:
 
     @property
     def size(self) -> int:
-        """Bytes of all files that the manifest lists."""
-        return sum(entry.size for entry in self.manifest.files.values())
+        """Bytes of all files that the manifest lists, each contents once.
+
+        A layout gives the weights a second name. By their hash they are one whether this disk has them as a link or, where it
+        knows no links, as a copy: so a bundle's size, and the bits per weight made of it, are the same everywhere.
+        """
+        return sum(entry.size for entry in set(self.manifest.files.values()))
 
 
 def describe_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> FileEntry:

@@ -15,6 +15,8 @@ from youtu_onnx.errors import BundleError
 from youtu_onnx.recipe import Recipe
 
 FORMAT_VERSION = 1
+MOST_SLOTS = 64
+"""More than any graph has: a damaged number must not become as many names of tensors."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Manifest:
 
 
 def _slots(number: Any) -> int | None:
-    if number is not None and (type(number) is not int or number < 1):
+    if number is not None and (type(number) is not int or not 1 <= number <= MOST_SLOTS):
         raise ValueError(f"{number!r} slots")
     return number
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from youtu_onnx.bundle import names
 from youtu_onnx.bundle.manifest import Manifest, is_plain_name
 from youtu_onnx.errors import BundleError, UsageError
+from youtu_onnx.target import TARGETS
 
 FORMAT_VERSION = 1
 DEFAULT = "cpu"
@@ -54,7 +55,7 @@ class Variants:
         return cls(path, targets)
 
     def choose(self, target: str | None) -> Path:
-        """The folder of a target's bundle; without a target the CPU's, or else the first.
+        """The folder of a target's bundle, or of one for the same provider; without a target the CPU's, or else the first.
 
         Raises:
             UsageError: there is none for this target.
@@ -62,6 +63,10 @@ class Variants:
         if target is None:
             target = DEFAULT if DEFAULT in self.targets else self.targets[0]
         if target not in self.targets:
+            alike = [one for one in self.targets if one in TARGETS and target in TARGETS
+                     and TARGETS[one].provider == TARGETS[target].provider]
+            if alike:
+                return self.path / alike[0]
             raise UsageError(f"{self.path} has no bundle for {target}; it has: {', '.join(self.targets)}",
                              hint=f"export it again with --target {','.join((*self.targets, target))}")
         return self.path / target

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -53,6 +54,13 @@ def note(text: str) -> None:
 def printable(text: str) -> str:
     """A model's text for a terminal: control characters, which could move the cursor or worse, become U+FFFD."""
     return text.translate(_UNPRINTABLE)
+
+
+def program() -> str:
+    """How to call this program again: by its name where the shell finds it, else by its path, as in quickstart.py's .venv."""
+    found = shutil.which("youtu-onnx")
+    beside = shutil.which("youtu-onnx", path=str(Path(sys.executable).parent))
+    return "youtu-onnx" if found or not beside else quoted(beside)
 
 
 def quoted(path: str | Path) -> str:

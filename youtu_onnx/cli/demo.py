@@ -31,4 +31,4 @@ def demo(
                 typer.echo(console.printable(piece), nl=False)
             typer.echo("\n")
     typer.echo(f"The bundle is at {made.bundle.path} ({made.bundle.size / 1e6:.1f} MB). Talk to it with:\n\n"
-               f"    youtu-onnx chat {console.quoted(made.bundle.path)}\n")
+               f"    {console.program()} chat {console.quoted(made.bundle.path)}\n")

@@ -21,13 +21,14 @@ def export(
                                          help="Folder of the bundle; it must not exist or be empty.")],
     precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16, int8 or int4.")] = "int4",
     block_size: Annotated[int | None, typer.Option(help="Weights per scale: 16, 32, 64, 128 or 256; without it, what is "
-                                                        "fast on the target: 256 on the CPU, elsewhere 128.")] = None,
+                                                        "fast on the target: 256 on CPUs, elsewhere 128.")] = None,
     symmetric: Annotated[bool, typer.Option("--symmetric/--asymmetric", help="Without zero points, or with.")] = False,
     int8: Annotated[str, typer.Option(metavar="PATTERNS", help="Keep these matrices at 8 bits, e.g. 'lm_head,*.o_proj'.")] = "",
-    target: Annotated[str, typer.Option("--target", "-e", help="Where it will run: cpu, cuda, dml or webgpu; several, "
+    target: Annotated[str, typer.Option("--target", "-e", help="Where it will run: cpu, cuda, dml, webgpu or mobile; several, "
                                       "separated by commas, become a bundle each in one folder.")] = "cpu",
-    cache: Annotated[str, typer.Option(help="latent (small), latent-int8 (a quarter of that, faster beyond 4,000 tokens) or "
-                                            "expanded (per-head keys and values).")] = "latent",
+    cache: Annotated[str | None, typer.Option(metavar="FORM", help="latent (small), latent-int8 (a quarter of that, faster "
+                                              "beyond 4,000 tokens) or expanded (per-head keys and values); without it, latent, "
+                                              "and for mobile latent-int8 where the weights are int4 or int8.")] = None,
     max_length: Annotated[int | None, typer.Option(metavar="TOKENS", help="Tokens to reserve where the cache is static (target "
                                                    "dml); without it, 4096 or the model's context.")] = None,
     layout: Annotated[str | None, typer.Option(metavar="NAME", help="Also lay the files out for a library that has its own "
@@ -76,4 +77,4 @@ def _print(made: Exported) -> None:
     typer.echo(f"bundle    {made.bundle.path}")
     typer.echo(f"size      {made.bundle.size / 1e6:,.1f} MB; cache {per_token / 1024:,.1f} KiB per token")
     typer.echo(f"verified  {made.parity.summary() if made.parity else 'no (--no-verify)'}")
-    typer.echo(f"try it    youtu-onnx chat {console.quoted(made.bundle.path)}")
+    typer.echo(f"try it    {console.program()} chat {console.quoted(made.bundle.path)}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def inspect(
     bundle: options.BundleFolder,
     target: Annotated[str | None, typer.Option("--target", "-e", help="Also print where this target's provider would run the "
-                                               "nodes: cuda, dml or webgpu.")] = None,
+                                               "nodes: cuda, dml, webgpu or web-wasm.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Say what a bundle is: source, precision, sizes, memory at several lengths, operators."""
@@ -70,7 +70,7 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
 
 
 def _placement(found: Inspection, target: str) -> list[tuple[str, str]]:
-    placed = found.placements.get(target)
+    placed = found.placement(target)
     if placed is None:
         return [(f"on {target}", "unknown: onnx and onnx-ir are not installed (pip install onnx-ir)")]
     verdict = "takes the graph" if not placed.faults else f"does not take it: {len(placed.faults)} nodes are not as it needs them"

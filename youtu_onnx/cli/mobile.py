@@ -30,7 +30,7 @@ def mobile(
     from youtu_onnx.bundle import Bundle
     from youtu_onnx.mobile import footprints, rooms, write_mobile
 
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(bundle, target="mobile")  # of a folder of several bundles
     fits = rooms(opened.manifest, share=share)
     made = None if output is None else write_mobile(opened, output, form=form, force=force, progress=console.progress())
     weights = None if made is None else made.weights

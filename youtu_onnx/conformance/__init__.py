@@ -4,9 +4,10 @@ from youtu_onnx.conformance.conformance import Conformance, Placement, conforman
 from youtu_onnx.conformance.cuda import CUDA
 from youtu_onnx.conformance.directml import DIRECTML
 from youtu_onnx.conformance.table import Table
+from youtu_onnx.conformance.web_wasm import WEB_WASM
 from youtu_onnx.conformance.webgpu import WEBGPU
 
-TABLES = {"cuda": CUDA, "dml": DIRECTML, "webgpu": WEBGPU}
-"""By target. The CPU provider runs every graph that it opens."""
+TABLES = {"cuda": CUDA, "dml": DIRECTML, "webgpu": WEBGPU, "web-wasm": WEB_WASM}
+"""By target, and the CPU provider of browsers. The CPU provider of other machines is taken to run every graph."""
 
-__all__ = ["CUDA", "DIRECTML", "TABLES", "WEBGPU", "Conformance", "Placement", "Table", "conformance"]
+__all__ = ["CUDA", "DIRECTML", "TABLES", "WEBGPU", "WEB_WASM", "Conformance", "Placement", "Table", "conformance"]

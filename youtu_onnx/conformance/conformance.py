@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from youtu_onnx.conformance.host import SIZES, excuse
 from youtu_onnx.conformance.table import MICROSOFT, Elsewhere, Table
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ RESHAPES = {"Reshape": 1, "Expand": 1, "Slice": 1}
 
 @dataclass(frozen=True)
 class Placement:
-    """One node. ``where``: ``provider``; ``cpu``, to which it would fall; ``wrong``, where it would give wrong numbers.
-    ``of_sizes``: it computes with sizes only."""
+    """One node. ``where``: ``provider``; ``cpu``, to which it would fall; ``wrong``, where it would give wrong numbers;
+    ``nowhere``, where the graph would not open. ``of_sizes``: it computes with sizes only."""
 
     node: str
     operator: str
@@ -43,11 +44,12 @@ class Conformance:
 
     @property
     def faults(self) -> tuple[Placement, ...]:
-        """Nodes that the target doesn't take: wrong ones, and those on the CPU that may not be there."""
+        """Nodes that the provider doesn't take: all elsewhere but those on the CPU that may be there."""
         def allowed(one: Placement) -> bool:
-            return one.operator in self.table.cpu or (one.of_sizes and self.table.sizes_on_cpu)
+            reason = excuse(self.table.may_leave, one.operator, one.node)
+            return one.where == "cpu" and reason is not None and (one.of_sizes or reason != SIZES)
 
-        return tuple(one for one in self.placements if one.where == "wrong" or (one.where == "cpu" and not allowed(one)))
+        return tuple(one for one in self.placements if one.where != "provider" and not allowed(one))
 
     def summary(self) -> list[str]:
         """A line for each operator that isn't on the provider, with its reason and how often."""
@@ -67,25 +69,27 @@ def _place(node: ir.Node, opset: int, table: Table, sizes: set[int]) -> Placemen
     def placed(where: Literal["provider"] | Elsewhere, reason: str = "") -> Placement:
         return Placement(node.name or "", node.op_type, where, reason)
 
+    elsewhere: Elsewhere = "nowhere" if table.alone else "cpu"
+
     if node.op_type in table.never:
         return placed(*table.never[node.op_type])
     of_sizes = node.op_type in FOLLOWS_SHAPES and _computes_sizes(node, sizes)
     if node.op_type in SHAPES or of_sizes:
         sizes.update(id(value) for value in node.outputs)
-        if of_sizes:
+        if of_sizes and not table.alone:
             return Placement(node.name or "", node.op_type, "cpu", "computes with sizes, which the CPU has", of_sizes=True)
     kernel = table.kernels.get((node.domain if node.domain == MICROSOFT else "", node.op_type))
     if kernel is None:
-        return placed("cpu", "has no kernel")
+        return placed(elsewhere, "has no kernel")
     if node.domain != MICROSOFT and (since := _since(node.op_type, opset)) and since not in kernel.since:
-        return placed("cpu", f"has no kernel of version {since}, which opset {opset} asks for")
+        return placed(elsewhere, f"has no kernel of version {since}, which opset {opset} asks for")
     for position, types in kernel.inputs.items():
         found = _type(node.inputs[position]) if position < len(node.inputs) else None
         if found is not None and found not in types:
-            return placed("cpu", f"has no kernel for {found.lower()}")
+            return placed(elsewhere, f"has no kernel for {found.lower()}")
     shape = RESHAPES.get(node.op_type)
     value = None if shape is None else node.inputs[shape]
-    if value is not None and value.producer() is not None and id(value) not in sizes:
+    if value is not None and value.producer() is not None and id(value) not in sizes and not table.alone:
         return placed("cpu", "its shape is computed")
     trapped = table.traps(node)
     return placed(*trapped) if trapped else placed("provider")

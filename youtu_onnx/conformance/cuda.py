@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from youtu_onnx.conformance.host import OF_SIZES
 from youtu_onnx.conformance.table import ANY, BOOL, BYTES, FLOATS, NUMBERS, WIDE, Table, kernels
 
 CUDA = Table(
@@ -39,6 +40,6 @@ CUDA = Table(
         (".GatherBlockQuantized", (1,), {0: frozenset({"INT4", "UINT4", "UINT8"}), 2: FLOATS}),
         (".MatMulNBits", (1,), {0: FLOATS, 1: BYTES}),
     ),
-    sizes_on_cpu=True,
+    may_leave=OF_SIZES,
     never={"GroupQueryAttention": ("cpu", "takes heads of up to 512 numbers, and a latent row has more")},
 )

@@ -28,8 +28,9 @@ WIDE = frozenset({"INT32", "INT64", "UINT32", "UINT64"})
 MICROSOFT = "com.microsoft"
 
 
-Elsewhere = Literal["cpu", "wrong"]
-"""Where a node is that the provider doesn't run as it should: on the CPU, or on it with wrong numbers."""
+Elsewhere = Literal["cpu", "wrong", "nowhere"]
+"""Where a node is that the provider doesn't run as it should: on the CPU, on it with wrong numbers, or, where no other provider
+lies behind it, nowhere: the graph doesn't open."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,17 @@ class Table:
         kernels: by domain (empty for ONNX's own) and operator.
         never: operators whose kernel is not used in practice, or must not be: where they are then, and why.
         traps: what else a node may be refused for, from its attributes, shapes and missing operands.
-        sizes_on_cpu: whether arithmetic with sizes, a few numbers that the CPU has anyway, may stay there. Not where a graph must
-            be whole, as graph capture wants it.
-        cpu: other operators that may run on the CPU beside it, and why that does no harm.
+        may_leave: operators that may stay on the CPU, and why that does no harm (``host.py``). None where a graph must be whole,
+            as graph capture wants it.
+        alone: whether no other provider lies behind it: it is a CPU's.
     """
 
     release: str
     kernels: Mapping[tuple[str, str], Kernel]
     never: Mapping[str, tuple[Elsewhere, str]] = field(default_factory=dict)
     traps: Callable[[ir.Node], tuple[Elsewhere, str] | None] = lambda _: None
-    sizes_on_cpu: bool = False
-    cpu: Mapping[str, str] = field(default_factory=dict)
+    may_leave: Mapping[str, str] = field(default_factory=dict)
+    alone: bool = False
 
 
 def kernels(*groups: tuple[str, tuple[int, ...], Mapping[int, frozenset[str]]]) -> dict[tuple[str, str], Kernel]:

@@ -11,17 +11,21 @@ from pathlib import Path
 from youtu_onnx.bundle import Manifest
 from youtu_onnx.errors import UsageError
 from youtu_onnx.layouts import transformers_js
+from youtu_onnx.target import Target
 
 LAYOUTS = {"transformers.js": transformers_js.add}
 
 
-def check_layout(name: str | None) -> None:
+def check_layout(name: str | None, row: Target) -> None:
     """
     Raises:
-        UsageError: no such layout.
+        UsageError: no such layout, or none for this target.
     """
     if name is not None and name not in LAYOUTS:
         raise UsageError(f"unknown layout {name!r}", hint=f"choose one of: {', '.join(LAYOUTS)}")
+    if name is not None and row.static_cache:
+        raise UsageError(f"{name} takes the rows of a cache for the tokens in it, and target {row.name} reserves rows",
+                         hint="choose --target cpu or webgpu for it")
 
 
 def add_layout(name: str | None, manifest: Manifest, folder: Path) -> Manifest:

@@ -72,7 +72,7 @@ def _write_graph(source: Path, destination: Path, data: str, target_name: str) -
             value.const_value = ir.ExternalTensor(data, tensor.offset, tensor.length, tensor.dtype, shape=tensor.shape,
                                                   name=tensor.name, base_dir=destination.parent)
     _rename_logits_to_keep(model.graph)
-    if target_name == "cpu":  # elsewhere the provider has the operator, and not these on bytes
+    if target(target_name).on_cpu:  # elsewhere the provider has the operator, and not these on bytes
         plain_embedding(model.graph)
     ir.save(model, destination)
 

@@ -19,6 +19,7 @@ from youtu_onnx.mobile.frame import ChatFrame
 from youtu_onnx.model import eos_ids
 from youtu_onnx.progress import Progress, Silent
 from youtu_onnx.sampling import Sampling
+from youtu_onnx.target import TARGETS
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.tokenizer import read_json
 
@@ -84,9 +85,10 @@ def write_mobile(bundle: Bundle, output: Path, *, form: str = "ort", force: bool
     """
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}", hint=f"choose from {', '.join(FORMATS)}")
-    if bundle.manifest.target != "cpu":
+    row = TARGETS.get(bundle.manifest.target)
+    if row is None or not row.on_cpu:
         raise UsageError(f"the bundle at {bundle.path} is for {bundle.manifest.target}; phones run graphs for the CPU",
-                         hint="export it again with --target cpu")
+                         hint="export it again with --target mobile")
     progress = progress or Silent()
     tokenizer = Tokenizer.open(bundle.path)
     template = ChatTemplate.open(bundle.path, tokenizer)

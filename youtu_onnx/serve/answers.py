@@ -179,4 +179,4 @@ BUSY: dict[int | str, dict[str, Any]] = {
     429: {"model": Error, "description": "The queue is full; Retry-After says when to ask again."},
     503: {"model": Error, "description": "The server is about to stop."},
 }
-STREAM = {"text/event-stream": {"schema": {"type": "string", "description": "`data: {…}` events, then `data: [DONE]`."}}}
+STREAM = {"text/event-stream": {"schema": {"description": "Where stream is true: `data: {…}` events, then `data: [DONE]`."}}}

@@ -78,7 +78,7 @@ def _job(service: Service, body: requests.ChatCompletion) -> Job:
     thinking: Thinking = "open" if prompt.thinking else "none" if body.enable_thinking is False else "possible"
     constraint = _constraint(service, body, thinking)
     count = body.n or 1
-    job = Job([], [], named_tool=isinstance(body.tool_choice, requests.NamedTool))
+    job = Job([], [], count, named_tool=isinstance(body.tool_choice, requests.NamedTool))
     for number in range(count):
         job.requests.append(Request(
             tuple(prompt.token_ids), body.length or text.max_tokens, sampling(service, body, number), text.eos_ids,

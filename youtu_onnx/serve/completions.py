@@ -47,7 +47,7 @@ async def complete(service: Service, body: requests.TextCompletion, http: HttpRe
 
 
 def _job(service: Service, body: requests.TextCompletion) -> Job:
-    text, job = service.text, Job([], [])
+    text, job = service.text, Job([], [], body.n or 1)
     for prompt in body.prompts:
         # a person's text: nothing in it is a control token
         ids = text.tokenizer.encode(prompt, special=False, frame=True) if isinstance(prompt, str) else prompt
@@ -57,7 +57,7 @@ def _job(service: Service, body: requests.TextCompletion) -> Job:
             raise Problem(400, f"token {max(ids)} is outside the vocabulary of {service.engine.vocab_size}", param="prompt",
                           code="invalid_value")
         service.check_prompt(ids, "prompt")
-        for number in range(body.n or 1):
+        for number in range(job.copies):
             job.requests.append(Request(tuple(ids), body.max_tokens or DEFAULT_LENGTH, sampling(service, body, number),
                                         text.eos_ids, logprobs=body.logprobs))
             job.replies.append(Reply(text.tokenizer, stops=body.stops))

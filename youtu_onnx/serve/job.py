@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from youtu_onnx.sampling import Sampler
 from youtu_onnx.serve.engine import Ended, Event, Request, Token
 from youtu_onnx.serve.prefixes import Rows
 
+_NUMBERS = itertools.count()
+
 
 class Job:
     """State of one reply. All but :meth:`cancel` belongs to the engine's thread. Implements the engine's Ticket.
@@ -22,6 +25,7 @@ class Job:
         rows: the cache and what is in it; None before the job begins and after it ended.
         ids: the prompt and the reply so far. Rows of all but the last are in the cache while it decodes.
         cancelled: somebody asked to end it.
+        number: later jobs have larger ones.
         submitted: when it came, in seconds of the monotonic clock.
     """
 
@@ -35,6 +39,7 @@ class Job:
         self._sampler = Sampler(request.sampling)
         self._seen, self._generated = set(request.prompt), Counter[int]()
         self._reused = 0
+        self.number = next(_NUMBERS)  # clocks give several jobs one time
         self.submitted = time.monotonic()
         self._started = self._first = 0.0
         self._over = False
@@ -57,14 +62,15 @@ class Job:
         """Since it began."""
         return time.monotonic() - self._started
 
-    def begin(self, rows: Rows, reused: int) -> None:
-        """It has a place and a cache with ``reused`` of its tokens."""
-        self.rows = rows
-        if not self._started:
+    def begin(self, rows: Rows, reused: int) -> bool:
+        """It has a place and a cache with ``reused`` of its tokens; True the first time."""
+        self.rows, first = rows, not self._started
+        if first:
             self._started, self._reused = time.monotonic(), reused
+        return first
 
-    def advance(self, logits: np.ndarray) -> bool:
-        """Choose the next token from logits ``[V]`` and deliver it; True if the reply goes on.
+    def advance(self, logits: np.ndarray) -> FinishReason | None:
+        """Choose the next token from logits ``[V]`` and deliver it; why the reply is complete, or None if it goes on.
 
         Raises:
             YoutuOnnxError: the logits are no numbers, or the constraint failed.
@@ -74,17 +80,14 @@ class Job:
         id_ = self._sampler.pick(logits, self._seen, generated=self._generated,
                                  allowed=constraint.allowed() if constraint else None)
         if id_ in self.request.end_ids:
-            self.end("stop")
-            return False
+            return "stop"
         if constraint:
             constraint.accept(id_)
         self.ids.append(id_)
         self._seen.add(id_)
         self._generated[id_] += 1
         self._send(self._token(id_, logits))
-        if self.completion_tokens >= self._limit:
-            self.end("length")
-        return not self._over
+        return "length" if self.completion_tokens >= self._limit else None
 
     def end(self, reason: FinishReason, error: YoutuOnnxError | None = None) -> None:
         """Deliver the last event, once."""

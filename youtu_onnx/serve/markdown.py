@@ -16,9 +16,10 @@ from typing import Any
 from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
-from mdit_py_plugins.texmath import texmath_plugin
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
@@ -37,9 +38,9 @@ ELEMENTS = frozenset({
     "munderover", "mtable", "mtr", "mtd", "mstyle", "mpadded", "mphantom", "menclose", "mfenced", "merror", "mmultiscripts"})
 ATTRIBUTES = frozenset({
     "display", "mathvariant", "stretchy", "fence", "form", "separator", "accent", "accentunder", "linethickness",
-    "columnalign",    "rowspacing", "columnspacing", "columnlines", "rowlines", "displaystyle", "scriptlevel", "width", "height", "depth", "lspace",
-    "rspace", "minsize", "maxsize", "movablelimits", "notation", "mathcolor", "mathbackground", "symmetric", "largeop",
-    "voffset"})
+    "columnalign", "rowspacing", "columnspacing", "columnlines", "rowlines", "displaystyle", "scriptlevel", "width", "height",
+    "depth", "lspace", "rspace", "minsize", "maxsize", "movablelimits", "notation", "mathcolor", "mathbackground", "symmetric",
+    "largeop", "voffset"})
 VALUE = re.compile(r"[\w#%.+\- ]{0,64}")
 """What an attribute may be: words, numbers, lengths, colours."""
 
@@ -55,14 +56,49 @@ def _markdown() -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"html": False, "linkify": False, "typographer": False, "highlight": _highlight})
     markdown.enable(["table", "strikethrough"]).disable("image")
     markdown.use(dollarmath_plugin, allow_labels=False, allow_digits=False, double_inline=True)
-    markdown.use(texmath_plugin, delimiters="brackets")
+    # not texmath's rules for brackets: they take time squared to find that many open and none closes
+    markdown.inline.ruler.before("escape", "math_brackets", _brackets_inline)
+    markdown.block.ruler.before("fence", "math_brackets_block", _brackets_block,
+                                {"alt": ["paragraph", "reference", "blockquote", "list"]})
     markdown.validateLink = lambda url: bool(LINK.match(url))  # type: ignore[method-assign]
     markdown.add_render_rule("link_open", _link)
-    for kind in ("math_inline", "math_single"):
-        markdown.add_render_rule(kind, _inline)
-    for kind in ("math_inline_double", "math_block", "math_block_label", "math_block_eqno", "math_block_end"):
+    markdown.add_render_rule("math_inline", _inline)
+    for kind in ("math_inline_double", "math_block", "math_block_label"):
         markdown.add_render_rule(kind, _block)
     return markdown
+
+
+def _brackets_inline(state: StateInline, silent: bool) -> bool:
+    """``\\(…\\)``, and ``\\[…\\]`` within a paragraph."""
+    kind = {"\\(": ("math_inline", "\\)"), "\\[": ("math_inline_double", "\\]")}.get(state.src[state.pos:state.pos + 2])
+    if kind is None:
+        return False
+    end = state.src.find(kind[1], state.pos + 2, state.pos + 2 + FORMULA_LIMIT)
+    if end < 0:
+        return False
+    if not silent:
+        state.push(kind[0], "math", 0).content = state.src[state.pos + 2:end]
+    state.pos = end + 2
+    return True
+
+
+def _brackets_block(state: StateBlock, first: int, last: int, silent: bool) -> bool:
+    """``\\[…\\]`` on lines of its own, whose lines could else begin a list or a heading."""
+    begin = state.bMarks[first] + state.tShift[first]
+    if state.is_code_block(first) or not state.src.startswith("\\[", begin):
+        return False
+    end = state.src.find("\\]", begin + 2, begin + 2 + FORMULA_LIMIT)
+    line = first
+    while line < last and state.eMarks[line] < end:
+        line += 1
+    if end < 0 or line >= last or state.src[end + 2:state.eMarks[line]].strip():
+        return False
+    if not silent:
+        token = state.push("math_block", "math", 0)
+        token.content = state.getLines(first, line + 1, state.blkIndent, False).strip()[2:-2]
+        token.map = [first, line + 1]
+        state.line = line + 1
+    return True
 
 
 def _link(self: RendererHTML, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:

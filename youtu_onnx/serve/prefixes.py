@@ -77,6 +77,7 @@ class Prefixes:
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
     """Tokens that two sequences begin with in common; bisection over slices, which compare fast."""
+    one, other = list(one), list(other)  # a tuple's slice equals no list's
     low, high = 0, min(len(one), len(other))
     if one[:high] == other[:high]:
         return high

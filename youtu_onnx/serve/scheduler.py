@@ -98,9 +98,9 @@ class Scheduler:
             if self._closing is not None:
                 raise Draining("the server is shutting down", hint="send the request to another one, or again later")
             free = self._places - len(self._reading) - len(self._writing)
-            if len(self._queue) - free >= self._max_queue:
-                turns = (len(self._queue) + 1) / self._places
-                raise Busy(f"{len(self._queue)} requests are waiting already", retry_after=max(1.0, turns * self._duration),
+            if (waiting := self._waiting()) - free >= self._max_queue:
+                turns = (waiting + 1) / self._places
+                raise Busy(f"{waiting} requests are waiting already", retry_after=max(1.0, turns * self._duration),
                            hint="try again later, or start the server with a larger --max-queue")
             job = Job(request, deliver, self.context_length - len(request.prompt), self._wake)
             self._queue.append(job)
@@ -109,7 +109,7 @@ class Scheduler:
 
     def stats(self) -> EngineStats:
         with self._changed:
-            return EngineStats(len(self._queue), len(self._reading) + len(self._writing), self._places, self._max_queue,
+            return EngineStats(self._waiting(), len(self._reading) + len(self._writing), self._places, self._max_queue,
                                self._prompt_tokens, self._reused_tokens, self._completion_tokens, self._steps,
                                self._cache_bytes, self._cache_limit)
 
@@ -118,6 +118,9 @@ class Scheduler:
             self._closing = time.monotonic() + drain_seconds
             self._changed.notify()
         self._thread.join()
+
+    def _waiting(self) -> int:
+        return sum(not job.cancelled for job in self._queue)
 
     def _check(self, request: Request) -> None:
         from runtimes.decoder import check_ids
@@ -145,8 +148,10 @@ class Scheduler:
                         self._fail(job, YoutuOnnxError(f"the server failed ({type(error).__name__}: {error})"))
         finally:
             for job in self._all():
+                job.rows = None
                 job.end("cancelled")
             self._kept.clear()
+            self._cache_bytes = 0
             self._batch.close()
 
     def _wait(self) -> bool:
@@ -159,9 +164,12 @@ class Scheduler:
             return self._closing is None or time.monotonic() < self._closing
 
     def _all(self) -> list[Job]:
+        """All jobs, which are left to nobody: the engine takes no more."""
         with self._changed:
+            self._closing = self._closing or time.monotonic()  # or else the thread ends of something that nobody expected
             jobs = [*self._queue, *self._reading, *self._writing.values()]
             self._queue.clear()
+            self._reading, self._writing = [], {}
         return jobs
 
     def _drop_cancelled(self) -> None:
@@ -177,13 +185,19 @@ class Scheduler:
     def _admit(self) -> None:
         while True:
             with self._changed:
-                if not self._queue or len(self._reading) + len(self._writing) >= self._places:
+                running = [*self._reading, *self._writing.values()]
+                if not self._queue or len(running) >= self._places or not self._has_room(self._queue[0], running):
                     return
                 self._reading.append(self._queue.popleft())
 
+    def _has_room(self, job: Job, running: list[Job]) -> bool:
+        """Whether it can begin beside these without taking their memory, which would have it postponed at once."""
+        sizes = [max(one.rows.cache.nbytes if one.rows else 0, self._buffers(len(one.ids))) for one in running]
+        return not running or sum(sizes) + self._buffers(len(job.ids)) <= self._cache_limit
+
     def _step(self) -> None:
         reader = self._next_reader()
-        self._make_room(sum(self._growth(job, 1) for job in self._writing.values()))
+        self._make_room(reader)
         if reader not in self._reading:  # it had to make room
             reader = None
         if not reader and not self._writing:
@@ -198,17 +212,17 @@ class Scheduler:
         self._steps += 1
 
     def _next_reader(self) -> Job | None:
-        """Whose prompt goes on; it has a cache and memory for its piece."""
+        """Whose prompt goes on; it has a cache."""
         while self._reading:
             self._pieces += 1
-            job = self._reading[0] if self._pieces % OLDEST_EVERY == 0 else min(self._reading, key=lambda one: one.missing)
+            oldest = self._pieces % OLDEST_EVERY == 0
+            job = min(self._reading, key=(lambda one: one.number) if oldest else (lambda one: one.missing))
             try:
                 if job.rows is None:
                     self._begin(job)
                 if job.missing == 1:  # as that of a reply that is being written
                     self._write(job)
                     continue
-                self._make_room(self._growth(job, min(job.missing, LARGEST_PIECE)))
                 return job
             except YoutuOnnxError as error:
                 self._fail(job, error)
@@ -217,9 +231,9 @@ class Scheduler:
     def _begin(self, job: Job) -> None:
         rows = Rows(self._batch.new_cache(), [])
         reused = self._kept.begin(rows, job.ids, self._running_rows())
-        job.begin(rows, reused)
-        self._prompt_tokens += len(job.ids)
-        self._reused_tokens += reused
+        if job.begin(rows, reused):  # and not again after it was postponed
+            self._prompt_tokens += len(job.ids)
+            self._reused_tokens += reused
 
     def _write(self, job: Job) -> None:
         self._reading.remove(job)
@@ -270,7 +284,7 @@ class Scheduler:
     def _advance(self, job: Job, logits: np.ndarray) -> None:
         before = job.completion_tokens
         try:
-            goes_on = not job.cancelled and job.advance(logits)
+            reason = "cancelled" if job.cancelled else job.advance(logits)
         except YoutuOnnxError as error:
             self._fail(job, error)
             return
@@ -278,9 +292,9 @@ class Scheduler:
             self._fail(job, YoutuOnnxError(f"the reply can't go on ({type(error).__name__}: {error})"))
             return
         self._completion_tokens += job.completion_tokens - before
-        if not goes_on:
-            self._finish(job)
-            job.end("cancelled")  # unless it has ended
+        if reason:
+            self._finish(job)  # first, so that whoever hears of the end finds the place free
+            job.end(reason)
             self._duration += (job.seconds - self._duration) / 4
         elif job in self._reading:
             self._write(job)
@@ -291,12 +305,12 @@ class Scheduler:
         if job.rows is not None:
             self._kept.keep(job.rows)
             job.rows = None
-        self._make_room(0)
+        self._make_room()
 
     def _fail(self, job: Job, error: YoutuOnnxError) -> None:
         self._leave(job)
         job.rows = None
-        job.end("cancelled", error)
+        job.end("cancelled", _without_frames(error))
 
     def _leave(self, job: Job) -> None:
         if job in self._reading:
@@ -306,20 +320,30 @@ class Scheduler:
     def _running_rows(self) -> list[Rows]:
         return [job.rows for job in (*self._reading, *self._writing.values()) if job.rows is not None]
 
-    def _growth(self, job: Job, tokens: int) -> int:
-        """Bytes by which its buffers may grow with so many tokens more."""
-        needed, there = (len(job.rows.ids) + tokens) * self._batch.bytes_per_token, job.rows.cache.nbytes
-        return needed + needed // 2 - there if needed > there else 0
+    def _buffers(self, tokens: int) -> int:
+        """Bytes of a cache that has grown to so many tokens, at most."""
+        return (tokens + tokens // 2) * self._batch.bytes_per_token
 
-    def _make_room(self, wanted: int) -> None:
-        """Free memory until so many bytes more fit: kept rows first, then the youngest reply's, which starts over later."""
-        while (used := self._used()) + wanted > self._cache_limit:
+    def _growth(self, reader: Job | None) -> int:
+        """Bytes by which buffers may grow in a step."""
+        grown = [(job, 1) for job in self._writing.values()]
+        if reader in self._reading:
+            grown.append((reader, min(reader.missing, self._piece())))
+        wanted = 0
+        for job, tokens in grown:
+            total, there = len(job.rows.ids) + tokens, job.rows.cache.nbytes
+            wanted += self._buffers(total) - there if total * self._batch.bytes_per_token > there else 0
+        return wanted
+
+    def _make_room(self, reader: Job | None = None) -> None:
+        """Free memory until a step fits: kept rows first, then the youngest reply's, which starts over later."""
+        while (used := self._used()) + self._growth(reader) > self._cache_limit:
             if self._kept.drop_oldest():
                 continue
             victims = [job for job in (*self._writing.values(), *self._reading) if job.rows is not None]
             if len(victims) < 2:
                 break  # a context's length is within the limit
-            self._postpone(max(victims, key=lambda job: job.submitted))
+            self._postpone(max(victims, key=lambda job: job.number))
         self._cache_bytes = used
 
     def _postpone(self, job: Job) -> None:
@@ -330,6 +354,14 @@ class Scheduler:
 
     def _used(self) -> int:
         return self._kept.nbytes + sum(rows.cache.nbytes for rows in self._running_rows())
+
+
+def _without_frames(error: YoutuOnnxError) -> YoutuOnnxError:
+    """An error whose tracebacks hold no caches in memory for as long as somebody holds it."""
+    one: BaseException | None = error
+    while one is not None:
+        one.__traceback__, one = None, one.__cause__ or one.__context__
+    return error
 
 
 def open_engine(bundle: str | Path, *, provider: str | None = None, threads: int | None = None,

@@ -42,19 +42,21 @@ class Job:
 
     Attributes:
         requests, replies: of each, what the engine gets and who reads its tokens.
+        copies: replies to each prompt; those of one prompt stand together.
         named_tool: the caller named the tool to call, and so knows without being told that it was.
     """
 
     requests: list[Request]
     replies: list[Reply]
+    copies: int = 1
     named_tool: bool = False
 
     def usage(self, ended: dict[int, Ended]) -> dict[str, Any]:
         """Token counts; a prompt of several replies counts once."""
-        first = {request.prompt: number for number, request in reversed(list(enumerate(self.requests)))}
-        prompt = sum(map(len, first))
+        first = range(0, len(self.requests), self.copies)
+        prompt = sum(len(self.requests[number].prompt) for number in first)
         completion = sum(reply.count for reply in self.replies)
-        cached = sum(ended[number].reused_tokens for number in first.values() if number in ended)
+        cached = sum(ended[number].reused_tokens for number in first if number in ended)
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
                 "prompt_tokens_details": {"cached_tokens": cached}}
 

@@ -33,6 +33,6 @@ class Settings:
     body_seconds: float = 60.0
     depth_limit: int = 64
     replies_limit: int = 8
-    markdown_limit: int = 200_000
+    markdown_limit: int = 100_000
     keep_alive_seconds: float = 10.0
     behind_limit: int = 4096

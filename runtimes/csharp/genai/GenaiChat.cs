@@ -24,8 +24,8 @@ namespace YoutuOnnx.Genai
         private Generator generator;
 
         /// <param name="folder">The bundle's.</param>
-        /// <param name="provider">A name of genai's, such as "cuda"; null for the bundle's own, which is the CPU unless it was
-        /// exported for another.</param>
+        /// <param name="provider">A name of genai's, such as "cuda", or "cpu", which has none there; null for the bundle's own,
+        /// which is the CPU unless it was exported for another.</param>
         /// <param name="temperature">0 takes the likeliest token, always.</param>
         public GenaiChat(string folder, string provider, double temperature)
         {
@@ -40,7 +40,10 @@ namespace YoutuOnnx.Genai
             {
                 if (provider != null)
                 {
-                    config.ClearProviders();
+                    config.ClearProviders();  // what is left is the CPU
+                }
+                if (provider != null && provider != "cpu")
+                {
                     config.AppendProvider(provider);
                 }
                 model = new Model(config);

@@ -7,7 +7,7 @@ namespace YoutuOnnx.Genai
     /// <summary>A chat in the console, on onnxruntime-genai.</summary>
     public static class Program
     {
-        private const string Usage = "youtu-genai BUNDLE [--provider cuda|dml|WebGPU] [--temperature T] [--system TEXT] "
+        private const string Usage = "youtu-genai BUNDLE [--provider cpu|cuda|dml|WebGPU] [--temperature T] [--system TEXT] "
             + "[--max-tokens N] [--no-thinking]";
 
         public static int Main(string[] arguments)

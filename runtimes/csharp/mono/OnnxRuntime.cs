@@ -145,14 +145,17 @@ namespace Microsoft.ML.OnnxRuntime
         }
     }
 
-    /// <summary>The CPU's allocator, which the library owns.</summary>
-    public class OrtAllocator
+    public class OrtAllocator : Handle
     {
+        /// <summary>The CPU's allocator, which the library owns.</summary>
         public static readonly OrtAllocator DefaultInstance = new OrtAllocator();
 
-        internal readonly IntPtr Value;
+        public OrtAllocator(InferenceSession session, OrtMemoryInfo memInfo) : base(Api.ReleaseAllocator)
+        {
+            Api.Check(Api.Get<Api.NewAllocator>(Api.CreateAllocator)(session.Value, memInfo.Value, out Value));
+        }
 
-        private OrtAllocator()
+        private OrtAllocator() : base(Api.ReleaseAllocator)
         {
             Api.Check(Api.Get<Api.Create>(Api.GetAllocatorWithDefaultOptions)(out Value));
         }

@@ -16,7 +16,7 @@ namespace Microsoft.ML.OnnxRuntime
             GetDimensions = 62, GetTensorTypeAndShape = 65, CreateMemoryInfo = 68, AllocatorFree = 76,
             GetAllocatorWithDefaultOptions = 78, ReleaseStatus = 93, ReleaseMemoryInfo = 94, ReleaseSession = 95,
             ReleaseValue = 96, ReleaseRunOptions = 97, ReleaseTensorTypeAndShapeInfo = 99, ReleaseSessionOptions = 100,
-            AddSessionConfigEntry = 130, RunWithBinding = 133, CreateIoBinding = 134, ReleaseIoBinding = 135, BindInput = 136,
+            AddSessionConfigEntry = 130, CreateAllocator = 131, ReleaseAllocator = 132, RunWithBinding = 133, CreateIoBinding = 134, ReleaseIoBinding = 135, BindInput = 136,
             BindOutput = 137, BindOutputToDevice = 138, GetBoundOutputValues = 140;
 
         private const uint Version = 17;  // of the table: the least that has all of these
@@ -38,6 +38,7 @@ namespace Microsoft.ML.OnnxRuntime
         internal delegate IntPtr NewEnv(int level, byte[] name, out IntPtr made);
         internal delegate IntPtr NewSession(IntPtr environment, byte[] path, IntPtr options, out IntPtr made);
         internal delegate IntPtr NewMemoryInfo(byte[] name, int allocator, int device, int memory, out IntPtr made);
+        internal delegate IntPtr NewAllocator(IntPtr session, IntPtr memory, out IntPtr made);
         internal delegate IntPtr NewTensor(IntPtr allocator, long[] shape, UIntPtr rank, int type, out IntPtr made);
         internal delegate IntPtr NewTensorOver(IntPtr memory, IntPtr data, UIntPtr bytes, long[] shape, UIntPtr rank, int type,
                                                out IntPtr made);

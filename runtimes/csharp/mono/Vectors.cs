@@ -32,9 +32,9 @@ namespace YoutuOnnx.Mono
                 lines.Add("\"chats\": " + Each(vectors, "chats", one => Prompt(one, format)));
             }
 #if GENAI
-            using (var chat = new Chat(arguments[1], null, 0))
+            using (var chat = new Chat(arguments[1], "cpu", 0))
 #else
-            using (var chat = new Chat(arguments[1], null))
+            using (var chat = new Chat(arguments[1], "cpu"))
 #endif
             {
                 if (arguments.Length == 2)

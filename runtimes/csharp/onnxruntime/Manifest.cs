@@ -18,7 +18,15 @@ namespace YoutuOnnx.Ort
 
         public readonly List<CacheTensor> Tensors = new List<CacheTensor>();
         public readonly HashSet<int> EndIds = new HashSet<int>();
-        public readonly string CacheForm, CacheType, Target, Precision;
+        public readonly string CacheForm, CacheType, Precision;
+
+        /// <summary>The provider that the bundle was exported for; phones' bundles run on the CPU.</summary>
+        public readonly string Provider;
+
+        /// <summary>Tokens that the cache's buffers have room for, where their length is fixed; null where the cache grows.</summary>
+        public readonly int? Reserved;
+
+        /// <summary>The most tokens of a sequence.</summary>
         public readonly int ContextLength;
 
         /// <exception cref="InvalidDataException">A bundle of a newer format, or none.</exception>
@@ -32,8 +40,10 @@ namespace YoutuOnnx.Ort
             }
             var architecture = (Dictionary<string, object>)file["architecture"];
             var cache = (Dictionary<string, object>)file["cache"];
-            ContextLength = (int)(double)architecture["max_position_embeddings"];
-            Target = (string)file["target"];
+            object length;
+            Reserved = cache.TryGetValue("length", out length) && length != null ? (int?)(double)length : null;
+            ContextLength = Reserved ?? (int)(double)architecture["max_position_embeddings"];
+            Provider = (string)file["target"] == "mobile" ? "cpu" : (string)file["target"];
             Precision = (string)((Dictionary<string, object>)file["recipe"])["precision"];
             CacheForm = (string)cache["form"];
             CacheType = (string)cache["dtype"];

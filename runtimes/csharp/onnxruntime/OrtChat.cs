@@ -76,7 +76,7 @@ namespace YoutuOnnx.Ort
 
         private float[] Step(List<int> ids)
         {
-            float[] logits = decoder.Step(ids);
+            float[] logits = decoder.Run(ids);
             cached.AddRange(ids);
             return logits;
         }

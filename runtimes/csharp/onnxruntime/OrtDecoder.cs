@@ -11,6 +11,9 @@ namespace YoutuOnnx.Ort
     /// <summary>A bundle's graph in a session, and the cache of one sequence.</summary>
     public sealed class OrtDecoder : IDisposable
     {
+        /// <summary>Tokens of one step where each token's logits come back: 0.5 MB a token for Youtu-LLM-2B.</summary>
+        private const int MostRows = 128;
+
         private readonly InferenceSession session;
         private readonly RunOptions runOptions = new RunOptions();
         private readonly SequenceCache cache;
@@ -22,7 +25,7 @@ namespace YoutuOnnx.Ort
         public OrtDecoder(string folder, string provider)
         {
             Manifest = new Manifest(folder);
-            provider = provider ?? Manifest.Target;
+            provider = provider ?? Manifest.Provider;
             using (var options = new SessionOptions())
             {
                 options.LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL;  // what goes wrong is thrown, and said once
@@ -47,16 +50,7 @@ namespace YoutuOnnx.Ort
                 session = new InferenceSession(Path.Combine(folder, "model.onnx"), options);
             }
             keepsLogits = session.OverridableInitializerMetadata.ContainsKey("logits_to_keep");
-            if (provider == "cpu" && InPlaceCache.Fits(Manifest))
-            {
-                cache = new InPlaceCache(Manifest);
-            }
-            else
-            {
-                // with CUDA the cache stays on the device; with DirectML it goes through host memory, which is slow but right
-                cache = new ReturnedCache(Manifest, provider != "cuda" ? OrtMemoryInfo.DefaultInstance
-                    : new OrtMemoryInfo("Cuda", OrtAllocatorType.DeviceAllocator, 0, OrtMemType.Default));
-            }
+            cache = NewCache(provider);
         }
 
         public Manifest Manifest { get; private set; }
@@ -73,17 +67,38 @@ namespace YoutuOnnx.Ort
             cache.Truncate(length);
         }
 
-        /// <summary>Runs the next tokens, S of them after P in the cache. Returns the logits of the last.</summary>
-        public float[] Step(IList<int> ids)
+        /// <summary>Runs the next tokens. Returns the logits of the last.</summary>
+        public float[] Run(List<int> ids)
+        {
+            int total = cache.Length + ids.Count, step = keepsLogits ? ids.Count : MostRows;
+            if (ids.Count == 0 || total > Manifest.ContextLength)
+            {
+                throw new InvalidDataException(total + " tokens don't fit in a context of " + Manifest.ContextLength
+                    + (Manifest.Reserved == null ? "" : ", which this bundle reserves; export it with a larger --max-length"));
+            }
+            float[] logits = null;
+            for (int start = 0; start < ids.Count; start += step)
+            {
+                logits = Step(ids.GetRange(start, Math.Min(step, ids.Count - start)));
+            }
+            return logits;
+        }
+
+        public void Dispose()
+        {
+            cache.Dispose();
+            runOptions.Dispose();
+            session.Dispose();
+        }
+
+        /// <summary>S new tokens after P in the cache.</summary>
+        private float[] Step(List<int> ids)
         {
             int past = cache.Length, count = ids.Count, total = past + count;
-            if (count == 0 || total > Manifest.ContextLength)
-            {
-                throw new InvalidDataException(total + " tokens don't fit in a context of " + Manifest.ContextLength);
-            }
+            int unused = Manifest.Reserved - total ?? 0;  // so that a reserved cache's steps all have one shape of mask
             using (OrtIoBinding binding = session.CreateIoBinding())
             using (OrtValue inputs = Row(ids.Select(id => (long)id)))                                 // [1, S]
-            using (OrtValue mask = Row(Enumerable.Repeat(1L, total)))                                 // [1, T]
+            using (OrtValue mask = Row(Enumerable.Repeat(1L, total).Concat(Enumerable.Repeat(0L, unused))))  // [1, T or M]
             using (OrtValue positions = Row(Enumerable.Range(past, count).Select(at => (long)at)))    // [1, S]
             using (OrtValue keep = OrtValue.CreateTensorValueFromMemory(new long[] { 1 }, new long[] { 1 }))
             {
@@ -98,10 +113,6 @@ namespace YoutuOnnx.Ort
                 cache.Bind(binding, count);
                 List<OrtValue> outputs = session.RunWithBoundResults(runOptions, binding).ToList();
                 cache.Commit(outputs.GetRange(1, outputs.Count - 1), count);
-                if (cache is InPlaceCache)
-                {
-                    outputs.GetRange(1, outputs.Count - 1).ForEach(present => present.Dispose());
-                }
                 using (outputs[0])
                 {
                     return LastRow(outputs[0]);
@@ -109,18 +120,27 @@ namespace YoutuOnnx.Ort
             }
         }
 
-        public void Dispose()
+        private SequenceCache NewCache(string provider)
         {
-            cache.Dispose();
-            runOptions.Dispose();
-            session.Dispose();
+            OrtMemoryInfo device = provider == "cpu" ? OrtMemoryInfo.DefaultInstance : new OrtMemoryInfo(
+                provider == "dml" ? "DML" : "Cuda", OrtAllocatorType.DeviceAllocator, 0, OrtMemType.Default);
+            if (Manifest.Reserved != null)
+            {
+                return new StaticCache(Manifest, session, device);
+            }
+            if (provider == "cpu" && InPlaceCache.Fits(Manifest))
+            {
+                return new InPlaceCache(Manifest);
+            }
+            // with DirectML a cache that grows goes through host memory: its bundles are exported with one that doesn't
+            return new ReturnedCache(Manifest, provider == "dml" ? OrtMemoryInfo.DefaultInstance : device);
         }
 
         private void SetCpu(SessionOptions options)
         {
             // exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits
             options.AddSessionConfigEntry("session.x64quantprecision", "1");
-            if (Manifest.Target == "cpu" && Manifest.CacheForm == "latent" && Manifest.Precision != "fp16")
+            if (Manifest.Provider == "cpu" && Manifest.CacheForm == "latent" && Manifest.Precision != "fp16")
             {
                 // such a graph was written as the optimizer would leave it: looking through it again only takes time
                 options.GraphOptimizationLevel = GraphOptimizationLevel.ORT_DISABLE_ALL;

@@ -29,16 +29,25 @@ namespace YoutuOnnx.Ort
         /// <summary>Tokens that are in it.</summary>
         public int Length { get; protected set; }
 
-        /// <summary>Binds pasts of Length and presents of Length + count tokens, the presents after all other outputs.</summary>
+        /// <summary>Binds the past and where the present of count tokens more shall go, after all other outputs.</summary>
         public abstract void Bind(OrtIoBinding binding, int count);
 
-        /// <summary>Takes over what a step of count tokens returned: the presents, in the order of binding.</summary>
+        /// <summary>Takes over what a step of count tokens returned: the presents, in the order of binding, to dispose.</summary>
         public abstract void Commit(IList<OrtValue> presents, int count);
 
         /// <summary>Keeps the first tokens, as many as it can and at most so many.</summary>
         public abstract void Truncate(int length);
 
         public abstract void Dispose();
+
+        protected static void Release(IList<OrtValue> values)
+        {
+            foreach (OrtValue value in values)
+            {
+                value.Dispose();
+            }
+            values.Clear();
+        }
     }
 
     /// <summary>One buffer per tensor, bound as past and as present at once: a step adds rows and moves none.</summary>
@@ -69,7 +78,7 @@ namespace YoutuOnnx.Ort
         public override void Bind(OrtIoBinding binding, int count)
         {
             Reserve(Length + count);
-            Unbind();
+            Release(bound);
             for (int index = 0; index < buffers.Length; index++)
             {
                 binding.BindInput(Tensors[index].Past, View(index, Length));
@@ -79,6 +88,7 @@ namespace YoutuOnnx.Ort
 
         public override void Commit(IList<OrtValue> presents, int count)
         {
+            Release(presents);  // the memory is this cache's own
             Length += count;
         }
 
@@ -89,7 +99,7 @@ namespace YoutuOnnx.Ort
 
         public override void Dispose()
         {
-            Unbind();
+            Release(bound);
             for (int index = 0; index < buffers.Length; index++)
             {
                 Marshal.FreeHGlobal(buffers[index]);
@@ -125,11 +135,51 @@ namespace YoutuOnnx.Ort
         {
             return Tensors[index].Width * ElementSize;
         }
+    }
 
-        private void Unbind()
+    /// <summary>Buffers of the reserved length, each bound as past and as present: the graph writes a step's rows into them.</summary>
+    /// <remarks>The attention mask says which rows are in use, so what else is in the memory never matters.</remarks>
+    public sealed class StaticCache : SequenceCache
+    {
+        private readonly OrtAllocator allocator;
+        private readonly List<OrtValue> buffers = new List<OrtValue>();
+
+        /// <param name="memory">Where the buffers are: on the provider's device.</param>
+        public StaticCache(Manifest manifest, InferenceSession session, OrtMemoryInfo memory) : base(manifest)
         {
-            bound.ForEach(value => value.Dispose());
-            bound.Clear();
+            allocator = new OrtAllocator(session, memory);
+            foreach (CacheTensor tensor in Tensors)
+            {
+                long[] shape = { 1, tensor.Heads, manifest.Reserved.Value, tensor.Width };
+                buffers.Add(OrtValue.CreateAllocatedTensorValue(allocator, Type, shape));
+            }
+        }
+
+        public override void Bind(OrtIoBinding binding, int count)
+        {
+            for (int index = 0; index < buffers.Count; index++)
+            {
+                binding.BindInput(Tensors[index].Past, buffers[index]);
+                binding.BindOutput(Tensors[index].Present, buffers[index]);
+            }
+        }
+
+        public override void Commit(IList<OrtValue> presents, int count)
+        {
+            Release(presents);  // more handles of the same buffers
+            Length += count;
+        }
+
+        public override void Truncate(int length)
+        {
+            Length = Math.Min(Length, length);
+        }
+
+        public override void Dispose()
+        {
+            Release(buffers);
+            allocator.Dispose();
+            Length = 0;
         }
     }
 
@@ -164,7 +214,7 @@ namespace YoutuOnnx.Ort
 
         public override void Commit(IList<OrtValue> presents, int count)
         {
-            Clear();
+            Release(values);
             values.AddRange(presents);
             Length += count;
         }
@@ -174,20 +224,14 @@ namespace YoutuOnnx.Ort
         {
             if (length < Length)
             {
-                Clear();
+                Release(values);
                 Length = 0;
             }
         }
 
         public override void Dispose()
         {
-            Clear();
-        }
-
-        private void Clear()
-        {
-            values.ForEach(value => value.Dispose());
-            values.Clear();
+            Release(values);
         }
     }
 }

@@ -22,6 +22,9 @@ export async function models() {
   return found;
 }
 
+/** Whether thinking can be switched on and off; where the server doesn't say, it may be tried. */
+export const thinkingSwitch = (model) => (model?.thinking ?? model?.thinking_switch) !== false;
+
 /** HTML of a Markdown text. Not to be trusted: see sanitize.js. */
 export async function render(markdown) {
   const { html } = await (await ask("render", { method: "POST", body: { markdown } })).json();

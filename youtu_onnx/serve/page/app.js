@@ -206,7 +206,8 @@ const actions = {
   settings: () => { sidebar.close(); openSettings(settingsActions); },
   list: () => sidebar.toggle(),
   focus: () => composer.focus(),
-  stop: () => {
+  escape: () => {
+    if (sidebar.close()) return true;
     const something = Boolean(chat.run || chat.waiting);
     chat.stop();
     return something;

@@ -3,13 +3,14 @@
 // Events: "list" (titles, order), "shown" (another conversation, or other nodes), "node" (detail: a node that changed),
 // "running" (an answer began or ended), "trouble" (detail: what could not be saved).
 
-import { ApiError, chat as ask } from "./api.js";
+import { ApiError, chat as ask, thinkingSwitch } from "./api.js";
 import * as tree from "./conversation.js";
 import { preference } from "./preferences.js";
 
 const SAVE_EVERY = 400; // milliseconds: what a reload may lose of a half-written answer
 const BUSY_WAIT = 5; // seconds, where a busy server doesn't say
 const BUSY_TRIES = 5;
+const LONGEST_WAIT = 600; // seconds; where the server names a later time, trying again is left to the reader
 
 export class Chat extends EventTarget {
   conversation = tree.create();
@@ -17,7 +18,7 @@ export class Chat extends EventTarget {
   model = null; // an entry of v1/models
   #store;
   #connection;
-  #runs = new Map(); // conversation id → { conversation, node, abort, saved }
+  #runs = new Map(); // conversation id → { conversation, node, abort, save (a timer) }
   #retries = new Map(); // node id → { timer, tries }
 
   constructor(store, connection) {
@@ -58,6 +59,7 @@ export class Chat extends EventTarget {
     if (!running && (await mayMarkInterrupted(id))) {
       for (const node of Object.values(found.nodes)) if (node.state === "running") node.state = "interrupted";
     }
+    for (const node of Object.values(found.nodes)) if (node.error && !this.#retries.get(node.id)?.timer) delete node.error.again;
     this.conversation = found;
     this.#say("shown");
     this.#say("running");
@@ -155,7 +157,7 @@ export class Chat extends EventTarget {
       times: { began: Date.now() }, finish: null, usage: null, error: null };
     if (node) Object.assign(node, began);
     else node = tree.add(conversation, question.id, began);
-    const run = { conversation, node, abort: new AbortController(), saved: 0 };
+    const run = { conversation, node, abort: new AbortController(), save: null };
     this.#runs.set(conversation.id, run);
     this.#kept(conversation);
     this.#say("shown");
@@ -176,10 +178,10 @@ export class Chat extends EventTarget {
       for await (const event of ask(this.#request(conversation, question), abort.signal)) {
         fold(node, event);
         if (conversation === this.conversation) this.#say("node", node);
-        if (Date.now() - run.saved > SAVE_EVERY) {
-          run.saved = Date.now();
+        run.save ??= setTimeout(() => {
+          run.save = null;
           this.#save(conversation);
-        }
+        }, SAVE_EVERY);
       }
       node.state = "done";
       this.#connection.found();
@@ -194,12 +196,13 @@ export class Chat extends EventTarget {
         throw error;
       }
     } finally {
+      clearTimeout(run.save); // it is saved as a whole now
       node.times.ended = Date.now();
     }
   }
 
   #request(conversation, question) {
-    const thinking = this.model?.thinking === false ? "auto" : preference("thinking");
+    const thinking = thinkingSwitch(this.model) ? preference("thinking") : "auto";
     return {
       model: this.model?.id, messages: tree.messages(conversation, question, preference("system")), ...preference("sampling"),
       ...(thinking !== "auto" && { chat_template_kwargs: { enable_thinking: thinking === "on" } }),
@@ -208,6 +211,7 @@ export class Chat extends EventTarget {
 
   #retryLater({ conversation, node }, tries) {
     const seconds = node.error.retryAfter ?? BUSY_WAIT;
+    if (seconds > LONGEST_WAIT) return;
     node.error.again = Date.now() + seconds * 1000;
     const timer = setTimeout(() => {
       this.#retries.set(node.id, { timer: null, tries: tries + 1 });

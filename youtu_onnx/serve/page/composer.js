@@ -1,5 +1,6 @@
 // Where messages are written: the box, what is sent along, and how much of the context is used.
 
+import { thinkingSwitch } from "./api.js";
 import { $, el } from "./dom.js";
 import { contextUsed, last } from "./conversation.js";
 import { number, roughly, words } from "./language.js";
@@ -78,7 +79,7 @@ export class Composer {
     $("send").disabled = !$("text").value.trim();
     $("clear").disabled = Boolean(run) || !node || node.role === "break";
     $("thinking").value = preference("thinking");
-    $("thinking-pill").hidden = model?.thinking === false;
+    $("thinking-pill").hidden = !thinkingSwitch(model);
     this.#showContext(contextUsed(conversation), model?.context_length);
   }
 

@@ -25,5 +25,7 @@ export function openMenu(button, items) {
     event.preventDefault();
     buttons[(buttons.indexOf(document.activeElement) + step + buttons.length) % buttons.length].focus();
   };
-  menu.onbeforetoggle = ({ newState }) => newState === "closed" && menu.contains(document.activeElement) && button.focus();
+  menu.onbeforetoggle = ({ newState }) => { // returns nothing: false would keep it from opening
+    if (newState === "closed" && menu.contains(document.activeElement)) button.focus();
+  };
 }

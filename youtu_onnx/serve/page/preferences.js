@@ -6,7 +6,7 @@ const THINKING = ["auto", "on", "off"];
 
 export const NUMBERS = {
   temperature: { from: 0, to: 2, step: 0.05, slider: true },
-  top_p: { from: 0, to: 1, step: 0.01, slider: true },
+  top_p: { from: 0.01, to: 1, step: 0.01, slider: true },
   top_k: { from: 0, step: 1 },
   max_tokens: { from: 1, step: 1 },
   seed: { from: 0, to: 2 ** 31 - 1, step: 1 },
@@ -14,8 +14,8 @@ export const NUMBERS = {
 
 const EMPTY = { theme: "system", language: null, model: null, thinking: "auto", system: "", list: true, sampling: {} };
 
-let memory = {};
-const chosen = { ...EMPTY, sampling: {}, ...read() };
+const memory = {};
+const chosen = { ...EMPTY, ...read() };
 if (!THINKING.includes(chosen.thinking)) chosen.thinking = "auto";
 
 export const preference = (name) => chosen[name];
@@ -33,10 +33,10 @@ export function preferNumber(name, value) {
   prefer("sampling", sampling);
 }
 
-export const allowed = (name, value) => {
+export function allowed(name, value) {
   const { from, to = Infinity, step } = NUMBERS[name];
   return Number.isFinite(value) && value >= from && value <= to && (step < 1 || Number.isInteger(value));
-};
+}
 
 export function apiKey() {
   try {
@@ -68,13 +68,14 @@ function write(storage, name, value) {
   } catch { /* full or refused: the choice holds until the page is closed */ }
 }
 
+/** What was kept; nothing where storage is refused or holds something else. */
 function read() {
+  let found;
   try {
-    const found = JSON.parse(localStorage.getItem(NAME) ?? "{}");
-    const sampling = Object.fromEntries(Object.entries(found.sampling ?? {}).filter(([name, value]) =>
-      name in NUMBERS && allowed(name, value)));
-    return { ...found, sampling };
+    found = JSON.parse(localStorage.getItem(NAME) ?? "{}");
   } catch {
     return {};
   }
+  const sampling = Object.entries(found.sampling ?? {}).filter(([name, value]) => name in NUMBERS && allowed(name, value));
+  return { ...found, sampling: Object.fromEntries(sampling) };
 }

@@ -1,6 +1,6 @@
 // Markdown becomes HTML on the server: one request at a time, always of the latest text, a few times a second while it grows.
 
-import { render } from "./api.js";
+import { ApiError, render } from "./api.js";
 import { sanitize } from "./sanitize.js";
 
 const PAUSE = 250; // milliseconds between two renderings while text is still coming
@@ -59,6 +59,7 @@ export class Renderer {
         if (!block.growing && block.text === text) this.#cache.set(text, html);
         block.take(text, html);
       } catch (error) {
+        if (!(error instanceof ApiError)) console.error(error);
         block.plain();
         if (error.kind !== "refused") this.#failed.add(block);
       }

@@ -9,7 +9,7 @@ const MATHML = "http://www.w3.org/1998/Math/MathML";
 const ELEMENTS = new Set(("p h1 h2 h3 h4 h5 h6 ul ol li dl dt dd blockquote pre code span em strong b i s del ins sub sup kbd mark a " +
   "hr br table thead tbody tfoot tr th td").split(" "));
 const MATH = new Set(("math semantics mrow mi mo mn ms mtext mspace msup msub msubsup mfrac msqrt mroot munder mover munderover " +
-  "mtable mtr mtd mstyle mpadded mphantom menclose mmultiscripts mprescripts none").split(" "));
+  "mtable mtr mtd mstyle mpadded mphantom menclose mmultiscripts mprescripts none merror").split(" "));
 const MATH_ATTRIBUTES = new Set(("display displaystyle scriptlevel mathvariant stretchy fence separator form lspace rspace " +
   "accent accentunder movablelimits largeop symmetric minsize maxsize linethickness width height depth voffset notation " +
   "columnalign rowalign columnspacing rowspacing columnlines rowlines frame").split(" "));

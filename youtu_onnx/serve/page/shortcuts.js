@@ -2,7 +2,7 @@
 
 import { $ } from "./dom.js";
 
-/** actions: { stop, fresh, list, focus, settings }; stop returns whether there was something to stop. */
+/** actions: { escape, fresh, list, focus, settings }; escape returns whether there was something to close or stop. */
 export function listenForShortcuts(actions) {
   addEventListener("keydown", (event) => {
     if (event.isComposing || $("settings").open) return;
@@ -13,7 +13,7 @@ export function listenForShortcuts(actions) {
     if (does) {
       event.preventDefault();
       does();
-    } else if (event.key === "Escape" && !$("menu").matches(":popover-open") && actions.stop()) {
+    } else if (event.key === "Escape" && !$("menu").matches(":popover-open") && actions.escape()) {
       event.preventDefault();
     }
   });

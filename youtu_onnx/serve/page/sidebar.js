@@ -20,12 +20,6 @@ export class Sidebar {
     $("show-list").addEventListener("click", () => this.toggle());
     $("hide-list").addEventListener("click", () => this.toggle());
     $("shade").addEventListener("click", () => this.close());
-    $("list").addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.#drawer) {
-        event.stopPropagation();
-        this.close();
-      }
-    });
     this.#narrow.addEventListener("change", () => this.#arrange());
     this.#arrange();
   }
@@ -38,12 +32,13 @@ export class Sidebar {
     (shown ? $("hide-list") : $("show-list")).focus();
   }
 
-  /** Close the drawer; a pane stays. */
+  /** Close the drawer; a pane stays. Returns whether there was one. */
   close() {
-    if (!this.#drawer) return;
+    if (!this.#drawer) return false;
     this.#drawer = false;
     this.#arrange();
     $("show-list").focus();
+    return true;
   }
 
   rename(id) {

@@ -24,7 +24,7 @@ final class Vectors {
     public static void main(String[] arguments) throws Exception {
         Vectors vectors = new Vectors(Json.read(Path.of(arguments[0])));
         List<String> lines = new ArrayList<>();
-        try (OrtChat chat = new OrtChat(Path.of(arguments[1]), null)) {
+        try (OrtChat chat = new OrtChat(Path.of(arguments[1]), "cpu")) {
             if (arguments.length == 2) {
                 lines.add(vectors.each("texts", one -> text(one, chat, chat.tokenizer.encode((String) one.get("text")))));
                 lines.add(vectors.each("literals", one ->

@@ -17,7 +17,12 @@ final class Manifest {
 
     final List<CacheTensor> tensors;
     final Set<Integer> endIds;
-    final String cacheForm, cacheType, target, precision;
+    final String cacheForm, cacheType, precision;
+    /** That the bundle was exported for; phones' bundles run on the CPU. */
+    final String provider;
+    /** Tokens that the cache's buffers have room for, where their length is fixed; null where the cache grows. */
+    final Integer reserved;
+    /** The most tokens of a sequence. */
     final int contextLength;
 
     /** @throws IOException a bundle of a newer format, or none */
@@ -27,9 +32,10 @@ final class Manifest {
             throw new IOException("the bundle has format " + file.get("format_version") + "; this program reads " + NEWEST);
         }
         Map<String, Object> architecture = Json.object(file.get("architecture")), cache = Json.object(file.get("cache"));
-        contextLength = Json.integer(architecture.get("max_position_embeddings"));
+        reserved = cache.get("length") == null ? null : Json.integer(cache.get("length"));
+        contextLength = reserved != null ? reserved : Json.integer(architecture.get("max_position_embeddings"));
         endIds = Json.list(architecture.get("eos_token_ids")).stream().map(Json::integer).collect(Collectors.toSet());
-        target = (String) file.get("target");
+        provider = file.get("target").equals("mobile") ? "cpu" : (String) file.get("target");
         precision = (String) Json.object(file.get("recipe")).get("precision");
         cacheForm = (String) cache.get("form");
         cacheType = (String) cache.get("dtype");

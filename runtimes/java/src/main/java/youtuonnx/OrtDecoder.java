@@ -39,7 +39,7 @@ public final class OrtDecoder implements AutoCloseable {
      */
     public OrtDecoder(Path folder, String provider) throws IOException, OrtException {
         manifest = new Manifest(folder);
-        String chosen = provider == null ? manifest.target : provider;
+        String chosen = provider == null ? manifest.provider : provider;
         try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
             options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL);  // what goes wrong is thrown, and said once
             switch (chosen) {
@@ -51,7 +51,8 @@ public final class OrtDecoder implements AutoCloseable {
             }
             session = environment.createSession(folder.resolve("model.onnx").toString(), options);
         }
-        cache = chosen.equals("cpu") && InPlaceCache.fits(manifest) ? new InPlaceCache(manifest) : new ReturnedCache(manifest);
+        cache = manifest.reserved != null ? new StaticCache(manifest)
+                : chosen.equals("cpu") && InPlaceCache.fits(manifest) ? new InPlaceCache(manifest) : new ReturnedCache(manifest);
     }
 
     /** Tokens in the cache. */
@@ -68,7 +69,8 @@ public final class OrtDecoder implements AutoCloseable {
     public float[] run(List<Integer> ids) throws OrtException {
         if (ids.isEmpty() || cache.length() + ids.size() > manifest.contextLength) {
             throw new IllegalArgumentException((cache.length() + ids.size()) + " tokens don't fit in a context of "
-                    + manifest.contextLength);
+                    + manifest.contextLength
+                    + (manifest.reserved == null ? "" : ", which this bundle reserves; export it with a larger --max-length"));
         }
         float[] logits = {};
         for (int start = 0; start < ids.size(); start += STEP) {
@@ -86,8 +88,10 @@ public final class OrtDecoder implements AutoCloseable {
     /** S new tokens after P in the cache. */
     private float[] step(List<Integer> ids) throws OrtException {
         int past = cache.length(), total = past + ids.size();
+        // a reserved cache's steps all have one shape of mask, with zeros behind the tokens
+        int masked = manifest.reserved == null ? total : manifest.reserved;
         try (OnnxTensor inputs = row(ids.stream().mapToLong(id -> id));                      // [1, S]
-                OnnxTensor mask = row(LongStream.generate(() -> 1).limit(total));            // [1, T]
+                OnnxTensor mask = row(LongStream.range(0, masked).map(at -> at < total ? 1 : 0));  // [1, T or M]
                 OnnxTensor positions = row(LongStream.range(past, total))) {                 // [1, S]
             Map<String, OnnxTensor> all = new HashMap<>(), pinned = new HashMap<>();
             all.put("input_ids", inputs);
@@ -107,7 +111,7 @@ public final class OrtDecoder implements AutoCloseable {
     private void setCpu(OrtSession.SessionOptions options) throws OrtException {
         // exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits
         options.addConfigEntry("session.x64quantprecision", "1");
-        if (manifest.target.equals("cpu") && manifest.cacheForm.equals("latent") && !manifest.precision.equals("fp16")) {
+        if (manifest.provider.equals("cpu") && manifest.cacheForm.equals("latent") && !manifest.precision.equals("fp16")) {
             // such a graph was written as the optimizer would leave it: looking through it again only takes time
             options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.NO_OPT);
         }

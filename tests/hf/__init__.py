@@ -1,0 +1,1 @@
+"""ORTYoutuForCausalLM gives what transformers' YoutuForCausalLM gives, in every mode of generate(), or says why it can't."""
