@@ -346,7 +346,7 @@ def test_a_prompts_pieces_run_beside_replies_that_go_on(opened: Callable, small_
         second = submit(engine, long, 5)
     first.end(), second.end()
     pieces = [step for step in batch.done if step.piece]
-    assert [len(step.piece) for step in pieces] == [8] * 7 + [4]
+    assert [len(step.piece) for step in pieces] == [8] * 6 + [12]  # a small rest goes along
     assert all(step.slots for step in pieces), "the reply before it got a token in each step"
     assert len(batch.done) == 30, "a step gives every reply its token"
 
@@ -387,7 +387,7 @@ def test_the_oldest_prompt_is_not_starved(opened: Callable, small_pieces: None) 
     assert long.end().reason == "length"
     own = sum(step.prompt[:1] == (1,) for step in batch.done)
     between = [step.prompt[0] for step in batch.done]
-    assert own == 13 and len(others) < 13 * module.OLDEST_EVERY
+    assert own == 12 and len(others) < 12 * module.OLDEST_EVERY  # 100 tokens in pieces of 8, the last with a rest of 4
     assert between.index(1) < module.OLDEST_EVERY
 
 
