@@ -31,3 +31,18 @@ def test_two_replicas_on_one_host(nano_bundle, tmp_path, monkeypatch):
     if sys.platform == "linux":
         assert len(found["mapped"]) == 2
         assert all(pages["Shared_Clean"] + pages["Shared_Dirty"] > 0 == pages["Private_Dirty"] for pages in found["mapped"])
+
+
+def test_ray_makes_arguments_of_what_the_command_line_says():
+    """``serve run`` and configuration files give strings and mappings; Ray looks for the class at the builder."""
+    import inspect
+
+    from pydantic import BaseModel, ValidationError
+
+    from youtu_onnx.serve.ray import app
+
+    [parameter] = inspect.signature(app).parameters.values()
+    assert issubclass(parameter.annotation, BaseModel)
+    assert parameter.annotation.model_validate({"bundle": "b", "replicas": "2", "cpus": "4"}).cpus == 4
+    with pytest.raises(ValidationError):
+        parameter.annotation.model_validate({"bundle": "b", "replica": "2"})

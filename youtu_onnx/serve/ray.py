@@ -5,7 +5,7 @@ its own. Those of one machine map the same packed weights, from a copy that the 
 for each request: of two at random, the one with fewer in hand.
 """
 
-from __future__ import annotations
+# No "from __future__ import annotations": Ray reads from app's own annotation that its arguments are of a class.
 
 import os
 from typing import TYPE_CHECKING
@@ -60,7 +60,7 @@ def app(arguments: Arguments) -> serve.Application:
     hosts = None if arguments.hosts == "*" else tuple(name.strip().lower() for name in arguments.hosts.split(","))
     settings = Settings(api_keys=(key,) if key else (), hosts=hosts)
 
-    def replica() -> FastAPI:
+    def replica() -> "FastAPI":
         return open_replica(arguments, settings)
 
     places = arguments.places or 8
@@ -70,7 +70,7 @@ def app(arguments: Arguments) -> serve.Application:
     return deployment.bind()
 
 
-def open_replica(arguments: Arguments, settings: Settings) -> FastAPI:
+def open_replica(arguments: Arguments, settings: Settings) -> "FastAPI":
     """The engine and the application over it. Runs in the replica's process.
 
     Raises:
