@@ -14,6 +14,8 @@ from youtu_onnx.cli import console, options
 from youtu_onnx.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from runtimes.provider_options import ProviderOptions
     from youtu_onnx.serve.engine import Engine
     from youtu_onnx.serve.limits import Limits
@@ -79,13 +81,8 @@ def serve(
         address = f"[{host}]" if ":" in host else host
         url = f"http://{address}:{listening.getsockname()[1]}"
         if workers > 1:
-            from youtu_onnx.serve import workers as several
-            from youtu_onnx.serve.limits import share
-
-            worker = several.Worker(bundle, text.id, settings, share(workers, limits), drain, console.note)
-            several.prepare(bundle, console.progress())
             _tell(url, text, settings, loopback)
-            several.run(worker, workers, listening)
+            _run_workers(workers, bundle, text, settings, limits, listening, drain)
             return
         engine = _engine(bundle, provider, chosen, limits)
         app = application.application(engine, text=text, settings=settings)
@@ -135,6 +132,15 @@ def _check_on_cpu(bundle: Path, provider: str | None, chosen: ProviderOptions) -
         raise UsageError(f"--workers are for the CPU, and this is for {row.name}: every worker would load the weights anew",
                          hint="leave --workers away: one process answers several at once; or pass --provider cpu")
     chosen.of_provider(row)
+
+
+def _run_workers(count: int, bundle: Path, text: ModelText, settings: Settings, limits: Limits, listening: socket,
+                 drain: float) -> None:
+    from youtu_onnx.serve import workers
+    from youtu_onnx.serve.limits import share
+
+    workers.prepare(bundle, console.progress())
+    workers.run(workers.Worker(bundle, text.id, settings, share(count, limits), drain, console.note), count, listening)
 
 
 def _engine(bundle: Path, provider: str | None, chosen: ProviderOptions, limits: Limits) -> Engine:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,9 +72,10 @@ class Worker:
         try:
             text = ModelText.open(self.bundle, name=self.name, target="cpu")
             engine = open_engine(self.bundle, provider="cpu", **asdict(self.limits))
-        except YoutuOnnxError as error:
-            self.told(f"worker {os.getpid()} can't start: {error}")
-            sys.exit(FAILED_TO_START)
+        except Exception as error:
+            why = str(error) if isinstance(error, YoutuOnnxError) else traceback.format_exc()
+            self.told(f"worker {os.getpid()} can't start: {why}")
+            os._exit(FAILED_TO_START)  # at once: the parent would wait HEALTH_SECONDS for the answer of one that is shutting down
         app = application(engine, text=text, settings=self.settings, metrics=SharedMetrics(engine))
         _end_with_parent()
         _drain_on_signal(app.state.service, self.drain_seconds)
