@@ -66,6 +66,9 @@ class Batch(Protocol):
     def new_cache(self) -> RowCache:
         """For a new sequence."""
 
+    def cache_bytes(self, tokens: int) -> int:
+        """Memory of a cache that grows because it has to hold so many tokens."""
+
     def step(self, tokens: Mapping[int, tuple[RowCache, int]], chunk: Chunk | None = None) -> np.ndarray:
         """Append one token to each sequence that has a place, and a chunk to one more. No check of ids or lengths.
 

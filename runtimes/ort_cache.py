@@ -62,6 +62,11 @@ class InPlaceCache:
         self._addresses = [0] * len(self._buffers)
         self.length = 0
 
+    @classmethod
+    def rows_for(cls, rows: int, context_length: int) -> int:
+        """Rows of buffers that grow because so many are needed."""
+        return max(rows, min(context_length, max(cls._FIRST, rows + rows // 2)))
+
     @staticmethod
     def fits(layout: CacheLayout, device: str) -> bool:
         """Whether the layout and the device allow it: on other devices the copy isn't saved, and it is not tried."""
@@ -99,7 +104,7 @@ class InPlaceCache:
         Raises:
             ResourceError: no memory.
         """
-        capacity = max(rows, min(self._context_length, max(self._FIRST, rows + rows // 2)))
+        capacity = self.rows_for(rows, self._context_length)
         for index, buffer in enumerate(self._buffers):
             if len(buffer) >= rows:
                 continue

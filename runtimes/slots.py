@@ -65,6 +65,9 @@ class SlotModel:
     def new_cache(self) -> InPlaceCache:
         return InPlaceCache(self.bundle.manifest.cache, self.bundle.manifest.context_length, self._names[None])
 
+    def cache_bytes(self, tokens: int) -> int:
+        return InPlaceCache.rows_for(tokens, self.context_length) * self.bytes_per_token
+
     def step(self, tokens: Mapping[int, tuple[InPlaceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
         lanes = dict(sorted(tokens.items()))
         ids, part = [id_ for _, id_ in lanes.values()] or [0], list(chunk.ids) if chunk else []

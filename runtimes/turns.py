@@ -11,7 +11,7 @@ import numpy as np
 
 from runtimes.batch import Chunk
 from runtimes.ort import OrtModel, new_cache
-from runtimes.ort_cache import SequenceCache
+from runtimes.ort_cache import InPlaceCache, SequenceCache
 
 COUNT = 4
 """Sequences that take turns: with more, each would wait long for its next token."""
@@ -30,6 +30,13 @@ class TurnsModel:
 
     def new_cache(self) -> SequenceCache:
         return new_cache(self.model)
+
+    def cache_bytes(self, tokens: int) -> int:
+        layout = self.model.bundle.manifest.cache
+        if layout.length is not None:
+            return layout.length * self.bytes_per_token
+        in_place = InPlaceCache.fits(layout, self.model.device)
+        return (InPlaceCache.rows_for(tokens, self.context_length) if in_place else tokens) * self.bytes_per_token
 
     def step(self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
         rows = [self._append(cache, [id_]) for _, (cache, id_) in sorted(tokens.items())]

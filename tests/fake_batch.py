@@ -69,7 +69,11 @@ class FakeCache:
 
     def reserve(self, rows: int) -> None:
         if rows > self.capacity:
-            self.capacity = max(rows, FIRST, rows + rows // 2)
+            self.capacity = capacity(rows)
+
+
+def capacity(rows: int) -> int:
+    return max(rows, FIRST, rows + rows // 2)
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,9 @@ class FakeBatch:
         cache = FakeCache()
         self._caches.add(cache)
         return cache
+
+    def cache_bytes(self, tokens: int) -> int:
+        return capacity(tokens) * BYTES
 
     def step(self, tokens: Mapping[int, tuple[FakeCache, int]], chunk: Chunk | None = None) -> np.ndarray:
         self._wait()

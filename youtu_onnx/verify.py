@@ -296,19 +296,20 @@ def _run_batch(model: OrtModel, traces: Sequence[_Trace], advance: Callable[[int
 
 
 def _run_slots(bundle: Bundle, traces: Sequence[_Trace], advance: Callable[[int], None]) -> None:
-    """Path ``slots``, of the batch graph: the sequences join one after the other, and go on together."""
+    """Path ``slots``, of the batch graph: the sequences join one after the other, in slots far apart, and go on together."""
     from runtimes.batch import Chunk
     from runtimes.slots import SlotModel
 
     model = SlotModel(bundle, find=lambda _: None)  # the bundle's own graph
     try:
         caches, rows = [model.new_cache() for _ in traces], [[] for _ in traces]
+        slots = [place * (model.count - 1) // max(len(traces) - 1, 1) for place in range(len(traces))]  # every branch is taken
         for step in range(len(traces) + len(traces[0].greedy) - 1):
-            tokens = {place: (caches[place], trace.greedy[len(rows[place]) - 1]) for place, trace in enumerate(traces[:step])
-                      if len(rows[place]) < len(trace.greedy)}
+            going = [place for place, trace in enumerate(traces[:step]) if len(rows[place]) < len(trace.greedy)]
+            tokens = {slots[place]: (caches[place], traces[place].greedy[len(rows[place]) - 1]) for place in going}
             joins = traces[step] if step < len(traces) else None
             logits = model.step(tokens, Chunk(caches[step], joins.ids, True) if joins else None)
-            for place, row in zip((*sorted(tokens), *([step] if joins else [])), logits, strict=True):
+            for place, row in zip((*going, *([step] if joins else [])), logits, strict=True):
                 rows[place].append(row)
             advance(len(tokens) + (len(joins.ids) if joins else 0))
     finally:

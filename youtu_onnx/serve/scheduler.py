@@ -192,8 +192,8 @@ class Scheduler:
 
     def _has_room(self, job: Job, running: list[Job]) -> bool:
         """Whether it can begin beside these without taking their memory, which would have it postponed at once."""
-        sizes = [max(one.rows.cache.nbytes if one.rows else 0, self._buffers(len(one.ids))) for one in running]
-        return not running or sum(sizes) + self._buffers(len(job.ids)) <= self._cache_limit
+        sizes = [max(one.rows.cache.nbytes if one.rows else 0, self._batch.cache_bytes(len(one.ids))) for one in running]
+        return not running or sum(sizes) + self._batch.cache_bytes(len(job.ids)) <= self._cache_limit
 
     def _step(self) -> None:
         reader = self._next_reader()
@@ -320,10 +320,6 @@ class Scheduler:
     def _running_rows(self) -> list[Rows]:
         return [job.rows for job in (*self._reading, *self._writing.values()) if job.rows is not None]
 
-    def _buffers(self, tokens: int) -> int:
-        """Bytes of a cache that has grown to so many tokens, at most."""
-        return (tokens + tokens // 2) * self._batch.bytes_per_token
-
     def _growth(self, reader: Job | None) -> int:
         """Bytes by which buffers may grow in a step."""
         grown = [(job, 1) for job in self._writing.values()]
@@ -332,7 +328,7 @@ class Scheduler:
         wanted = 0
         for job, tokens in grown:
             total, there = len(job.rows.ids) + tokens, job.rows.cache.nbytes
-            wanted += self._buffers(total) - there if total * self._batch.bytes_per_token > there else 0
+            wanted += self._batch.cache_bytes(total) - there if total * self._batch.bytes_per_token > there else 0
         return wanted
 
     def _make_room(self, reader: Job | None = None) -> None:
