@@ -184,7 +184,7 @@ class _OneSequence(InPlaceCache):
 
     def fill(self, arrays: list[np.ndarray]) -> None:
         """Take copies of ``[1, 1, P, width]`` each."""
-        self._reserve(arrays[0].shape[2])
+        self.reserve(arrays[0].shape[2])
         for buffer, array in zip(self._buffers, arrays, strict=True):
             buffer[: array.shape[2]] = array[0, 0]
         self.length = arrays[0].shape[2]
