@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 FAILED_TO_START = 3
 """The exit code of a worker that would fail the same way again: on it uvicorn ends the server instead of trying for ever."""
 
-HEALTH_SECONDS = 60
-"""A worker that doesn't answer its parent for so long is ended and started again. uvicorn's 5 are too few for one that
-opens a large bundle, for it can't answer meanwhile."""
+HEALTH_SECONDS = 20
+"""A worker that doesn't answer its parent for so long is ended and started again; uvicorn's 5 may pass while a busy machine
+starts Python. One that dies while it is asked is missed for as long, so it can't be much more."""
 
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
