@@ -14,7 +14,7 @@ BUILT_IN = {"youtu-nano": Path(__file__).parent / "models" / "youtu_nano"}
 FETCHED = ("*.json", "*.safetensors", "*.jinja", "README.md")
 """What is downloaded of a checkpoint: never pickles, never code."""
 
-FETCHED_BUNDLE = ("*.json", "*.jinja", "README.md", "model.onnx", "model.onnx.data")
+FETCHED_BUNDLE = ("*.json", "*.jinja", "README.md", "model.onnx", "model.onnx.data", "batch.onnx")
 """What is downloaded of a bundle."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
