@@ -14,12 +14,14 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path.home() / ".cache" / "youtu-onnx" / "llama.cpp"
 PACKAGE, VERSION = "llama-cpp-python", "0.3.36"  # pinned: programs' options and CONVERT's inner names differ between versions
 PROGRAMS = ("llama-bench", "llama-quantize", "llama-completion")
+SERVER = "llama-server"  # some minutes more, for benchmarks.serving alone
 CONVERT = """
 import runpy, sys
 sys.path.insert(0, {source!r}); sys.path.insert(0, {gguf!r})
@@ -38,8 +40,8 @@ class LlamaCpp:
     programs: Path
 
     @classmethod
-    def find_or_build(cls, folder: Path = CACHE, jobs: int | None = None) -> LlamaCpp:
-        """The build in ``folder``; made there if it isn't, with ``jobs`` compilers at a time.
+    def find_or_build(cls, folder: Path = CACHE, jobs: int | None = None, programs: Sequence[str] = PROGRAMS) -> LlamaCpp:
+        """The build in ``folder``; made there if it isn't, or lacks one of the programs, with ``jobs`` compilers at a time.
 
         Raises:
             RuntimeError: a step failed; what it said is on stderr.
@@ -48,7 +50,7 @@ class LlamaCpp:
         if source is None:
             source = _download(folder)
         found = cls(source, folder / "build" / "bin")
-        missing = [name for name in PROGRAMS if not (found.programs / name).is_file()]
+        missing = [name for name in programs if not (found.programs / name).is_file()]
         if missing:
             _build(source, folder / "build", missing, jobs or os.cpu_count() or 1)
         return found
@@ -105,8 +107,8 @@ def _download(folder: Path) -> Path:
 
 
 def _build(source: Path, build: Path, programs: list[str], jobs: int) -> None:
-    off = ["CURL", "OPENSSL", "BUILD_TESTS", "BUILD_SERVER", "BUILD_EXAMPLES", "BUILD_APP"]
-    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", *(f"-DLLAMA_{name}=OFF" for name in off)]
+    off = ["CURL", "OPENSSL", "BUILD_TESTS", "BUILD_EXAMPLES", "BUILD_APP", "BUILD_UI"]
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_BUILD_SERVER=ON", *(f"-DLLAMA_{name}=OFF" for name in off)]
     if not any((build / name).is_file() for name in ("Makefile", "build.ninja")):  # what a configuration that went through leaves
         _run(["cmake", "-S", str(source), "-B", str(build), *options], "cmake couldn't configure llama.cpp")
     _run(["cmake", "--build", str(build), f"-j{jobs}", "--target", *programs], "llama.cpp didn't build")
@@ -123,5 +125,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=CACHE)
     parser.add_argument("--jobs", type=int, help="compilers at a time; without it, one per core")
+    parser.add_argument("--server", action="store_true", help="build its server, too")
     options = parser.parse_args()
-    print(LlamaCpp.find_or_build(options.folder, options.jobs).programs)
+    wanted = (*PROGRAMS, SERVER) if options.server else PROGRAMS
+    print(LlamaCpp.find_or_build(options.folder, options.jobs, wanted).programs)

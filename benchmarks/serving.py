@@ -3,6 +3,8 @@
     python -m benchmarks.serving BUNDLE --clients 1 8 --rounds 3
     python -m benchmarks.serving BUNDLE --llama-server llama.cpp/build/bin/llama-server --gguf q4_0.gguf
 
+``python -m benchmarks.llama_cpp --server`` builds that one.
+
 Each round starts a server, warms it up, lets 1 and then 8 clients send one request each at the same moment, and stops it; the
 servers take turns. Prompts differ, so that nothing is reused. Tokens a second are all clients' tokens by the time from the first
 request to the last token, prompts included; *decoding* counts from the moment when every client has its first token.
