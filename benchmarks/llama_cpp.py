@@ -108,7 +108,8 @@ def _download(folder: Path) -> Path:
 
 def _build(source: Path, build: Path, programs: list[str], jobs: int) -> None:
     off = ["CURL", "OPENSSL", "BUILD_TESTS", "BUILD_EXAMPLES", "BUILD_APP", "BUILD_UI"]
-    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_BUILD_SERVER=ON", *(f"-DLLAMA_{name}=OFF" for name in off)]
+    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_BUILD_SERVER=ON",
+               *(f"-DLLAMA_{name}=OFF" for name in off)]
     if not any((build / name).is_file() for name in ("Makefile", "build.ninja")):  # what a configuration that went through leaves
         _run(["cmake", "-S", str(source), "-B", str(build), *options], "cmake couldn't configure llama.cpp")
     _run(["cmake", "--build", str(build), f"-j{jobs}", "--target", *programs], "llama.cpp didn't build")
