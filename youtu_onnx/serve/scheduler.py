@@ -328,7 +328,7 @@ class Scheduler:
         """Bytes by which buffers may grow in a step."""
         grown = [(job, 1) for job in self._writing.values()]
         if reader in self._reading:
-            grown.append((reader, min(reader.missing, self._piece())))
+            grown.append((reader, self._piece(reader)))
         wanted = 0
         for job, tokens in grown:
             total, there = len(job.rows.ids) + tokens, job.rows.cache.nbytes
