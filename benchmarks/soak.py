@@ -2,10 +2,12 @@
 
     python -m benchmarks.soak BUNDLE --requests 5000
     python -m benchmarks.soak BUNDLE --requests 5000 --json soak.json --picture docs/pictures/soak.svg
+    python -m benchmarks.soak BUNDLE --requests 5000 --hostile 200
 
 Several clients send a mix chosen by ``--seed``: chats and completions, streamed and whole, JSON schemas, tool calls, sampling,
 long prompts, clients that leave, requests that make no sense, Markdown, metrics. The queue is so short that some are turned away
 with a 429 and come again. Before that, each request is sent once alone; later answers have to equal that first one.
+``--hostile`` has so many clients beside them that hold connections open, read nothing, or break off.
 
 Memory is what the process has for itself (``RssAnon``), looked at once a second. The first tenth of the requests fills caches
 and isn't counted. Of the rest it is flat if the last quarter's median is at most 3 % over the first quarter's, and the Theil-Sen slope
@@ -35,11 +37,12 @@ import httpx
 import psutil
 
 from benchmarks.processes import Memory
+from benchmarks.soak_hostile import annoy
 from benchmarks.soak_requests import Answer, ask, every, request
 from docs.pictures.soak_chart import memory_picture
 
 WARM_UP, MOST_GROWTH, MOST_SLOPE = 0.1, 0.03, 0.01
-SETTLE_SECONDS = 30
+SETTLE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Report:
     health: dict[str, Any]
     before: Look
     after: Look
+    hostile: dict[str, int]
 
     @property
     def flat(self) -> bool:
@@ -102,6 +106,7 @@ class Report:
             f"open descriptors {self.before.descriptors} before, at most {max(one.descriptors for one in self.looks)}, "
             f"{self.after.descriptors} after; threads {self.before.threads}, at most {max(one.threads for one in self.looks)}, "
             f"{self.after.threads}",
+            *(f"hostile clients: {kind} x {count}" for kind, count in sorted(self.hostile.items())),
             f"at the end {self.health['queued']} queued, {self.health['running']} running"])
 
 
@@ -123,7 +128,7 @@ def running(bundle: Path, options: Sequence[str]) -> Iterator[tuple[str, int]]:
         sys.stderr.write(rest[-5000:])
 
 
-async def soak(address: str, pid: int, requests: int, clients: int, seed: int) -> Report:
+async def soak(address: str, pid: int, requests: int, clients: int, seed: int, hostile: int) -> Report:
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients, keepalive_expiry=5)
     async with httpx.AsyncClient(base_url=address, timeout=300, limits=limits) as client:
         alone = [await ask(client, asked) for asked in every(seed)]
@@ -141,14 +146,17 @@ async def soak(address: str, pid: int, requests: int, clients: int, seed: int) -
                 looks.append(Look.at(pid, len(found)))
                 await asyncio.sleep(1)
 
-        before = Look.at(pid, 0)
+        before, ends = Look.at(pid, 0), Counter[str]()
+        annoying = [asyncio.create_task(annoy(httpx.URL(address).port or 80, number, ends)) for number in range(hostile)]
         watching, began = asyncio.create_task(watch()), time.perf_counter()
         await asyncio.gather(*(work() for _ in range(clients)))
         seconds = time.perf_counter() - began
-        watching.cancel()
+        for task in (watching, *annoying):
+            task.cancel()
+        await asyncio.gather(watching, *annoying, return_exceptions=True)
     health, after = await _settled(address, pid, requests, before)
     wrong = [f"{one.asked.kind}: {text}" for one in (*alone, *found) for text in one.wrong]
-    return _report(found, wrong, seconds, looks, health, before, after)
+    return _report(found, wrong, seconds, looks, health, before, after, ends)
 
 
 async def _checked(client: httpx.AsyncClient, seed: int, number: int, expected: dict[str | None, str]) -> Answer:
@@ -176,7 +184,7 @@ async def _settled(address: str, pid: int, requests: int, before: Look) -> tuple
 
 
 def _report(found: list[Answer], wrong: list[str], seconds: float, looks: list[Look], health: dict[str, Any], before: Look,
-            after: Look) -> Report:
+            after: Look, ends: Counter[str]) -> Report:
     answers: dict[str, Counter[str]] = {}
     for one in found:
         answers.setdefault(one.asked.kind, Counter())[str(one.status) if one.status else "left before"] += 1
@@ -188,7 +196,7 @@ def _report(found: list[Answer], wrong: list[str], seconds: float, looks: list[L
     return Report({kind: dict(statuses) for kind, statuses in answers.items()}, sum(one.busy for one in found), wrong, seconds,
                   (_at(first, 0.5), _at(first, 0.95), _at(first, 0.99)), looks,
                   median(one.memory for one in counted[:quarter]), median(one.memory for one in counted[-quarter:]),
-                  slope(counted[len(counted) // 2:]) * 1000, health, before, after)
+                  slope(counted[len(counted) // 2:]) * 1000, health, before, after, dict(ends))
 
 
 def slope(looks: Sequence[Look]) -> float:
@@ -207,13 +215,14 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=5000)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--hostile", type=int, default=0, help="so many clients that mean no good")
     parser.add_argument("--max-queue", default="4", help="the server's")
     parser.add_argument("--cache-memory", default="48MiB", help="the server's; filled in the warm-up")
     parser.add_argument("--json", type=Path, help="write the report here")
     parser.add_argument("--picture", type=Path, help="write a chart of memory over answers here, as SVG")
     options = parser.parse_args()
     with running(options.bundle, ["--max-queue", options.max_queue, "--cache-memory", options.cache_memory]) as (address, pid):
-        report = asyncio.run(soak(address, pid, options.requests, options.clients, options.seed))
+        report = asyncio.run(soak(address, pid, options.requests, options.clients, options.seed, options.hostile))
     if options.json:
         options.json.write_text(json.dumps(asdict(report) | {"flat": report.flat, "settled": report.settled}, indent=1) + "\n")
     if options.picture:

@@ -21,9 +21,9 @@ from youtu_onnx.serve.settings import Settings
 LOOK_SECONDS = 1.0
 AHEAD_LIMIT = 64 * 1024
 """Bytes that a client may send of its next requests while it waits for an answer."""
-SPARE_DESCRIPTORS = 100
+SPARE_DESCRIPTORS = 200
 """For files, the event loop, libraries, and connections that are accepted at once."""
-BACKLOG = 64
+BACKLOG = 128
 """Connections that wait to be accepted; all that wait are accepted together."""
 FULL_RETRY_SECONDS = 5
 
