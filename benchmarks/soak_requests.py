@@ -14,6 +14,9 @@ import httpx
 WORDS = ("river", "stone", "seven", "apple", "train", "light", "under", "green", "north", "paper", "water", "music")
 VARIANTS = 10
 """Requests of a kind that differ; each comes many times, and its answer is always that of the first time."""
+TIE = 0.2
+"""Nats. A prompt computed in other pieces, or found in a cache, has logprobs that differ in the second digit: its activations
+are quantized to int8 after sums in another order."""
 SCHEMA = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "maximum": 99},
                                            "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 3}},
           "required": ["name", "age", "tags"], "additionalProperties": False}
@@ -48,15 +51,27 @@ class Asked:
         return bool(self.body and self.body.get("stream"))
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A token of an answer, its logprob, and by how much it was likelier than the next one."""
+
+    token: str
+    logprob: float
+    ahead: float
+
+
 @dataclass
 class Answer:
-    """``first``: seconds to the first piece of a stream's text; ``busy``: how often the server said 429 before."""
+    """``first``: seconds to the first piece of a stream's text; ``busy``: how often the server said 429 before; ``tokens``: where
+    logprobs were asked for."""
 
     asked: Asked
     status: int
     text: str = ""
     first: float | None = None
     busy: int = 0
+    tokens: list[Scored] = field(default_factory=list)
+    tie: bool = False
     wrong: list[str] = field(default_factory=list)
 
 
@@ -82,8 +97,10 @@ def _asked(kind: str, variant: int, chance: random.Random) -> Asked:
     chat = {"messages": [{"role": "user", "content": text}], "max_tokens": 12 + 4 * variant, "temperature": 0}
     stream = {"stream": True, "stream_options": {"include_usage": True}}
     match kind:
-        case "chat" | "long prompt":
+        case "chat":
             return Asked(kind, "/v1/chat/completions", chat, key)
+        case "long prompt":
+            return Asked(kind, "/v1/chat/completions", chat | {"logprobs": True, "top_logprobs": 2}, key)
         case "chat stream":
             return Asked(kind, "/v1/chat/completions", chat | stream, key)
         case "completion":
@@ -211,8 +228,8 @@ def _check_whole(answer: Answer, made: dict[str, Any]) -> None:
     if "usage" in made:
         _check_usage(answer, made["usage"])
         choices = made["choices"]
-        answer.text = json.dumps([(one.get("text"), one.get("logprobs"), _said(one.get("message")), one["finish_reason"])
-                                  for one in choices])
+        answer.text = json.dumps([(one.get("text"), _said(one.get("message")), one["finish_reason"]) for one in choices])
+        answer.tokens = [scored for one in choices for scored in _scored(one.get("logprobs"))]
         whole = choices[0]["finish_reason"] != "length"
         if kind == "JSON schema" and whole and json.loads(choices[0]["message"]["content"]).keys() != {"name", "age", "tags"}:
             answer.wrong.append(f"JSON of another shape: {answer.text[:200]}")
@@ -224,6 +241,28 @@ def _check_whole(answer: Answer, made: dict[str, Any]) -> None:
         answer.text = made["html"]
     elif kind == "health" and made["status"] != "ok":
         answer.wrong.append(f"health: {made}")
+
+
+def _scored(logprobs: dict[str, Any] | None) -> list[Scored]:
+    """Of either form of logprobs, each with the two likeliest."""
+    if logprobs is None:
+        return []
+    if "content" in logprobs:
+        rows = [(one["token"], one["logprob"], [top["logprob"] for top in one["top_logprobs"]]) for one in logprobs["content"]]
+    else:
+        rows = list(zip(logprobs["tokens"], logprobs["token_logprobs"], (list(top.values()) for top in logprobs["top_logprobs"]),
+                        strict=True))
+    return [Scored(token, logprob, max(top) - min(top)) for token, logprob, top in rows]
+
+
+def near_tie(one: Answer, other: Answer) -> bool:
+    """Whether two answers differ as rounding lets them: logprobs by less than ``TIE``, up to a token that was so little ahead."""
+    for a, b in zip(one.tokens, other.tokens, strict=False):
+        if a.token != b.token:
+            return a.ahead < TIE and b.ahead < TIE
+        if abs(a.logprob - b.logprob) >= TIE:
+            return False
+    return False
 
 
 def _said(message: dict[str, Any] | None) -> Any:
