@@ -51,6 +51,9 @@ def serve(
         min=1, help="Processes that answer, on the CPU. They share the weights; threads, --max-queue and --cache-memory are "
                     "divided among them, unless --threads says how many each has.")] = 1,
     body_limit: Annotated[str, typer.Option(metavar="SIZE", help="Largest body of a request.")] = "4MiB",
+    limit_connections: Annotated[int | None, typer.Option(
+        min=1, help="Connections that may be open at once, of each worker. Default: 1000, or what ulimit -n leaves room for.",
+        show_default=False)] = None,
     cors_origin: Annotated[list[str] | None, typer.Option(
         "--cors-origin", metavar="ORIGIN", show_default=False,
         help="Web pages of this origin (https://example.org) may use the server; may be repeated; * is all.")] = None,
@@ -70,7 +73,7 @@ def serve(
     from youtu_onnx.model import variant_for
 
     loopback = server.is_loopback(host)
-    settings = _settings(api_key, cors_origin, allow_host, body_limit, host, loopback)
+    settings = _settings(api_key, cors_origin, allow_host, body_limit, limit_connections, host, loopback)
     text = ModelText.open(bundle, name=model_name, target=variant_for(provider))
     chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     limits = _limits(threads, max_queue, places, context, cache_memory)
@@ -90,7 +93,8 @@ def serve(
 
 
 def _settings(api_key: list[str] | None, cors_origin: list[str] | None, allow_host: list[str] | None, body_limit: str,
-              host: str, loopback: bool) -> Settings:
+              limit_connections: int | None, host: str, loopback: bool) -> Settings:
+    from youtu_onnx.serve.connections import connection_limit
     from youtu_onnx.serve.settings import LOOPBACK, Settings
 
     variable = os.environ.get(KEY_VARIABLE)
@@ -101,7 +105,7 @@ def _settings(api_key: list[str] | None, cors_origin: list[str] | None, allow_ho
         raise UsageError(f"--allow-host has no use at {host}: only loopback servers check names", hint="drop --allow-host")
     hosts = (*LOOPBACK, host.lower(), *(name.lower() for name in allow_host or ())) if loopback else None
     return Settings(api_keys=tuple(keys), hosts=hosts, cors_origins=tuple(cors_origin or ()),
-                    body_limit=_bytes(body_limit, "--body-limit"))
+                    body_limit=_bytes(body_limit, "--body-limit"), connections=connection_limit(limit_connections))
 
 
 def _bytes(size: str, option: str) -> int:

@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from youtu_onnx.errors import ResourceError, UsageError
+from youtu_onnx.serve import connections
 from youtu_onnx.serve.service import Service
 
 CLOSING_SECONDS = 5
@@ -60,8 +61,10 @@ def run(app: FastAPI, listening: socket.socket, *, drain_seconds: float, ready: 
     Args:
         ready: called once, when requests are answered.
     """
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
-                            timeout_keep_alive=30, timeout_graceful_shutdown=CLOSING_SECONDS)
+    settings = app.state.service.settings
+    config = uvicorn.Config(app, log_config=None, log_level="error", access_log=False, lifespan="off", server_header=False,
+                            http=connections.protocol(settings), ws="none", backlog=connections.BACKLOG,
+                            timeout_keep_alive=int(settings.idle_seconds), timeout_graceful_shutdown=CLOSING_SECONDS)
     Server(config, app.state.service, drain_seconds, ready).run([listening])
 
 

@@ -23,6 +23,9 @@ class Settings:
         replies_limit: the most of ``n`` times prompts.
         markdown_limit: characters that ``/render`` takes.
         keep_alive_seconds: between comments in a stream that has nothing to say, so that proxies keep it open.
+        connections: open at once; None: as many as :func:`connection_limit` allows.
+        idle_seconds: a connection may stand open without a request whose head is complete.
+        stall_seconds: an answer may lie unread before its connection is ended.
         behind_limit: tokens that wait for a reader of a stream; one that falls further behind loses its reply.
     """
 
@@ -35,4 +38,7 @@ class Settings:
     replies_limit: int = 8
     markdown_limit: int = 100_000
     keep_alive_seconds: float = 10.0
+    connections: int | None = None
+    idle_seconds: float = 30.0
+    stall_seconds: float = 60.0
     behind_limit: int = 4096

@@ -25,6 +25,7 @@ from uvicorn.supervisors import Multiprocess
 
 from youtu_onnx.errors import ResourceError, YoutuOnnxError
 from youtu_onnx.progress import Progress, Silent
+from youtu_onnx.serve import connections
 from youtu_onnx.serve.limits import Limits, capacity
 from youtu_onnx.serve.server import CLOSING_SECONDS
 from youtu_onnx.serve.settings import Settings
@@ -94,6 +95,7 @@ def run(worker: Worker, workers: int, listening: socket) -> None:
         os.environ[METRICS_VARIABLE] = folder  # which the workers' prometheus_client reads when it is imported
         try:
             config = uvicorn.Config(worker, factory=True, workers=workers, log_config=None, access_log=False, lifespan="off",
+                                    http=connections.protocol(worker.settings), backlog=connections.BACKLOG,
                                     server_header=False, ws="none", timeout_keep_alive=30,
                                     timeout_graceful_shutdown=int(worker.drain_seconds) + CLOSING_SECONDS,
                                     timeout_worker_healthcheck=HEALTH_SECONDS)
