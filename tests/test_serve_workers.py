@@ -105,10 +105,11 @@ def test_they_answer_as_one(server):
 
 
 def test_metrics_are_sums(server):
+    time.sleep(1.5)  # a worker that isn't asked itself writes every second
     before = server.metric("youtu_onnx_completion_tokens_total")
     for _ in range(4):
         server.complete()
-    time.sleep(1.5)  # a worker that isn't asked itself writes every second
+    time.sleep(1.5)
     assert server.metric("youtu_onnx_completion_tokens_total") == before + 4 * 8
     assert server.metric("youtu_onnx_places") == 2 * 8 and server.metric("youtu_onnx_queue_limit") == 2 * 3
     assert server.metric("youtu_onnx_cache_limit_bytes") == 64 << 20
