@@ -266,6 +266,16 @@ def test_readers_that_stand_still(server: Server) -> None:
         assert server.health()["status"] == "ok"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO is Linux's")
+def test_what_nobody_reads_is_not_kept_by_the_system_either(server: Server) -> None:
+    established = 1
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(head(None, path="/openapi.json", method="GET") * 300)
+        until(lambda: client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != established)
+
+
 def test_idle_connections_make_room_for_others(server: Server) -> None:
     with ExitStack() as stack:
         clients = [stack.enter_context(server.connect()) for _ in range(CONNECTIONS + 50)]

@@ -7,6 +7,9 @@ time, or doesn't read its answer, would stay for ever. limit_concurrency would t
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import struct
 from functools import partial
 from typing import Any
 
@@ -68,7 +71,7 @@ class Connection(H11Protocol):
         if self.flow.read_paused and self.conn.their_state is h11.DONE:
             # It sent more than one request. Who isn't read isn't seen leaving either, and would be written for.
             if len(self.conn.trailing_data[0]) > AHEAD_LIMIT:
-                self.transport.abort()
+                self._reset()
             else:
                 self.flow.resume_reading()
 
@@ -98,10 +101,16 @@ class Connection(H11Protocol):
         if not self.idle:
             self._idle_since = now
         if now - self._moved >= self._stall_seconds:
-            self.transport.abort()  # closing would wait for what isn't read
+            self._reset()
         elif now - self._idle_since >= self._idle_seconds and not self.transport.is_closing():
             self.transport.close()
         self._look_later = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def _reset(self) -> None:
+        """Closing would wait for what isn't read: here, and then in the system, which would keep the bytes for minutes."""
+        linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.transport.abort()
 
 
 async def _full(scope: Scope, receive: Receive, send: Send) -> None:

@@ -47,6 +47,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         async for chunk in self._events:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await asyncio.sleep(0)  # sending may not wait: others go on, and a client that is gone is seen
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
