@@ -664,6 +664,7 @@ def test_an_engine_whose_thread_ended_takes_no_requests(opened: Callable) -> Non
     reply = submit(engine, [1], 10, constraint=Rule(("accept", End())))
     assert reply.end().reason == "cancelled"
     engine._thread.join(PATIENCE)
+    assert not engine.stats().taking  # so that /health says 503
     with pytest.raises(Draining):
         submit(engine, [2])
 

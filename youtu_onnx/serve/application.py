@@ -103,8 +103,9 @@ def _add_own(app: FastAPI, service: Service) -> None:
     async def health() -> Response:
         """Whether the server takes requests. Needs no key."""
         stats = service.engine.stats()
-        return JSONResponse({"status": "draining" if service.draining else "ok", "model": service.text.id, "queued": stats.queued,
-                             "running": stats.running, "places": stats.places}, 503 if service.draining else 200)
+        ok = stats.taking and not service.draining
+        return JSONResponse({"status": "ok" if ok else "draining", "model": service.text.id, "queued": stats.queued,
+                             "running": stats.running, "places": stats.places}, 200 if ok else 503)
 
     @app.get("/metrics", tags=["youtu-onnx"], response_class=Response,
              responses=_only(401, 403, 500) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})

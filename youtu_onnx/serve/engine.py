@@ -118,6 +118,7 @@ class EngineStats:
         steps: runs of the model since the start.
         cache_bytes: memory of all cached rows, of running sequences and of kept prefixes.
         cache_limit: most that they may take.
+        taking: whether requests are taken: not after :meth:`Engine.close`, nor after the engine failed for good.
     """
 
     queued: int
@@ -130,6 +131,7 @@ class EngineStats:
     steps: int
     cache_bytes: int
     cache_limit: int
+    taking: bool = True
 
 
 class Engine(Protocol):

@@ -111,7 +111,7 @@ class Scheduler:
         with self._changed:
             return EngineStats(self._waiting(), len(self._reading) + len(self._writing), self._places, self._max_queue,
                                self._prompt_tokens, self._reused_tokens, self._completion_tokens, self._steps,
-                               self._cache_bytes, self._cache_limit)
+                               self._cache_bytes, self._cache_limit, taking=self._closing is None)
 
     def close(self, drain_seconds: float = 0.0) -> None:
         with self._changed:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -135,9 +135,7 @@ class ChatTemplate:
         marked = self._render(swapped, swap(cleaned_tools), add_generation_prompt, enable_thinking)
         ids: list[int] = []
         text = ""
-        for position, piece in enumerate(re.split(f"{nonce}([0-9]+)z", marked)):
-            is_literal = position % 2 == 1
-            piece = literals[int(piece)] if is_literal else piece
+        for piece, is_literal in _pieces(marked, nonce, literals):
             text += piece
             if piece:
                 ids += self._tokenizer.encode(piece, special=not is_literal)
@@ -238,6 +236,22 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item, where) for item in value]
     raise UsageError(f"{where} holds a {type(value).__name__}; expected what JSON can say")
+
+
+def _pieces(marked: str, nonce: str, literals: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """What a template wrote, and between it the literals that its marks stand for (True).
+
+    Without a pattern: one for each nonce would push others out of the cache that ``re`` has.
+    """
+    first, *others = marked.split(nonce)
+    yield first, False
+    for other in others:
+        number, end, after = other.partition("z")
+        if end and number.isdecimal() and number.isascii() and int(number) < len(literals):
+            yield literals[int(number)], True
+            yield after, False
+        else:  # a template that cuts texts cut through a mark
+            yield nonce + other, False
 
 
 def _unused_word(text: str) -> str:
