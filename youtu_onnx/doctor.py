@@ -23,7 +23,7 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
     "export": {"torch": "2.9", "transformers": "5.1", "onnx": "1.19", "onnx-ir": "0.1.12", "onnxscript": "0.5.4",
                "safetensors": "0.5", "huggingface_hub": "1.0"},
     "genai": {"onnxruntime-genai": "0.10"},
-    "serve": {"fastapi": "0.115", "uvicorn": "0.30"},
+    "serve": {"fastapi": "0.115", "uvicorn": "0.50"},
 }
 """Extra of this package → what it brings, with the lowest version. The same as in pyproject.toml, which a test compares."""
 
