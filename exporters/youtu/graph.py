@@ -101,7 +101,7 @@ def _trace_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerP
                        for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)]
     keys = lambda: [torch.ones(2, 3, a.kv_lora_rank), torch.ones(2, 3, a.qk_rope_head_dim)]  # noqa: E731
     bias, bias_axes = lambda: torch.ones(2, 1, 3, 8), {0: BATCH, 2: SEQUENCE, 3: TOTAL}
-    tensors = layer_tensors(form.cache, 0)
+    tensors = _layer_tensors(form.cache, 0)
     pasts = lambda length: [torch.ones(2, t.heads, length, t.width, dtype=TORCH_DTYPES[form.cache.dtype])  # noqa: E731
                             for t in tensors]
 
@@ -156,7 +156,7 @@ def _norm(form: GraphForm) -> type[RMSNorm]:
     return device.SimplifiedRMSNorm if form.device else RMSNorm
 
 
-def layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:
+def _layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:
     return [t for t in cache.tensors() if t.layer == layer and t.role != "unused"]
 
 
@@ -174,7 +174,7 @@ def _assemble(a: Architecture, form: GraphForm, prologue: ir.Model, layer: Layer
     for_rows, dither = (more, []) if form.static else ([], more)
     presents: dict[str, ir.Value] = {}
     for index in range(a.num_hidden_layers):
-        tensors, prefix = layer_tensors(cache, index), f"model.layers.{index}."
+        tensors, prefix = _layer_tensors(cache, index), f"model.layers.{index}."
         past = [pasts[t.past] for t in tensors]
         q_nope, q_rope, c_kv, k_rope = parts.append(layer.project, graph, weights, prefix, "project.", [hidden, cos, sin])
         attention = f"{prefix}self_attn."
@@ -200,12 +200,10 @@ def _assemble(a: Architecture, form: GraphForm, prologue: ir.Model, layer: Layer
             presents[t.present] = node.outputs[0]
     if form.cpu:
         hidden = _last_positions(graph, hidden)
-    [logits] = parts.append(epilogue, graph, weights, "model.", "head.", [hidden])
+    logits = append_head(graph, epilogue, hidden)
     parts.declare_output(graph, logits, "logits", floats, [BATCH, SEQUENCE, a.vocab_size])
     for t in cache.tensors():
         parts.declare_output(graph, presents[t.present], t.present, stored, [BATCH, t.heads, total, t.width])
-    if "model.lm_head.weight" in graph.initializers:
-        parts.rename(graph, "model.lm_head.weight", "lm_head.weight")
     return ir.Model(graph, ir_version=10, producer_name="youtu-onnx")
 
 
@@ -226,8 +224,21 @@ def _last_positions(graph: ir.Graph, hidden: ir.Value) -> ir.Value:
     graph.inputs.append(keep)
     graph.initializers[LOGITS_TO_KEEP] = keep
     start = ir.node("Neg", [keep], outputs=[ir.Value(name="head.start")])
-    bounds = [parts.constant(graph, f"head.{name}", np.array([number], np.int64))
-              for name, number in (("end", 2**31), ("axis", 1))]
-    kept = ir.node("Slice", [hidden, start.outputs[0], *bounds], outputs=[ir.Value(name="head.kept")])
-    graph.extend([start, kept])
-    return kept.outputs[0]
+    graph.append(start)
+    return positions_from(graph, hidden, start.outputs[0], "head.kept")
+
+
+def positions_from(graph: ir.Graph, hidden: ir.Value, start: ir.Value, name: str) -> ir.Value:
+    """``[B,S,D]`` from position ``start`` [1] on; below zero it counts from the end."""
+    bounds = [parts.constant(graph, f"head.{bound}", np.array([number], np.int64))
+              for bound, number in (("end", 2**31), ("axis", 1))]
+    graph.append(ir.node("Slice", [hidden, start, *bounds], outputs=[kept := ir.Value(name=name)]))
+    return kept
+
+
+def append_head(graph: ir.Graph, epilogue: ir.Model, hidden: ir.Value) -> ir.Value:
+    """The logits; its matrix is called as Hugging Face calls it."""
+    [logits] = parts.append(epilogue, graph, graph.initializers, "model.", "head.", [hidden])
+    if "model.lm_head.weight" in graph.initializers:
+        parts.rename(graph, "model.lm_head.weight", "lm_head.weight")
+    return logits

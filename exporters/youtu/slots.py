@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from exporters.trace import trace
 from exporters.youtu import latent, parts
 from exporters.youtu.form import GraphForm
-from exporters.youtu.graph import IR_DTYPES, TORCH_DTYPES, LayerParts, tidy, traced_layer
+from exporters.youtu.graph import IR_DTYPES, TORCH_DTYPES, LayerParts, append_head, positions_from, tidy, traced_layer
 from exporters.youtu.modules import Epilogue, Prologue, merge_heads, thresholds
 from youtu_onnx import slots
 from youtu_onnx.architecture import Architecture
@@ -180,17 +180,13 @@ class _Assembler:
             hidden = self.add_layer(index, hidden, cos, sin, bias)
         of_slots, of_chunk = self.split(hidden, self.two, 1, ["head.slots", "head.chunk"])
         start = self.node("Sub", [self.in_chunk, inputs[slots.CHUNK_LOGITS]], "head.start")
-        end, axis = (parts.constant(g, f"head.{name}", np.array([number], np.int64)) for name, number in
-                     (("end", 2**31), ("axis", 1)))
-        kept = self.node("Concat", [of_slots, self.node("Slice", [of_chunk, start, end, axis], "head.last")], "head.kept", axis=1)
-        [logits] = parts.append(epilogue, g, weights, "model.", "head.", [kept])
+        last = positions_from(g, of_chunk, start, "head.last")
+        logits = append_head(g, epilogue, self.node("Concat", [of_slots, last], "head.kept", axis=1))
         parts.declare_output(g, logits, "logits", IR_DTYPES[self.form.float_dtype], [1, "logits_length", self.a.vocab_size])
         for lane in self.lanes:
             for t in self.layout.tensors(lane):
                 parts.declare_output(g, self.presents[t.present], t.present, IR_DTYPES[self.form.cache.dtype],
                                      [1, t.heads, f"{TOTAL}_{_name(lane)}", t.width])
-        if "model.lm_head.weight" in weights:
-            parts.rename(g, "model.lm_head.weight", "lm_head.weight")
         return ir.Model(g, ir_version=10, producer_name="youtu-onnx")
 
     def add_layer(self, index: int, hidden: ir.Value, cos: ir.Value, sin: ir.Value, bias: ir.Value) -> ir.Value:
@@ -209,7 +205,8 @@ class _Assembler:
         nope, chunk_nope = self.split(q_nope, self.two, 2, [f"{own}q_nope.slots", f"{own}q_nope.chunk"])
         rope, chunk_rope = self.split(q_rope, self.two, 2, [f"{own}q_rope.slots", f"{own}q_rope.chunk"])
         [query] = parts.append(self.more.queries, g, weights, own, "queries.", [nope, rope])
-        [of_slots] = parts.append(self.more.values, g, weights, own, "values.", [self.attended(index, own, query)])
+        attended = self.first_slots(g, index, own, query, self.layout.count)
+        [of_slots] = parts.append(self.more.values, g, weights, own, "values.", [attended])
         of_chunk = self.chunk(own, [chunk_nope, chunk_rope, self.present(index, None), bias])
         context = self.node("Concat", [of_slots, of_chunk], f"{own}context", axis=1)
         [hidden] = parts.append(self.layer.complete, g, weights, prefix, "complete.", [hidden, context])
@@ -229,12 +226,9 @@ class _Assembler:
             end = parts.constant(g, f"step.end{count}", np.array([count]))
             self.tokens[count] = self.node("Slice", [tokens, start, end], f"step.tokens{count}")
 
-    def attended(self, index: int, own: str, query: ir.Value) -> ir.Value:
-        """Each slot's query over its rows, ``[1,D,H,W]``; slots beyond the last one in use cost nothing."""
-        return self.first_slots(self.g, index, own, query, self.layout.count)
-
     def first_slots(self, graph: ir.Graph, index: int, own: str, query: ir.Value, count: int) -> ir.Value:
-        """Of the first ``count`` slots; where half of them will do, of those."""
+        """Each of the first ``count`` slots' query over its rows, ``[1,D,H,W]``; where half will do, of those: slots beyond
+        the last one in use cost nothing."""
         if count == 1:
             return self.slots_alone(graph, index, own, query, 1)
         few, all_ = (ir.Graph([], [], nodes=[], name=f"{own}{kind}{count}") for kind in ("below", "all"))
