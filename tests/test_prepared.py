@@ -208,7 +208,8 @@ def test_damage_that_only_hashing_finds(bundle, copy):
     assert folder == copy.folder and fault == f"{names.MODEL_DATA}: contents changed (SHA-256 differs)"
 
 
-def test_a_copy_that_computes_something_else_is_not_kept(bundle, cache, monkeypatch):
+def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies get other weights than their bundles."""
     write = preparing._write_packed
 
     def wrong(staging: Path, bundle: Bundle, graph: str) -> None:
@@ -218,6 +219,10 @@ def test_a_copy_that_computes_something_else_is_not_kept(bundle, cache, monkeypa
         (staging / names.MODEL_DATA).write_bytes(content)
 
     monkeypatch.setattr(preparing, "_write_packed", wrong)
+
+
+def test_a_copy_that_computes_something_else_is_not_kept(bundle, cache, monkeypatch):
+    spoil(monkeypatch)
     with pytest.raises(VerificationError, match="other logits"):
         preparing.make(bundle)
     assert left_in(cache) == set()

@@ -19,7 +19,7 @@ from runtimes.batch import Chunk
 from runtimes.slots import SlotModel
 from tests import test_prepared
 from tests.cli_process import ROOT, failed, run
-from tests.test_prepared import flip, left_in
+from tests.test_prepared import flip, left_in, spoil
 from youtu_onnx.bundle import Bundle, names
 from youtu_onnx.errors import UsageError, VerificationError
 
@@ -102,15 +102,7 @@ def test_damage_is_found_told_and_mended(bundle, copy, caplog):
 
 
 def test_a_copy_that_computes_something_else_is_not_kept(bundle, cache, monkeypatch):
-    write = preparing._write_packed
-
-    def wrong(staging: Path, bundle: Bundle, graph: str) -> None:
-        write(staging, bundle, graph)
-        content = bytearray((staging / names.MODEL_DATA).read_bytes())
-        content[:1024] = np.full(256, 3, np.float32).tobytes()  # the first norm
-        (staging / names.MODEL_DATA).write_bytes(content)
-
-    monkeypatch.setattr(preparing, "_write_packed", wrong)
+    spoil(monkeypatch)
     with pytest.raises(VerificationError, match="other logits"):
         preparing.make(bundle, graph=names.BATCH)
     assert left_in(cache) == set()

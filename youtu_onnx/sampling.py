@@ -175,7 +175,7 @@ def distribution(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np
             return _nucleus(scaled, sampling.top_p)
         weights = np.exp(scaled.astype(np.float32))
         return np.arange(len(logits)), weights / weights.sum(dtype=np.float64)
-    ids = _likeliest(logits, sampling.top_k)
+    ids = likeliest(logits, sampling.top_k)
     probabilities = softmax(_scaled(logits[ids], logits[ids[0]], sampling.temperature))
     if sampling.top_p < 1:
         # a token stays if those before it fall short of top_p, so the first one always does
@@ -200,7 +200,7 @@ _BLOCK = 256
 """Logits whose maximum is taken at once when looking for the largest."""
 
 
-def _likeliest(logits: np.ndarray, count: int) -> np.ndarray:
+def likeliest(logits: np.ndarray, count: int) -> np.ndarray:
     """The ids of the ``count`` largest, largest first and lower ids first among equals.
 
     At least ``count`` logits reach the ``count``-th largest of all blocks' maxima, so only those need sorting: a tenth of

@@ -11,7 +11,7 @@ import numpy as np
 
 from youtu_onnx.errors import YoutuOnnxError
 from youtu_onnx.generate import FinishReason
-from youtu_onnx.sampling import Sampler
+from youtu_onnx.sampling import Sampler, likeliest
 from youtu_onnx.serve.engine import Ended, Event, Request, Token
 from youtu_onnx.serve.prefixes import Rows
 
@@ -112,6 +112,5 @@ class Job:
         numbers = logits.astype(np.float64)
         numbers -= numbers.max()
         numbers -= np.log(np.exp(numbers).sum())
-        ids = np.argpartition(-numbers, count - 1)[:count] if 0 < count < len(numbers) else np.arange(len(numbers))[:count]
-        ids = ids[np.argsort(-numbers[ids], kind="stable")]
+        ids = likeliest(numbers, min(count, len(numbers))) if count else ()
         return Token(id_, float(numbers[id_]), tuple((int(one), float(numbers[one])) for one in ids))
