@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,11 @@ Past = list[np.ndarray]
 
 
 def export_tiny(checkpoint: Path, folder: Path, recipe: Recipe, *, target: str = "cpu", form: CacheForm = "latent",
-                max_length: int | None = None) -> Manifest:
-    """Everything of a bundle but manifest and model card."""
+                max_length: int | None = None, batch: bool = False) -> Manifest:
+    """Everything of a bundle but manifest and model card; ``batch``: with the batch graph, where the target has one."""
     folder.mkdir(parents=True, exist_ok=True)
     opened, row = Checkpoint.open(str(checkpoint)), target_called(target)
+    row = row if batch else replace(row, batch_graph=False)
     assembly, cache = assemble(opened, recipe, row, form, Silent(), max_length)
     return write_bundle(assembly, cache, opened, recipe, row, folder, Silent())
 

@@ -256,7 +256,7 @@ def test_a_tiny_model_of_odd_sizes_equals_transformers(tmp_path: Path, precision
     assert config["num_hidden_layers"] % 2 == 1 and config["qk_nope_head_dim"] != config["v_head_dim"]
     tensors = random_tensors(config)
     write_checkpoint(tmp_path / "checkpoint", config, tensors)
-    manifest = export_tiny(tmp_path / "checkpoint", tmp_path / "bundle", Recipe(precision, 32), form=form)
+    manifest = export_tiny(tmp_path / "checkpoint", tmp_path / "bundle", Recipe(precision, 32), form=form, batch=True)
     model, batch = reference(config, tensors), SlotModel(Bundle(tmp_path / "bundle", manifest), 1)
     assert batch.bytes_per_token == 3 * 32 * (1 if form == "latent-int8" else 4), "no half pair that nothing reads"
     chance = np.random.default_rng(1)

@@ -40,7 +40,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     recipe, changes, form = KINDS[request.param]
     folder = tmp_path_factory.mktemp("batch")
     write_checkpoint(folder / "checkpoint", CONFIG | changes, random_tensors(CONFIG | changes))
-    return folder, export_tiny(folder / "checkpoint", folder, recipe, form=form)
+    return folder, export_tiny(folder / "checkpoint", folder, recipe, form=form, batch=True)
 
 
 def graph(folder: Path, name: str = names.BATCH) -> onnx.GraphProto:
@@ -212,7 +212,7 @@ def test_an_older_bundle_takes_turns(copied: Path) -> None:
 def test_other_bundles_have_none(tmp_path: Path, form: str, target: str) -> None:
     config = CONFIG | {"hidden_size": 64, "intermediate_size": 96, "kv_lora_rank": 32, "q_lora_rank": 48}
     write_checkpoint(tmp_path / "checkpoint", config)
-    manifest = export_tiny(tmp_path / "checkpoint", tmp_path / "bundle", Recipe("fp32"), target=target, form=form)
+    manifest = export_tiny(tmp_path / "checkpoint", tmp_path / "bundle", Recipe("fp32"), target=target, form=form, batch=True)
     assert manifest.slots is None and names.BATCH not in manifest.files
     assert not (tmp_path / "bundle" / names.BATCH).exists()
 

@@ -15,8 +15,10 @@ onnx = pytest.importorskip("onnx")
 
 from exporters import bundle_writer  # noqa: E402
 from exporters.passes.static_reshape import constant_sizes  # noqa: E402
+from exporters.youtu.graph import traced_model  # noqa: E402
 from tests.exported import Graph, export_tiny, load, nodes, reference, reference_logits  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint  # noqa: E402
+from youtu_onnx.bundle import FileEntry, names  # noqa: E402
 from youtu_onnx.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.errors import UsageError  # noqa: E402
 from youtu_onnx.recipe import Recipe  # noqa: E402
@@ -129,13 +131,18 @@ def test_regions_do_not_overlap_and_are_aligned(exported):
     assert spans[-1][0] + spans[-1][1] == manifest.files["model.onnx.data"].size == (folder / "model.onnx.data").stat().st_size
 
 
-def test_exports_are_reproducible(checkpoint, exported, tmp_path, monkeypatch):
+def test_exports_are_reproducible(checkpoint, tmp_path):
     """Traced again or not; another recipe's passes leave nothing behind in a trace that they share."""
-    _, manifest = exported(Recipe("int4", 32))
-    exported(Recipe("int8", 32))
-    assert export_tiny(checkpoint, tmp_path / "shared", Recipe("int4", 32)).files == manifest.files
-    monkeypatch.setattr(bundle_writer, "traced", bundle_writer.build_graph)
-    assert export_tiny(checkpoint, tmp_path / "traced again", Recipe("int4", 32)).files == manifest.files
+    def files(name: str, precision: str = "int4") -> dict[str, FileEntry]:
+        return dict(export_tiny(checkpoint, tmp_path / name, Recipe(precision, 32), batch=True).files)
+
+    first = files("first")
+    assert names.BATCH in first
+    files("another", "int8")
+    assert files("shared") == first
+    for kept in (bundle_writer.traced, bundle_writer.traced_batch, traced_model):
+        kept.cache_clear()
+    assert files("traced again") == first
 
 
 @pytest.mark.parametrize("precision, times", [("fp32", 1), ("int8", 2)])

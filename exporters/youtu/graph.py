@@ -11,7 +11,7 @@ Weights are initializers of the outer graph, whichever branch reads them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from exporters.passes.static_reshape import static_reshape
-from exporters.trace import trace
+from exporters.trace import Part, trace
 from exporters.youtu import device, latent, parts, static
 from exporters.youtu.form import GraphForm
 from exporters.youtu.modules import Completion, Epilogue, ExpandedCache, Projection, Prologue, RMSNorm
@@ -36,18 +36,20 @@ LOGITS_TO_KEEP = "logits_to_keep"
 
 
 @dataclass(frozen=True)
-class LayerParts:
-    """Traces of one layer. ``store`` is None where ``attend`` takes and returns the cache itself; ``expanded`` is None
-    where there is one order of attention only."""
+class ModelParts:
+    """Traces of what precedes the layers, of one layer, and of what follows them.
 
+    ``store`` is None where ``attend`` takes and returns the cache itself; ``expanded`` is None where there is one order of
+    attention only.
+    """
+
+    prologue: ir.Model
     project: ir.Model
-    store: ir.Model | None
     attend: ir.Model
-    expanded: ir.Model | None
     complete: ir.Model
-
-    def all(self) -> list[ir.Model]:
-        return [part for part in (self.project, self.store, self.attend, self.expanded, self.complete) if part is not None]
+    epilogue: ir.Model
+    store: ir.Model | None = None
+    expanded: ir.Model | None = None
 
 
 def build_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
@@ -58,31 +60,26 @@ def build_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
     not be given: ``logits_to_keep`` [1] int64, the number of last positions to compute logits of; 0, its default, is all.
     A static cache's pasts and presents have its length, and the mask may have it from the first step on.
     """
-    a, dtype = architecture, TORCH_DTYPES[form.float_dtype]
-    ids = lambda length: torch.ones(2, length, dtype=torch.int64)  # noqa: E731
-    prologue = trace(lambda: _prologue(a, form), lambda: (ids(3), ids(8), ids(3)), dtype=dtype,
-                     dynamic=[{0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}, {0: BATCH, 1: SEQUENCE}], opset=form.opset)
-    layer = traced_layer(a, form)
-    epilogue = trace(lambda: Epilogue(a, _norm(form)), lambda: (torch.ones(2, 3, a.hidden_size),), dtype=dtype,
-                     dynamic=[{0: BATCH, 1: SEQUENCE}], opset=form.opset)
-    for part in (prologue, epilogue):
-        tidy(part)
-    return _assemble(a, form, prologue, layer, epilogue)
+    return _assemble(architecture, form, traced_model(architecture, form))
 
 
 @functools.lru_cache(maxsize=2)
-def traced_layer(a: Architecture, form: GraphForm) -> LayerParts:
+def traced_model(a: Architecture, form: GraphForm) -> ModelParts:
     """Shared by the graph of one sequence and the batch graph; nobody changes it."""
-    layer = (_trace_static_layer if form.static else _trace_layer)(a, form, TORCH_DTYPES[form.float_dtype])
-    for part in layer.all():
-        tidy(part)
-    return layer
+    ids = lambda length: torch.ones(2, length, dtype=torch.int64)  # noqa: E731
+    new, total = {0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}
+    ends = {"prologue": Part(lambda: _prologue(a, form), lambda: (ids(3), ids(8), ids(3)), [new, total, new]),
+            "epilogue": Part(lambda: Epilogue(a, _norm(form)), lambda: (torch.ones(2, 3, a.hidden_size),), [new])}
+    return ModelParts(**traced(form, ends | (_static_layer if form.static else _layer)(a, form)))
 
 
-def tidy(part: ir.Model) -> None:
-    """What no step should compute."""
-    static_reshape(part)
-    RemoveUnusedNodesPass()(part)
+def traced(form: GraphForm, parts: Mapping[str, Part]) -> dict[str, ir.Model]:
+    """Without what no step should compute."""
+    made = trace(parts, dtype=TORCH_DTYPES[form.float_dtype], opset=form.opset)
+    for part in made.values():
+        static_reshape(part)
+        RemoveUnusedNodesPass()(part)
+    return made
 
 
 def _prologue(a: Architecture, form: GraphForm) -> torch.nn.Module:
@@ -91,12 +88,10 @@ def _prologue(a: Architecture, form: GraphForm) -> torch.nn.Module:
     return device.DevicePrologue(a) if form.device else Prologue(a, dither=form.byte_cache)
 
 
-def _trace_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerParts:
+def _layer(a: Architecture, form: GraphForm) -> dict[str, Part]:
     new, total, past = {0: BATCH, 1: SEQUENCE}, {0: BATCH, 2: TOTAL}, {0: BATCH, 2: PAST}
     by_head = {0: BATCH, 2: SEQUENCE}
-    hidden = lambda: torch.ones(2, 3, a.hidden_size)  # noqa: E731
     turns = (1, a.qk_rope_head_dim) if form.device else (a.qk_rope_head_dim // 2,)
-    angles = lambda: [torch.ones(2, 3, *turns) for _ in ("cos", "sin")]  # noqa: E731
     queries = lambda: [torch.ones(2, a.num_attention_heads, 3, width)  # noqa: E731
                        for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)]
     keys = lambda: [torch.ones(2, 3, a.kv_lora_rank), torch.ones(2, 3, a.qk_rope_head_dim)]  # noqa: E731
@@ -105,50 +100,52 @@ def _trace_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerP
     pasts = lambda length: [torch.ones(2, t.heads, length, t.width, dtype=TORCH_DTYPES[form.cache.dtype])  # noqa: E731
                             for t in tensors]
 
-    part = functools.partial(trace, dtype=dtype, opset=form.opset)
-    projections = device.TableProjections if form.device else None
-    project = part(lambda: Projection(a, _norm(form), projections), lambda: [hidden(), *angles()], dynamic=[new] * 3)
-    complete = part(lambda: Completion(a, _norm(form), cpu=form.cpu),
-                    lambda: [hidden(), torch.ones(2, 3, a.num_attention_heads * a.v_head_dim)], dynamic=[new] * 2)
+    parts = _around_attention(a, form, turns, device.TableProjections if form.device else None)
     if form.cache.form == "expanded":
-        attend = part(lambda: ExpandedCache(a), lambda: [*queries(), *keys(), bias(), *pasts(5)],
-                      dynamic=[by_head, by_head, new, new, bias_axes, past, past])
-        return LayerParts(project, None, attend, None, complete)
+        return parts | {"attend": Part(lambda: ExpandedCache(a), lambda: [*queries(), *keys(), bias(), *pasts(5)],
+                                       [by_head, by_head, new, new, bias_axes, past, past])}
+
+    def attention(build: Callable[[latent.Heads], torch.nn.Module], *more: dict[int, str]) -> Part:
+        heads = (lambda: latent.ByteHeads(a)) if form.integer_heads else (lambda: latent.FloatHeads(a))
+        return Part(lambda: build(heads()), lambda: [*queries(), *pasts(8), bias(), *(torch.ones(8) for _ in more)],
+                    [by_head, by_head, total, bias_axes, *more])
 
     rows = (lambda: latent.ByteRows(a)) if form.byte_cache else (lambda: latent.FloatRows(a))
-    store = part(rows, lambda: [*keys(), *pasts(5)], dynamic=[new, new, past])
-
-    def trace_attention(build: Callable[[latent.Heads], torch.nn.Module], *more: dict[int, str]) -> ir.Model:
-        heads = (lambda: latent.ByteHeads(a)) if form.integer_heads else (lambda: latent.FloatHeads(a))
-        return part(lambda: build(heads()), lambda: [*queries(), *pasts(8), bias(), *(torch.ones(8) for _ in more)],
-                    dynamic=[by_head, by_head, total, bias_axes, *more])
-
+    parts["store"] = Part(rows, lambda: [*keys(), *pasts(5)], [new, new, past])
     if form.byte_cache:
-        absorbed = trace_attention(lambda heads: latent.Absorbed(a, heads, latent.OverBytes(a)), {0: TOTAL})
-        expanded = trace_attention(lambda heads: latent.ExpandedBytes(a, heads, latent.ByteRows(a)))
+        parts["attend"] = attention(lambda heads: latent.Absorbed(a, heads, latent.OverBytes(a)), {0: TOTAL})
+        parts["expanded"] = attention(lambda heads: latent.ExpandedBytes(a, heads, latent.ByteRows(a)))
     else:
-        absorbed = trace_attention(lambda heads: latent.Absorbed(a, heads, latent.OverFloats(keys_first=form.cpu)))
-        expanded = trace_attention(lambda heads: latent.Expanded(a, heads, latent.FloatRows(a))) if form.cpu else None
-    return LayerParts(project, store, absorbed, expanded, complete)
+        parts["attend"] = attention(lambda heads: latent.Absorbed(a, heads, latent.OverFloats(keys_first=form.cpu)))
+        if form.cpu:
+            parts["expanded"] = attention(lambda heads: latent.Expanded(a, heads, latent.FloatRows(a)))
+    return parts
 
 
-def _trace_static_layer(a: Architecture, form: GraphForm, dtype: torch.dtype) -> LayerParts:
+def _static_layer(a: Architecture, form: GraphForm) -> dict[str, Part]:
     length, heads, new = form.cache.length, a.num_attention_heads, {0: BATCH, 1: SEQUENCE}
     by_head = {0: BATCH, 2: SEQUENCE}
-    hidden = lambda *more: torch.ones(2, 3, *more)  # noqa: E731
     past = lambda: torch.ones(2, 1, length, a.latent_dim)  # noqa: E731
-    part = functools.partial(trace, dtype=dtype, opset=form.opset)
-    project = part(lambda: Projection(a, _norm(form), device.TableProjections),
-                   lambda: [hidden(a.hidden_size), *(hidden(1, a.qk_rope_head_dim) for _ in ("cos", "sin"))], dynamic=[new] * 3)
-    store = part(static.StaticRows, lambda: [hidden(a.kv_lora_rank), hidden(a.qk_rope_head_dim), past(),
-                                             torch.ones(2, 1, length, 1, dtype=torch.bool), torch.ones(1, 1, length, 3)],
-                 dynamic=[new, new, {0: BATCH}, {0: BATCH}, {3: SEQUENCE}])
-    attend = part(lambda: static.StaticAbsorbed(a, latent.FloatHeads(a), latent.OverFloats(keys_first=False)),
-                  lambda: [*(torch.ones(2, heads, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)), past(),
-                           torch.ones(2, 1, 3, length)], dynamic=[by_head, by_head, {0: BATCH}, by_head])
-    complete = part(lambda: Completion(a, _norm(form)), lambda: [hidden(a.hidden_size), hidden(heads * a.v_head_dim)],
-                    dynamic=[new] * 2)
-    return LayerParts(project, store, attend, None, complete)
+    return _around_attention(a, form, (1, a.qk_rope_head_dim), device.TableProjections) | {
+        "store": Part(static.StaticRows, lambda: [
+            torch.ones(2, 3, a.kv_lora_rank), torch.ones(2, 3, a.qk_rope_head_dim), past(),
+            torch.ones(2, 1, length, 1, dtype=torch.bool), torch.ones(1, 1, length, 3)],
+            [new, new, {0: BATCH}, {0: BATCH}, {3: SEQUENCE}]),
+        "attend": Part(lambda: static.StaticAbsorbed(a, latent.FloatHeads(a), latent.OverFloats(keys_first=False)), lambda: [
+            *(torch.ones(2, heads, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)), past(),
+            torch.ones(2, 1, 3, length)], [by_head, by_head, {0: BATCH}, by_head])}
+
+
+def _around_attention(a: Architecture, form: GraphForm, turns: tuple[int, ...],
+                      projections: type[device.TableProjections] | None) -> dict[str, Part]:
+    """``turns``: the last axes of cosines and of sines."""
+    new = {0: BATCH, 1: SEQUENCE}
+    hidden = lambda: torch.ones(2, 3, a.hidden_size)  # noqa: E731
+    return {
+        "project": Part(lambda: Projection(a, _norm(form), projections),
+                        lambda: [hidden(), *(torch.ones(2, 3, *turns) for _ in ("cos", "sin"))], [new] * 3),
+        "complete": Part(lambda: Completion(a, _norm(form), cpu=form.cpu),
+                         lambda: [hidden(), torch.ones(2, 3, a.num_attention_heads * a.v_head_dim)], [new] * 2)}
 
 
 def _norm(form: GraphForm) -> type[RMSNorm]:
@@ -160,7 +157,7 @@ def _layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:
     return [t for t in cache.tensors() if t.layer == layer and t.role != "unused"]
 
 
-def _assemble(a: Architecture, form: GraphForm, prologue: ir.Model, layer: LayerParts, epilogue: ir.Model) -> ir.Model:
+def _assemble(a: Architecture, form: GraphForm, model: ModelParts) -> ir.Model:
     cache, floats, stored = form.cache, IR_DTYPES[form.float_dtype], IR_DTYPES[form.cache.dtype]
     inputs = {name: parts.declare(name, ir.DataType.INT64, [BATCH, length]) for name, length in
               (("input_ids", SEQUENCE), ("attention_mask", TOTAL), ("position_ids", SEQUENCE))}
@@ -169,29 +166,29 @@ def _assemble(a: Architecture, form: GraphForm, prologue: ir.Model, layer: Layer
     graph = ir.Graph([*inputs.values(), *pasts.values()], [], nodes=[], opset_imports={"": form.opset, "com.microsoft": 1},
                      name="youtu")
     weights = graph.initializers
-    hidden, cos, sin, bias, *more = parts.append(prologue, graph, weights, "model.", "embed.", list(inputs.values()))
-    many = _many_tokens(graph, inputs["input_ids"]) if layer.expanded is not None else None
+    hidden, cos, sin, bias, *more = parts.append(model.prologue, graph, weights, "model.", "embed.", list(inputs.values()))
+    many = _many_tokens(graph, inputs["input_ids"]) if model.expanded is not None else None
     for_rows, dither = (more, []) if form.static else ([], more)
     presents: dict[str, ir.Value] = {}
     for index in range(a.num_hidden_layers):
         tensors, prefix = _layer_tensors(cache, index), f"model.layers.{index}."
         past = [pasts[t.past] for t in tensors]
-        q_nope, q_rope, c_kv, k_rope = parts.append(layer.project, graph, weights, prefix, "project.", [hidden, cos, sin])
+        q_nope, q_rope, c_kv, k_rope = parts.append(model.project, graph, weights, prefix, "project.", [hidden, cos, sin])
         attention = f"{prefix}self_attn."
-        if layer.store is None:
+        if model.store is None:
             seen = [q_nope, q_rope, c_kv, k_rope, bias, *past]
-            context, *made = parts.append(layer.attend, graph, weights, attention, "expanded.", seen)
+            context, *made = parts.append(model.attend, graph, weights, attention, "expanded.", seen)
         else:
-            made = parts.append(layer.store, graph, weights, attention, "rows.", [c_kv, k_rope, *past, *for_rows])
+            made = parts.append(model.store, graph, weights, attention, "rows.", [c_kv, k_rope, *past, *for_rows])
             seen = [q_nope, q_rope, *made, bias]
-            if layer.expanded is None:
-                [context] = parts.append(layer.attend, graph, weights, attention, "absorbed.", [*seen, *dither])
+            if model.expanded is None:
+                [context] = parts.append(model.attend, graph, weights, attention, "absorbed.", [*seen, *dither])
             else:
                 branches = [parts.branch(part, weights, attention, name, values) for name, part, values in
-                            (("expanded.", layer.expanded, seen), ("absorbed.", layer.attend, [*seen, *dither]))]
+                            (("expanded.", model.expanded, seen), ("absorbed.", model.attend, [*seen, *dither]))]
                 context = parts.choose(graph, many, *branches, name=f"{attention}context")
         presents.update(zip((t.present for t in tensors), made, strict=True))
-        [hidden] = parts.append(layer.complete, graph, weights, prefix, "complete.", [hidden, context])
+        [hidden] = parts.append(model.complete, graph, weights, prefix, "complete.", [hidden, context])
     for t in cache.tensors():
         if t.role == "unused":  # the pair's other half in a model of an odd number of layers
             twin = next(other for other in cache.tensors() if other.layer == t.layer and other.role == "latent")
@@ -200,7 +197,7 @@ def _assemble(a: Architecture, form: GraphForm, prologue: ir.Model, layer: Layer
             presents[t.present] = node.outputs[0]
     if form.cpu:
         hidden = _last_positions(graph, hidden)
-    logits = append_head(graph, epilogue, hidden)
+    logits = append_head(graph, model.epilogue, hidden)
     parts.declare_output(graph, logits, "logits", floats, [BATCH, SEQUENCE, a.vocab_size])
     for t in cache.tensors():
         parts.declare_output(graph, presents[t.present], t.present, stored, [BATCH, t.heads, total, t.width])

@@ -12,7 +12,6 @@ N qk_nope_head_dim, R qk_rope_head_dim, L kv_lora_rank, W = L + R.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +19,11 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from exporters.trace import trace
+from exporters.trace import Part
 from exporters.youtu import latent, parts
 from exporters.youtu.form import GraphForm
-from exporters.youtu.graph import IR_DTYPES, TORCH_DTYPES, LayerParts, append_head, positions_from, tidy, traced_layer
-from exporters.youtu.modules import Epilogue, Prologue, merge_heads, thresholds
+from exporters.youtu.graph import IR_DTYPES, TORCH_DTYPES, ModelParts, append_head, positions_from, traced, traced_model
+from exporters.youtu.modules import Prologue, merge_heads, thresholds
 from youtu_onnx import slots
 from youtu_onnx.architecture import Architecture
 from youtu_onnx.target import MANY
@@ -95,57 +94,54 @@ class NewRows(nn.Module):
 
 @dataclass(frozen=True)
 class SlotParts:
-    """Traces of what slots need beside a layer's own parts; ``thresholds`` is None for float rows."""
+    """Traces of what slots need beside the model's own parts; ``thresholds`` is None for float rows."""
 
+    prologue: ir.Model
     rows: ir.Model
     queries: ir.Model
     attend: ir.Model
     values: ir.Model
-    thresholds: ir.Model | None
-
-    def all(self) -> list[ir.Model]:
-        return [part for part in (self.rows, self.queries, self.attend, self.values, self.thresholds) if part is not None]
+    thresholds: ir.Model | None = None
 
 
 def build_batch_graph(architecture: Architecture, form: GraphForm, layout: slots.Slots) -> ir.Model:
     """Trace and assemble for a form with both orders of attention; weights are named as in the graph of one sequence, and all
     of them are in that."""
-    a, dtype = architecture, TORCH_DTYPES[form.float_dtype]
-    part = functools.partial(trace, dtype=dtype, opset=form.opset)
-    ids = lambda length: torch.ones(1, length, dtype=torch.int64)  # noqa: E731
-    prologue = part(lambda: SlotsPrologue(a, dither=form.byte_cache), lambda: (ids(5), ids(5), ids(3), ids(8)),
-                    dynamic=[{1: TOKENS}, {1: TOKENS}, {1: CHUNK}, {1: TOTAL}])
-    layer, more = traced_layer(a, form), _trace_slots(a, form, part)
-    epilogue = part(lambda: Epilogue(a), lambda: (torch.ones(1, 3, a.hidden_size),), dynamic=[{1: TOKENS}])
-    for one in (prologue, *more.all(), epilogue):
-        tidy(one)
-    return _Assembler(a, form, layout, layer, more).graph(prologue, epilogue)
+    more = SlotParts(**traced(form, _slot_parts(architecture, form)))
+    return _Assembler(architecture, form, layout, traced_model(architecture, form), more).graph()
 
 
-def _trace_slots(a: Architecture, form: GraphForm, part: functools.partial[ir.Model]) -> SlotParts:
+def _slot_parts(a: Architecture, form: GraphForm) -> dict[str, Part]:
     heads = (lambda: latent.ByteHeads(a)) if form.integer_heads else (lambda: latent.FloatHeads(a))
+    rows = (lambda: latent.ByteRows(a)) if form.byte_cache else (lambda: latent.FloatRows(a))
+    over = (lambda: latent.OverBytes(a)) if form.byte_cache else (lambda: latent.OverFloats(keys_first=True))
     count, stored = a.num_attention_heads, TORCH_DTYPES[form.cache.dtype]
+    ids = lambda length: torch.ones(1, length, dtype=torch.int64)  # noqa: E731
     query = lambda: torch.ones(1, 3, count, a.latent_dim)  # noqa: E731
     present = lambda: torch.ones(1, 1, 8, a.latent_dim, dtype=stored)  # noqa: E731
     by_head, behind, tokens = {2: IN_SLOTS}, {2: TOTAL}, {1: TOKENS}
-    rows = part(lambda: NewRows(latent.ByteRows(a) if form.byte_cache else latent.FloatRows(a)),
-                lambda: (torch.ones(1, 3, a.kv_lora_rank), torch.ones(1, 3, a.qk_rope_head_dim)), dynamic=[tokens, tokens])
-    queries = part(lambda: SlotQueries(heads()), lambda: [torch.ones(1, count, 3, width) for width in
-                                                          (a.qk_nope_head_dim, a.qk_rope_head_dim)], dynamic=[by_head, by_head])
-    values = part(lambda: SlotValues(heads(), a.kv_lora_rank), lambda: (query(),), dynamic=[{1: IN_SLOTS}])
-    over = (lambda: latent.OverBytes(a)) if form.byte_cache else (lambda: latent.OverFloats(keys_first=True))
     dithers = [{0: TOTAL}] if form.byte_cache else []
-    attend = part(lambda: SlotAttention(over()), lambda: [query(), present(), *(torch.ones(8) for _ in dithers)],
-                  dynamic=[{1: IN_SLOT}, behind, *dithers])
-    thresholds = part(Thresholds, lambda: (present(),), dynamic=[behind]) if form.byte_cache else None
-    return SlotParts(rows, queries, attend, values, thresholds)
+    parts = {
+        "prologue": Part(lambda: SlotsPrologue(a, dither=form.byte_cache), lambda: (ids(5), ids(5), ids(3), ids(8)),
+                         [tokens, tokens, {1: CHUNK}, {1: TOTAL}]),
+        "rows": Part(lambda: NewRows(rows()), lambda: (torch.ones(1, 3, a.kv_lora_rank), torch.ones(1, 3, a.qk_rope_head_dim)),
+                     [tokens, tokens]),
+        "queries": Part(lambda: SlotQueries(heads()), lambda: [torch.ones(1, count, 3, width) for width in (
+            a.qk_nope_head_dim, a.qk_rope_head_dim)], [by_head, by_head]),
+        "attend": Part(lambda: SlotAttention(over()), lambda: [query(), present(), *(torch.ones(8) for _ in dithers)],
+                       [{1: IN_SLOT}, behind, *dithers]),
+        "values": Part(lambda: SlotValues(heads(), a.kv_lora_rank), lambda: (query(),), [{1: IN_SLOTS}]),
+    }
+    if form.byte_cache:
+        parts["thresholds"] = Part(Thresholds, lambda: (present(),), [behind])
+    return parts
 
 
 class _Assembler:
     """Builds one graph; holds what all layers share."""
 
-    def __init__(self, a: Architecture, form: GraphForm, layout: slots.Slots, layer: LayerParts, more: SlotParts) -> None:
-        self.a, self.form, self.layout, self.layer, self.more = a, form, layout, layer, more
+    def __init__(self, a: Architecture, form: GraphForm, layout: slots.Slots, model: ModelParts, more: SlotParts) -> None:
+        self.a, self.form, self.layout, self.model, self.more = a, form, layout, model, more
         self.inputs = {name: parts.declare(name, ir.DataType.INT64, dims) for name, dims in (
             (slots.SLOT_IDS, [1, IN_SLOTS]), (slots.SLOT_POSITIONS, [1, IN_SLOTS]), (slots.SLOT_TOKENS, [layout.count]),
             (slots.CHUNK_IDS, [1, CHUNK]), (slots.CHUNK_POSITIONS, [1, CHUNK]), (slots.CHUNK_MASK, [1, TOTAL]),
@@ -159,7 +155,7 @@ class _Assembler:
         self.presents: dict[str, ir.Value] = {}
         self.dithers: dict[int | None, list[ir.Value]] = {lane: [] for lane in self.lanes}
 
-    def graph(self, prologue: ir.Model, epilogue: ir.Model) -> ir.Model:
+    def graph(self) -> ir.Model:
         g, weights, inputs = self.g, self.g.initializers, self.inputs
         ids = self.node("Concat", [inputs[slots.SLOT_IDS], inputs[slots.CHUNK_IDS]], "step.ids", axis=1)
         positions = self.node("Concat", [inputs[slots.SLOT_POSITIONS], inputs[slots.CHUNK_POSITIONS]], "step.positions", axis=1)
@@ -173,7 +169,7 @@ class _Assembler:
         self.choices()
         self.empty = parts.constant(g, "step.empty", np.zeros((1, 0, self.a.num_attention_heads * self.a.v_head_dim),
                                                               self.form.float_dtype))
-        hidden, cos, sin, bias, *dither = parts.append(prologue, g, weights, "model.", "embed.", [
+        hidden, cos, sin, bias, *dither = parts.append(self.more.prologue, g, weights, "model.", "embed.", [
             ids, positions, inputs[slots.CHUNK_IDS], inputs[slots.CHUNK_MASK]])
         self.dithers[None] = dither
         for index in range(self.a.num_hidden_layers):
@@ -181,7 +177,7 @@ class _Assembler:
         of_slots, of_chunk = self.split(hidden, self.two, 1, ["head.slots", "head.chunk"])
         start = self.node("Sub", [self.in_chunk, inputs[slots.CHUNK_LOGITS]], "head.start")
         last = positions_from(g, of_chunk, start, "head.last")
-        logits = append_head(g, epilogue, self.node("Concat", [of_slots, last], "head.kept", axis=1))
+        logits = append_head(g, self.model.epilogue, self.node("Concat", [of_slots, last], "head.kept", axis=1))
         parts.declare_output(g, logits, "logits", IR_DTYPES[self.form.float_dtype], [1, "logits_length", self.a.vocab_size])
         for lane in self.lanes:
             for t in self.layout.tensors(lane):
@@ -192,7 +188,7 @@ class _Assembler:
     def add_layer(self, index: int, hidden: ir.Value, cos: ir.Value, sin: ir.Value, bias: ir.Value) -> ir.Value:
         g, weights, prefix = self.g, self.g.initializers, f"model.layers.{index}."
         own = f"{prefix}self_attn."
-        q_nope, q_rope, c_kv, k_rope = parts.append(self.layer.project, g, weights, prefix, "project.", [hidden, cos, sin])
+        q_nope, q_rope, c_kv, k_rope = parts.append(self.model.project, g, weights, prefix, "project.", [hidden, cos, sin])
         [new] = parts.append(self.more.rows, g, weights, own, "new.", [c_kv, k_rope])
         for lane, rows in zip(self.lanes, self.split(new, self.each, 2, [f"{own}rows.{_name(x)}" for x in self.lanes]),
                               strict=True):
@@ -209,7 +205,7 @@ class _Assembler:
         [of_slots] = parts.append(self.more.values, g, weights, own, "values.", [attended])
         of_chunk = self.chunk(own, [chunk_nope, chunk_rope, self.present(index, None), bias])
         context = self.node("Concat", [of_slots, of_chunk], f"{own}context", axis=1)
-        [hidden] = parts.append(self.layer.complete, g, weights, prefix, "complete.", [hidden, context])
+        [hidden] = parts.append(self.model.complete, g, weights, prefix, "complete.", [hidden, context])
         return hidden
 
     def choices(self) -> None:
@@ -256,8 +252,8 @@ class _Assembler:
     def chunk(self, own: str, seen: list[ir.Value]) -> ir.Value:
         """The chunk's context ``[1,C,H·V]``; of no tokens at no cost."""
         weights = self.g.initializers
-        expanded = parts.branch(self.layer.expanded, weights, own, "expanded.", seen, "chunk")
-        absorbed = parts.branch(self.layer.attend, weights, own, "absorbed.", [*seen, *self.dithers[None]], "chunk")
+        expanded = parts.branch(self.model.expanded, weights, own, "expanded.", seen, "chunk")
+        absorbed = parts.branch(self.model.attend, weights, own, "absorbed.", [*seen, *self.dithers[None]], "chunk")
         either = ir.Graph([], [], nodes=[], name=f"{own}some")
         either.outputs.append(parts.choose(either, self.many, expanded, absorbed, name=f"{own}some.context"))
         none = ir.Graph([], [], nodes=[], name=f"{own}none")
