@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import SO_SNDBUF, SOL_SOCKET
+from typing import Any
 
 import numpy as np
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from runtimes.ort import OrtDecoder
 from youtu_onnx.bundle import Bundle
@@ -169,14 +170,20 @@ def _token(id_: int, logits: np.ndarray, top: int | None) -> Token:
 
 
 @contextmanager
-def listening(app: FastAPI, *, send_buffer: int | None = None) -> Iterator[str]:
-    """The application on a free port; its URL. ``send_buffer``: bytes that the system takes before a reader has to read."""
+def listening(app: ASGIApp, *, send_buffer: int | None = None, http: Any = "auto") -> Iterator[str]:
+    """The application on a free port; its URL.
+
+    Args:
+        send_buffer: bytes that the system takes before a reader has to read.
+        http: as in uvicorn's configuration.
+    """
     from youtu_onnx.serve.server import listen
 
     with listen("127.0.0.1", 0) as socket:
         if send_buffer is not None:
             socket.setsockopt(SOL_SOCKET, SO_SNDBUF, send_buffer)
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2))
+        server = uvicorn.Server(uvicorn.Config(app, http=http, log_config=None, lifespan="off", ws="none",
+                                               timeout_graceful_shutdown=2))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
         thread.start()
         while not server.started:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import socket
 import struct
 from functools import partial
@@ -55,10 +56,17 @@ class Connection(H11Protocol):
     def _end_longest_idle(self) -> bool:
         idle = [other for other in self.connections if isinstance(other, Connection) and other is not self and other.idle
                 and not other.transport.is_closing()]
-        if not idle:
-            return False
-        min(idle, key=lambda other: other._idle_since).transport.close()
-        return True
+        for other in sorted(idle, key=lambda other: other._idle_since):
+            if not other._has_unread():
+                other.transport.close()
+                return True
+        return False
+
+    def _has_unread(self) -> bool:
+        """Whether bytes have come that the event loop hasn't looked at yet, which may be a request."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.transport.get_extra_info("socket"), selectors.EVENT_READ)
+            return bool(selector.select(0))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._look_later is not None:

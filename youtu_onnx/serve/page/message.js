@@ -55,7 +55,7 @@ function editor(node, { chat }, leave) {
     el("button", { type: "button", class: "plain-button", onclick: leave }, words("cancel")),
     el("button", { type: "submit", class: "main-button" }, words("send"))));
   text.addEventListener("input", grow);
-  requestAnimationFrame(() => {
+  queueMicrotask(() => { // once it is on the page, and before the next key
     grow();
     text.focus();
     text.setSelectionRange(text.value.length, text.value.length);
@@ -71,7 +71,7 @@ function answerView(node, page) {
   const fold = el("details", { class: "thinking", hidden: true },
     el("summary", {}, icon("bulb"), summary, icon("right")), thinking.element);
   const waiting = el("div", { class: "waiting" }, el("i"), el("i"), el("i"));
-  const answer = new Block(page.renderer, el("div", { class: "answer", dir: "auto" }));
+  const answer = new Block(page.renderer, el("div", { class: "answer", dir: "auto" }), () => busy());
   const notice = el("div", { class: "notice" });
   const actions = el("div", { class: "message-actions" });
   const facts = el("span", { class: "facts" });
@@ -82,9 +82,9 @@ function answerView(node, page) {
   fold.firstElementChild.addEventListener("click", () => { folded = fold.open; });
   let built = "";
 
+  const busy = () => element.setAttribute("aria-busy", node.state === "running" || answer.waits);
   const update = () => {
     const running = node.state === "running";
-    element.setAttribute("aria-busy", running);
     waiting.hidden = !running || Boolean(node.thinking || node.text);
     fold.hidden = !node.thinking.trim();
     const thinkingNow = running && !node.text;
@@ -94,6 +94,7 @@ function answerView(node, page) {
     thinking.show(node.thinking.trim(), running && !node.text);
     answer.show(node.text, running);
     answer.element.hidden = !node.text;
+    busy();
     facts.textContent = factsOf(node, page);
     // What holds the focus stays as it is while nothing about it changes.
     const now = JSON.stringify([node.state, node.finish, node.error, versions(page.chat.conversation, node)]);

@@ -60,7 +60,7 @@ export class Renderer {
         block.take(text, html);
       } catch (error) {
         if (!(error instanceof ApiError)) console.error(error);
-        block.plain();
+        block.giveUp();
         if (error.kind !== "refused") this.#failed.add(block);
       }
       if (growing) await new Promise((resolve) => setTimeout(resolve, PAUSE));
@@ -69,25 +69,29 @@ export class Renderer {
   }
 }
 
-/** One text on the page: plain until its first rendering, then HTML. */
+/** One text on the page: plain until its first rendering, then HTML. `settled`: called when `waits` has become false. */
 export class Block {
   text = "";
   growing = false;
+  waits = false; // what it shows is not yet the rendering of its text
   #renderer;
   #rendered = null; // the text that the HTML is of
   #time = 0;
+  #settled;
 
-  constructor(renderer, element) {
+  constructor(renderer, element, settled = () => {}) {
     this.#renderer = renderer;
+    this.#settled = settled;
     this.element = element;
     element.classList.add("text");
   }
 
   show(text, growing) {
     this.growing = growing;
-    if (text === this.text && (growing || this.#rendered === text)) return;
+    if (text === this.text && (growing || this.#rendered === text || !text)) return;
     this.text = text;
-    if (this.#rendered === null) this.plain();
+    this.waits = true;
+    if (this.#rendered === null) this.#plain();
     else if (performance.now() - this.#time > LATE) this.#tail();
     this.#renderer.want(this);
   }
@@ -98,12 +102,23 @@ export class Block {
     exchange(this.element, sanitize(html), this.#rendered === null);
     this.#rendered = text;
     this.#time = performance.now();
+    if (text === this.text) this.#settle();
   }
 
-  plain() {
+  giveUp() {
+    this.#plain();
+    this.#settle();
+  }
+
+  #plain() {
     this.#rendered = null;
     this.element.classList.add("plain");
     this.element.textContent = this.text;
+  }
+
+  #settle() {
+    this.waits = false;
+    this.#settled();
   }
 
   #tail() {
