@@ -16,17 +16,19 @@ import pytest
 pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
+from exporters.bundle_writer import traced_batch  # noqa: E402
+from exporters.youtu.slots import SlotAttention  # noqa: E402
 from runtimes import open_batch  # noqa: E402
 from runtimes.batch import Chunk  # noqa: E402
 from runtimes.slots import SlotModel  # noqa: E402
 from runtimes.turns import TurnsModel  # noqa: E402
 from tests.exported import export_tiny, nodes  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint  # noqa: E402
-from youtu_onnx import slots  # noqa: E402
+from youtu_onnx import export, slots  # noqa: E402
 from youtu_onnx.bundle import Bundle, Manifest, names  # noqa: E402
 from youtu_onnx.bundle.bundle import describe_file  # noqa: E402
 from youtu_onnx.checkpoint import Checkpoint  # noqa: E402
-from youtu_onnx.errors import BundleError, UsageError  # noqa: E402
+from youtu_onnx.errors import BundleError, UsageError, VerificationError  # noqa: E402
 from youtu_onnx.recipe import Recipe  # noqa: E402
 from youtu_onnx.verify import verify_parity  # noqa: E402
 
@@ -218,6 +220,18 @@ def test_other_bundles_have_none(tmp_path: Path, form: str, target: str) -> None
 
 
 # Verification
+
+
+def test_an_export_whose_batch_graph_computes_something_else_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                                                            ) -> None:
+    monkeypatch.setattr(SlotAttention, "forward", lambda self, query, present, *dither: query)
+    traced_batch.cache_clear()
+    try:
+        with pytest.raises(VerificationError, match="slots"):
+            export(model="youtu-nano", output=tmp_path / "bundle", precision="fp32")
+    finally:
+        traced_batch.cache_clear()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_batch_graph_that_computes_something_else_is_refused(copied: Path) -> None:

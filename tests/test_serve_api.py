@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.serving import OneAtATime
+from youtu_onnx.serve import markdown
 from youtu_onnx.serve.application import application
 from youtu_onnx.serve.text import ModelText
 
@@ -47,6 +50,19 @@ def test_the_reply_is_that_of_the_library(client: TestClient, nano_bundle: Any) 
 def test_render(client: TestClient) -> None:
     assert client.post("/render", json={"markdown": "*a*"}).json() == {"html": "<p><em>a</em></p>\n"}
     assert client.post("/render", json={"markdown": "a" * 300_000}).status_code == 413
+
+
+def test_texts_that_take_long_to_render_keep_no_chat_waiting(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, texts = threading.Event(), [str(number) for number in range(12)]
+    monkeypatch.setattr(markdown, "render", lambda text: go_on.wait(20) and text)
+    with client, ThreadPoolExecutor(len(texts)) as pool:  # the client's one event loop is everyone's
+        waiting = [pool.submit(client.post, "/render", json={"markdown": text}) for text in texts]
+        try:
+            assert client.post("/chat", json={"prompt": "Hello!", "max_tokens": 2}).status_code == 200
+            assert not any(one.done() for one in waiting)
+        finally:
+            go_on.set()
+        assert [one.result().json()["html"] for one in waiting] == texts
 
 
 def test_health_and_metrics(client: TestClient) -> None:

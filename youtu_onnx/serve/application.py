@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -81,6 +82,8 @@ def _add_openai(app: FastAPI, service: Service) -> None:
 
 
 def _add_own(app: FastAPI, service: Service) -> None:
+    renderer = ThreadPoolExecutor(1, "markdown")  # its own: long texts keep nobody's prompt waiting for a thread
+
     @app.post("/chat", response_model=answers.Chat, tags=["youtu-onnx"],
               responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}})
     async def plain_chat(body: requests.Chat, http: Request) -> Response:
@@ -96,7 +99,8 @@ def _add_own(app: FastAPI, service: Service) -> None:
         limit = service.settings.markdown_limit
         if len(body.markdown) > limit:
             raise Problem(413, f"the text is longer than {limit} characters", param="markdown", code="body_too_large")
-        return JSONResponse({"html": await asyncio.to_thread(markdown.render, body.markdown)})
+        made = await asyncio.get_running_loop().run_in_executor(renderer, markdown.render, body.markdown)
+        return JSONResponse({"html": made})
 
     @app.get("/health", response_model=answers.Health, tags=["youtu-onnx"],
              responses=_only(403, 500) | {503: {"model": answers.Health, "description": "The server is about to stop."}})
