@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """A shell starts background jobs with Ctrl-C ignored, and programs that tests start would inherit that."""
+    """A shell starts background jobs with Ctrl-C ignored, and programs that tests start would inherit that.
+
+    Where several workers share the cores, torch's threads for tiny matrices only stand in each other's way.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
