@@ -114,7 +114,7 @@ async def reply(client: httpx.AsyncClient, server: Server, prompt: str, max_toke
 
 
 async def go(address: str, server: Server, clients: int, words: int, max_tokens: int, seed: int) -> Measured:
-    chosen = random.Random(seed)
+    chosen = random.Random(f"{seed} {clients}")  # or else the only client's prompt would come again among the eight
     prompts = [" ".join(chosen.choices(WORDS, k=words)) for _ in range(clients)]
     async with httpx.AsyncClient(base_url=address, timeout=None) as client:
         started = time.perf_counter()

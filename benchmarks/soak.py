@@ -10,7 +10,7 @@ with a 429 and come again. Before that, each request is sent once alone; later a
 ``--hostile`` has so many clients beside them that hold connections open, read nothing, or break off.
 
 An answer may differ from the first one where rounding decides: where a long prompt was found in a cache or cut into other pieces,
-and two tokens were less than 0.2 nats apart. Those are counted; long prompts are asked with logprobs for that.
+and two tokens were less than 0.2 nats apart. Those are counted; long prompts and schemas are asked with logprobs for that.
 
 Memory is what the process has for itself (``RssAnon``), looked at once a second. The first 30 % of the requests fill caches and
 the allocator's pools and aren't counted. Of the rest it is flat if the last quarter's median is at most 3 % over the first

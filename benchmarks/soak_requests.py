@@ -53,11 +53,18 @@ class Asked:
 
 @dataclass(frozen=True)
 class Scored:
-    """A token of an answer, its logprob, and by how much it was likelier than the next one."""
+    """A token of an answer, and the logprobs of those that might have been in its place: it, and the likeliest."""
 
     token: str
-    logprob: float
-    ahead: float
+    likely: dict[str, float]
+
+    @property
+    def logprob(self) -> float:
+        return self.likely[self.token]
+
+    def near(self, other: Scored, unlisted: float) -> bool:
+        """Whether the other answer's token was about as likely here; ``unlisted``: its logprob where it isn't listed."""
+        return abs(self.logprob - self.likely.get(other.token, unlisted)) < TIE
 
 
 @dataclass
@@ -114,8 +121,9 @@ def _asked(kind: str, variant: int, chance: random.Random) -> Asked:
         case "sampled":
             return Asked(kind, "/v1/completions", plain | {"temperature": 0.9, "seed": variant}, key)
         case "JSON schema":
-            return Asked(kind, "/v1/chat/completions", chat | {"max_tokens": 120, "response_format": {
-                "type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}}, key)
+            form = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}
+            more = {"max_tokens": 120, "response_format": form, "logprobs": True, "top_logprobs": 20}
+            return Asked(kind, "/v1/chat/completions", chat | more, key)
         case "tool call":
             return Asked(kind, "/v1/chat/completions", chat | {"max_tokens": 80, "tools": [TOOL], "tool_choice": "required"}, key)
         case "left in mid-stream" | "left while waiting":
@@ -244,22 +252,23 @@ def _check_whole(answer: Answer, made: dict[str, Any]) -> None:
 
 
 def _scored(logprobs: dict[str, Any] | None) -> list[Scored]:
-    """Of either form of logprobs, each with the two likeliest."""
+    """Of either form of logprobs."""
     if logprobs is None:
         return []
     if "content" in logprobs:
-        rows = [(one["token"], one["logprob"], [top["logprob"] for top in one["top_logprobs"]]) for one in logprobs["content"]]
-    else:
-        rows = list(zip(logprobs["tokens"], logprobs["token_logprobs"], (list(top.values()) for top in logprobs["top_logprobs"]),
-                        strict=True))
-    return [Scored(token, logprob, max(top) - min(top)) for token, logprob, top in rows]
+        return [Scored(one["token"], {top["token"]: top["logprob"] for top in (*one["top_logprobs"], one)})
+                for one in logprobs["content"]]
+    rows = zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True)
+    return [Scored(token, top | {token: logprob}) for token, logprob, top in rows]
 
 
 def near_tie(one: Answer, other: Answer) -> bool:
-    """Whether two answers differ as rounding lets them: logprobs by less than ``TIE``, up to a token that was so little ahead."""
+    """Whether two answers differ as rounding lets them: logprobs by less than ``TIE``, up to a place where either's token was so
+    near to the other's."""
+    schema = one.asked.kind == "JSON schema"  # of what it allows, none may be among the likeliest; all the same the best is taken
     for a, b in zip(one.tokens, other.tokens, strict=False):
         if a.token != b.token:
-            return a.ahead < TIE and b.ahead < TIE
+            return (a.near(b, b.logprob if schema else float("-inf")) and b.near(a, a.logprob if schema else float("-inf")))
         if abs(a.logprob - b.logprob) >= TIE:
             return False
     return False
