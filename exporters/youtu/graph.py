@@ -73,9 +73,9 @@ def traced_model(a: Architecture, form: GraphForm) -> ModelParts:
     return ModelParts(**traced(form, ends | (_static_layer if form.static else _layer)(a, form)))
 
 
-def traced(form: GraphForm, parts: Mapping[str, Part]) -> dict[str, ir.Model]:
+def traced(form: GraphForm, wanted: Mapping[str, Part]) -> dict[str, ir.Model]:
     """Without what no step should compute."""
-    made = trace(parts, dtype=TORCH_DTYPES[form.float_dtype], opset=form.opset)
+    made = trace(wanted, dtype=TORCH_DTYPES[form.float_dtype], opset=form.opset)
     for part in made.values():
         static_reshape(part)
         RemoveUnusedNodesPass()(part)
@@ -100,9 +100,9 @@ def _layer(a: Architecture, form: GraphForm) -> dict[str, Part]:
     pasts = lambda length: [torch.ones(2, t.heads, length, t.width, dtype=TORCH_DTYPES[form.cache.dtype])  # noqa: E731
                             for t in tensors]
 
-    parts = _around_attention(a, form, turns, device.TableProjections if form.device else None)
+    layer = _around_attention(a, form, turns, device.TableProjections if form.device else None)
     if form.cache.form == "expanded":
-        return parts | {"attend": Part(lambda: ExpandedCache(a), lambda: [*queries(), *keys(), bias(), *pasts(5)],
+        return layer | {"attend": Part(lambda: ExpandedCache(a), lambda: [*queries(), *keys(), bias(), *pasts(5)],
                                        [by_head, by_head, new, new, bias_axes, past, past])}
 
     def attention(build: Callable[[latent.Heads], torch.nn.Module], *more: dict[int, str]) -> Part:
@@ -111,15 +111,15 @@ def _layer(a: Architecture, form: GraphForm) -> dict[str, Part]:
                     [by_head, by_head, total, bias_axes, *more])
 
     rows = (lambda: latent.ByteRows(a)) if form.byte_cache else (lambda: latent.FloatRows(a))
-    parts["store"] = Part(rows, lambda: [*keys(), *pasts(5)], [new, new, past])
+    layer["store"] = Part(rows, lambda: [*keys(), *pasts(5)], [new, new, past])
     if form.byte_cache:
-        parts["attend"] = attention(lambda heads: latent.Absorbed(a, heads, latent.OverBytes(a)), {0: TOTAL})
-        parts["expanded"] = attention(lambda heads: latent.ExpandedBytes(a, heads, latent.ByteRows(a)))
+        layer["attend"] = attention(lambda heads: latent.Absorbed(a, heads, latent.OverBytes(a)), {0: TOTAL})
+        layer["expanded"] = attention(lambda heads: latent.ExpandedBytes(a, heads, latent.ByteRows(a)))
     else:
-        parts["attend"] = attention(lambda heads: latent.Absorbed(a, heads, latent.OverFloats(keys_first=form.cpu)))
+        layer["attend"] = attention(lambda heads: latent.Absorbed(a, heads, latent.OverFloats(keys_first=form.cpu)))
         if form.cpu:
-            parts["expanded"] = attention(lambda heads: latent.Expanded(a, heads, latent.FloatRows(a)))
-    return parts
+            layer["expanded"] = attention(lambda heads: latent.Expanded(a, heads, latent.FloatRows(a)))
+    return layer
 
 
 def _static_layer(a: Architecture, form: GraphForm) -> dict[str, Part]:

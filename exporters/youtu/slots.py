@@ -121,7 +121,7 @@ def _slot_parts(a: Architecture, form: GraphForm) -> dict[str, Part]:
     present = lambda: torch.ones(1, 1, 8, a.latent_dim, dtype=stored)  # noqa: E731
     by_head, behind, tokens = {2: IN_SLOTS}, {2: TOTAL}, {1: TOKENS}
     dithers = [{0: TOTAL}] if form.byte_cache else []
-    parts = {
+    wanted = {
         "prologue": Part(lambda: SlotsPrologue(a, dither=form.byte_cache), lambda: (ids(5), ids(5), ids(3), ids(8)),
                          [tokens, tokens, {1: CHUNK}, {1: TOTAL}]),
         "rows": Part(lambda: NewRows(rows()), lambda: (torch.ones(1, 3, a.kv_lora_rank), torch.ones(1, 3, a.qk_rope_head_dim)),
@@ -133,8 +133,8 @@ def _slot_parts(a: Architecture, form: GraphForm) -> dict[str, Part]:
         "values": Part(lambda: SlotValues(heads(), a.kv_lora_rank), lambda: (query(),), [{1: IN_SLOTS}]),
     }
     if form.byte_cache:
-        parts["thresholds"] = Part(Thresholds, lambda: (present(),), [behind])
-    return parts
+        wanted["thresholds"] = Part(Thresholds, lambda: (present(),), [behind])
+    return wanted
 
 
 class _Assembler:
