@@ -62,8 +62,10 @@ class Scored:
     def logprob(self) -> float:
         return self.likely[self.token]
 
-    def near(self, other: Scored, unlisted: float) -> bool:
-        """Whether the other answer's token was about as likely here; ``unlisted``: its logprob where it isn't listed."""
+    def near(self, other: Scored, schema: bool) -> bool:
+        """Whether the other answer's token was about as likely here. Of what a schema allows none may be among the likeliest; it
+        is compared as likely as it was where it was taken, which is as the best of them."""
+        unlisted = other.logprob if schema else float("-inf")
         return abs(self.logprob - self.likely.get(other.token, unlisted)) < TIE
 
 
@@ -265,10 +267,10 @@ def _scored(logprobs: dict[str, Any] | None) -> list[Scored]:
 def near_tie(one: Answer, other: Answer) -> bool:
     """Whether two answers differ as rounding lets them: logprobs by less than ``TIE``, up to a place where either's token was so
     near to the other's."""
-    schema = one.asked.kind == "JSON schema"  # of what it allows, none may be among the likeliest; all the same the best is taken
+    schema = one.asked.kind == "JSON schema"
     for a, b in zip(one.tokens, other.tokens, strict=False):
         if a.token != b.token:
-            return (a.near(b, b.logprob if schema else float("-inf")) and b.near(a, a.logprob if schema else float("-inf")))
+            return a.near(b, schema) and b.near(a, schema)
         if abs(a.logprob - b.logprob) >= TIE:
             return False
     return False

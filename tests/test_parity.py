@@ -26,8 +26,13 @@ CONFIGS = {name: CONFIG | changes for name, changes in VARIANTS.items()} | {
     "bias without q_lora": CONFIG | {"attention_bias": True, "q_lora_rank": None},
 }
 
-EXPANDED = ("default", "yarn", "half-split rope", "attention bias", "bias without q_lora", "old generation")
-"""Where keys and values are made of projections, mscale and rotations; the rest of a config has nothing to do with the cache."""
+EXPANDED = {name: CONFIGS[name] for name in (
+    "default", "yarn", "half-split rope", "attention bias", "bias without q_lora", "old generation")} | {
+    "dynamic, untied, one layer": CONFIG | VARIANTS["dynamic"] | VARIANTS["untied"] | {"num_hidden_layers": 1},
+    "linear, no q_lora, even layers": CONFIG | VARIANTS["linear"] | VARIANTS["no q_lora"] | {"num_hidden_layers": 4},
+    "old generation, yarn": CONFIGS["old generation, yarn"],
+}
+"""The same, what doesn't touch the cache together in fewer: each takes an export."""
 
 
 def tokens(batch: int, length: int, seed: int = 0) -> np.ndarray:
@@ -44,7 +49,7 @@ def close(one: np.ndarray, other: np.ndarray) -> None:
 def pair(request, tmp_path_factory):
     name, form = request.param
     folder = tmp_path_factory.mktemp("parity")
-    config = CONFIGS[name]
+    config = (CONFIGS if form == "latent" else EXPANDED)[name]
     tensors = random_tensors(config)
     write_checkpoint(folder / "checkpoint", config, tensors)
     manifest = export_tiny(folder / "checkpoint", folder / "out", Recipe("fp32"), form=form)

@@ -70,10 +70,10 @@ def traced_model(a: Architecture, form: GraphForm) -> ModelParts:
     new, total = {0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}
     ends = {"prologue": Part(lambda: _prologue(a, form), lambda: (ids(3), ids(8), ids(3)), [new, total, new]),
             "epilogue": Part(lambda: Epilogue(a, _norm(form)), lambda: (torch.ones(2, 3, a.hidden_size),), [new])}
-    return ModelParts(**traced(form, ends | (_static_layer if form.static else _layer)(a, form)))
+    return ModelParts(**traced_parts(form, ends | (_static_layer if form.static else _layer)(a, form)))
 
 
-def traced(form: GraphForm, wanted: Mapping[str, Part]) -> dict[str, ir.Model]:
+def traced_parts(form: GraphForm, wanted: Mapping[str, Part]) -> dict[str, ir.Model]:
     """Without what no step should compute."""
     made = trace(wanted, dtype=TORCH_DTYPES[form.float_dtype], opset=form.opset)
     for part in made.values():

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from exporters.trace import Part
 from exporters.youtu import latent, parts
 from exporters.youtu.form import GraphForm
-from exporters.youtu.graph import IR_DTYPES, TORCH_DTYPES, ModelParts, append_head, positions_from, traced, traced_model
+from exporters.youtu.graph import IR_DTYPES, TORCH_DTYPES, ModelParts, append_head, positions_from, traced_model, traced_parts
 from exporters.youtu.modules import Prologue, merge_heads, thresholds
 from youtu_onnx import slots
 from youtu_onnx.architecture import Architecture
@@ -107,7 +107,7 @@ class SlotParts:
 def build_batch_graph(architecture: Architecture, form: GraphForm, layout: slots.Slots) -> ir.Model:
     """Trace and assemble for a form with both orders of attention; weights are named as in the graph of one sequence, and all
     of them are in that."""
-    more = SlotParts(**traced(form, _slot_parts(architecture, form)))
+    more = SlotParts(**traced_parts(form, _slot_parts(architecture, form)))
     return _Assembler(architecture, form, layout, traced_model(architecture, form), more).graph()
 
 
