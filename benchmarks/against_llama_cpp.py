@@ -28,8 +28,8 @@ from benchmarks.comparison_report import LLAMA, markdown, picture
 from benchmarks.llama_cpp import CACHE, LlamaCpp
 from benchmarks.machine import Machine, load_average
 from benchmarks.shapes import YOUTU_LLM_2B
-from runtimes.threads import thread_count
-from youtu_onnx.bundle import Bundle
+from youtu_onnx.runtimes.ort.threads import thread_count
+from youtu_onnx.core.bundle import Bundle
 
 POINTS = "decode@0,prefill@512,start,memory,decode@1024,decode@4096,prefill@4096,decode@16384"
 QUICK = "decode@0,prefill@512,start,memory,decode@1024"

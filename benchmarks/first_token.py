@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from runtimes.ort import OrtDecoder
-from youtu_onnx.bundle import Bundle
+from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.core.bundle import Bundle
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -20,7 +20,7 @@ MICROSOFT = "com.microsoft"
 PAUSE = 0.1
 """Seconds after which idle threads sleep."""
 ROWS_OF_WEIGHTS = 2
-"""Attention weights over byte rows come as two bytes, so in twice as many rows (``exporters/youtu/latent.py``)."""
+"""Attention weights over byte rows come as two bytes, so in twice as many rows (``youtu_onnx/families/youtu/graph/latent.py``)."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _value(name: str, array: np.ndarray) -> ir.Value:
 def _opened(kernel: Kernel, threads: int) -> tuple[ort.InferenceSession, ort.IOBinding]:
     options = ort.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, threads
-    options.add_session_config_entry("session.x64quantprecision", "1")  # as runtimes/ort.py opens a bundle
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as runtimes/ort/model.py opens a bundle
     session = ort.InferenceSession(kernel.model, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
     for name, array in kernel.feeds.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from youtu_onnx.machine import cpu_name, cpuinfo, memory
+from youtu_onnx.core.machine import cpu_name, cpuinfo, memory
 
 INT8_PRODUCTS = {"amx_int8": "AMX", "avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX VNNI", "asimddp": "NEON dot product",
                  "avx512f": "AVX-512", "avx2": "AVX2"}

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.shapes import YOUTU_LLM_2B
-from youtu_onnx.architecture import Architecture
+from youtu_onnx.families.youtu.architecture import Architecture
 
 Config = dict[str, Any]
 Shapes = dict[str, tuple[int, ...]]

@@ -29,12 +29,12 @@ import onnxruntime as ort
 from benchmarks import kernels
 from benchmarks.kernels import Timed
 from benchmarks.machine import Machine
-from runtimes import providers
-from runtimes.ort import session_options
-from runtimes.threads import thread_count
-from youtu_onnx.bundle import Bundle, Manifest, names
-from youtu_onnx.recipe import BLOCK_SIZES
-from youtu_onnx.target import target
+from youtu_onnx.runtimes.providers import providers
+from youtu_onnx.runtimes.ort.model import session_options
+from youtu_onnx.runtimes.ort.threads import thread_count
+from youtu_onnx.core.bundle import Bundle, Manifest, names
+from youtu_onnx.core.recipe import BLOCK_SIZES
+from youtu_onnx.core.target import target
 
 COPIES = 16
 """Of the matrix that int4 products are timed with: 0.2 GB at the 2B shape, far more than a cache holds."""

@@ -11,10 +11,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from youtu_onnx.evaluate import HELD_OUT, evaluate, read_problems
-from youtu_onnx.exporting import export
-from youtu_onnx.model import load
-from youtu_onnx.recipe import BLOCK_SIZES, Recipe
+from youtu_onnx.evaluate.problems import HELD_OUT, evaluate, read_problems
+from youtu_onnx.publish.export import export
+from youtu_onnx.chat.model import load
+from youtu_onnx.core.recipe import BLOCK_SIZES, Recipe
 
 RECIPES = [Recipe("fp32"), Recipe("fp16"), Recipe("int8"),
            *(Recipe("int4", size, symmetric) for size in BLOCK_SIZES for symmetric in (False, True))]

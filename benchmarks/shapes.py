@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from youtu_onnx.architecture import Architecture, Rope
+from youtu_onnx.families.youtu.architecture import Architecture, Rope
 
 YOUTU_LLM_2B = Architecture(
     vocab_size=128256, hidden_size=2048, intermediate_size=6144, num_hidden_layers=32, num_attention_heads=16,

@@ -12,8 +12,8 @@ import numpy as np
 import onnx_ir as ir
 from torch import Tensor
 
-from exporters.youtu.parameters import Parameter
-from youtu_onnx.recipe import Blockwise
+from youtu_onnx.families.youtu.graph.parameters import Parameter
+from youtu_onnx.core.recipe import Blockwise
 
 Shape = tuple[int, ...]
 

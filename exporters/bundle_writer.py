@@ -14,29 +14,29 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from exporters.assembly import Assembly
-from exporters.genai_config import genai_config
-from exporters.model_card import write_model_card
-from exporters.passes.embedding import embedding
-from exporters.passes.floats import floats
-from exporters.passes.linear import linear
-from exporters.weights import packed_bytes, write_weights
-from exporters.youtu.form import GraphForm
-from exporters.youtu.graph import build_graph
-from exporters.youtu.parameters import Parameter, parameters
-from exporters.youtu.slots import build_batch_graph
+from youtu_onnx.exporters.assembly import Assembly
+from youtu_onnx.exporters.genai_config import genai_config
+from youtu_onnx.exporters.model_card import write_model_card
+from youtu_onnx.exporters.passes.embedding import embedding
+from youtu_onnx.exporters.passes.floats import floats
+from youtu_onnx.exporters.passes.linear import linear
+from youtu_onnx.exporters.weights import packed_bytes, write_weights
+from youtu_onnx.families.youtu.graph.form import GraphForm
+from youtu_onnx.families.youtu.graph.graph import build_graph
+from youtu_onnx.families.youtu.graph.parameters import Parameter, parameters
+from youtu_onnx.families.youtu.graph.slots import build_batch_graph
 from youtu_onnx import __version__
-from youtu_onnx.architecture import Architecture
-from youtu_onnx.bundle import FileEntry, Manifest, Source, names
-from youtu_onnx.bundle.bundle import describe_file
-from youtu_onnx.cache import CacheForm, CacheLayout
-from youtu_onnx.checkpoint import Checkpoint
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.core.bundle import FileEntry, Manifest, Source, names
+from youtu_onnx.core.bundle.bundle import describe_file
+from youtu_onnx.core.cache import CacheForm, CacheLayout
+from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.conformance import TABLES, conformance
-from youtu_onnx.errors import CheckpointError, UsageError
-from youtu_onnx.progress import Progress
-from youtu_onnx.recipe import Recipe
-from youtu_onnx.slots import Slots
-from youtu_onnx.target import Target
+from youtu_onnx.core.errors import CheckpointError, UsageError
+from youtu_onnx.core.progress import Progress
+from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.core.slots import Slots
+from youtu_onnx.core.target import Target
 
 __all__ = ["Needs", "assemble", "needs", "with_file", "write_bundle", "write_model_card"]
 

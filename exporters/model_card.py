@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from youtu_onnx.bundle import Manifest, names
+from youtu_onnx.core.bundle import Manifest, names
 
 
 def write_model_card(manifest: Manifest, folder: Path) -> None:

@@ -17,12 +17,12 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from exporters.assembly import Assembly, Packing
-from exporters.youtu.parameters import Parameter
-from youtu_onnx.bundle import FileEntry, names
-from youtu_onnx.checkpoint import Checkpoint
-from youtu_onnx.errors import CheckpointError
-from youtu_onnx.progress import Progress
+from youtu_onnx.exporters.assembly import Assembly, Packing
+from youtu_onnx.families.youtu.graph.parameters import Parameter
+from youtu_onnx.core.bundle import FileEntry, names
+from youtu_onnx.core.checkpoint import Checkpoint
+from youtu_onnx.core.errors import CheckpointError
+from youtu_onnx.core.progress import Progress
 
 PAGE = 2**16
 """Alignment of large tensors: the granularity at which every system, Windows included, maps a file."""

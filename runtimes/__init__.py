@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from youtu_onnx.errors import UsageError
+from youtu_onnx.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from runtimes.batch import Batch
-    from runtimes.decoder import Decoder
-    from runtimes.provider_options import ProviderOptions
-    from youtu_onnx.bundle import Bundle
+    from youtu_onnx.runtimes.batch import Batch
+    from youtu_onnx.runtimes.decoder import Decoder
+    from youtu_onnx.runtimes.providers.options import ProviderOptions
+    from youtu_onnx.core.bundle import Bundle
 
 RUNTIMES = ("ort", "genai")
 
@@ -33,11 +33,11 @@ def open_decoder(bundle: Bundle, runtime: str = "ort", provider: str | None = No
         ResourceError: too little memory.
     """
     if runtime == "ort":
-        from runtimes.ort import OrtDecoder
+        from youtu_onnx.runtimes.ort.model import OrtDecoder
 
         return OrtDecoder.open(bundle, provider, threads, options=options, require_provider=require_provider)
     if runtime == "genai":
-        from runtimes.genai import GenaiDecoder
+        from youtu_onnx.runtimes.genai import GenaiDecoder
 
         if threads is not None:
             raise UsageError("the genai runtime takes its number of threads from genai_config.json",
@@ -55,10 +55,10 @@ def open_batch(bundle: Bundle, provider: str | None = None, threads: int | None 
 
     Arguments and errors are :func:`open_decoder`'s.
     """
-    from runtimes import providers
-    from runtimes.ort import OrtModel
-    from runtimes.slots import SlotModel
-    from runtimes.turns import TurnsModel
+    from youtu_onnx.runtimes.providers import providers
+    from youtu_onnx.runtimes.ort.model import OrtModel
+    from youtu_onnx.runtimes.ort.slots import SlotModel
+    from youtu_onnx.runtimes.ort.turns import TurnsModel
 
     if providers.chosen(provider, bundle.manifest.target).name == "cpu" and bundle.manifest.slots:
         if options:

@@ -1,6 +1,6 @@
 """The Decoder: one sequence of tokens in a cache, and the logits that follow it.
 
-Shapes: S new tokens, V vocabulary. Every adapter passes ``tests/test_decoder_contract.py``.
+Shapes: S new tokens, V vocabulary. Every adapter passes ``tests/runtimes/test_decoder_contract.py``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from youtu_onnx.errors import UsageError
+from youtu_onnx.core.errors import UsageError
 
 PREFILL_CHUNK = 512
 """Tokens per step of a prefill: its activations, not the prompt's length, bound the memory of a step."""

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from runtimes import providers
-from runtimes.decoder import check_ids, check_rewind, steps
-from youtu_onnx.bundle import Bundle, names
-from youtu_onnx.errors import BundleError, ProviderError, ResourceError, UsageError
-from youtu_onnx.target import TARGETS
+from youtu_onnx.runtimes.providers import providers
+from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
+from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError
+from youtu_onnx.core.target import TARGETS
 
 GENAI_NAMES = {"cpu": None, "cuda": "cuda", "webgpu": "WebGPU"}
 """What onnxruntime-genai calls the providers on which a sequence may be continued. DirectML isn't one of them: there a
@@ -25,7 +25,7 @@ generator takes one prompt and no more, so the Decoder's contract can't be kept.
 
 
 class GenaiDecoder:
-    """The Decoder over an ``onnxruntime_genai.Generator``. Implements :class:`runtimes.decoder.Decoder`."""
+    """The Decoder over an ``onnxruntime_genai.Generator``. Implements :class:`youtu_onnx.runtimes.decoder.Decoder`."""
 
     def __init__(self, bundle: Bundle, provider: str | None = None) -> None:
         """Open the bundle's folder.

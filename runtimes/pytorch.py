@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runtimes.decoder import check_ids, check_rewind, steps
-from youtu_onnx.architecture import Architecture
-from youtu_onnx.checkpoint import Checkpoint
-from youtu_onnx.errors import CheckpointError, ResourceError
+from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.core.checkpoint import Checkpoint
+from youtu_onnx.core.errors import CheckpointError, ResourceError
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.javascript.pages import NO_GPU, chromium
+from tests.consumers.javascript.pages import NO_GPU, chromium
 
 PATIENCE = 60.0  # seconds to wait for what a page should show
 
@@ -93,7 +93,7 @@ class Browser:
 
 @contextmanager
 def browser(shop: Path, flags: tuple[str, ...] = NO_GPU) -> Iterator[Browser]:
-    """``shop``: a folder filled by :func:`tests.javascript.workshop.workshop`."""
+    """``shop``: a folder filled by :func:`tests.consumers.javascript.workshop.workshop`."""
     with subprocess.Popen(["node", "remote.js"], cwd=shop, text=True, encoding="utf-8", stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as process:
         assert process.stdin

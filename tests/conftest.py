@@ -13,7 +13,7 @@ from filelock import FileLock
 
 if TYPE_CHECKING:
     from tests.serving import OneAtATime
-    from youtu_onnx.serve.text import ModelText
+    from youtu_onnx.serve.text.model_text import ModelText
 
 
 def pytest_configure() -> None:
@@ -41,7 +41,7 @@ def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 
     def bundle(precision: str = "int4", cache: str = "latent", target: str = "cpu", max_length: int | None = None) -> Path:
         from youtu_onnx import export
-        from youtu_onnx.bundle import names
+        from youtu_onnx.core.bundle import names
 
         length = "" if max_length is None else f"-{max_length}"
         path = folder / f"youtu-nano-{precision}-{cache}{'' if target == 'cpu' else f'-{target}'}{length}"
@@ -62,7 +62,7 @@ def int8_cache_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     from tests.exported import export_tiny
     from tests.tiny_checkpoint import write_checkpoint
-    from youtu_onnx.recipe import Recipe
+    from youtu_onnx.core.recipe import Recipe
 
     folder = tmp_path_factory.mktemp("int8-cache")
     write_checkpoint(folder / "checkpoint")
@@ -73,7 +73,7 @@ def int8_cache_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def served_text(nano_bundle: Callable[..., Path]) -> ModelText:
     """What a server knows of youtu-nano beside the engine."""
-    from youtu_onnx.serve.text import ModelText
+    from youtu_onnx.serve.text.model_text import ModelText
 
     return ModelText.open(nano_bundle(), name="youtu-nano")
 

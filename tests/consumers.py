@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.ort import OrtDecoder
-from tests.test_vectors import TOKENIZER, TOLERANCES, VECTORS
+from youtu_onnx.runtimes.ort.model import OrtDecoder
+from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO
-from youtu_onnx.bundle import Bundle
+from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.text import ChatTemplate
 
 Program = Callable[..., subprocess.CompletedProcess[str]]

@@ -13,14 +13,14 @@ import onnxruntime as ort
 import torch
 from transformers import YoutuConfig, YoutuForCausalLM
 
-from exporters.bundle_writer import assemble, write_bundle
-from youtu_onnx.architecture import Architecture
-from youtu_onnx.bundle import Manifest
-from youtu_onnx.cache import CacheForm
-from youtu_onnx.checkpoint import Checkpoint
-from youtu_onnx.progress import Silent
-from youtu_onnx.recipe import Recipe
-from youtu_onnx.target import target as target_called
+from youtu_onnx.exporters.bundle_writer import assemble, write_bundle
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.core.bundle import Manifest
+from youtu_onnx.core.cache import CacheForm
+from youtu_onnx.core.checkpoint import Checkpoint
+from youtu_onnx.core.progress import Silent
+from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.core.target import target as target_called
 
 Past = list[np.ndarray]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from runtimes.batch import Chunk
+from youtu_onnx.runtimes.batch import Chunk
 
 VOCABULARY, CONTEXT = 97, 256
 BYTES = 100
@@ -91,7 +91,7 @@ class Step:
 class FakeBatch:
     """Attributes:
         fails: told all sequences as a step would leave them; what it returns is raised, and nothing has changed.
-        in_turns: sequences before the one whose turn fails have changed, as :class:`runtimes.turns.TurnsModel`'s have.
+        in_turns: sequences before the one whose turn fails have changed, as :class:`youtu_onnx.runtimes.ort.turns.TurnsModel`'s have.
         done: steps that ended well.
         closed: how often it was closed.
     """

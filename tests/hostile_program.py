@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from runtimes.batch import Chunk
-from runtimes.slots import SlotModel
+from youtu_onnx.runtimes.batch import Chunk
+from youtu_onnx.runtimes.ort.slots import SlotModel
 from youtu_onnx.cli import main
-from youtu_onnx.errors import ProviderError
-from youtu_onnx.serve import settings
+from youtu_onnx.core.errors import ProviderError
+from youtu_onnx.serve.http import settings
 
 FATAL = 77
 """A step with this token fails, as one that a provider has no memory for."""

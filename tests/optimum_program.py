@@ -22,8 +22,8 @@ from transformers import AutoTokenizer
 
 from tests.vectors.make import FILE, NANO
 from youtu_onnx import ORTYoutuForCausalLM
-from youtu_onnx.errors import YoutuOnnxError
-from youtu_onnx.optimum import ort_config, register
+from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.optimum.optimum import ort_config, register
 
 GREEDY = json.loads(FILE.read_text(encoding="utf-8"))["greedy"]
 TOKENIZER = AutoTokenizer.from_pretrained(NANO, padding_side="left")

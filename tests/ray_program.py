@@ -15,9 +15,9 @@ import psutil
 import ray
 from ray import serve
 
-from runtimes import prepared
-from tests.test_prepared_batch import mapped
-from youtu_onnx.bundle import Bundle, names
+from youtu_onnx.runtimes.ort import prepared
+from tests.runtimes.test_prepared_batch import mapped
+from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.serve.ray import DEPLOYMENT, Arguments, app
 
 bundle, temporary = sys.argv[1:]

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from runtimes.slots import SlotModel
+from youtu_onnx.runtimes.ort.slots import SlotModel
 from youtu_onnx.cli import main
 
 PAUSE = 0.03

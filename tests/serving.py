@@ -19,12 +19,12 @@ import numpy as np
 import uvicorn
 from starlette.types import ASGIApp
 
-from runtimes.ort import OrtDecoder
-from youtu_onnx.bundle import Bundle
-from youtu_onnx.errors import UsageError, YoutuOnnxError
-from youtu_onnx.generate import TokenCache
-from youtu_onnx.sampling import Sampler
-from youtu_onnx.serve.engine import Busy, Draining, Ended, EngineStats, Event, Request, Token
+from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.errors import UsageError, YoutuOnnxError
+from youtu_onnx.chat.generate import TokenCache
+from youtu_onnx.chat.sampling import Sampler
+from youtu_onnx.serve.engine.engine import Busy, Draining, Ended, EngineStats, Event, Request, Token
 
 
 @dataclass
@@ -177,7 +177,7 @@ def listening(app: ASGIApp, *, send_buffer: int | None = None, http: Any = "auto
         send_buffer: bytes that the system takes before a reader has to read.
         http: as in uvicorn's configuration.
     """
-    from youtu_onnx.serve.server import listen
+    from youtu_onnx.serve.http.server import listen
 
     with listen("127.0.0.1", 0) as socket:
         if send_buffer is not None:

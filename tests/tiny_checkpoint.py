@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from youtu_onnx.architecture import Architecture
+from youtu_onnx.families.youtu.architecture import Architecture
 
 CONFIG: dict[str, Any] = {
     "model_type": "youtu", "architectures": ["YoutuForCausalLM"], "vocab_size": 131, "hidden_size": 48,

@@ -13,18 +13,18 @@ __version__ = "0.1.0"
 __all__ = ["ORTYoutuForCausalLM", "__version__", "export", "load"]
 
 if TYPE_CHECKING:
-    from runtimes.hf import ORTYoutuForCausalLM
-    from youtu_onnx.exporting import export
-    from youtu_onnx.model import load
+    from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
+    from youtu_onnx.publish.export import export
+    from youtu_onnx.chat.model import load
 
 
 def __getattr__(name: str) -> Any:
     if name == "load":
-        from youtu_onnx.model import load
+        from youtu_onnx.chat.model import load
 
         return load
     if name == "export":
-        from youtu_onnx.exporting import export
+        from youtu_onnx.publish.export import export
 
         return export
     if name == "ORTYoutuForCausalLM":
@@ -34,7 +34,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _class_for_transformers() -> type:
-    from youtu_onnx.errors import YoutuOnnxError
+    from youtu_onnx.core.errors import YoutuOnnxError
 
     try:
         import torch  # noqa: F401
@@ -42,6 +42,6 @@ def _class_for_transformers() -> type:
     except ImportError as error:
         raise YoutuOnnxError(f"ORTYoutuForCausalLM needs packages that aren't installed ({error.name})",
                              hint='pip install "youtu-onnx[transformers]", or open the bundle with youtu_onnx.load') from error
-    from runtimes.hf import ORTYoutuForCausalLM
+    from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
     return ORTYoutuForCausalLM

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmarks.shapes import YOUTU_LLM_2B
-from youtu_onnx.cache import CacheLayout
+from youtu_onnx.core.cache import CacheLayout
 
 HERE = Path(__file__).parent
 WIDTH, BAR, GAP, LEFT = 720, 30, 22, 210

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser import Browser, browser
-from tests.javascript.workshop import furnish
+from tests.consumers.javascript.workshop import furnish
 from tests.page_server import Reply, serving
 
 HERE = Path(__file__).parent

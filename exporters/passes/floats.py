@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from exporters.assembly import Assembly
-from exporters.quantize.packing import plain
+from youtu_onnx.exporters.assembly import Assembly
+from youtu_onnx.exporters.quantize.packing import plain
 
 
 def floats(assembly: Assembly) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from exporters.quantize.chunks import by_rows, chunk_rows
-from exporters.quantize.fit import fit
-from youtu_onnx.recipe import Blockwise
+from youtu_onnx.exporters.quantize.chunks import by_rows, chunk_rows
+from youtu_onnx.exporters.quantize.fit import fit
+from youtu_onnx.core.recipe import Blockwise
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def round_to_nearest(weight: Tensor, storage: Blockwise, scale_dtype: torch.dtyp
     (-8 of -8…7), which halves the error of that number at no cost. Asymmetric blocks map [min, max], widened to hold 0.
 
     Args:
-        fitted: go on from there to the range of least squared error (:mod:`exporters.quantize.fit`). None does so for
+        fitted: go on from there to the range of least squared error (:mod:`youtu_onnx.exporters.quantize.fit`). None does so for
             4 bits, where it takes off 4 to 6 % of the RMS error; at 8 bits it would be 0.6 % of a far smaller one.
 
     A row's bytes depend on that row alone.

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from youtu_onnx.cli import console
-from youtu_onnx.errors import ResourceError, YoutuOnnxError
+from youtu_onnx.core.errors import ResourceError, YoutuOnnxError
 
 TRACEBACK_VARIABLE = "YOUTU_ONNX_TRACEBACK"
 

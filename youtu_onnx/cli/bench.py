@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from youtu_onnx.cli import console, options
-from youtu_onnx.errors import UsageError
+from youtu_onnx.core.errors import UsageError
 
 FORMATS = ("table", "csv", "json", "md")
 
@@ -39,8 +39,8 @@ def bench(
     require_provider: options.RequireProvider = False,
 ) -> None:
     """Measure tokens per second, time to first token and memory. Every combination of the lists is a test."""
-    from youtu_onnx.benchmark import Benchmark, Plan
-    from youtu_onnx.benchmark.render import RENDERERS
+    from youtu_onnx.bench import Benchmark, Plan
+    from youtu_onnx.bench.render import RENDERERS
 
     form = _format(output, as_json)
     chosen = options.provider_options(device, memory_limit, tf32, provider_option)

@@ -11,11 +11,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from youtu_onnx.cli import console, options
-from youtu_onnx.errors import UsageError
+from youtu_onnx.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from youtu_onnx.generate import Generation, Piece, Result
-    from youtu_onnx.model import Model
+    from youtu_onnx.chat.generate import Generation, Piece, Result
+    from youtu_onnx.chat.model import Model
 
 HELP = """/reset  forget the conversation and start anew
 /exit   leave (so do Ctrl-D, and Ctrl-C twice)
@@ -47,8 +47,8 @@ def chat(
     draft_tokens: options.DraftTokens = None,
 ) -> None:
     """Talk with the model. Lines come from the terminal or a pipe; /help lists the commands."""
-    from youtu_onnx.model import load
-    from youtu_onnx.sampling import Sampling
+    from youtu_onnx.chat.model import load
+    from youtu_onnx.chat.sampling import Sampling
 
     choices: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "greedy": greedy or None}
     Sampling().override(**choices)  # before the model is loaded, which may take a while

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-from youtu_onnx.errors import YoutuOnnxError
-from youtu_onnx.progress import Progress
+from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.core.progress import Progress
 
 _UNPRINTABLE = {code: "\ufffd" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
 
@@ -180,6 +180,6 @@ def _bars(unit: str) -> Any:
 
 
 def resident_bytes() -> int:
-    from youtu_onnx import machine  # not at the top: psutil is slow to load, and most commands print no progress
+    from youtu_onnx.core import machine  # not at the top: psutil is slow to load, and most commands print no progress
 
     return machine.resident_bytes()

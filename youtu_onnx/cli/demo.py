@@ -18,8 +18,8 @@ def demo(
         "--output", "-o", help="Where to put the bundle; one that is there is replaced.")] = Path("youtu-nano-int4"),
 ) -> None:
     """Export the built-in youtu-nano to int4, verify it against PyTorch, and talk to it."""
-    from youtu_onnx.exporting import export
-    from youtu_onnx.model import load
+    from youtu_onnx.publish.export import export
+    from youtu_onnx.chat.model import load
 
     console.note(f"Exporting youtu-nano to int4 at {output} …")
     made = export("youtu-nano", output, precision="int4", force=True, progress=console.progress())

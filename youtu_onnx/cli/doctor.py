@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from youtu_onnx.cli import console, options
-from youtu_onnx.errors import ProviderError, UsageError, YoutuOnnxError
+from youtu_onnx.core.errors import ProviderError, UsageError, YoutuOnnxError
 
 if TYPE_CHECKING:
-    from runtimes.placement import Placement
-    from runtimes.provider_options import ProviderOptions
+    from youtu_onnx.runtimes.ort.placement import Placement
+    from youtu_onnx.runtimes.providers.options import ProviderOptions
 
 
 def doctor(
@@ -29,7 +29,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Say what this machine has and what is missing. Exit code 4: no bundle, or not this one, can run here."""
-    from youtu_onnx.doctor import CPU_FLAGS, PURPOSES, diagnose
+    from youtu_onnx.inspect.doctor import CPU_FLAGS, PURPOSES, diagnose
 
     chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     if bundle is None and (provider is not None or chosen or require_provider):
@@ -73,8 +73,8 @@ def doctor(
 
 
 def _placement(path: Path, provider: str | None, chosen: ProviderOptions, required: bool) -> Placement:
-    from runtimes.ort import OrtModel
-    from youtu_onnx.bundle import Bundle
+    from youtu_onnx.runtimes.ort.model import OrtModel
+    from youtu_onnx.core.bundle import Bundle
 
     model = OrtModel(Bundle.open(path), provider, options=chosen, require_provider=required)
     try:

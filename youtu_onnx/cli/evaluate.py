@@ -29,9 +29,9 @@ def evaluate(
     draft_tokens: options.DraftTokens = None,
 ) -> None:
     """Count the held-out problems that a bundle answers right."""
-    from youtu_onnx.evaluate import HELD_OUT, read_problems
-    from youtu_onnx.evaluate import evaluate as run
-    from youtu_onnx.model import load
+    from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
+    from youtu_onnx.evaluate.problems import evaluate as run
+    from youtu_onnx.chat.model import load
 
     chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     lookup = options.prompt_lookup(prompt_lookup, draft_tokens)

@@ -11,7 +11,7 @@ import typer
 from youtu_onnx.cli import console
 
 if TYPE_CHECKING:
-    from youtu_onnx.exporting import Exported
+    from youtu_onnx.publish.export import Exported
 
 
 def export(
@@ -40,8 +40,8 @@ def export(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Export a checkpoint to a verified ONNX bundle."""
-    from youtu_onnx.exporting import export as export_bundle
-    from youtu_onnx.exporting import export_several
+    from youtu_onnx.publish.export import export as export_bundle
+    from youtu_onnx.publish.export import export_several
 
     patterns = tuple(pattern.strip() for pattern in int8.split(",") if pattern.strip())
     targets = [one.strip() for one in target.split(",")]

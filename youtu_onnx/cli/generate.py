@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from youtu_onnx.cli import console, options
-from youtu_onnx.errors import UsageError
+from youtu_onnx.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from runtimes.decoder import Decoder
+    from youtu_onnx.runtimes.decoder import Decoder
 
 
 def generate(
@@ -41,8 +41,8 @@ def generate(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr where the model's nodes run.")] = False,
 ) -> None:
     """Reply to a prompt, streamed to stdout."""
-    from youtu_onnx.model import load
-    from youtu_onnx.sampling import Sampling
+    from youtu_onnx.chat.model import load
+    from youtu_onnx.chat.sampling import Sampling
 
     if raw and system is not None:
         raise UsageError("--system acts through the chat template, which --raw leaves out", hint="drop one of the two")
@@ -72,7 +72,7 @@ def generate(
 
 
 def _print_placement(decoder: Decoder) -> None:
-    from runtimes.ort import OrtDecoder
+    from youtu_onnx.runtimes.ort.model import OrtDecoder
 
     if not isinstance(decoder, OrtDecoder):
         raise UsageError("the genai runtime does not tell where nodes run", hint="drop --verbose, or use --runtime ort")

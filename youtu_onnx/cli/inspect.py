@@ -10,10 +10,10 @@ import typer
 
 from youtu_onnx.cli import console, options
 from youtu_onnx.conformance import TABLES
-from youtu_onnx.errors import UsageError
+from youtu_onnx.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from youtu_onnx.inspect import Inspection
+    from youtu_onnx.inspect.bundle import Inspection
 
 
 def inspect(
@@ -23,7 +23,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Say what a bundle is: source, precision, sizes, memory at several lengths, operators."""
-    from youtu_onnx.inspect import inspect_bundle
+    from youtu_onnx.inspect.bundle import inspect_bundle
 
     if target is not None and target not in TABLES:
         raise UsageError(f"no table of kernels for target {target!r}", hint=f"choose one of: {', '.join(TABLES)}")

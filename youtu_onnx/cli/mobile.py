@@ -11,7 +11,7 @@ import typer
 from youtu_onnx.cli import console, options
 
 if TYPE_CHECKING:
-    from youtu_onnx.bundle import Manifest
+    from youtu_onnx.core.bundle import Manifest
 
 
 def mobile(
@@ -27,7 +27,7 @@ def mobile(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Write a bundle for phones, and say how much memory it takes there."""
-    from youtu_onnx.bundle import Bundle
+    from youtu_onnx.core.bundle import Bundle
     from youtu_onnx.mobile import footprints, rooms, write_mobile
 
     opened = Bundle.open(bundle, target="mobile")  # of a folder of several bundles

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from youtu_onnx.errors import UsageError
+from youtu_onnx.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from runtimes.provider_options import ProviderOptions
-    from youtu_onnx.prompt_lookup import PromptLookup
+    from youtu_onnx.runtimes.providers.options import ProviderOptions
+    from youtu_onnx.chat.prompt_lookup import PromptLookup
 
 BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that youtu-onnx export wrote.")]
 Provider = Annotated[str | None, typer.Option(
@@ -53,7 +53,7 @@ def prompt_lookup(wanted: bool, draft_tokens: int | None) -> PromptLookup | bool
     Raises:
         UsageError: a number that can't be, or one that nothing would use.
     """
-    from youtu_onnx.prompt_lookup import PromptLookup
+    from youtu_onnx.chat.prompt_lookup import PromptLookup
 
     if draft_tokens is None:
         return wanted
@@ -69,7 +69,7 @@ def provider_options(device: int | None, memory_limit: str | None, tf32: bool | 
     Raises:
         UsageError: an option given twice, or a value that can't be.
     """
-    from runtimes.provider_options import ProviderOptions, parse
+    from youtu_onnx.runtimes.providers.options import ProviderOptions, parse
 
     found: dict[str, object] = dict(parse(pairs or ()))
     for option, key, value in (("--device", "device_id", device), ("--memory-limit", "gpu_mem_limit", memory_limit),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from youtu_onnx.cli import console, options
-from youtu_onnx.errors import UsageError, VerificationError
+from youtu_onnx.core.errors import UsageError, VerificationError
 
 
 def prepare(
@@ -38,9 +38,9 @@ def prepare(
 
 
 def _make(path: Path, serve: bool) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from runtimes.prepared import VARIABLE
-    from runtimes.preparing import make
-    from youtu_onnx.bundle import Bundle, names
+    from youtu_onnx.runtimes.ort.prepared import VARIABLE
+    from youtu_onnx.runtimes.ort.preparing import make
+    from youtu_onnx.core.bundle import Bundle, names
 
     found, new = make(Bundle.open(path), console.progress(), names.BATCH if serve else names.MODEL)
     if os.environ.get(VARIABLE) == "0":
@@ -57,8 +57,8 @@ def _make(path: Path, serve: bool) -> tuple[dict[str, Any], list[tuple[str, str]
 
 
 def _check(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from runtimes.prepared import check, command, made_of
-    from youtu_onnx.bundle import Bundle
+    from youtu_onnx.runtimes.ort.prepared import check, command, made_of
+    from youtu_onnx.core.bundle import Bundle
 
     bundle, copies, lines = Bundle.open(path), [], []
     for graph in made_of(bundle):
@@ -74,7 +74,7 @@ def _check(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
 
 
 def _remove(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from runtimes.preparing import remove
+    from youtu_onnx.runtimes.ort.preparing import remove
 
     gone = remove(path)
     lines = [("removed", str(folder)) for folder in gone] or [("removed", f"nothing: {path} has no prepared copy")]

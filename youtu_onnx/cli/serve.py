@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from youtu_onnx.cli import console, options
-from youtu_onnx.errors import ResourceError, UsageError
+from youtu_onnx.core.errors import ResourceError, UsageError
 
 if TYPE_CHECKING:
     from socket import socket
 
-    from runtimes.provider_options import ProviderOptions
-    from youtu_onnx.serve.engine import Engine
-    from youtu_onnx.serve.limits import Limits
-    from youtu_onnx.serve.settings import Settings
-    from youtu_onnx.serve.text import ModelText
+    from youtu_onnx.runtimes.providers.options import ProviderOptions
+    from youtu_onnx.serve.engine.engine import Engine
+    from youtu_onnx.serve.engine.limits import Limits
+    from youtu_onnx.serve.http.settings import Settings
+    from youtu_onnx.serve.text.model_text import ModelText
 
 KEY_VARIABLE = "YOUTU_ONNX_API_KEY"
 
@@ -65,12 +65,12 @@ def serve(
 ) -> None:
     """Serve a bundle over HTTP: OpenAI's API, a smaller one, and a web page."""
     try:
-        from youtu_onnx.serve import application, server
-        from youtu_onnx.serve.text import ModelText
+        from youtu_onnx.serve.http import application, server
+        from youtu_onnx.serve.text.model_text import ModelText
     except ModuleNotFoundError as error:
         raise ResourceError(f"serving needs {error.name}, which isn't installed",
                             hint='pip install "youtu-onnx[serve]"') from error
-    from youtu_onnx.model import variant_for
+    from youtu_onnx.chat.model import variant_for
 
     loopback = server.is_loopback(host)
     settings = _settings(api_key, cors_origin, allow_host, body_limit, limit_connections, host, loopback)
@@ -94,8 +94,8 @@ def serve(
 
 def _settings(api_key: list[str] | None, cors_origin: list[str] | None, allow_host: list[str] | None, body_limit: str,
               limit_connections: int | None, host: str, loopback: bool) -> Settings:
-    from youtu_onnx.serve.connections import connection_limit
-    from youtu_onnx.serve.settings import LOOPBACK, Settings
+    from youtu_onnx.serve.http.connections import connection_limit
+    from youtu_onnx.serve.http.settings import LOOPBACK, Settings
 
     variable = os.environ.get(KEY_VARIABLE)
     keys = api_key if api_key is not None else [variable] if variable else []
@@ -119,7 +119,7 @@ def _bytes(size: str, option: str) -> int:
 def _limits(threads: int | None, max_queue: int | None, places: int | None, context: int | None,
             cache_memory: str | None) -> Limits:
     """What was asked for; the rest is as one engine alone chooses."""
-    from youtu_onnx.serve.limits import Limits
+    from youtu_onnx.serve.engine.limits import Limits
 
     asked = {"max_queue": max_queue} if max_queue is not None else {}
     return Limits(threads=threads, places=places, context=context,
@@ -127,9 +127,9 @@ def _limits(threads: int | None, max_queue: int | None, places: int | None, cont
 
 
 def _check_on_cpu(bundle: Path, provider: str | None, chosen: ProviderOptions) -> None:
-    from runtimes import providers
-    from youtu_onnx.bundle import Bundle
-    from youtu_onnx.model import variant_for
+    from youtu_onnx.runtimes.providers import providers
+    from youtu_onnx.core.bundle import Bundle
+    from youtu_onnx.chat.model import variant_for
 
     row = providers.chosen(provider, Bundle.open(bundle, target=variant_for(provider)).manifest.target)
     if row.name != "cpu":
@@ -140,15 +140,15 @@ def _check_on_cpu(bundle: Path, provider: str | None, chosen: ProviderOptions) -
 
 def _run_workers(count: int, bundle: Path, text: ModelText, settings: Settings, limits: Limits, listening: socket,
                  drain: float) -> None:
-    from youtu_onnx.serve import workers
-    from youtu_onnx.serve.limits import share
+    from youtu_onnx.serve.http import workers
+    from youtu_onnx.serve.engine.limits import share
 
     workers.prepare(bundle, console.progress())
     workers.run(workers.Worker(bundle, text.id, settings, share(count, limits), drain, console.note), count, listening)
 
 
 def _engine(bundle: Path, provider: str | None, chosen: ProviderOptions, limits: Limits) -> Engine:
-    from youtu_onnx.serve.scheduler import open_engine
+    from youtu_onnx.serve.engine.scheduler import open_engine
 
     return open_engine(bundle, provider=provider, options=chosen, **asdict(limits))
 
@@ -157,7 +157,7 @@ def _tell(url: str, text: ModelText, settings: Settings, loopback: bool, engine:
     """``engine``: None where workers tell of theirs."""
     console.note(f"{text.id} at {url}; the API is described at {url}/docs")
     if engine is not None:
-        from youtu_onnx.serve.limits import capacity
+        from youtu_onnx.serve.engine.limits import capacity
 
         console.note(capacity(engine))
     if not loopback:

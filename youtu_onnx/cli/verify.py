@@ -10,11 +10,11 @@ import typer
 from rich.cells import cell_len, set_cell_size
 
 from youtu_onnx.cli import console, options
-from youtu_onnx.errors import VerificationError
+from youtu_onnx.core.errors import VerificationError
 
 if TYPE_CHECKING:
-    from youtu_onnx.difference import Difference
-    from youtu_onnx.parity import Parity
+    from youtu_onnx.verify.difference import Difference
+    from youtu_onnx.verify.parity import Parity
 
 MARKS = {True: "ok", False: "FAILED", None: "note"}
 
@@ -34,12 +34,12 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Check a bundle: files, graph, and (with --model) that it computes what PyTorch computes. Exit code 3: it doesn't."""
-    from youtu_onnx.verify import verify_bundle
+    from youtu_onnx.verify.verify import verify_bundle
 
     chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     checkpoint = None
     if model is not None:
-        from youtu_onnx.checkpoint import Checkpoint
+        from youtu_onnx.core.checkpoint import Checkpoint
 
         checkpoint = Checkpoint.open(model, revision=revision, offline=offline)
     progress = console.progress()

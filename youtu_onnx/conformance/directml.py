@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from youtu_onnx.conformance.table import ANY, BOOL, BYTES, FLOATS, NUMBERS, WIDE, Elsewhere, Table, kernels
-from youtu_onnx.target import TARGETS
+from youtu_onnx.core.target import TARGETS
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -1,5 +1,5 @@
 """WebGPU's kernels, as its plugin for desktops takes them: each was offered to it in a graph of its own, of opsets 18 to 23, with
-each type that ONNX lets it have. ``tests/test_webgpu_table.py`` does it again.
+each type that ONNX lets it have. ``tests/runtimes/test_webgpu_table.py`` does it again.
 
 Whole numbers of 64 bits aren't WebGPU's: what computes with ids, masks and positions stays on the CPU until it is cast.
 """

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from youtu_onnx.bundle import Manifest, names
-from youtu_onnx.cache import CacheLayout
-from youtu_onnx.errors import UsageError
-from youtu_onnx.target import MANY, TARGETS
+from youtu_onnx.core.bundle import Manifest, names
+from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.core.errors import UsageError
+from youtu_onnx.core.target import MANY, TARGETS
 
 STEP = 32
 """New tokens of a step in the samples: below :data:`MANY`, where a CPU graph makes no keys and values of the whole cache."""

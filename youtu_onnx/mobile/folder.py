@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 import onnxruntime as ort
 
-from youtu_onnx.bundle import Bundle, FileEntry, Manifest, Staging, names
-from youtu_onnx.bundle.bundle import describe_file
-from youtu_onnx.errors import BundleError, UsageError
+from youtu_onnx.core.bundle import Bundle, FileEntry, Manifest, Staging, names
+from youtu_onnx.core.bundle.bundle import describe_file
+from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.mobile import ort_format
 from youtu_onnx.mobile.frame import ChatFrame
-from youtu_onnx.model import eos_ids
-from youtu_onnx.progress import Progress, Silent
-from youtu_onnx.sampling import Sampling
-from youtu_onnx.target import TARGETS
+from youtu_onnx.chat.model import eos_ids
+from youtu_onnx.core.progress import Progress, Silent
+from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.core.target import TARGETS
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.tokenizer import read_json
 

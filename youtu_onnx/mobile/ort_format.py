@@ -13,11 +13,11 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from runtimes import providers
-from runtimes.ort import session_options
-from youtu_onnx.bundle import Bundle, Manifest, names
-from youtu_onnx.errors import ResourceError, UsageError
-from youtu_onnx.progress import Progress
+from youtu_onnx.runtimes.providers import providers
+from youtu_onnx.runtimes.ort.model import session_options
+from youtu_onnx.core.bundle import Bundle, Manifest, names
+from youtu_onnx.core.errors import ResourceError, UsageError
+from youtu_onnx.core.progress import Progress
 
 MODEL = "model.ort"
 OPERATORS = "required_operators.config"

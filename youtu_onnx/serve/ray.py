@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
-from youtu_onnx.machine import memory
-from youtu_onnx.serve.scheduler import CACHE_SHARE, MAX_QUEUE
-from youtu_onnx.serve.settings import LOOPBACK, Settings
+from youtu_onnx.core.machine import memory
+from youtu_onnx.serve.engine.scheduler import CACHE_SHARE, MAX_QUEUE
+from youtu_onnx.serve.http.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -74,15 +74,15 @@ def open_replica(arguments: Arguments, settings: Settings) -> "FastAPI":
     """The engine and the application over it. Runs in the replica's process.
 
     Raises:
-        As :func:`youtu_onnx.serve.scheduler.open_engine` and :func:`youtu_onnx.serve.workers.prepare`; Ray shows it and tries
+        As :func:`youtu_onnx.serve.engine.scheduler.open_engine` and :func:`youtu_onnx.serve.http.workers.prepare`; Ray shows it and tries
         again.
     """
     from pathlib import Path
 
-    from youtu_onnx.serve.application import application
-    from youtu_onnx.serve.scheduler import open_engine
-    from youtu_onnx.serve.text import ModelText
-    from youtu_onnx.serve.workers import prepare
+    from youtu_onnx.serve.http.application import application
+    from youtu_onnx.serve.engine.scheduler import open_engine
+    from youtu_onnx.serve.text.model_text import ModelText
+    from youtu_onnx.serve.http.workers import prepare
 
     prepare(Path(arguments.bundle))
     caches = arguments.cache_memory or int(memory()[1] * CACHE_SHARE / arguments.replicas)

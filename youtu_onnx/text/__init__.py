@@ -1,6 +1,6 @@
 """Text on the way in and out: the tokenizer and the chat template of a checkpoint or bundle."""
 
-from youtu_onnx.text.chat import ChatTemplate, Prompt
+from youtu_onnx.text.template import ChatTemplate, Prompt
 from youtu_onnx.text.thinking import ThinkingSplitter
 from youtu_onnx.text.tokenizer import TextStream, Tokenizer
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import tokenizers
 
-from youtu_onnx.bundle import names
-from youtu_onnx.errors import BundleError
+from youtu_onnx.core.bundle import names
+from youtu_onnx.core.errors import BundleError
 
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 REPLACEMENT = "\ufffd"

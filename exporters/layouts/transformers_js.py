@@ -1,0 +1,112 @@
+"""The names under which transformers.js (npm ``@huggingface/transformers``, from 4.2) looks for a model.
+
+It reads ``onnx/model{suffix}.onnx`` with its data in ``onnx/model{suffix}.onnx_data``, takes the suffix from a dtype, and the
+default dtype from ``config.json``. It makes empty pasts from the shapes of the graph's inputs, whichever of
+``past_key_values.{i}.key|value`` are there: so half as many pairs as layers, one head and a width of its own suit it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from youtu_onnx.core.bundle import Manifest, names
+from youtu_onnx.core.bundle.bundle import describe_file
+from youtu_onnx.core.target import target
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+FOLDER = "onnx"
+SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8", "q4": "_q4", "q4f16": "_q4f16"}
+"""transformers.js's names of dtypes that a bundle may have, and what they add to the file's name."""
+LOGITS_TO_KEEP, THEIR_LOGITS_TO_KEEP = "logits_to_keep", "num_logits_to_keep"
+
+
+def dtype(manifest: Manifest) -> str:
+    """The dtype that transformers.js calls this bundle's weights."""
+    precision = manifest.recipe.precision
+    if precision != "int4":
+        return precision
+    return "q4" if target(manifest.target).floats(precision) == "float32" else "q4f16"
+
+
+def add(manifest: Manifest, folder: Path) -> Manifest:
+    """Write the graph and a second name of its data, and complete ``config.json`` and ``tokenizer_config.json``."""
+    model = f"model{SUFFIXES[dtype(manifest)]}.onnx"
+    (folder / FOLDER).mkdir()
+    _write_graph(folder / names.MODEL, folder / FOLDER / model, f"{model}_data", manifest.target)
+    _same_file(folder / names.MODEL_DATA, folder / FOLDER / f"{model}_data")
+
+    config = _read(folder / names.CONFIG)
+    config["model_type"] = "youtu"  # older checkpoints say youtu_llm
+    config["transformers.js_config"] = {"dtype": dtype(manifest), "use_external_data_format": {model: 1}}
+    _write(folder / names.CONFIG, config)
+
+    written = [names.CONFIG, f"{FOLDER}/{model}"]
+    template = folder / names.CHAT_TEMPLATE
+    if template.is_file():
+        tokenizer = _read(folder / names.TOKENIZER_CONFIG)
+        tokenizer["chat_template"] = template.read_text(encoding="utf-8")  # it doesn't read the file beside it
+        _write(folder / names.TOKENIZER_CONFIG, tokenizer)
+        written.append(names.TOKENIZER_CONFIG)
+    files = {name: describe_file(folder / name) for name in written}
+    files[f"{FOLDER}/{model}_data"] = manifest.files[names.MODEL_DATA]
+    return replace(manifest, files=dict(sorted((dict(manifest.files) | files).items())))
+
+
+def _write_graph(source: Path, destination: Path, data: str, target_name: str) -> None:
+    """The graph with its weights in the file ``data``."""
+    import onnx_ir as ir
+
+    from youtu_onnx.exporters.layouts.plain_embedding import plain_embedding
+
+    model = ir.load(source)
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor):
+            value.const_value = ir.ExternalTensor(data, tensor.offset, tensor.length, tensor.dtype, shape=tensor.shape,
+                                                  name=tensor.name, base_dir=destination.parent)
+    _rename_logits_to_keep(model.graph)
+    if target(target_name).on_cpu:  # elsewhere the provider has the operator, and not these on bytes
+        plain_embedding(model.graph)
+    ir.save(model, destination)
+
+
+def _rename_logits_to_keep(graph: ir.Graph) -> None:
+    """Our optional [1] becomes their scalar, which they always give: a prompt's logits are then computed for one position."""
+    import onnx_ir as ir
+
+    ours = next((value for value in graph.inputs if value.name == LOGITS_TO_KEEP), None)
+    if ours is None:
+        return
+    graph.inputs.remove(ours)
+    del graph.initializers[LOGITS_TO_KEEP]
+    theirs = ir.Value(name=THEIR_LOGITS_TO_KEEP, type=ours.type, shape=ir.Shape([]))
+    graph.inputs.append(theirs)
+    axes = ir.Value(name=f"{THEIR_LOGITS_TO_KEEP}.axes", const_value=ir.tensor([0]))
+    graph.register_initializer(axes)
+    row = ir.Node("", "Unsqueeze", [theirs, axes], name=THEIR_LOGITS_TO_KEEP)  # [] → [1]
+    ours.replace_all_uses_with(row.outputs[0])
+    row.outputs[0].name = LOGITS_TO_KEEP
+    graph.insert_before(graph[0], row)
+
+
+def _same_file(existing: Path, name: Path) -> None:
+    """A second name of a file; a copy on disks whose files have one name."""
+    try:
+        os.link(existing, name)
+    except OSError:
+        shutil.copyfile(existing, name)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _write(path: Path, fields: dict[str, Any]) -> None:
+    path.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

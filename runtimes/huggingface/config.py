@@ -1,0 +1,27 @@
+"""A bundle's architecture and generation defaults as transformers' configurations."""
+
+from __future__ import annotations
+
+import transformers
+from transformers import GenerationConfig, PretrainedConfig
+
+from youtu_onnx.core.bundle import Bundle, names
+
+
+def config_of(bundle: Bundle) -> PretrainedConfig:
+    """``YoutuConfig``, whichever generation the checkpoint's was; a plain one in releases that have no Youtu."""
+    fields = bundle.manifest.architecture.to_hf_config()
+    kind = getattr(transformers, "YoutuConfig", None)
+    config = PretrainedConfig(**fields) if kind is None else kind(**fields)
+    if kind is None:
+        config.model_type = "youtu"
+    config.architectures = ["YoutuForCausalLM"]
+    config._name_or_path = str(bundle.path)
+    return config
+
+
+def generation_config_of(bundle: Bundle, config: PretrainedConfig) -> GenerationConfig:
+    """The bundle's ``generation_config.json``; without one, what ``config`` implies."""
+    if bundle.file(names.GENERATION_CONFIG).is_file():
+        return GenerationConfig.from_pretrained(bundle.path)
+    return GenerationConfig.from_model_config(config)

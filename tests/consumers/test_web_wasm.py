@@ -1,0 +1,67 @@
+"""The table of WebAssembly's kernels against onnxruntime-web in Node, operator by operator, and what its sessions compute of the
+CPU's graphs. Browsers run the same file; ``test_consumer_browser.py`` is about them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from youtu_onnx.runtimes.ort.model import OrtModel
+from tests.consumers.javascript.workshop import drive, workshop
+from tests.one_node import offers, untried
+from tests.consumers.test_vectors import TOLERANCES, VECTORS
+from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.conformance import WEB_WASM
+from youtu_onnx.inspect.bundle import inspect_bundle
+from youtu_onnx.core.target import MANY
+
+COMPUTED = [("int4", "latent"), ("int4", "latent-int8"), ("int4", "expanded"), ("int8", "latent"), ("fp16", "latent"),
+            ("fp32", "latent")]
+STEPS = [VECTORS["greedy"][0]["ids"], [5], list(range(2, 2 + MANY))]
+"""A prompt, one token more, and a step that is long enough for the other order of attention."""
+
+
+@pytest.fixture(scope="module")
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
+          nano_bundle: Callable[..., Path]) -> dict[str, Any]:
+    shop = workshop(request.config, tmp_path_factory.mktemp("wasm"))
+    bundles = [Bundle.open(nano_bundle(*form)) for form in COMPUTED]
+    return drive(shop, "drive_wasm.js", {
+        "offers": [base64.b64encode(offer.model).decode() for offer in offers()],
+        "bundles": [{"folder": str(one.path), "cache": one.manifest.cache.to_dict(), "steps": STEPS} for one in bundles],
+    })
+
+
+def test_every_operator_version_and_type(found: dict[str, Any]) -> None:
+    wrong = [f"{offer}: onnxruntime-web {'takes' if opened else 'refuses'} it"
+             for offer, opened in zip(offers(), found["opened"], strict=True) if opened != offer.listed(WEB_WASM)]
+    assert not wrong, "\n".join([f"{WEB_WASM.release}; installed is {found['version']}", *wrong])
+
+
+def test_nothing_in_the_table_is_left_untried() -> None:
+    assert not untried(WEB_WASM)
+
+
+@pytest.mark.parametrize(("precision", "cache"), COMPUTED)
+def test_the_table_takes_every_graph_for_the_cpu(nano_bundle: Callable[..., Path], precision: str, cache: str) -> None:
+    placed = inspect_bundle(nano_bundle(precision, cache)).placement("web-wasm")
+    assert placed is not None and placed.placements and not placed.faults, placed.summary()
+
+
+@pytest.mark.parametrize("index", range(len(COMPUTED)), ids=["-".join(form) for form in COMPUTED])
+def test_it_computes_what_the_cpu_provider_does(found: dict[str, Any], nano_bundle: Callable[..., Path], index: int) -> None:
+    """Within what different kernels for one product make of it: both round activations to bytes, in blocks of their own."""
+    precision, cache = COMPUTED[index]
+    model, past, before = OrtModel(Bundle.open(nano_bundle(precision, cache)), threads=1, find=lambda _: None), None, 0
+    for ids, made in zip(STEPS, found["logits"][index], strict=True):
+        before += len(ids)
+        positions = np.arange(before - len(ids), before)[None]
+        logits, past = model.run(np.array([ids]), np.ones((1, before), np.int64), positions, past)
+        got = np.frombuffer(base64.b64decode(made), np.float16 if precision == "fp16" else np.float32).reshape(logits.shape)
+        assert np.abs(got.astype(np.float32) - logits).max() <= TOLERANCES[precision]
+        assert (got.argmax(-1) == logits.argmax(-1)).mean() > 0.8

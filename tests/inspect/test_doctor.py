@@ -1,0 +1,108 @@
+"""``youtu-onnx doctor`` says what really runs, and how to get what is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from youtu_onnx.inspect import doctor
+from youtu_onnx.inspect.doctor import PACKAGES, Package, diagnose
+from youtu_onnx.runtimes.providers.probe import Probe, probe, tiny_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_tiny_model_is_valid_onnx() -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(tiny_model())
+    onnx.checker.check_model(model, full_check=True)
+    [node] = model.graph.node
+    assert node.op_type == "MatMul"
+    assert model.SerializeToString() == tiny_model()
+
+
+def test_the_cpu_really_runs() -> None:
+    assert probe("CPUExecutionProvider") == Probe("CPUExecutionProvider", True, "ran a matrix product")
+
+
+def test_a_provider_that_is_not_there_is_not_the_cpu() -> None:
+    found = probe("MIGraphXExecutionProvider")
+    if not found.works:
+        assert "is not in the installed onnxruntime, which has" in found.detail and "CPUExecutionProvider" in found.detail
+
+
+@pytest.mark.parametrize(("script", "expected"), [
+    ("import os; os.abort()", "crashed (signal 6)" if sys.platform != "win32" else "exit code"),
+    ("import sys; sys.exit('libcudart.so.13: cannot open shared object file')", "libcudart.so.13"),
+    ("import time; time.sleep(60)", "no answer within 2 s"),
+    ("print('not json')", "exit code 0x0"),
+    ("""print('{"runs_on": "CPUExecutionProvider", "right": true}')""", "went on with CPUExecutionProvider"),
+    ("""print('{"runs_on": "SomeProvider", "right": false}')""", "wrong matrix product"),
+])
+def test_a_crash_is_a_finding(monkeypatch: pytest.MonkeyPatch, script: str, expected: str) -> None:
+    monkeypatch.setattr("youtu_onnx.runtimes.providers.probe._SCRIPT", script)
+    monkeypatch.setattr("youtu_onnx.runtimes.providers.probe.SECONDS", 2)
+    found = probe("SomeProvider")
+    assert not found.works
+    assert expected in found.detail
+
+
+def test_requirements_are_those_of_pyproject() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for listed in PACKAGES.values():
+        for name, minimum in listed.items():
+            assert re.search(rf'"{name}>={re.escape(minimum)}"', text), f"{name} {minimum}"
+
+
+@pytest.mark.parametrize(("version", "minimum", "good"), [
+    ("1.24", "1.24", True), ("1.24.1", "1.24", True), ("1.9.3", "1.24", False), ("2.13.0+cpu", "2.9", True),
+    ("10.0rc1", "9.5", True), (None, "1", False),
+])
+def test_versions_compare_as_numbers(version: str | None, minimum: str, good: bool) -> None:
+    assert Package("x", version, minimum, "").good is good
+
+
+def test_missing_packages_come_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = doctor.importlib_version
+    monkeypatch.setattr(doctor, "importlib_version", lambda name: None if name in ("torch", "fastapi") else real(name))
+    found = {missing.what.split(":")[0]: missing for missing in diagnose().missing}
+    assert found["exporting and verifying"].command == 'pip install -U "youtu-onnx[export]"'
+    assert "torch" in found["exporting and verifying"].what
+    assert "fastapi" in found["the HTTP server"].what
+
+
+def test_two_onnxruntimes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "importlib_version", lambda name: "99")
+    assert any("onnxruntime, onnxruntime-gpu" in missing.what for missing in diagnose().missing)
+
+
+def test_a_broken_provider_is_reported_and_a_broken_cpu_means_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_listed_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(doctor, "probe", lambda name: Probe(name, name.startswith("CPU"), "libcudnn is missing"))
+    found = diagnose()
+    assert found.can_run
+    assert any("libcudnn" in missing.what and "onnxruntime-gpu" in missing.command for missing in found.missing)
+    monkeypatch.setattr(doctor, "probe", lambda name: Probe(name, False, "no"))
+    assert not diagnose().can_run
+
+
+def test_a_provider_s_own_advice_comes_before_a_new_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_listed_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(doctor, "probe", lambda name: Probe(name, False, "no driver", "install the driver"))
+    assert [one.command for one in diagnose().missing if "no driver" in one.what] == ["install the driver"]
+
+
+def test_command() -> None:
+    run = [sys.executable, "-m", "youtu_onnx.cli", "doctor"]
+    ended = subprocess.run(run, capture_output=True, text=True, encoding="utf-8")
+    assert ended.returncode == 0, ended.stderr
+    assert re.search(r"ok\s+CPUExecutionProvider: ran a matrix product", ended.stdout)
+    report = json.loads(subprocess.run([*run, "--json"], capture_output=True, text=True, encoding="utf-8").stdout)
+    assert report["can_run"]
+    assert report["memory_total"] >= report["memory_available"] > 0
+    assert {package["name"] for package in report["packages"]} >= {"onnxruntime", "torch"}

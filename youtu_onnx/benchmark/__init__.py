@@ -1,8 +1,0 @@
-"""How fast a bundle is on this machine, in the terms of llama.cpp's llama-bench."""
-
-from youtu_onnx.benchmark.benchmark import Benchmark
-from youtu_onnx.benchmark.plan import SCENARIOS, SEED, Plan, Trial
-from youtu_onnx.benchmark.report import Report
-from youtu_onnx.benchmark.samples import Result, Sample, Statistics
-
-__all__ = ["SCENARIOS", "SEED", "Benchmark", "Plan", "Report", "Result", "Sample", "Statistics", "Trial"]

@@ -1,0 +1,136 @@
+"""``youtu_onnx.json``: what a bundle is, where it came from, and the SHA-256 of everything in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.core.bundle import names
+from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.core.errors import BundleError
+from youtu_onnx.core.recipe import Recipe
+
+FORMAT_VERSION = 1
+MOST_SLOTS = 64
+"""More than any graph has: a damaged number must not become as many names of tensors."""
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size in bytes and SHA-256 (hex) of one file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """The checkpoint that a bundle was made of. ``model`` is a hub id, a built-in name, or a folder's own name."""
+
+    model: str
+    revision: str | None
+    files: Mapping[str, FileEntry]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that a bundle says of itself.
+
+    ``files`` covers every file but the manifest. ``verification`` is the parity report of the export, None where it
+    was switched off. ``tensors`` says how many matrices are stored how (``{"int4 block 32": 128, "float32": 65}``). ``slots``:
+    of the batch graph, see :mod:`youtu_onnx.core.slots`; None where there is none.
+    """
+
+    architecture: Architecture
+    recipe: Recipe
+    cache: CacheLayout
+    target: str
+    source: Source
+    tools: Mapping[str, str]
+    created: str
+    files: Mapping[str, FileEntry]
+    tensors: Mapping[str, int] = field(default_factory=dict)
+    verification: Mapping[str, Any] | None = None
+    slots: int | None = None
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens that a sequence may have: what a static cache has room for, or as many as the model has positions."""
+        return self.cache.length or self.architecture.max_position_embeddings
+
+    def to_json(self) -> str:
+        fields = {
+            "format_version": self.format_version,
+            "created": self.created,
+            "source": asdict(self.source),
+            "architecture": self.architecture.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "tensors": dict(self.tensors),
+            "cache": self.cache.to_dict(),
+            "target": self.target,
+            "slots": self.slots,
+            "tools": dict(self.tools),
+            "verification": self.verification,
+            "files": {name: asdict(entry) for name, entry in self.files.items()},
+        }
+        return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read and check a manifest written by anybody.
+
+        Raises:
+            BundleError: no JSON, a newer format, missing fields, or file names that would leave the folder.
+        """
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            version = fields["format_version"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise BundleError(f"{path} is not a bundle's manifest ({type(error).__name__}: {error})",
+                              hint="export the bundle again") from error
+        if version != FORMAT_VERSION:
+            raise BundleError(f"{path} has format version {version}; this youtu-onnx reads version {FORMAT_VERSION}",
+                              hint="upgrade youtu-onnx, or export the bundle again")
+        try:
+            files = {name: FileEntry(int(e["size"]), str(e["sha256"])) for name, e in fields["files"].items()}
+            source = fields["source"]
+            manifest = cls(
+                architecture=Architecture.from_dict(fields["architecture"]),
+                recipe=Recipe.from_dict(fields["recipe"]),
+                cache=CacheLayout.from_dict(fields["cache"]),
+                target=str(fields["target"]),
+                source=Source(source["model"], source["revision"],
+                              {name: FileEntry(e["size"], e["sha256"]) for name, e in source["files"].items()}),
+                tools=fields["tools"], created=fields["created"], files=files, tensors=fields["tensors"],
+                verification=fields["verification"], slots=_slots(fields.get("slots")),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"{path} lacks or misstates a field ({type(error).__name__}: {error})",
+                              hint="export the bundle again") from error
+        for name in files:
+            if not is_plain_name(name):
+                raise BundleError(f"{path} lists a file outside the bundle: {name!r}",
+                                  hint="do not use this bundle; it was not written by youtu-onnx")
+        batch = [names.BATCH] if manifest.slots else []
+        for required in (names.MODEL, names.MODEL_DATA, names.CONFIG, names.TOKENIZER, *batch):
+            if required not in files:
+                raise BundleError(f"{path} does not list {required}", hint="export the bundle again")
+        return manifest
+
+
+def _slots(number: Any) -> int | None:
+    if number is not None and (type(number) is not int or not 1 <= number <= MOST_SLOTS):
+        raise ValueError(f"{number!r} slots")
+    return number
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name stays inside its folder on every system: relative, no ``..``, no drive, no backslash."""
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    return (bool(name) and not posix.is_absolute() and not windows.drive and not windows.root
+            and "\\" not in name and "\0" not in name and ".." not in posix.parts)

@@ -1,0 +1,110 @@
+"""How weights are stored: precision, block size, zero points, and which tensors are exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from youtu_onnx.core.errors import UsageError
+from youtu_onnx.core.target import TARGETS
+
+Precision = Literal["fp32", "fp16", "int8", "int4"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int4")
+BLOCK_SIZES = (16, 32, 64, 128, 256)
+SCALE_BYTES = 4
+"""Of a block's scale in float32, the larger of the two that are used."""
+
+
+@dataclass(frozen=True)
+class Blockwise:
+    """Integer storage of a matrix ``[N, K]``: each run of ``block_size`` numbers along K has one scale.
+
+    ``bits`` is 4 or 8. Symmetric blocks centre on zero; asymmetric ones have a zero point each.
+    """
+
+    bits: int
+    block_size: int
+    symmetric: bool
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the user asked for; frozen, and recorded in the manifest.
+
+    Attributes:
+        precision: of the matrices; norms and biases stay float.
+        block_size: numbers per scale at most, 16 to 256; only int4 and int8 use it. See :func:`block_for`.
+        symmetric: int4/int8 without zero points (slightly smaller and faster, slightly less exact).
+        int8: shell patterns on Hugging Face tensor names (``lm_head``, ``*.o_proj``, ``model.layers.0.*``) whose
+            matrices are kept at 8 bits in an int4 export.
+    """
+
+    precision: Precision = "int4"
+    block_size: int = TARGETS["cpu"].block_size
+    symmetric: bool = False
+    int8: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"unknown precision {self.precision!r}", hint=f"choose one of: {', '.join(PRECISIONS)}")
+        if self.block_size not in BLOCK_SIZES:
+            raise UsageError(f"block size {self.block_size} is not supported",
+                             hint=f"choose one of: {', '.join(map(str, BLOCK_SIZES))}")
+        if self.int8 and self.precision != "int4":
+            raise UsageError(f"--int8 names exceptions from int4, but the precision is {self.precision}",
+                             hint="drop --int8, or export with --precision int4")
+
+    @property
+    def quantized(self) -> bool:
+        return self.precision in ("int4", "int8")
+
+    def storage(self, names: Iterable[str], columns: int) -> Blockwise | None:
+        """How the matrix built from these checkpoint tensors, with so many numbers a row, is stored; None means float.
+
+        A matrix fused from several tensors is kept at the highest precision that any of them asks for.
+        """
+        if not self.quantized:
+            return None
+        eight = self.precision == "int8" or any(matches(pattern, name) for pattern in self.int8 for name in names)
+        bits = 8 if eight else 4
+        return Blockwise(bits, block_for(columns, bits, self.block_size), self.symmetric)
+
+    def unmatched(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Exception patterns that name none of these tensors: an option without effect, which is refused."""
+        listed = list(names)
+        return tuple(p for p in self.int8 if not any(matches(p, name) for name in listed))
+
+    def with_even_blocks(self, columns: int) -> Recipe:
+        """With the largest block size up to its own that stores a row of so many 4-bit numbers in an even number of blocks;
+        unchanged where there is none."""
+        for size in (one for one in reversed(BLOCK_SIZES) if one <= self.block_size):
+            if -(-columns // block_for(columns, 4, size)) % 2 == 0:
+                return replace(self, block_size=size)
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"int8": list(self.int8)}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Recipe:
+        return cls(**(fields | {"int8": tuple(fields["int8"])}))
+
+
+def block_for(columns: int, bits: int, largest: int) -> int:
+    """The block size of at most ``largest`` that stores a row of ``columns`` numbers in the fewest bytes.
+
+    It is ``largest`` wherever that divides the row. A last block is stored whole, so rows of 128 numbers in blocks of 256 would
+    be half padding.
+    """
+    def row_bytes(size: int) -> float:
+        return -(-columns // size) * (size * bits / 8 + SCALE_BYTES + bits / 8)  # codes, scale, zero point
+
+    return min((size for size in reversed(BLOCK_SIZES) if size <= largest), key=row_bytes)
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a shell pattern names a tensor, with or without its ``.weight`` and its leading ``model.``."""
+    stem = name.removesuffix(".weight")
+    return any(fnmatchcase(form, pattern) for form in (name, stem, stem.removeprefix("model.")))

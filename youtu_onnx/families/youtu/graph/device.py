@@ -1,0 +1,62 @@
+"""Youtu for GPUs: norms and rotations as providers had them before ONNX did, and no arithmetic with sizes.
+
+A provider has a kernel for the version of an operator that it was written for. CUDA, DirectML and WebGPU have all that a graph of
+opset 18 needs; of opset 23 they lack some, and each gap is a copy to the CPU and back.
+
+Shapes: B batch, S new tokens, T tokens so far, H heads, R qk_rope_head_dim.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from youtu_onnx.graphs import fused
+from youtu_onnx.families.youtu.graph.modules import Projections, RMSNorm, split_heads
+from youtu_onnx.families.youtu.architecture import Architecture
+
+
+class DevicePrologue(nn.Module):
+    """As ``Prologue``, in floats: WebGPU has no 64-bit numbers, and what is made of sizes is made on the CPU.
+
+    Tokens are counted, exactly up to 2^24.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
+        # Tables instead of cos and sin: those of GPUs are not exact for the angles of late positions.
+        shape = architecture.max_position_embeddings, architecture.qk_rope_head_dim
+        self.rope_cos, self.rope_sin = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.ones(shape))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns hidden ``[B,S,D]``, cos and sin ``[B,S,1,R]`` and the additive bias ``[B,1,S,T]``."""
+        hidden = self.embed_tokens(input_ids)
+        cos, sin = (nn.functional.embedding(position_ids, table).unsqueeze(2) for table in (self.rope_cos, self.rope_sin))
+        mask = attention_mask.float()
+        keys, new = (torch.cumsum(x * 0 + 1, 1) for x in (mask, input_ids.float()))  # [B,T]: 1 … T; [B,S]: 1 … S
+        rows = new + (keys.amax(1, keepdim=True) - new.amax(1, keepdim=True))
+        seen = (keys.unsqueeze(1) <= rows.unsqueeze(2)) & (mask != 0).unsqueeze(1)  # [B,S,T]
+        bias = torch.where(seen, 0.0, torch.finfo(hidden.dtype).min).to(hidden.dtype)
+        return hidden, cos, sin, bias.unsqueeze(1)
+
+
+class SimplifiedRMSNorm(RMSNorm):
+    """As ONNX Runtime's own operator, which its providers had before ONNX got one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fused.rms_norm(x, self.weight, self.eps)
+
+
+class TableProjections(Projections):
+    """Rotations as products with tables in which the sine of a pair's first half is negative."""
+
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        q_nope, q_rope, c_kv, k_rope = self.project(hidden)
+        heads, width = self.a.num_attention_heads, self.a.qk_rope_head_dim
+        # The key rotates as one more head beside the query's. [B,S,H+1,R]
+        both = torch.cat([q_rope.reshape(q_rope.shape[0], q_rope.shape[1], heads, width), k_rope.unsqueeze(2)], 2)
+        first, second = both.chunk(2, -1)
+        q_rope, k_rope = (both * cos + torch.cat([second, first], -1) * sin).split([heads, 1], 2)
+        return (split_heads(q_nope, self.a.qk_nope_head_dim), q_rope.transpose(1, 2), self.kv_a_layernorm(c_kv),
+                k_rope.squeeze(2))

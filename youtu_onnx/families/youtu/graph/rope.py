@@ -1,0 +1,57 @@
+"""Inverse frequencies of rotary position embedding, in the order of operations of transformers.
+
+Formulas: RoPE (arXiv 2104.09864), linear interpolation (2306.15595), dynamic NTK, YaRN (2309.00071).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from youtu_onnx.families.youtu.architecture import Architecture
+
+
+def inverse_frequencies(architecture: Architecture) -> Tensor:
+    """float32 ``[qk_rope_head_dim / 2]``; for dynamic NTK those of a sequence within the trained context."""
+    rope, dim = architecture.rope, architecture.qk_rope_head_dim
+    powers = rope.rope_theta ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim)
+    if rope.rope_type == "linear":
+        return 1.0 / powers / rope.factor
+    if rope.rope_type != "yarn":
+        return 1.0 / powers
+    low, high = _yarn_range(architecture)
+    interpolated = torch.clamp((torch.arange(dim // 2, dtype=torch.float32) - low) / (high - low), 0, 1)
+    return interpolated / (rope.factor * powers) + (1 - interpolated) / powers
+
+
+def attention_scaling(architecture: Architecture) -> float:
+    """Factor on cos and sin: YaRN's temperature; 1 for every other type."""
+    rope = architecture.rope
+    if rope.rope_type != "yarn":
+        return 1.0
+    if rope.attention_factor is not None:
+        return rope.attention_factor
+    if rope.mscale and rope.mscale_all_dim:
+        return _mscale(rope.factor, rope.mscale) / _mscale(rope.factor, rope.mscale_all_dim)
+    return _mscale(rope.factor, 1.0)
+
+
+def _mscale(factor: float, mscale: float) -> float:
+    return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1.0
+
+
+def _yarn_range(architecture: Architecture) -> tuple[float, float]:
+    """Dimensions between which YaRN passes from extrapolated to interpolated frequencies."""
+    rope, dim = architecture.rope, architecture.qk_rope_head_dim
+    context = rope.original_max_position_embeddings or architecture.max_position_embeddings
+
+    def dimension(rotations: float) -> float:
+        return dim * math.log(context / (rotations * 2 * math.pi)) / (2 * math.log(rope.rope_theta))
+
+    low, high = dimension(rope.beta_fast), dimension(rope.beta_slow)
+    if rope.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, dim - 1)
+    return low, high + 0.001 if low == high else high

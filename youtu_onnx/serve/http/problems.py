@@ -1,0 +1,90 @@
+"""What goes wrong, in the shape of OpenAI's errors: ``{"error": {message, type, param, code}}``."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from youtu_onnx.core.errors import UsageError, YoutuOnnxError
+from youtu_onnx.serve.engine.engine import Busy, Draining
+
+log = logging.getLogger("youtu_onnx.serve")
+
+TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+DRAIN_RETRY_SECONDS = 5
+
+
+class Problem(Exception):
+    """A request that gets an error for an answer."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None,
+                 headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.param, self.code, self.headers = status, message, param, code, dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        kind = TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body(), self.status, headers=self.headers)
+
+
+def of(error: Exception) -> Problem:
+    """What a client is told of an error. What is nobody's mistake but ours goes to the log, and not to the client."""
+    match error:
+        case Problem():
+            return error
+        case Busy():
+            return Problem(429, str(error), code="queue_full", headers={"Retry-After": str(max(1, math.ceil(error.retry_after)))})
+        case Draining():
+            return draining()
+        case UsageError():
+            return Problem(400, error.message if error.hint is None else f"{error.message}; {error.hint}")
+        case RequestValidationError():
+            return _invalid(error)
+        case HTTPException():
+            return Problem(error.status_code, str(error.detail), headers=error.headers)
+        case YoutuOnnxError():
+            log.error("%s", error)
+            return Problem(500, error.message, code="engine_error")
+    log.error("unexpected %s", type(error).__name__, exc_info=error)
+    return Problem(500, "the server failed; its log says more", code="internal_error")
+
+
+def draining() -> Problem:
+    return Problem(503, "the server is about to stop and takes no more requests", code="draining",
+                   headers={"Retry-After": str(DRAIN_RETRY_SECONDS)})
+
+
+async def respond(request: Request, error: Exception) -> JSONResponse:
+    """FastAPI's exception handler."""
+    return of(error).response()
+
+
+def _invalid(error: RequestValidationError) -> Problem:
+    """The first thing wrong with a body, and where."""
+    first = min(error.errors(), key=lambda one: _UNLIKELY.get(one["type"], 0))
+    # beside fields and places, pydantic names which of several types it tried
+    path = [str(part) for part in first["loc"][1:] if isinstance(part, int) or _FIELD.fullmatch(part)]
+    param = ".".join(path) or None
+    if first["type"] == "extra_forbidden":
+        return Problem(400, f"{param} is not a field of this request, or is not supported", param=param, code="unsupported_field")
+    if first["type"] == "json_invalid":
+        return Problem(400, "the body is no JSON", code="invalid_json")
+    message = first["msg"].removeprefix("Value error, ")
+    return Problem(400, f"{param}: {message}" if param else message, param=param, code="invalid_value")
+
+
+_FIELD = re.compile(r"(?!(?:str|int|list|bool)$)[a-z_]+|[^a-z\[\]]+")
+
+_UNLIKELY = {"string_type": 1, "none_required": 2}
+"""Of the complaints about a field that may be of several types, those to mention last."""

@@ -1,0 +1,261 @@
+"""Messages → prompt tokens, through the checkpoint's own chat template.
+
+The rendering equals transformers' ``apply_chat_template``. On top of it, nothing that a message says can act as a
+control token: a literal ``<|Assistant|>`` in a user's text is swapped for a random word before rendering and comes
+back, as ordinary characters, when the rendered text is tokenized.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.ext
+import jinja2.sandbox
+
+from youtu_onnx.core.bundle import names
+from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.text.thinking import OPEN
+from youtu_onnx.text.tokenizer import Tokenizer, read_json
+
+REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
+"""Names that an assistant's thinking comes under; templates read the first, gpt-oss's the second."""
+
+OWN_TAG = re.compile(r"</?(think|tool_calls?|function(_call)?|parameter|arg_(key|value))\b[^<|>]*>")
+"""Tokens that an assistant's own text may hold: its thinking and its calls; never roles, ends or tool results."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered conversation. ``thinking``: the prompt ends inside an open ``<think>``."""
+
+    text: str
+    token_ids: list[int]
+    thinking: bool
+
+
+class ChatTemplate:
+    """The chat template of a folder, bound to its tokenizer."""
+
+    def __init__(self, templates: Mapping[str, str], tokenizer: Tokenizer, *, where: str = names.CHAT_TEMPLATE) -> None:
+        """``templates``: by name; ``default`` must be there, ``tool_use`` is taken for calls with tools.
+
+        Raises:
+            BundleError: a template has a syntax error.
+        """
+        self._tokenizer = tokenizer
+        environment = _environment()
+        try:
+            self._templates = {name: environment.from_string(source) for name, source in templates.items()}
+        except jinja2.TemplateError as error:
+            raise BundleError(f"the chat template of {where} can't be read: {error}",
+                              hint="copy or export the folder again") from error
+
+    @classmethod
+    def open(cls, folder: str | Path, tokenizer: Tokenizer) -> ChatTemplate | None:
+        """The folder's template: ``chat_template.jinja``, else what ``tokenizer_config.json`` holds, else None.
+
+        Raises:
+            BundleError: it can't be read.
+        """
+        folder = Path(folder)
+        path = folder / names.CHAT_TEMPLATE
+        if path.is_file():
+            try:
+                return cls({"default": path.read_text(encoding="utf-8")}, tokenizer, where=str(path))
+            except (OSError, UnicodeDecodeError) as error:
+                raise BundleError(f"can't read {path}: {error}", hint="copy or export the folder again") from error
+        path = folder / names.TOKENIZER_CONFIG
+        found = read_json(path).get("chat_template")
+        if found is None:
+            return None
+        if isinstance(found, list):
+            found = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, Mapping)}
+        templates = {"default": found} if isinstance(found, str) else found
+        if (not isinstance(templates, Mapping) or "default" not in templates
+                or not all(isinstance(source, str) for source in templates.values())):
+            raise BundleError(f"{path}: chat_template is neither a template nor named templates with a 'default'",
+                              hint="copy or export the folder again")
+        return cls(templates, tokenizer, where=str(path))
+
+    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True,
+               enable_thinking: bool | None = None, tools: Sequence[Mapping[str, Any]] | None = None) -> str:
+        """The conversation as text, character for character what transformers renders.
+
+        The text alone no longer tells a message's characters from the template's: tokenize with :meth:`encode_chat`.
+
+        Raises:
+            UsageError: messages that are malformed, or that the template refuses.
+        """
+        return self._render(_clean_messages(messages), _clean_tools(tools), add_generation_prompt, enable_thinking)
+
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True,
+                    enable_thinking: bool | None = None,
+                    tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
+        """The token ids of :meth:`prompt`."""
+        return self.prompt(messages, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking,
+                           tools=tools).token_ids
+
+    def prompt(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True,
+               enable_thinking: bool | None = None, tools: Sequence[Mapping[str, Any]] | None = None) -> Prompt:
+        """Messages → prompt. ``enable_thinking`` None leaves the choice to the template.
+
+        Raises:
+            UsageError: messages that are malformed, or that the template refuses.
+        """
+        cleaned, cleaned_tools = _clean_messages(messages), _clean_tools(tools)
+        nonce = _unused_word(json.dumps([cleaned, cleaned_tools], ensure_ascii=False))
+        literals: list[str] = []
+
+        def swap(value: Any, own: bool = False) -> Any:
+            if isinstance(value, str):
+                return self._tokenizer.added_pattern.sub(lambda match: keep(match[0], own), value)
+            if isinstance(value, dict):
+                return {swap(key): swap(item) for key, item in value.items()}
+            return [swap(item) for item in value] if isinstance(value, list) else value
+
+        def keep(literal: str, own: bool) -> str:
+            if own and OWN_TAG.fullmatch(literal) and literal not in self._tokenizer.named.values():
+                return literal
+            literals.append(literal)
+            return f"{nonce}{len(literals) - 1}z"
+
+        swapped = [
+            {key: swap(value, message["role"] == "assistant" and key in ("content", *REASONING_FIELDS))
+             for key, value in message.items()}
+            for message in cleaned
+        ]
+        marked = self._render(swapped, swap(cleaned_tools), add_generation_prompt, enable_thinking)
+        ids: list[int] = []
+        text = ""
+        for piece, is_literal in _pieces(marked, nonce, literals):
+            text += piece
+            if piece:
+                ids += self._tokenizer.encode(piece, special=not is_literal)
+        return Prompt(text, ids, thinking=add_generation_prompt and marked.rstrip().endswith(OPEN))
+
+    def _render(self, messages: list[dict[str, Any]], tools: list[Any] | None, add_generation_prompt: bool,
+                enable_thinking: bool | None) -> str:
+        template = self._templates["default"]
+        if tools is not None:
+            template = self._templates.get("tool_use", template)
+        choices = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
+        try:
+            return template.render(messages=messages, tools=tools, documents=None,
+                                   add_generation_prompt=add_generation_prompt, **self._tokenizer.named, **choices)
+        except Exception as error:  # a template is a program: whatever it raises is about these messages
+            raise UsageError(f"the model's chat template refuses these messages: {error}",
+                             hint="check the roles and their order: system, then user and assistant in turn") from error
+
+
+class _GenerationTag(jinja2.ext.Extension):
+    """``{% generation %}…{% endgeneration %}`` marks the assistant's tokens for training; here it renders its body."""
+
+    tags = {"generation"}  # noqa: RUF012 (jinja2's declared interface)
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _environment() -> jinja2.Environment:
+    """Jinja as transformers sets it up; templates come with checkpoints and so run in a sandbox."""
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols])
+
+    def raise_exception(message: str) -> None:
+        raise jinja2.TemplateError(message)
+
+    def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None,
+               separators: tuple[str, str] | None = None, sort_keys: bool = False) -> str:
+        # Jinja's own filter escapes HTML, which a prompt must not have
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+    environment.filters["tojson"] = tojson
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+def _clean_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Plain JSON copies without null fields; lists of text parts are joined; thinking gets its standard name."""
+    if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence):
+        raise UsageError(f"messages is a {type(messages).__name__}; expected a list of "
+                         '{"role": …, "content": …} objects')
+    if not messages:
+        raise UsageError("the conversation has no messages", hint='pass at least one: {"role": "user", "content": "…"}')
+    cleaned = []
+    for number, message in enumerate(messages, 1):
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str) or not message["role"]:
+            raise UsageError(f"message {number} has no role", hint='a message is {"role": "user", "content": "…"}')
+        fields = {key: value for key, value in _plain(message, f"message {number}").items() if value is not None}
+        if "content" in fields:
+            fields["content"] = _content(fields["content"], number)
+        elif "tool_calls" not in fields:
+            raise UsageError(f"message {number} has no content", hint='a message is {"role": "user", "content": "…"}')
+        reasoning = next((fields[name] for name in REASONING_FIELDS if name in fields), None)
+        if reasoning is not None:
+            fields = {"thinking": reasoning, **fields, "reasoning_content": reasoning}
+        cleaned.append(fields)
+    return cleaned
+
+
+def _content(content: Any, number: int) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
+        return "".join(part["text"] for part in content)
+    raise UsageError(f"the content of message {number} is not text",
+                     hint="Youtu-LLM reads text only: pass a string, or a list of text parts")
+
+
+def _clean_tools(tools: Sequence[Mapping[str, Any]] | None) -> list[Any] | None:
+    if tools is None:
+        return None
+    if isinstance(tools, (str, Mapping)) or not all(isinstance(tool, Mapping) for tool in tools):
+        raise UsageError("tools is not a list of JSON schemas",
+                         hint='a tool is {"type": "function", "function": {"name": …, "parameters": …}}')
+    return [_plain(tool, "a tool") for tool in tools]
+
+
+def _plain(value: Any, where: str) -> Any:
+    """A copy of plain JSON types alone, so that a template's sandbox meets no object with methods."""
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        return {_plain(key, where): _plain(item, where) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, where) for item in value]
+    raise UsageError(f"{where} holds a {type(value).__name__}; expected what JSON can say")
+
+
+def _pieces(marked: str, nonce: str, literals: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """What a template wrote, and between it the literals that its marks stand for (True).
+
+    Without a pattern: one for each nonce would push others out of the cache that ``re`` has.
+    """
+    first, *others = marked.split(nonce)
+    yield first, False
+    for other in others:
+        number, end, after = other.partition("z")
+        if end and number.isdecimal() and number.isascii() and int(number) < len(literals):
+            yield literals[int(number)], True
+            yield after, False
+        else:  # a template that cuts texts cut through a mark
+            yield nonce + other, False
+
+
+def _unused_word(text: str) -> str:
+    """A word of letters that doesn't occur in the text; it is random, so no message can foresee it."""
+    while (word := "q" + secrets.token_hex(8).translate(str.maketrans("0123456789", "ghijklmnop")) + "x") in text:
+        continue
+    return word
