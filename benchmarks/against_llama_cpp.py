@@ -22,13 +22,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from youtu_onnx.runtimes.ort.threads import thread_count
+
 from benchmarks import processes
 from benchmarks.comparison import OURS, OURS_INT8, THEIRS, Point, Results, Run, llama_bench_samples, our_samples, speed
 from benchmarks.comparison_report import LLAMA, markdown, picture
 from benchmarks.llama_cpp import CACHE, LlamaCpp
 from benchmarks.machine import Machine, load_average
 from benchmarks.shapes import YOUTU_LLM_2B
-from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.core.bundle import Bundle
 
 POINTS = "decode@0,prefill@512,start,memory,decode@1024,decode@4096,prefill@4096,decode@16384"
@@ -57,8 +58,12 @@ class Effort:
         else:
             turns = 1 if options.quick or point.length > LONG else 2
             usual = cls(turns, 1 if point.kind == "prefill" else 3, generated, not options.quick)
-        return cls(options.turns or usual.turns, options.repetitions or usual.samples, options.generated or usual.generated,
-                   usual.closing)
+        return cls(
+            options.turns or usual.turns,
+            options.repetitions or usual.samples,
+            options.generated or usual.generated,
+            usual.closing,
+        )
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,32 @@ class Sides:
         """Commands that end with the first token."""
         threads = str(self.threads)
         return {
-            OURS + " generate": [*self.ours, "generate", str(self.bundle), "-p", prompt, "--raw", "--greedy", "--max-tokens", "1",
-                                 "--threads", threads],
-            OURS + ", runtime alone": [sys.executable, "-m", "benchmarks.first_token", str(self.bundle), "--tokens",
-                                       str(START_TOKENS), "--threads", threads],
-            LLAMA: self.llama.first_token_command(self.gguf, prompt, "-t", threads, "-c", str(RESERVED), "-fa",
-                                                  "on" if setting == THEIRS[1] else "off"),
+            OURS + " generate": [
+                *self.ours,
+                "generate",
+                str(self.bundle),
+                "-p",
+                prompt,
+                "--raw",
+                "--greedy",
+                "--max-tokens",
+                "1",
+                "--threads",
+                threads,
+            ],
+            OURS + ", runtime alone": [
+                sys.executable,
+                "-m",
+                "benchmarks.first_token",
+                str(self.bundle),
+                "--tokens",
+                str(START_TOKENS),
+                "--threads",
+                threads,
+            ],
+            LLAMA: self.llama.first_token_command(
+                self.gguf, prompt, "-t", threads, "-c", str(RESERVED), "-fa", "on" if setting == THEIRS[1] else "off"
+            ),
         }
 
     def holding(self, prompt: str, setting: str) -> dict[str, list[str]]:
@@ -103,8 +128,7 @@ class Sides:
         return {OURS: [*starts[OURS + ", runtime alone"], "--hold"], LLAMA: [*starts[LLAMA], "-i"]}
 
 
-def measure_point(point: Point, sides: Sides, effort: Effort, results: Results, limit: float,
-                  say: Callable[[str], None]) -> None:
+def measure_point(point: Point, sides: Sides, effort: Effort, results: Results, limit: float, say: Callable[[str], None]) -> None:
     """All turns of a point, less those that ``results`` has; a setting of llama.cpp that turns out hopeless is left."""
     ours = sides.ours_at(point)
     results.keep_only(point, {side: sides.bench(side, point, effort) for side in (*ours, *THEIRS)}, ours)
@@ -121,8 +145,18 @@ def measure_point(point: Point, sides: Sides, effort: Effort, results: Results, 
         read = llama_bench_samples if side in THEIRS else our_samples
         samples = [] if done.output is None else read(done.output, point.test(effort.generated))
         peak = done.peak
-        run = Run(str(point), side, turn, 0 if point.kind == "prefill" else effort.generated, samples, command, done.seconds,
-                  peak and peak.resident, peak and peak.anonymous, load)
+        run = Run(
+            str(point),
+            side,
+            turn,
+            0 if point.kind == "prefill" else effort.generated,
+            samples,
+            command,
+            done.seconds,
+            peak and peak.resident,
+            peak and peak.anonymous,
+            load,
+        )
         results.add(run)
         shown = " ".join(f"{sample:.2f}" for sample in samples) or "over the time limit"
         say(f"{point} {side}, turn {turn + 1}: {shown} tok/s ({done.seconds:.0f} s in all)")
@@ -192,14 +226,26 @@ def facts(sides: Sides) -> dict[str, object]:
         "threads": sides.threads,
         "model": f"{model}, {manifest.recipe.precision} and {sides.gguf.stem.upper()}, {sides.threads} threads",
         "versions": f"onnxruntime {onnxruntime.__version__}, llama.cpp from {sides.llama.version}",
-        "bundle_created": manifest.created, "int8_bundle_created": int8 and int8.created, "parameters": shape.parameters,
-        "file_bytes": {OURS: sum(path.stat().st_size for path in sides.bundle.rglob("*") if path.is_file()),
-                       LLAMA: sides.gguf.stat().st_size},
-        "cache_bytes_per_token": {OURS: manifest.cache.bytes_per_token, OURS_INT8: int8 and int8.cache.bytes_per_token,
-                                  # llama.cpp: the latent as well, in float16
-                                  LLAMA: shape.num_hidden_layers * (shape.kv_lora_rank + shape.qk_rope_head_dim) * 2},
-        "names": {str(sides.bundle): "BUNDLE", str(sides.int8_bundle): "INT8_BUNDLE", str(sides.gguf): "GGUF",
-                  sys.executable: "python", sides.ours[0]: "python"}
+        "bundle_created": manifest.created,
+        "int8_bundle_created": int8 and int8.created,
+        "parameters": shape.parameters,
+        "file_bytes": {
+            OURS: sum(path.stat().st_size for path in sides.bundle.rglob("*") if path.is_file()),
+            LLAMA: sides.gguf.stat().st_size,
+        },
+        "cache_bytes_per_token": {
+            OURS: manifest.cache.bytes_per_token,
+            OURS_INT8: int8 and int8.cache.bytes_per_token,
+            # llama.cpp: the latent as well, in float16
+            LLAMA: shape.num_hidden_layers * (shape.kv_lora_rank + shape.qk_rope_head_dim) * 2,
+        },
+        "names": {
+            str(sides.bundle): "BUNDLE",
+            str(sides.int8_bundle): "INT8_BUNDLE",
+            str(sides.gguf): "GGUF",
+            sys.executable: "python",
+            sides.ours[0]: "python",
+        }
         | {str(sides.llama.programs / name): name for name in ("llama-bench", "llama-completion")},
     }
 
@@ -238,8 +284,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="what the bundle was exported from")
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--int8-bundle", type=Path, help="the same with --cache latent-int8, to decode from "
-                        f"{LONG} tokens on, too")
+    parser.add_argument(
+        "--int8-bundle", type=Path, help=f"the same with --cache latent-int8, to decode from {LONG} tokens on, too"
+    )
     parser.add_argument("--scratch", type=Path, required=True, help="for results and the GGUF; 5 GB while that is made")
     parser.add_argument("--llama-cpp", type=Path, default=CACHE, help="folder of a llama.cpp build, or where to make one")
     parser.add_argument("--gguf", type=Path, help="a GGUF of the checkpoint that is there already")
@@ -269,8 +316,14 @@ def main() -> None:
     points = {name: Point.parse(name) for name in names if name not in ("start", "memory")}
     llama = LlamaCpp.find_or_build(options.llama_cpp.resolve())
     gguf = options.gguf.resolve() if options.gguf else llama.quantized(options.checkpoint.resolve(), scratch)
-    sides = Sides(options.bundle.resolve(), options.int8_bundle and options.int8_bundle.resolve(),
-                  shlex.split(options.youtu_onnx, posix=os.name != "nt"), llama, gguf, thread_count(options.threads))
+    sides = Sides(
+        options.bundle.resolve(),
+        options.int8_bundle and options.int8_bundle.resolve(),
+        shlex.split(options.youtu_onnx, posix=os.name != "nt"),
+        llama,
+        gguf,
+        thread_count(options.threads),
+    )
     results = open_results(path, options.resume, facts(sides), sides.threads)
 
     def say(line: str) -> None:

@@ -96,8 +96,13 @@ class Results:
     @classmethod
     def load(cls, path: Path) -> Results:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return cls(path, saved["facts"], [Run(**run) for run in saved["runs"]],
-                   [(side, seconds) for side, seconds in saved["starts"]], saved["memory"])
+        return cls(
+            path,
+            saved["facts"],
+            [Run(**run) for run in saved["runs"]],
+            [(side, seconds) for side, seconds in saved["starts"]],
+            saved["memory"],
+        )
 
     def save(self) -> None:
         saved = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "path"}

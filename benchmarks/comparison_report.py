@@ -15,10 +15,17 @@ LLAMA = "llama.cpp"
 def markdown(results: Results) -> str:
     """All tables. Every ratio is ours by theirs."""
     facts = results.facts
-    parts = [f"{facts['machine']}. {facts['versions']}. Batch 1, {facts['threads']} threads on both sides, in turns; "
-             f"llama.cpp with and without flash attention, the faster one counts. Ratios are youtu-onnx by llama.cpp: the median "
-             f"over runs that were neighbours in time, and their range.", _speeds(results), _notes(results),
-             _files(results), _memory(results), _starts(results), _commands(results)]
+    parts = [
+        f"{facts['machine']}. {facts['versions']}. Batch 1, {facts['threads']} threads on both sides, in turns; "
+        f"llama.cpp with and without flash attention, the faster one counts. Ratios are youtu-onnx by llama.cpp: the median "
+        f"over runs that were neighbours in time, and their range.",
+        _speeds(results),
+        _notes(results),
+        _files(results),
+        _memory(results),
+        _starts(results),
+        _commands(results),
+    ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -74,8 +81,10 @@ def _files(results: Results) -> str:
     rows.append(f"| bits a parameter, all files | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} |")
     cache = results.facts["cache_bytes_per_token"]
     for side in filter(cache.get, (OURS, OURS_INT8)):
-        rows.append(f"| cache, a token{side.removeprefix(OURS)} | {cache[side] / 1024:.1f} KiB | {cache[LLAMA] / 1024:.1f} KiB | "
-                    f"{cache[side] / cache[LLAMA]:.2f} |")
+        rows.append(
+            f"| cache, a token{side.removeprefix(OURS)} | {cache[side] / 1024:.1f} KiB | {cache[LLAMA] / 1024:.1f} KiB | "
+            f"{cache[side] / cache[LLAMA]:.2f} |"
+        )
     return "\n".join(rows)
 
 
@@ -103,8 +112,10 @@ def _bytes_row(label: str, ours: int | None, theirs: int | None) -> list[str]:
 def _starts(results: Results) -> str:
     if not results.starts:
         return ""
-    rows = ["| process start to the first token after 16, warm file cache; less is better | seconds | to llama.cpp |",
-            "|---|---|---|"]
+    rows = [
+        "| process start to the first token after 16, warm file cache; less is better | seconds | to llama.cpp |",
+        "|---|---|---|",
+    ]
     for side in dict.fromkeys(side for side, _ in results.starts):
         times = [seconds for other, seconds in results.starts if other == side]
         ratio = "" if side == LLAMA else _ratio(neighbour_ratios(results.starts, side, LLAMA))

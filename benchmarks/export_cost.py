@@ -68,9 +68,25 @@ def costs(options: argparse.Namespace) -> Iterator[Cost]:
     if options.genai_llama:
         out = scratch / "genai"
         shutil.rmtree(out, ignore_errors=True)
-        yield measure("onnxruntime-genai builder int4, Llama of like size", [
-            sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", str(options.genai_llama), "-o", str(out),
-            "-p", "int4", "-e", "cpu", "-c", str(scratch / "genai-cache")], out)
+        yield measure(
+            "onnxruntime-genai builder int4, Llama of like size",
+            [
+                sys.executable,
+                "-m",
+                "onnxruntime_genai.models.builder",
+                "-m",
+                str(options.genai_llama),
+                "-o",
+                str(out),
+                "-p",
+                "int4",
+                "-e",
+                "cpu",
+                "-c",
+                str(scratch / "genai-cache"),
+            ],
+            out,
+        )
 
 
 def main() -> None:

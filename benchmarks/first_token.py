@@ -11,6 +11,7 @@ import argparse
 import sys
 
 from youtu_onnx.runtimes.ort.model import OrtDecoder
+
 from youtu_onnx.core.bundle import Bundle
 
 if __name__ == "__main__":

@@ -83,8 +83,11 @@ def int4_product(k: int, n: int, block_size: int, copies: int, rows: int = 1) ->
     random, blocks = np.random.default_rng(0), k // block_size
     operands, size = [], 0
     for _ in range(copies):
-        right = [random.integers(0, 256, (n, blocks, block_size // 2), dtype=np.uint8),
-                 random.random(n * blocks, dtype=np.float32) / 100, random.integers(0, 256, n * -(-blocks // 2), dtype=np.uint8)]
+        right = [
+            random.integers(0, 256, (n, blocks, block_size // 2), dtype=np.uint8),
+            random.random(n * blocks, dtype=np.float32) / 100,
+            random.integers(0, 256, n * -(-blocks // 2), dtype=np.uint8),
+        ]
         size += sum(array.nbytes for array in right)
         operands.append(right)
     x = random.standard_normal((rows, k), dtype=np.float32)
@@ -106,8 +109,9 @@ def byte_scores(layers: int, tokens: int, width: int, heads: int) -> Kernel:
     random = np.random.default_rng(0)
     query = random.integers(-127, 128, (1, 1, width, heads), dtype=np.int8)
     rows = [random.integers(0, 256, (1, 1, tokens, width), dtype=np.uint8) for _ in range(layers)]
-    return _over_rows("K·qᵀ, byte rows", "MatMulInteger", query, rows, ir.DataType.INT32, {}, left="rows",
-                      constants=[np.array(128, np.uint8)])
+    return _over_rows(
+        "K·qᵀ, byte rows", "MatMulInteger", query, rows, ir.DataType.INT32, {}, left="rows", constants=[np.array(128, np.uint8)]
+    )
 
 
 def context(layers: int, tokens: int, width: int, heads: int) -> Kernel:
@@ -126,21 +130,50 @@ def byte_context(layers: int, tokens: int, width: int, heads: int, signed: bool 
     zeros = [] if signed else [np.array(0, np.uint8), np.array(128, np.uint8)]
     if signed:
         rows = [array.view(np.int8) for array in rows]
-    return _over_rows(f"P·C, {'signed ' if signed else ''}byte rows", "MatMulInteger", weights, rows, ir.DataType.INT32, {},
-                      left="x", constants=zeros)
+    return _over_rows(
+        f"P·C, {'signed ' if signed else ''}byte rows",
+        "MatMulInteger",
+        weights,
+        rows,
+        ir.DataType.INT32,
+        {},
+        left="x",
+        constants=zeros,
+    )
 
 
-def _over_rows(name: str, operator: str, x: np.ndarray, rows: Sequence[np.ndarray], made: ir.DataType,
-               attributes: Mapping[str, int], left: str, constants: Sequence[np.ndarray] = ()) -> Kernel:
+def _over_rows(
+    name: str,
+    operator: str,
+    x: np.ndarray,
+    rows: Sequence[np.ndarray],
+    made: ir.DataType,
+    attributes: Mapping[str, int],
+    left: str,
+    constants: Sequence[np.ndarray] = (),
+) -> Kernel:
     operands = [[array, *constants] for array in rows]
     model = _model(operator, x, operands, made, attributes, stored=False, rows_first=left == "rows")
     products = math.prod(x.shape) * math.prod(rows[0].shape[2:]) // rows[0].shape[3 if left == "rows" else 2] * len(rows)
-    return Kernel(name, model, {"x": x} | {f"rows{index}": array for index, array in enumerate(rows)}, products,
-                  sum(array.nbytes for array in rows))
+    return Kernel(
+        name,
+        model,
+        {"x": x} | {f"rows{index}": array for index, array in enumerate(rows)},
+        products,
+        sum(array.nbytes for array in rows),
+    )
 
 
-def _model(operator: str, x: np.ndarray, operands: Sequence[Sequence[np.ndarray]], made: ir.DataType,
-           attributes: Mapping[str, int], *, stored: bool, rows_first: bool = False) -> bytes:
+def _model(
+    operator: str,
+    x: np.ndarray,
+    operands: Sequence[Sequence[np.ndarray]],
+    made: ir.DataType,
+    attributes: Mapping[str, int],
+    *,
+    stored: bool,
+    rows_first: bool = False,
+) -> bytes:
     """One node for each list of operands: constants all of them if ``stored``, else the first one an input."""
     left = _value("x", x)
     inputs, constants, nodes = [left], [], []
@@ -161,8 +194,14 @@ def _model(operator: str, x: np.ndarray, operands: Sequence[Sequence[np.ndarray]
         node = ir.node(operator, [*pair, *others], attributes, domain=domain, name=f"node{index}")
         node.outputs[0].name, node.outputs[0].type = f"y{index}", ir.TensorType(made)
         nodes.append(node)
-    graph = ir.Graph(inputs, [node.outputs[0] for node in nodes], nodes=nodes, initializers=constants,
-                     opset_imports={"": 21, MICROSOFT: 1}, name="kernels")
+    graph = ir.Graph(
+        inputs,
+        [node.outputs[0] for node in nodes],
+        nodes=nodes,
+        initializers=constants,
+        opset_imports={"": 21, MICROSOFT: 1},
+        name="kernels",
+    )
     return ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
 
 

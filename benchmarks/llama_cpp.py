@@ -63,8 +63,12 @@ class LlamaCpp:
     def convert_command(self, checkpoint: Path, output: Path) -> list[str]:
         """Command that writes a checkpoint as float16 GGUF."""
         arguments = [str(checkpoint), "--outfile", str(output), "--outtype", "f16"]
-        script = CONVERT.format(source=str(self.source), gguf=str(self.source / "gguf-py"), arguments=arguments,
-                                script=str(self.source / "convert_hf_to_gguf.py"))
+        script = CONVERT.format(
+            source=str(self.source),
+            gguf=str(self.source / "gguf-py"),
+            arguments=arguments,
+            script=str(self.source / "convert_hf_to_gguf.py"),
+        )
         return [sys.executable, "-c", script]
 
     def quantize_command(self, source: Path, output: Path, kind: str = "Q4_0") -> list[str]:
@@ -75,8 +79,23 @@ class LlamaCpp:
 
     def first_token_command(self, model: Path, prompt: str, *arguments: str) -> list[str]:
         """Command that continues a plain text by one token; without a warm-up run, which would come before that token."""
-        return [str(self.programs / "llama-completion"), "-m", str(model), "-p", prompt, "-n", "1", "-no-cnv", "--no-warmup",
-                "--ignore-eos", "--temp", "0", "--simple-io", "--no-display-prompt", *arguments]
+        return [
+            str(self.programs / "llama-completion"),
+            "-m",
+            str(model),
+            "-p",
+            prompt,
+            "-n",
+            "1",
+            "-no-cnv",
+            "--no-warmup",
+            "--ignore-eos",
+            "--temp",
+            "0",
+            "--simple-io",
+            "--no-display-prompt",
+            *arguments,
+        ]
 
     def quantized(self, checkpoint: Path, folder: Path, kind: str = "Q4_0") -> Path:
         """The checkpoint as a quantized GGUF in ``folder``; written there if it isn't.
@@ -98,8 +117,22 @@ def _download(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         # Only this package from source: with ":all:" pip would also build its build tools from theirs
-        _run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", PACKAGE, "-d", temporary,
-              f"{PACKAGE}=={VERSION}"], f"pip couldn't download {PACKAGE} {VERSION}")
+        _run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--no-binary",
+                PACKAGE,
+                "-d",
+                temporary,
+                f"{PACKAGE}=={VERSION}",
+            ],
+            f"pip couldn't download {PACKAGE} {VERSION}",
+        )
         with tarfile.open(next(Path(temporary).glob("*.tar.gz"))) as archive:
             archive.extractall(temporary, filter="data")
         tree = next(Path(temporary).glob("llama_cpp_python-*/vendor/llama.cpp")).parent.parent
@@ -108,8 +141,12 @@ def _download(folder: Path) -> Path:
 
 def _build(source: Path, build: Path, programs: list[str], jobs: int) -> None:
     off = ["CURL", "OPENSSL", "BUILD_TESTS", "BUILD_EXAMPLES", "BUILD_APP", "BUILD_UI"]
-    options = ["-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_BUILD_SERVER=ON",
-               *(f"-DLLAMA_{name}=OFF" for name in off)]
+    options = [
+        "-DCMAKE_BUILD_TYPE=Release",
+        "-DGGML_NATIVE=ON",
+        "-DLLAMA_BUILD_SERVER=ON",
+        *(f"-DLLAMA_{name}=OFF" for name in off),
+    ]
     if not any((build / name).is_file() for name in ("Makefile", "build.ninja")):  # what a configuration that went through leaves
         _run(["cmake", "-S", str(source), "-B", str(build), *options], "cmake couldn't configure llama.cpp")
     _run(["cmake", "--build", str(build), f"-j{jobs}", "--target", *programs], "llama.cpp didn't build")

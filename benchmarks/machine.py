@@ -12,8 +12,14 @@ import numpy as np
 
 from youtu_onnx.core.machine import cpu_name, cpuinfo, memory
 
-INT8_PRODUCTS = {"amx_int8": "AMX", "avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX VNNI", "asimddp": "NEON dot product",
-                 "avx512f": "AVX-512", "avx2": "AVX2"}
+INT8_PRODUCTS = {
+    "amx_int8": "AMX",
+    "avx512_vnni": "AVX-512 VNNI",
+    "avx_vnni": "AVX VNNI",
+    "asimddp": "NEON dot product",
+    "avx512f": "AVX-512",
+    "avx2": "AVX2",
+}
 """What a CPU may have for int8 products, by /proc/cpuinfo's names, the best first."""
 
 
@@ -32,13 +38,21 @@ class Machine:
     def here(cls, threads: int) -> Machine:
         flags = (cpuinfo("flags", "Features") or "").split()
         instructions = next((label for flag, label in INT8_PRODUCTS.items() if flag in flags), "")
-        return cls(cpu_name(), instructions, threads, memory()[0] / 1e9, read_bandwidth(threads),
-                   f"{platform.system()} {platform.machine()}")
+        return cls(
+            cpu_name(),
+            instructions,
+            threads,
+            memory()[0] / 1e9,
+            read_bandwidth(threads),
+            f"{platform.system()} {platform.machine()}",
+        )
 
     def __str__(self) -> str:
         with_what = f" with {self.instructions}" if self.instructions else ""
-        return (f"{self.cores} {'core' if self.cores == 1 else 'cores'} of {self.cpu}{with_what}, {self.memory_gb:.0f} GB of "
-                f"memory read at {self.read_gb_per_s:.0f} GB/s, {self.system}")
+        return (
+            f"{self.cores} {'core' if self.cores == 1 else 'cores'} of {self.cpu}{with_what}, {self.memory_gb:.0f} GB of "
+            f"memory read at {self.read_gb_per_s:.0f} GB/s, {self.system}"
+        )
 
 
 def read_bandwidth(threads: int, size: int = 2**29, repetitions: int = 5) -> float:

@@ -39,20 +39,35 @@ def llama(a: Architecture) -> tuple[Config, Shapes]:
     """A Llama as wide and deep as ``a``, with ordinary attention of ``v_head_dim`` per head."""
     width = a.num_attention_heads * a.v_head_dim
     config = {
-        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "dtype": "bfloat16", "vocab_size": a.vocab_size,
-        "hidden_size": a.hidden_size, "intermediate_size": a.intermediate_size, "num_hidden_layers": a.num_hidden_layers,
-        "num_attention_heads": a.num_attention_heads, "num_key_value_heads": a.num_attention_heads, "head_dim": a.v_head_dim,
-        "hidden_act": "silu", "rms_norm_eps": a.rms_norm_eps, "tie_word_embeddings": True, "attention_bias": False,
-        "mlp_bias": False, "max_position_embeddings": a.max_position_embeddings, "bos_token_id": a.bos_token_id,
-        "eos_token_id": a.eos_token_ids[0], "rope_parameters": {"rope_type": "default", "rope_theta": a.rope.rope_theta},
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "dtype": "bfloat16",
+        "vocab_size": a.vocab_size,
+        "hidden_size": a.hidden_size,
+        "intermediate_size": a.intermediate_size,
+        "num_hidden_layers": a.num_hidden_layers,
+        "num_attention_heads": a.num_attention_heads,
+        "num_key_value_heads": a.num_attention_heads,
+        "head_dim": a.v_head_dim,
+        "hidden_act": "silu",
+        "rms_norm_eps": a.rms_norm_eps,
+        "tie_word_embeddings": True,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "max_position_embeddings": a.max_position_embeddings,
+        "bos_token_id": a.bos_token_id,
+        "eos_token_id": a.eos_token_ids[0],
+        "rope_parameters": {"rope_type": "default", "rope_theta": a.rope.rope_theta},
         "rope_theta": a.rope.rope_theta,
     }
     shapes: Shapes = {"model.embed_tokens.weight": (a.vocab_size, a.hidden_size)}
     for i in range(a.num_hidden_layers):
         shapes |= {f"model.layers.{i}.self_attn.{name}_proj.weight": (width, a.hidden_size) for name in "qkv"}
         shapes |= {f"model.layers.{i}.mlp.{name}_proj.weight": (a.intermediate_size, a.hidden_size) for name in ("gate", "up")}
-        shapes |= {f"model.layers.{i}.self_attn.o_proj.weight": (a.hidden_size, width),
-                   f"model.layers.{i}.mlp.down_proj.weight": (a.hidden_size, a.intermediate_size)}
+        shapes |= {
+            f"model.layers.{i}.self_attn.o_proj.weight": (a.hidden_size, width),
+            f"model.layers.{i}.mlp.down_proj.weight": (a.hidden_size, a.intermediate_size),
+        }
         shapes |= {f"model.layers.{i}.{name}_layernorm.weight": (a.hidden_size,) for name in ("input", "post_attention")}
     return config, shapes | {"model.norm.weight": (a.hidden_size,)}
 
@@ -80,7 +95,8 @@ def make_checkpoint(folder: Path, config: Config, shapes: Shapes, seed: int = 0)
     _save(folder, shards, index)
     total = 2 * sum(math.prod(shape) for shape in shapes.values())
     (folder / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {"total_size": total}, "weight_map": index}, indent=2) + "\n", encoding="utf-8")
+        json.dumps({"metadata": {"total_size": total}, "weight_map": index}, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def _name_all_ids(path: Path, vocab_size: int) -> None:

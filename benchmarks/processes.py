@@ -145,5 +145,3 @@ def _failed(command: Sequence[str], code: int, said: bytes) -> RuntimeError:
 
 def _text(raw: bytes) -> str:
     return raw.decode(errors="replace")
-
-

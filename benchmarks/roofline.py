@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+from youtu_onnx.runtimes.ort.model import session_options
+from youtu_onnx.runtimes.ort.threads import thread_count
+from youtu_onnx.runtimes.providers import providers
 
 from benchmarks import kernels
 from benchmarks.kernels import Timed
 from benchmarks.machine import Machine
-from youtu_onnx.runtimes.providers import providers
-from youtu_onnx.runtimes.ort.model import session_options
-from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.recipe import BLOCK_SIZES
 from youtu_onnx.core.target import target
@@ -68,8 +68,13 @@ class Work:
                 products += attributes["K"] * attributes["N"]
                 size += sum(_bytes(stored[name]) for name in node.input[1:] if name in stored)
         heads = a.num_attention_heads
-        return cls(size, products, a.num_hidden_layers * heads * (a.qk_nope_head_dim + a.v_head_dim) * a.kv_lora_rank,
-                   manifest.cache.bytes_per_token, a.num_hidden_layers * heads * 2 * a.latent_dim)
+        return cls(
+            size,
+            products,
+            a.num_hidden_layers * heads * (a.qk_nope_head_dim + a.v_head_dim) * a.kv_lora_rank,
+            manifest.cache.bytes_per_token,
+            a.num_hidden_layers * heads * 2 * a.latent_dim,
+        )
 
     def bytes(self, tokens: int) -> int:
         return self.int4_bytes + self.absorbed_bytes + tokens * self.cache_bytes
@@ -122,8 +127,11 @@ class Model:
     def step(self, tokens: int, steps: int) -> list[float]:
         """Seconds of each of so many steps of one token after ``tokens`` others."""
         binding, held = self.session.io_binding(), []
-        feeds = {"input_ids": np.ones((1, 1), np.int64), "attention_mask": np.ones((1, tokens + 1), np.int64),
-                 "position_ids": np.full((1, 1), tokens)}
+        feeds = {
+            "input_ids": np.ones((1, 1), np.int64),
+            "attention_mask": np.ones((1, tokens + 1), np.int64),
+            "position_ids": np.full((1, 1), tokens),
+        }
         for name, array in feeds.items():
             binding.bind_cpu_input(name, array)
         binding.bind_output("logits", "cpu")
@@ -156,8 +164,13 @@ def measured_steps(bundle: Bundle, contexts: Sequence[int], threads: int, rounds
     seconds = {tokens: median(plain.step(tokens, STEPS + 2)[2:]) for tokens in contexts}
     del plain
     for tokens in contexts:
-        yield Step(tokens, work.bytes(tokens), seconds[tokens], attention_kernels(bundle.manifest, tokens, threads, rounds),
-                   profile(bundle, tokens, threads))
+        yield Step(
+            tokens,
+            work.bytes(tokens),
+            seconds[tokens],
+            attention_kernels(bundle.manifest, tokens, threads, rounds),
+            profile(bundle, tokens, threads),
+        )
 
 
 def profile(bundle: Bundle, tokens: int, threads: int) -> dict[str, tuple[int, float]]:
@@ -187,8 +200,11 @@ def opening(bundle: Bundle, threads: int, rounds: int) -> dict[str, float]:
     prompt: list[float] = []
     path = bundle.file(names.MODEL)
     for _ in range(rounds):
-        for found, disable, level in ((bare, "1", None), (packing, "0", None),
-                                      (optimized, "0", ort.GraphOptimizationLevel.ORT_ENABLE_ALL)):
+        for found, disable, level in (
+            (bare, "1", None),
+            (packing, "0", None),
+            (optimized, "0", ort.GraphOptimizationLevel.ORT_ENABLE_ALL),
+        ):
             options = session_options(bundle, providers.provider("cpu"), threads)
             options.add_session_config_entry("session.disable_prepacking", disable)
             if level is not None:
@@ -200,15 +216,22 @@ def opening(bundle: Bundle, threads: int, rounds: int) -> dict[str, float]:
                     _read(session, bundle)
             del session
     whole = median(packing)
-    return {"reading the graph, mapping the weights": median(bare), "packing the weights": whole - median(bare),
-            f"the first {PROMPT} tokens": median(prompt), "optimizing the graph, where that is done": median(optimized) - whole}
+    return {
+        "reading the graph, mapping the weights": median(bare),
+        "packing the weights": whole - median(bare),
+        f"the first {PROMPT} tokens": median(prompt),
+        "optimizing the graph, where that is done": median(optimized) - whole,
+    }
 
 
 def _read(session: ort.InferenceSession, bundle: Bundle) -> None:
     cache = bundle.manifest.cache
     feeds: dict[str, Any] = {tensor.past: np.zeros((1, 1, 0, tensor.width), cache.dtype) for tensor in cache.tensors()}
-    feeds |= {"input_ids": np.ones((1, PROMPT), np.int64), "attention_mask": np.ones((1, PROMPT), np.int64),
-              "position_ids": np.arange(PROMPT)[None]}
+    feeds |= {
+        "input_ids": np.ones((1, PROMPT), np.int64),
+        "attention_mask": np.ones((1, PROMPT), np.int64),
+        "position_ids": np.arange(PROMPT)[None],
+    }
     session.run(["logits"], feeds)
 
 
@@ -223,28 +246,41 @@ def _bytes(tensor: onnx.TensorProto) -> int:
     return int(np.prod(list(tensor.dims))) * np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
 
 
-def markdown(machine: Machine, manifest: Manifest, work: Work, int4: Sequence[Timed], steps: Sequence[Step],
-             start: Mapping[str, float]) -> str:
+def markdown(
+    machine: Machine, manifest: Manifest, work: Work, int4: Sequence[Timed], steps: Sequence[Step], start: Mapping[str, float]
+) -> str:
     """All tables."""
     block = manifest.recipe.block_size
     rate = next((one.gmacs for one in int4 if one.kernel.name.endswith(f" {block}")), int4[-1].gmacs)
     weights = work.int4_products / rate / 1e9
-    lines = [f"{machine}. onnxruntime {ort.__version__}. {manifest.recipe.precision} in blocks of {block}, cache in "
-             f"{manifest.cache.dtype}.", "",
-             f"A token's weights: {work.int4_bytes / 1e6:.4g} MB for {work.int4_products / 1e6:.4g} million int4 products, and "
-             f"{work.absorbed_bytes / 1e6:.3g} MB of W_UK and W_UV. Each cached token: {work.cache_bytes / 1024:.4g} KiB and "
-             f"{work.attention_products / 1e6:.3g} million products.", "",
-             "| int4 product, one row | 10^9 weights a second | GB/s |", "|---|---|---|"]
+    lines = [
+        f"{machine}. onnxruntime {ort.__version__}. {manifest.recipe.precision} in blocks of {block}, cache in "
+        f"{manifest.cache.dtype}.",
+        "",
+        f"A token's weights: {work.int4_bytes / 1e6:.4g} MB for {work.int4_products / 1e6:.4g} million int4 products, and "
+        f"{work.absorbed_bytes / 1e6:.3g} MB of W_UK and W_UV. Each cached token: {work.cache_bytes / 1024:.4g} KiB and "
+        f"{work.attention_products / 1e6:.3g} million products.",
+        "",
+        "| int4 product, one row | 10^9 weights a second | GB/s |",
+        "|---|---|---|",
+    ]
     lines += [f"| {one.kernel.name} | {one.gmacs:.1f} | {one.gigabytes:.1f} |" for one in int4]
-    lines += ["", "| decode step, ms | " + " | ".join(f"context {step.tokens:,}" for step in steps) + " |",
-              "|---|" + "---|" * len(steps)]
+    lines += [
+        "",
+        "| decode step, ms | " + " | ".join(f"context {step.tokens:,}" for step in steps) + " |",
+        "|---|" + "---|" * len(steps),
+    ]
 
     def row(label: str, values: Sequence[float]) -> str:
         return f"| {label} | " + " | ".join(f"{value * 1e3:.3g}" for value in values) + " |"
 
     lines.append(row("measured", [step.seconds for step in steps]))
-    lines.append(row(f"least by memory: its bytes at {machine.read_gb_per_s:.0f} GB/s",
-                     [step.bytes / machine.read_gb_per_s / 1e9 for step in steps]))
+    lines.append(
+        row(
+            f"least by memory: its bytes at {machine.read_gb_per_s:.0f} GB/s",
+            [step.bytes / machine.read_gb_per_s / 1e9 for step in steps],
+        )
+    )
     lines.append(row("least by kernels: the sum of", [step.least(weights) for step in steps]))
     lines.append(row(f"int4 products, block {block}", [weights] * len(steps)))
     for index, one in enumerate(steps[0].kernels):
@@ -257,8 +293,10 @@ def markdown(machine: Machine, manifest: Manifest, work: Work, int4: Sequence[Ti
         lines += [f"| {name} | {count} | {seconds * 1e3:.3g} |" for name, (count, seconds) in shown[:SHOWN]]
         rest = shown[SHOWN:]
         if rest:
-            lines.append(f"| {len(rest)} others | {sum(count for _, (count, _) in rest)} | "
-                         f"{sum(seconds for _, (_, seconds) in rest) * 1e3:.3g} |")
+            lines.append(
+                f"| {len(rest)} others | {sum(count for _, (count, _) in rest)} | "
+                f"{sum(seconds for _, (_, seconds) in rest) * 1e3:.3g} |"
+            )
         lines.append(f"| all | {sum(count for count, _ in step.profile.values())} | {total * 1e3:.3g} |")
     lines += ["", "| start, within a process | s |", "|---|---|"]
     lines += [f"| {what} | {seconds:.2f} |" for what, seconds in start.items()]
@@ -292,9 +330,22 @@ def main() -> None:
     start = opening(bundle, threads, min(options.rounds, 5))
     print(markdown(machine, manifest, work, int4, steps, start))
     if options.json:
-        found = {"machine": asdict(machine), "work": asdict(work), "int4": [_plain(one) for one in int4], "start": start,
-                 "steps": [{"tokens": step.tokens, "bytes": step.bytes, "seconds": step.seconds,
-                            "kernels": [_plain(one) for one in step.kernels], "profile": step.profile} for step in steps]}
+        found = {
+            "machine": asdict(machine),
+            "work": asdict(work),
+            "int4": [_plain(one) for one in int4],
+            "start": start,
+            "steps": [
+                {
+                    "tokens": step.tokens,
+                    "bytes": step.bytes,
+                    "seconds": step.seconds,
+                    "kernels": [_plain(one) for one in step.kernels],
+                    "profile": step.profile,
+                }
+                for step in steps
+            ],
+        }
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

@@ -11,13 +11,17 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from youtu_onnx.evaluate.problems import HELD_OUT, evaluate, read_problems
-from youtu_onnx.publish.export import export
 from youtu_onnx.chat.model import load
 from youtu_onnx.core.recipe import BLOCK_SIZES, Recipe
+from youtu_onnx.evaluate.problems import HELD_OUT, evaluate, read_problems
+from youtu_onnx.publish.export import export
 
-RECIPES = [Recipe("fp32"), Recipe("fp16"), Recipe("int8"),
-           *(Recipe("int4", size, symmetric) for size in BLOCK_SIZES for symmetric in (False, True))]
+RECIPES = [
+    Recipe("fp32"),
+    Recipe("fp16"),
+    Recipe("int8"),
+    *(Recipe("int4", size, symmetric) for size in BLOCK_SIZES for symmetric in (False, True)),
+]
 KINDS = ("lm_head", "*.q_a_proj", "*.q_b_proj", "*.o_proj", "*.gate_proj", "*.down_proj")
 """As ``--int8`` names them. Fused matrices go together: q_a and kv_a, gate and up; a tied embedding with the head."""
 
@@ -32,8 +36,11 @@ def main() -> None:
         base = Recipe("int4", options.block_size) if options.block_size else Recipe("int4")
         recipes = [base, *(replace(base, int8=(kind,)) for kind in KINDS)]
     else:
-        recipes = [recipe for recipe in RECIPES
-                   if options.block_size is None or (recipe.precision == "int4" and recipe.block_size == options.block_size)]
+        recipes = [
+            recipe
+            for recipe in RECIPES
+            if options.block_size is None or (recipe.precision == "int4" and recipe.block_size == options.block_size)
+        ]
     print(f"| weights |{'' if options.no_answers else ' right answers |'} mean KL, nats | bundle |")
     print(f"|---|{'' if options.no_answers else '---|'}---|---|")
     for recipe in recipes:
@@ -47,8 +54,14 @@ def row(recipe: Recipe, *, answers: bool) -> str:
         name += f", block {recipe.block_size}{', symmetric' if recipe.symmetric else ''}"
         name += "".join(f", `{pattern}` at 8 bits" for pattern in recipe.int8)
     with tempfile.TemporaryDirectory() as folder:
-        made = export("youtu-nano", Path(folder) / "bundle", precision=recipe.precision, block_size=recipe.block_size,
-                      symmetric=recipe.symmetric, int8=recipe.int8)
+        made = export(
+            "youtu-nano",
+            Path(folder) / "bundle",
+            precision=recipe.precision,
+            block_size=recipe.block_size,
+            symmetric=recipe.symmetric,
+            int8=recipe.int8,
+        )
         if answers:
             with load(made.bundle.path) as model:
                 right = " {} of {} |".format(*evaluate(model, read_problems(HELD_OUT)).score())

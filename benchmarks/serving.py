@@ -29,8 +29,22 @@ from typing import Any
 
 import httpx
 
-WORDS = ("river", "stone", "seven", "apple", "train", "light", "under", "green", "north", "paper", "water", "music", "sixty",
-         "cloud")
+WORDS = (
+    "river",
+    "stone",
+    "seven",
+    "apple",
+    "train",
+    "light",
+    "under",
+    "green",
+    "north",
+    "paper",
+    "water",
+    "music",
+    "sixty",
+    "cloud",
+)
 START_SECONDS = 120
 
 
@@ -98,8 +112,13 @@ class Reply:
 
 
 async def reply(client: httpx.AsyncClient, server: Server, prompt: str, max_tokens: int) -> Reply:
-    body = {"prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "stream": True,
-            "stream_options": {"include_usage": True}} | server.fields
+    body = {
+        "prompt": prompt,
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    } | server.fields
     times, tokens = [], 0
     async with client.stream("POST", "/v1/completions", json=body) as answer:
         if answer.status_code != 200:
@@ -121,8 +140,15 @@ async def go(address: str, server: Server, clients: int, words: int, max_tokens:
         replies = await asyncio.gather(*(reply(client, server, prompt, max_tokens) for prompt in prompts))
     begin, end = max(one.times[0] for one in replies), min(one.times[-1] for one in replies)
     inside = sum(one.tokens * sum(begin < moment <= end for moment in one.times) / len(one.times) for one in replies)
-    return Measured(server.name, clients, sum(one.tokens for one in replies), max(one.times[-1] for one in replies) - started,
-                    inside, end - begin, tuple(one.times[0] - started for one in replies))
+    return Measured(
+        server.name,
+        clients,
+        sum(one.tokens for one in replies),
+        max(one.times[-1] for one in replies) - started,
+        inside,
+        end - begin,
+        tuple(one.times[0] - started for one in replies),
+    )
 
 
 def measure(servers: Sequence[Server], clients: Sequence[int], rounds: int, words: int, max_tokens: int) -> list[Measured]:
@@ -134,14 +160,19 @@ def measure(servers: Sequence[Server], clients: Sequence[int], rounds: int, word
                 for count in clients:
                     one = asyncio.run(go(address, server, count, words, max_tokens, number))
                     found.append(one)
-                    print(f"{server.name}, {count} clients: {one.tokens_per_second:.1f} tok/s, decoding "
-                          f"{one.decode_per_second:.1f}, first token {median(one.first):.2f} s", file=sys.stderr)
+                    print(
+                        f"{server.name}, {count} clients: {one.tokens_per_second:.1f} tok/s, decoding "
+                        f"{one.decode_per_second:.1f}, first token {median(one.first):.2f} s",
+                        file=sys.stderr,
+                    )
     return found
 
 
 def table(found: Sequence[Measured], servers: Sequence[Server], clients: Sequence[int]) -> str:
-    lines = ["| server | clients | tokens/s | decoding | by one client | first token, median | longest |",
-             "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| server | clients | tokens/s | decoding | by one client | first token, median | longest |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for server in servers:
         alone: float | None = None
         for count in clients:
@@ -149,8 +180,10 @@ def table(found: Sequence[Measured], servers: Sequence[Server], clients: Sequenc
             speed, decode = median(one.tokens_per_second for one in some), median(one.decode_per_second for one in some)
             alone = alone or speed
             first = [seconds for one in some for seconds in one.first]
-            lines.append(f"| {server.name} | {count} | {speed:.1f} | {decode:.1f} | {speed / alone:.2f}x | "
-                         f"{median(first):.2f} s | {max(first):.2f} s |")
+            lines.append(
+                f"| {server.name} | {count} | {speed:.1f} | {decode:.1f} | {speed / alone:.2f}x | "
+                f"{median(first):.2f} s | {max(first):.2f} s |"
+            )
     return "\n".join(lines)
 
 
@@ -166,13 +199,46 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     most = max(options.clients)
-    servers = [Server("youtu-onnx", (sys.executable, "-m", "youtu_onnx.cli", "serve", str(options.bundle), "--port", "{port}",
-                                     "--threads", str(options.threads)), {})]
+    servers = [
+        Server(
+            "youtu-onnx",
+            (
+                sys.executable,
+                "-m",
+                "youtu_onnx.cli",
+                "serve",
+                str(options.bundle),
+                "--port",
+                "{port}",
+                "--threads",
+                str(options.threads),
+            ),
+            {},
+        )
+    ]
     if options.llama_server:
-        servers.append(Server("llama-server", (str(options.llama_server), "-m", str(options.gguf), "--port", "{port}", "-t",
-                                               str(options.threads), "-np", str(most), "-c", str(most * 2048),
-                                               "--no-jinja", "--chat-template", "chatml"),
-                              {"ignore_eos": True, "cache_prompt": False}))
+        servers.append(
+            Server(
+                "llama-server",
+                (
+                    str(options.llama_server),
+                    "-m",
+                    str(options.gguf),
+                    "--port",
+                    "{port}",
+                    "-t",
+                    str(options.threads),
+                    "-np",
+                    str(most),
+                    "-c",
+                    str(most * 2048),
+                    "--no-jinja",
+                    "--chat-template",
+                    "chatml",
+                ),
+                {"ignore_eos": True, "cache_prompt": False},
+            )
+        )
     found = measure(servers, options.clients, options.rounds, options.words, options.max_tokens)
     print(table(found, servers, options.clients))
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 from youtu_onnx.families.youtu.architecture import Architecture, Rope
 
 YOUTU_LLM_2B = Architecture(
-    vocab_size=128256, hidden_size=2048, intermediate_size=6144, num_hidden_layers=32, num_attention_heads=16,
-    kv_lora_rank=512, q_lora_rank=1536, qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128,
-    max_position_embeddings=131072, rope=Rope(rope_theta=1.6e6), bos_token_id=128000, eos_token_ids=(128001,),
+    vocab_size=128256,
+    hidden_size=2048,
+    intermediate_size=6144,
+    num_hidden_layers=32,
+    num_attention_heads=16,
+    kv_lora_rank=512,
+    q_lora_rank=1536,
+    qk_nope_head_dim=128,
+    qk_rope_head_dim=64,
+    v_head_dim=128,
+    max_position_embeddings=131072,
+    rope=Rope(rope_theta=1.6e6),
+    bos_token_id=128000,
+    eos_token_ids=(128001,),
     pad_token_id=128001,
 )
 """tencent/Youtu-LLM-2B: 1,961,560,064 parameters."""

@@ -87,35 +87,44 @@ class Report:
 
     @property
     def flat(self) -> bool:
-        return (self.last_quarter <= self.first_quarter * (1 + MOST_GROWTH)
-                and self.slope <= self.last_quarter * MOST_SLOPE)
+        return self.last_quarter <= self.first_quarter * (1 + MOST_GROWTH) and self.slope <= self.last_quarter * MOST_SLOPE
 
     @property
     def settled(self) -> bool:
-        return (self.health["queued"] == self.health["running"] == 0 and self.after.descriptors <= self.before.descriptors
-                and self.after.threads <= max(one.threads for one in self.looks[:len(self.looks) // 2]))
+        return (
+            self.health["queued"] == self.health["running"] == 0
+            and self.after.descriptors <= self.before.descriptors
+            and self.after.threads <= max(one.threads for one in self.looks[: len(self.looks) // 2])
+        )
 
     def __str__(self) -> str:
         count = sum(sum(statuses.values()) for statuses in self.answers.values())
         lines = ["| kind | answers |", "|---|---|"]
-        lines += [f"| {kind} | {', '.join(f'{n} x {status}' for status, n in sorted(statuses.items()))} |"
-                  for kind, statuses in sorted(self.answers.items())]
+        lines += [
+            f"| {kind} | {', '.join(f'{n} x {status}' for status, n in sorted(statuses.items()))} |"
+            for kind, statuses in sorted(self.answers.items())
+        ]
         p50, p95, p99 = self.first
-        return "\n".join([
-            *lines, "",
-            f"{count} requests in {self.seconds:.0f} s ({count / self.seconds:.1f} a second), {self.turned_away} times a 429 "
-            f"before; wrong answers: {len(self.wrong)}",
-            *self.wrong[:20],
-            f"{self.compared} answers compared with the first: {self.ties} differ, all from a near tie on"
-            if not self.wrong else f"{self.compared} answers compared with the first",
-            f"time to the first text of a stream, 429s not counted: p50 {p50:.2f} s, p95 {p95:.2f} s, p99 {p99:.2f} s",
-            f"memory: {self.first_quarter:.1f} MB in the first quarter, {self.last_quarter:.1f} MB in the last one, "
-            f"{self.slope:+.2f} MB in 1,000 requests: {'flat' if self.flat else 'NOT FLAT'}",
-            f"open descriptors {self.before.descriptors} before, at most {max(one.descriptors for one in self.looks)}, "
-            f"{self.after.descriptors} after; threads {self.before.threads}, at most {max(one.threads for one in self.looks)}, "
-            f"{self.after.threads}",
-            *(f"hostile clients: {kind} x {count}" for kind, count in sorted(self.hostile.items())),
-            f"at the end {self.health['queued']} queued, {self.health['running']} running"])
+        return "\n".join(
+            [
+                *lines,
+                "",
+                f"{count} requests in {self.seconds:.0f} s ({count / self.seconds:.1f} a second), {self.turned_away} times a 429 "
+                f"before; wrong answers: {len(self.wrong)}",
+                *self.wrong[:20],
+                f"{self.compared} answers compared with the first: {self.ties} differ, all from a near tie on"
+                if not self.wrong
+                else f"{self.compared} answers compared with the first",
+                f"time to the first text of a stream, 429s not counted: p50 {p50:.2f} s, p95 {p95:.2f} s, p99 {p99:.2f} s",
+                f"memory: {self.first_quarter:.1f} MB in the first quarter, {self.last_quarter:.1f} MB in the last one, "
+                f"{self.slope:+.2f} MB in 1,000 requests: {'flat' if self.flat else 'NOT FLAT'}",
+                f"open descriptors {self.before.descriptors} before, at most {max(one.descriptors for one in self.looks)}, "
+                f"{self.after.descriptors} after; threads {self.before.threads}, at most {max(one.threads for one in self.looks)}, "
+                f"{self.after.threads}",
+                *(f"hostile clients: {kind} x {count}" for kind, count in sorted(self.hostile.items())),
+                f"at the end {self.health['queued']} queued, {self.health['running']} running",
+            ]
+        )
 
 
 @contextmanager
@@ -177,8 +186,10 @@ async def _checked(client: httpx.AsyncClient, seed: int, number: int, expected: 
     if alone is not None and not answer.wrong and answer.text != alone.text:
         answer.tie = near_tie(alone, answer)
         if not answer.tie:
-            answer.wrong.append(f"request {number} ({asked.key}) has another answer than alone: {answer.text[:200]!r} and not "
-                                f"{alone.text[:200]!r}")
+            answer.wrong.append(
+                f"request {number} ({asked.key}) has another answer than alone: {answer.text[:200]!r} and not "
+                f"{alone.text[:200]!r}"
+            )
     return answer
 
 
@@ -194,8 +205,16 @@ async def _settled(address: str, pid: int, requests: int, before: Look) -> tuple
     return health, after
 
 
-def _report(found: list[Answer], wrong: list[str], seconds: float, looks: list[Look], health: dict[str, Any], before: Look,
-            after: Look, ends: Counter[str]) -> Report:
+def _report(
+    found: list[Answer],
+    wrong: list[str],
+    seconds: float,
+    looks: list[Look],
+    health: dict[str, Any],
+    before: Look,
+    after: Look,
+    ends: Counter[str],
+) -> Report:
     answers: dict[str, Counter[str]] = {}
     for one in found:
         answers.setdefault(one.asked.kind, Counter())[str(one.status) if one.status else "left before"] += 1
@@ -204,17 +223,36 @@ def _report(found: list[Answer], wrong: list[str], seconds: float, looks: list[L
         raise RuntimeError(f"it was over after {seconds:.0f} s, too soon to look at its memory; send more --requests")
     quarter = len(counted) // 4
     first = sorted(one.first for one in found if one.first is not None)
-    return Report({kind: dict(statuses) for kind, statuses in answers.items()}, sum(one.busy for one in found),
-                  sum(one.asked.key is not None for one in found), sum(one.tie for one in found), wrong, seconds,
-                  (_at(first, 0.5), _at(first, 0.95), _at(first, 0.99)), looks,
-                  median(one.memory for one in counted[:quarter]), median(one.memory for one in counted[-quarter:]),
-                  slope(counted[len(counted) // 2:]) * 1000, health, before, after, dict(ends))
+    return Report(
+        {kind: dict(statuses) for kind, statuses in answers.items()},
+        sum(one.busy for one in found),
+        sum(one.asked.key is not None for one in found),
+        sum(one.tie for one in found),
+        wrong,
+        seconds,
+        (_at(first, 0.5), _at(first, 0.95), _at(first, 0.99)),
+        looks,
+        median(one.memory for one in counted[:quarter]),
+        median(one.memory for one in counted[-quarter:]),
+        slope(counted[len(counted) // 2 :]) * 1000,
+        health,
+        before,
+        after,
+        dict(ends),
+    )
 
 
 def slope(looks: Sequence[Look]) -> float:
     """MB a request, Theil-Sen."""
-    return median([(b.memory - a.memory) / (b.answers - a.answers)
-                   for number, a in enumerate(looks) for b in looks[number + 1:] if b.answers > a.answers] or [0.0])
+    return median(
+        [
+            (b.memory - a.memory) / (b.answers - a.answers)
+            for number, a in enumerate(looks)
+            for b in looks[number + 1 :]
+            if b.answers > a.answers
+        ]
+        or [0.0]
+    )
 
 
 def _at(ordered: Sequence[float], share: float) -> float:

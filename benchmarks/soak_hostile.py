@@ -15,11 +15,14 @@ STREAM = json.dumps({"prompt": "Hello!", "max_tokens": 400, "logit_bias": {"1": 
 STREAMING = HEAD + b"Content-Length: %d\r\n\r\n" % len(STREAM) + STREAM
 PAGE = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
 DRIPS = {  # what is sent at first, and then again and again
-    "says nothing": (b"", b""), "half a head": (HEAD, b""), "half a body": (HEAD + b"Content-Length: 99\r\n\r\n{", b""),
+    "says nothing": (b"", b""),
+    "half a head": (HEAD, b""),
+    "half a body": (HEAD + b"Content-Length: 99\r\n\r\n{", b""),
     "a header a second": (HEAD, b"X: y\r\n"),
     "a chunk a second": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
     "a body that nobody wants": (b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n", b" "),
-    "reads nothing": (PAGE * 300, b""), "reads a byte a second": (PAGE * 300, b""),
+    "reads nothing": (PAGE * 300, b""),
+    "reads a byte a second": (PAGE * 300, b""),
 }
 RESETTING = "resets in mid-stream"
 KINDS = (*DRIPS, RESETTING)

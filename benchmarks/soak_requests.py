@@ -17,21 +17,66 @@ VARIANTS = 10
 TIE = 0.2
 """Nats. A prompt computed in other pieces, or found in a cache, has logprobs that differ in the second digit: its activations
 are quantized to int8 after sums in another order."""
-SCHEMA = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "maximum": 99},
-                                           "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 3}},
-          "required": ["name", "age", "tags"], "additionalProperties": False}
-TOOL = {"type": "function", "function": {"name": "weather", "parameters": {
-    "type": "object", "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"], "additionalProperties": False}}}
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 12},
+        "age": {"type": "integer", "maximum": 99},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 3},
+    },
+    "required": ["name", "age", "tags"],
+    "additionalProperties": False,
+}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"enum": ["Rome", "Oslo"]}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
 WRONG: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("/v1/chat/completions", {"messages": []}), ("/v1/chat/completions", {"messages": [{"role": "king", "content": "x"}]}),
-    ("/v1/completions", {"prompt": "x", "temperature": "hot"}), ("/v1/completions", {"prompt": "x", "no_such_field": 1}),
-    ("/v1/completions", {"prompt": [10**9]}), ("/chat", {}), ("/render", {"markdown": 1}),
-    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}],
-                              "response_format": {"type": "json_schema", "json_schema": {
-                                  "name": "x", "schema": {"type": "array", "uniqueItems": True}}}}))
-WEIGHTS = {"chat": 14, "chat stream": 14, "completion": 12, "completion stream": 12, "own chat stream": 6, "two replies": 4,
-           "sampled": 6, "JSON schema": 6, "tool call": 6, "long prompt": 6, "left in mid-stream": 8, "left while waiting": 4,
-           "wrong": 8, "render": 4, "metrics": 3, "health": 3, "models": 2}
+    ("/v1/chat/completions", {"messages": []}),
+    ("/v1/chat/completions", {"messages": [{"role": "king", "content": "x"}]}),
+    ("/v1/completions", {"prompt": "x", "temperature": "hot"}),
+    ("/v1/completions", {"prompt": "x", "no_such_field": 1}),
+    ("/v1/completions", {"prompt": [10**9]}),
+    ("/chat", {}),
+    ("/render", {"markdown": 1}),
+    (
+        "/v1/chat/completions",
+        {
+            "messages": [{"role": "user", "content": "x"}],
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"type": "array", "uniqueItems": True}},
+            },
+        },
+    ),
+)
+WEIGHTS = {
+    "chat": 14,
+    "chat stream": 14,
+    "completion": 12,
+    "completion stream": 12,
+    "own chat stream": 6,
+    "two replies": 4,
+    "sampled": 6,
+    "JSON schema": 6,
+    "tool call": 6,
+    "long prompt": 6,
+    "left in mid-stream": 8,
+    "left while waiting": 4,
+    "wrong": 8,
+    "render": 4,
+    "metrics": 3,
+    "health": 3,
+    "models": 2,
+}
 LEAVING = ("left in mid-stream", "left while waiting")
 STATUSES = {"wrong": 400}
 
@@ -204,8 +249,10 @@ def _retry(response: httpx.Response, answer: Answer) -> str:
 
 
 def _has_text(line: str) -> bool:
-    return any(mark in line for mark in ('"text":"', '"content":"', '"reasoning_content":"', '"response":"', '"thinking":"')) \
+    return (
+        any(mark in line for mark in ('"text":"', '"content":"', '"reasoning_content":"', '"response":"', '"thinking":"'))
         and '"role"' not in line
+    )
 
 
 def _check_stream(answer: Answer, lines: list[str]) -> None:
@@ -258,8 +305,10 @@ def _scored(logprobs: dict[str, Any] | None) -> list[Scored]:
     if logprobs is None:
         return []
     if "content" in logprobs:
-        return [Scored(one["token"], {top["token"]: top["logprob"] for top in (*one["top_logprobs"], one)})
-                for one in logprobs["content"]]
+        return [
+            Scored(one["token"], {top["token"]: top["logprob"] for top in (*one["top_logprobs"], one)})
+            for one in logprobs["content"]
+        ]
     rows = zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True)
     return [Scored(token, top | {token: logprob}) for token, logprob, top in rows]
 
@@ -280,13 +329,20 @@ def _said(message: dict[str, Any] | None) -> Any:
     """A message less the names that its calls were given, which differ."""
     if message is None:
         return None
-    return [message.get("content"), message.get("reasoning_content"),
-            [call["function"] for call in message.get("tool_calls") or ()]]
+    return [
+        message.get("content"),
+        message.get("reasoning_content"),
+        [call["function"] for call in message.get("tool_calls") or ()],
+    ]
 
 
 def _check_usage(answer: Answer, usage: dict[str, Any]) -> None:
     body = answer.asked.body or {}
     most = body.get("max_tokens", 0) * body.get("n", 1)
-    if usage["total_tokens"] != usage["prompt_tokens"] + usage["completion_tokens"] or usage["completion_tokens"] > most \
-            or usage["prompt_tokens_details"]["cached_tokens"] > usage["prompt_tokens"] or usage["prompt_tokens"] < 1:
+    if (
+        usage["total_tokens"] != usage["prompt_tokens"] + usage["completion_tokens"]
+        or usage["completion_tokens"] > most
+        or usage["prompt_tokens_details"]["cached_tokens"] > usage["prompt_tokens"]
+        or usage["prompt_tokens"] < 1
+    ):
         answer.wrong.append(f"usage {usage}")

@@ -24,10 +24,10 @@ from statistics import median
 
 import numpy as np
 
-from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
 from youtu_onnx.chat.generate import TokenCache
 from youtu_onnx.chat.model import Model, load
 from youtu_onnx.chat.prompt_lookup import Drafter, PromptLookup, Speculation
+from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
 
 GUESSES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
 
@@ -61,10 +61,12 @@ GUARD = """\
         raise ValueError("too short")
 """
 
-RULE = ("A lighthouse keeper writes down every ship that passes, with its name, its course and the hour. ",
-        "When the fog is too thick to see the second buoy, the keeper sounds the horn twice a minute and writes that down. ",
-        "Lamps are trimmed at dusk and at midnight; a lamp that smokes is changed at once. ",
-        "Visitors may climb the tower on Sundays, never more than four at a time, and not in a storm.")
+RULE = (
+    "A lighthouse keeper writes down every ship that passes, with its name, its course and the hour. ",
+    "When the fog is too thick to see the second buoy, the keeper sounds the horn twice a minute and writes that down. ",
+    "Lamps are trimmed at dusk and at midnight; a lamp that smokes is changed at once. ",
+    "Visitors may climb the tower on Sundays, never more than four at a time, and not in a storm.",
+)
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,17 @@ class Text:
 
 
 TEXTS = (
-    Text("an edit of code", f"Rename total to sum_of_run, and let the second function refuse short lists:\n\n{CODE}",
-         CODE.replace("total", "sum_of_run").replace("    best = 0\n", f"{GUARD}    best = 0\n")),
-    Text("an answer that quotes", f"What are the rules for fog, and who may visit?\n\n{''.join(RULE)}",
-         f"There are two rules about that. For fog it says: “{RULE[1].strip()}” As to guests, you may come if you keep to this: "
-         f"“{RULE[3]}” So a party of five has to take turns."),
+    Text(
+        "an edit of code",
+        f"Rename total to sum_of_run, and let the second function refuse short lists:\n\n{CODE}",
+        CODE.replace("total", "sum_of_run").replace("    best = 0\n", f"{GUARD}    best = 0\n"),
+    ),
+    Text(
+        "an answer that quotes",
+        f"What are the rules for fog, and who may visit?\n\n{''.join(RULE)}",
+        f"There are two rules about that. For fog it says: “{RULE[1].strip()}” As to guests, you may come if you keep to this: "
+        f"“{RULE[3]}” So a party of five has to take turns.",
+    ),
     Text("prose that is new", "Make up the rules of a lighthouse.", "".join(RULE)),
     Text("code that is new", "Write two functions on lists of numbers.", CODE),
 )
@@ -115,7 +123,7 @@ def print_costs(model: Model, context: int, rounds: int) -> None:
     for number in range(rounds + 1):
         for count in order.permutation(GUESSES).tolist():
             started = time.perf_counter()
-            decoder.decode(ids[context:context + 1 + count])
+            decoder.decode(ids[context : context + 1 + count])
             elapsed = time.perf_counter() - started
             decoder.rewind(1 + count)
             if number:  # the first round warms up
@@ -136,8 +144,9 @@ def print_texts(model: Model, settings: PromptLookup, tokens: int, rounds: int) 
         prompt = model.tokenizer.encode(text.prompt, frame=True)
         reply = model.tokenizer.encode(text.reply)[:tokens]
 
-        def run(chosen: PromptLookup | None, prompt: list[int] = prompt,
-                reply: list[int] = reply) -> tuple[float, int, Speculation]:
+        def run(
+            chosen: PromptLookup | None, prompt: list[int] = prompt, reply: list[int] = reply
+        ) -> tuple[float, int, Speculation]:
             seconds, counts = write(model, prompt, reply, chosen)
             return seconds, len(reply) - 1, counts
 
@@ -161,16 +170,20 @@ def print_replies(model: Model, settings: PromptLookup, rounds: int) -> None:
         print_row(family, run, settings, rounds)
 
 
-def print_row(name: str, run: Callable[[PromptLookup | None], tuple[float, int, Speculation]], settings: PromptLookup,
-              rounds: int) -> None:
+def print_row(
+    name: str, run: Callable[[PromptLookup | None], tuple[float, int, Speculation]], settings: PromptLookup, rounds: int
+) -> None:
     without, with_ = [], []
     for _ in range(rounds):
         without.append(run(None)[0])
         seconds, tokens, counts = run(settings)
         with_.append(seconds)
     accepted = f"{counts.accepted} of {counts.drafted}"
-    print(f"| {name} | {tokens} | {counts.steps} | {accepted} | {counts.tokens_per_step:.2f} | {tokens / median(without):.1f} "
-          f"| {tokens / median(with_):.1f} | {median(without) / median(with_):.2f} |", flush=True)
+    print(
+        f"| {name} | {tokens} | {counts.steps} | {accepted} | {counts.tokens_per_step:.2f} | {tokens / median(without):.1f} "
+        f"| {tokens / median(with_):.1f} | {median(without) / median(with_):.2f} |",
+        flush=True,
+    )
 
 
 def main() -> None:

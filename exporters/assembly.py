@@ -12,8 +12,8 @@ import numpy as np
 import onnx_ir as ir
 from torch import Tensor
 
-from youtu_onnx.families.youtu.graph.parameters import Parameter
 from youtu_onnx.core.recipe import Blockwise
+from youtu_onnx.families.youtu.graph.parameters import Parameter
 
 Shape = tuple[int, ...]
 
@@ -94,8 +94,15 @@ class Assembly:
             self.graph.initializers[name] = value
         return value
 
-    def replace(self, node: ir.Node, op_type: str, inputs: list[ir.Value | None], *, domain: str = "",
-                attributes: dict[str, int | float | str] | None = None) -> ir.Node:
+    def replace(
+        self,
+        node: ir.Node,
+        op_type: str,
+        inputs: list[ir.Value | None],
+        *,
+        domain: str = "",
+        attributes: dict[str, int | float | str] | None = None,
+    ) -> ir.Node:
         """Put another operator in a node's place; it gives the node's (only) output."""
         new = self.insert_before(node, op_type, inputs, node.outputs[0].name or "", domain=domain, attributes=attributes)
         old = node.outputs[0]
@@ -104,10 +111,19 @@ class Assembly:
         self.graph.remove(node, safe=True)
         return new
 
-    def insert_before(self, node: ir.Node, op_type: str, inputs: list[ir.Value | None], output: str, *, domain: str = "",
-                      attributes: dict[str, int | float | str] | None = None) -> ir.Node:
-        new = ir.node(op_type, inputs, attributes or {}, domain=domain,
-                      outputs=[ir.Value(name=output)], name=f"{output}/{op_type}")
+    def insert_before(
+        self,
+        node: ir.Node,
+        op_type: str,
+        inputs: list[ir.Value | None],
+        output: str,
+        *,
+        domain: str = "",
+        attributes: dict[str, int | float | str] | None = None,
+    ) -> ir.Node:
+        new = ir.node(
+            op_type, inputs, attributes or {}, domain=domain, outputs=[ir.Value(name=output)], name=f"{output}/{op_type}"
+        )
         self.graph.insert_before(node, new)
         if domain:
             self.model.opset_imports.setdefault(domain, 1)

@@ -13,7 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import onnx_ir as ir
-
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.genai_config import genai_config
 from youtu_onnx.exporters.model_card import write_model_card
@@ -21,22 +20,23 @@ from youtu_onnx.exporters.passes.embedding import embedding
 from youtu_onnx.exporters.passes.floats import floats
 from youtu_onnx.exporters.passes.linear import linear
 from youtu_onnx.exporters.weights import packed_bytes, write_weights
-from youtu_onnx.families.youtu.graph.form import GraphForm
-from youtu_onnx.families.youtu.graph.graph import build_graph
-from youtu_onnx.families.youtu.graph.parameters import Parameter, parameters
-from youtu_onnx.families.youtu.graph.slots import build_batch_graph
+
 from youtu_onnx import __version__
-from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.conformance import TABLES, conformance
 from youtu_onnx.core.bundle import FileEntry, Manifest, Source, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.cache import CacheForm, CacheLayout
 from youtu_onnx.core.checkpoint import Checkpoint
-from youtu_onnx.conformance import TABLES, conformance
 from youtu_onnx.core.errors import CheckpointError, UsageError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.slots import Slots
 from youtu_onnx.core.target import Target
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph.form import GraphForm
+from youtu_onnx.families.youtu.graph.graph import build_graph
+from youtu_onnx.families.youtu.graph.parameters import Parameter, parameters
+from youtu_onnx.families.youtu.graph.slots import build_batch_graph
 
 __all__ = ["Needs", "assemble", "needs", "with_file", "write_bundle", "write_model_card"]
 
@@ -53,8 +53,9 @@ class Needs:
     disk: int
 
 
-def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: CacheForm, progress: Progress,
-             max_length: int | None = None) -> tuple[Assembly, CacheLayout]:
+def assemble(
+    checkpoint: Checkpoint, recipe: Recipe, target: Target, form: CacheForm, progress: Progress, max_length: int | None = None
+) -> tuple[Assembly, CacheLayout]:
     """Trace the model and apply the target's passes. No weight is read.
 
     Raises:
@@ -63,16 +64,20 @@ def assemble(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: Cache
     architecture = checkpoint.architecture
     length = target.length(max_length, architecture.max_position_embeddings)
     if form == "latent-int8" and not (recipe.quantized and target.absorbed_int8):
-        raise UsageError("an int8 cache needs int8 or int4 weights and the target cpu or mobile",
-                         hint="export with --precision int4 --target cpu, or with --cache latent")
+        raise UsageError(
+            "an int8 cache needs int8 or int4 weights and the target cpu or mobile",
+            hint="export with --precision int4 --target cpu, or with --cache latent",
+        )
     cache = CacheLayout.of(architecture, form, target.floats(recipe.precision), length)
     graph_form = GraphForm.of(cache, recipe, target)
     sources = parameters(architecture, graph_form)
     matrices = [name for graph_name, p in sources.items() if p.kind == "matrix" for name in (graph_name, *p.tensors)]
     unmatched = recipe.unmatched(matrices)
     if unmatched:
-        raise UsageError(f"--int8 {','.join(unmatched)} names no matrix of this model",
-                         hint="use patterns such as lm_head, *.o_proj, model.layers.0.*, *.mlp.down_proj")
+        raise UsageError(
+            f"--int8 {','.join(unmatched)} names no matrix of this model",
+            hint="use patterns such as lm_head, *.o_proj, model.layers.0.*, *.mlp.down_proj",
+        )
     _refuse_columns(sources, recipe, target)
     progress.begin("trace")
     model = traced(architecture, graph_form).clone()  # the passes change it
@@ -103,20 +108,23 @@ def _refuse_what_the_target_does_not_take(model: ir.Model, target: Target) -> No
     found = conformance(model, TABLES[target.name])
     if found.faults:
         listed = "\n  - ".join(f"{one.operator} {one.node}: {one.reason}" for one in found.faults[:5])
-        raise CheckpointError(f"{len(found.faults)} nodes of the graph are not what {found.table.release} takes:\n  - {listed}",
-                              hint=f"report this with the model's config.json; until then export for a target other than "
-                                   f"{target.name}")
+        raise CheckpointError(
+            f"{len(found.faults)} nodes of the graph are not what {found.table.release} takes:\n  - {listed}",
+            hint=f"report this with the model's config.json; until then export for a target other than {target.name}",
+        )
 
 
 def _refuse_columns(sources: Mapping[str, Parameter], recipe: Recipe, target: Target) -> None:
     if not recipe.quantized:
         return
-    odd = {name: p.shape[1] for name, p in sources.items()
-           if p.kind == "matrix" and p.shape[1] % target.columns}
+    odd = {name: p.shape[1] for name, p in sources.items() if p.kind == "matrix" and p.shape[1] % target.columns}
     if odd:
         some = ", ".join(f"{name} ({columns})" for name, columns in list(odd.items())[:3])
-        raise UsageError(f"target {target.name} multiplies int4 and int8 matrices whose rows have a multiple of {target.columns} "
-                         f"numbers; {len(odd)} of this model's have not: {some}", hint="export with --precision fp16")
+        raise UsageError(
+            f"target {target.name} multiplies int4 and int8 matrices whose rows have a multiple of {target.columns} "
+            f"numbers; {len(odd)} of this model's have not: {some}",
+            hint="export with --precision fp16",
+        )
 
 
 def _refuse_odd_blocks(model: ir.Model, target: Target) -> None:
@@ -125,9 +133,11 @@ def _refuse_odd_blocks(model: ir.Model, target: Target) -> None:
         if node.op_type == "GatherBlockQuantized" and node.attributes["bits"].as_int() == 4 and len(node.inputs) > 3:
             blocks, size = int(node.inputs[2].shape[1]), node.attributes["block_size"].as_int()
             if blocks % 2:
-                raise UsageError(f"a row of the embedding has {blocks} block{'s' * (blocks > 1)} of {size}, an odd number, which "
-                                 f"ONNX Runtime 1.24 to 1.26 reads wrongly on target {target.name}",
-                                 hint="leave --block-size away or make it smaller; or export with --symmetric or --target cpu")
+                raise UsageError(
+                    f"a row of the embedding has {blocks} block{'s' * (blocks > 1)} of {size}, an odd number, which "
+                    f"ONNX Runtime 1.24 to 1.26 reads wrongly on target {target.name}",
+                    hint="leave --block-size away or make it smaller; or export with --symmetric or --target cpu",
+                )
 
 
 @lru_cache(maxsize=4)
@@ -155,8 +165,15 @@ def needs(assembly: Assembly, checkpoint: Checkpoint, *, verified: bool) -> Need
     return Needs(BASE_MEMORY + max(500 * 10**6 + largest, running), stored + 64 * 10**6)
 
 
-def write_bundle(assembly: Assembly, cache: CacheLayout, checkpoint: Checkpoint, recipe: Recipe, target: Target,
-                 folder: Path, progress: Progress) -> Manifest:
+def write_bundle(
+    assembly: Assembly,
+    cache: CacheLayout,
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    target: Target,
+    folder: Path,
+    progress: Progress,
+) -> Manifest:
     """Write everything but the manifest and the model card into ``folder``; returns the manifest so far.
 
     Raises:
@@ -174,16 +191,26 @@ def write_bundle(assembly: Assembly, cache: CacheLayout, checkpoint: Checkpoint,
     if cache.form == "latent":
         _write_json(folder / names.GENAI_CONFIG, genai_config(checkpoint.architecture, cache, target, _generation(folder)))
     progress.begin("hashes", total=sum(file.stat().st_size for file in checkpoint.weight_files))
-    source = Source(checkpoint.name, checkpoint.revision,
-                    {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files})
+    source = Source(
+        checkpoint.name,
+        checkpoint.revision,
+        {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files},
+    )
     files = {names.MODEL_DATA: data} | _describe(folder, skip=names.MODEL_DATA)
     tensors: dict[str, int] = {}
     for packing in assembly.packings.values():
         tensors[packing.label] = tensors.get(packing.label, 0) + 1
     return Manifest(
-        architecture=checkpoint.architecture, recipe=recipe, cache=cache, target=target.name, source=source,
-        tools=_tools(), created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        files=dict(sorted(files.items())), tensors=tensors, slots=Slots(cache).count if assembly.batch else None,
+        architecture=checkpoint.architecture,
+        recipe=recipe,
+        cache=cache,
+        target=target.name,
+        source=source,
+        tools=_tools(),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        files=dict(sorted(files.items())),
+        tensors=tensors,
+        slots=Slots(cache).count if assembly.batch else None,
     )
 
 
@@ -198,8 +225,10 @@ def _carry(checkpoint: Checkpoint, folder: Path) -> None:
             shutil.copyfile(checkpoint.path / name, folder / name)
     if not (folder / names.GENERATION_CONFIG).is_file():
         a = checkpoint.architecture
-        _write_json(folder / names.GENERATION_CONFIG,
-                    {"bos_token_id": a.bos_token_id, "eos_token_id": list(a.eos_token_ids), "pad_token_id": a.pad_token_id})
+        _write_json(
+            folder / names.GENERATION_CONFIG,
+            {"bos_token_id": a.bos_token_id, "eos_token_id": list(a.eos_token_ids), "pad_token_id": a.pad_token_id},
+        )
 
 
 def _generation(folder: Path) -> dict[str, object]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.target import Target
+from youtu_onnx.families.youtu.architecture import Architecture
 
 CHUNK = 512
 """Tokens of a prompt's step."""

@@ -18,7 +18,10 @@ def model_card(manifest: Manifest) -> str:
     size = sum(entry.size for entry in manifest.files.values())
     stored = ", ".join(f"{count} × {label}" for label, count in sorted(manifest.tensors.items()))
     hub = f"base_model: {manifest.source.model}\n" if "/" in manifest.source.model else ""
-    genai = "" if cache.form != "latent" else """
+    genai = (
+        ""
+        if cache.form != "latent"
+        else """
 With onnxruntime-genai, in Python, C#, Java or C++, the folder opens as it is:
 
 ```python
@@ -26,6 +29,7 @@ import onnxruntime_genai as og
 model = og.Model("path/of/this/folder")
 ```
 """
+    )
     return f"""---
 library_name: onnx
 pipeline_tag: text-generation
@@ -65,8 +69,9 @@ def _parity(manifest: Manifest) -> str:
     report = manifest.verification
     if report is None:
         return "Not verified: it was exported with `--no-verify`."
-    rows = [f"| {key.replace('_', ' ')} | {_number(value)} |" for key, value in report.items()
-            if isinstance(value, (int, float, str))]
+    rows = [
+        f"| {key.replace('_', ' ')} | {_number(value)} |" for key, value in report.items() if isinstance(value, (int, float, str))
+    ]
     verdict = "Measured at export, on real prompts, against transformers' own implementation in float32."
     return "\n".join([verdict, "", "| measure | value |", "|---|---|", *rows])
 

@@ -16,13 +16,13 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor
-
 from youtu_onnx.exporters.assembly import Assembly, Packing
-from youtu_onnx.families.youtu.graph.parameters import Parameter
+
 from youtu_onnx.core.bundle import FileEntry, names
 from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.progress import Progress
+from youtu_onnx.families.youtu.graph.parameters import Parameter
 
 PAGE = 2**16
 """Alignment of large tensors: the granularity at which every system, Windows included, maps a file."""
@@ -88,8 +88,9 @@ def _point(assembly: Assembly, offsets: dict[str, tuple[int, int]], folder: Path
     """Give initializers the bytes of the data file that have their names."""
     for name in (*(piece.name for packing in assembly.packings.values() for piece in packing.pieces), *assembly.aliases):
         value = assembly.graph.initializers[name]
-        value.const_value = ir.ExternalTensor(names.MODEL_DATA, *offsets[name], value.dtype, shape=value.shape, name=name,
-                                              base_dir=folder)
+        value.const_value = ir.ExternalTensor(
+            names.MODEL_DATA, *offsets[name], value.dtype, shape=value.shape, name=name, base_dir=folder
+        )
 
 
 def packed_bytes(assembly: Assembly) -> int:
@@ -102,6 +103,7 @@ def builder(read: Callable[[str], Tensor]) -> Callable[[Parameter], Tensor]:
 
     The last shared step is remembered: parameters that have it in common cost one reading if they come one after another.
     """
+
     @lru_cache(maxsize=1)
     def share(step: Callable[..., Any], sources: tuple[str, ...]) -> Any:
         return step(*map(read, sources))
@@ -120,6 +122,8 @@ def _pack(name: str, packing: Packing, build: Callable[[Parameter], Tensor]) -> 
         arrays = packing.pack(build(parameter))
     for piece, array in zip(packing.pieces, arrays, strict=True):
         if array.dtype == np.float16 and not np.isfinite(array).all():
-            raise CheckpointError(f"{' + '.join(parameter.tensors) or name}: numbers beyond float16's 65504 in {piece.name}",
-                                  hint="export for a target with float32 activations: --target cpu --precision int4 or fp32")
+            raise CheckpointError(
+                f"{' + '.join(parameter.tensors) or name}: numbers beyond float16's 65504 in {piece.name}",
+                hint="export for a target with float32 activations: --target cpu --precision int4 or fp32",
+            )
     return arrays

@@ -10,13 +10,21 @@ if TYPE_CHECKING:
     from youtu_onnx.runtimes.batch import Batch
     from youtu_onnx.runtimes.decoder import Decoder
     from youtu_onnx.runtimes.providers.options import ProviderOptions
+
     from youtu_onnx.core.bundle import Bundle
 
 RUNTIMES = ("ort", "genai")
 
 
-def open_decoder(bundle: Bundle, runtime: str = "ort", provider: str | None = None, threads: int | None = None, *,
-                 options: ProviderOptions | None = None, require_provider: bool = False) -> Decoder:
+def open_decoder(
+    bundle: Bundle,
+    runtime: str = "ort",
+    provider: str | None = None,
+    threads: int | None = None,
+    *,
+    options: ProviderOptions | None = None,
+    require_provider: bool = False,
+) -> Decoder:
     """Open a bundle.
 
     Args:
@@ -40,25 +48,35 @@ def open_decoder(bundle: Bundle, runtime: str = "ort", provider: str | None = No
         from youtu_onnx.runtimes.genai import GenaiDecoder
 
         if threads is not None:
-            raise UsageError("the genai runtime takes its number of threads from genai_config.json",
-                             hint="leave --threads away, or use --runtime ort")
+            raise UsageError(
+                "the genai runtime takes its number of threads from genai_config.json",
+                hint="leave --threads away, or use --runtime ort",
+            )
         if options or require_provider:
-            raise UsageError("the genai runtime takes a provider's options from genai_config.json, and tells no node's place",
-                             hint="drop --require-provider and the provider's options, or use --runtime ort")
+            raise UsageError(
+                "the genai runtime takes a provider's options from genai_config.json, and tells no node's place",
+                hint="drop --require-provider and the provider's options, or use --runtime ort",
+            )
         return GenaiDecoder(bundle, provider)
     raise UsageError(f"unknown runtime {runtime!r}", hint=f"choose one of: {', '.join(RUNTIMES)}")
 
 
-def open_batch(bundle: Bundle, provider: str | None = None, threads: int | None = None, *,
-               options: ProviderOptions | None = None, require_provider: bool = False) -> Batch:
+def open_batch(
+    bundle: Bundle,
+    provider: str | None = None,
+    threads: int | None = None,
+    *,
+    options: ProviderOptions | None = None,
+    require_provider: bool = False,
+) -> Batch:
     """Open a bundle for several sequences: with its batch graph on the CPU, elsewhere so that they take turns.
 
     Arguments and errors are :func:`open_decoder`'s.
     """
-    from youtu_onnx.runtimes.providers import providers
     from youtu_onnx.runtimes.ort.model import OrtModel
     from youtu_onnx.runtimes.ort.slots import SlotModel
     from youtu_onnx.runtimes.ort.turns import TurnsModel
+    from youtu_onnx.runtimes.providers import providers
 
     if providers.chosen(provider, bundle.manifest.target).name == "cpu" and bundle.manifest.slots:
         if options:

@@ -69,22 +69,24 @@ def check_ids(ids: Sequence[int], *, length: int, context_length: int, vocab_siz
         raise UsageError("no tokens to run", hint="pass at least one token id")
     if len(checked) + length > context_length:
         behind = f" after the {length} in the cache" if length else ""
-        raise UsageError(f"{len(checked)} tokens{behind} are more than the context of {context_length}",
-                         hint="shorten the prompt, or start a new conversation")
+        raise UsageError(
+            f"{len(checked)} tokens{behind} are more than the context of {context_length}",
+            hint="shorten the prompt, or start a new conversation",
+        )
     wrong = next((one for one in checked if not 0 <= one < vocab_size), None)
     if wrong is not None:
-        raise UsageError(f"token id {wrong} is outside the vocabulary of {vocab_size}",
-                         hint="tokenize with the bundle's own tokenizer")
+        raise UsageError(
+            f"token id {wrong} is outside the vocabulary of {vocab_size}", hint="tokenize with the bundle's own tokenizer"
+        )
     return checked
 
 
 def check_rewind(count: int, length: int) -> None:
     if not 0 <= count <= length:
-        raise UsageError(f"can't rewind {count} tokens: the cache holds {length}",
-                         hint=f"pass a number from 0 to {length}")
+        raise UsageError(f"can't rewind {count} tokens: the cache holds {length}", hint=f"pass a number from 0 to {length}")
 
 
 def steps(ids: Sequence[int], size: int = PREFILL_CHUNK) -> Iterator[Sequence[int]]:
     """Cut ids into runs of at most ``size``."""
     for start in range(0, len(ids), size):
-        yield ids[start:start + size]
+        yield ids[start : start + size]

@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-
-from youtu_onnx.runtimes.providers import providers
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
+from youtu_onnx.runtimes.providers import providers
+
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError
 from youtu_onnx.core.target import TARGETS
@@ -39,16 +39,21 @@ class GenaiDecoder:
             raise UsageError(
                 f"the bundle at {bundle.path} has no {names.GENAI_CONFIG}: onnxruntime-genai needs the latent cache form, "
                 f"and this one is {bundle.manifest.cache.form}",
-                hint="run it with --runtime ort, or export it with the latent cache")
+                hint="run it with --runtime ort, or export it with the latent cache",
+            )
         og = _library()
         row = providers.provider(provider or _target_provider(bundle))
         if row.name not in GENAI_NAMES:
-            raise UsageError(f"the genai runtime does not continue a sequence on provider {row.name}",
-                             hint=f"use --runtime ort, or choose one of: {', '.join(GENAI_NAMES)}")
+            raise UsageError(
+                f"the genai runtime does not continue a sequence on provider {row.name}",
+                hint=f"use --runtime ort, or choose one of: {', '.join(GENAI_NAMES)}",
+            )
         available = {"cpu": True, "cuda": og.is_cuda_available(), "webgpu": og.is_webgpu_available()}
         if not available[row.name]:
-            raise ProviderError(f"provider {row.name} is not in the installed onnxruntime-genai",
-                                hint=f"pip install 'onnxruntime-genai-{row.name}', or choose --provider cpu")
+            raise ProviderError(
+                f"provider {row.name} is not in the installed onnxruntime-genai",
+                hint=f"pip install 'onnxruntime-genai-{row.name}', or choose --provider cpu",
+            )
         self._og: Any = og
         self._model = _open_model(og, bundle, GENAI_NAMES[row.name])
         self.vocab_size = bundle.manifest.architecture.vocab_size
@@ -122,8 +127,10 @@ def _library() -> ModuleType:
 
 def _target_provider(bundle: Bundle) -> str:
     if bundle.manifest.target not in TARGETS:
-        raise BundleError(f"the bundle is made for target {bundle.manifest.target!r}, which this youtu-onnx does not know",
-                          hint="upgrade youtu-onnx, or name a provider with --provider")
+        raise BundleError(
+            f"the bundle is made for target {bundle.manifest.target!r}, which this youtu-onnx does not know",
+            hint="upgrade youtu-onnx, or name a provider with --provider",
+        )
     return TARGETS[bundle.manifest.target].provider
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
-from youtu_onnx.families.youtu.architecture import Architecture
+
 from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import CheckpointError, ResourceError
+from youtu_onnx.families.youtu.architecture import Architecture
 
 if TYPE_CHECKING:
     import torch
@@ -25,9 +25,14 @@ _HEAD_CHUNK = 32 * 2**20
 """Bytes of float32 lm_head rows that are held at a time."""
 
 
-def reference_logits(checkpoint: Checkpoint, sequences: Sequence[Sequence[int]], *, keep: Sequence[slice] | None = None,
-                     weights: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
-                     on_bytes: Callable[[int], None] | None = None) -> list[np.ndarray]:
+def reference_logits(
+    checkpoint: Checkpoint,
+    sequences: Sequence[Sequence[int]],
+    *,
+    keep: Sequence[slice] | None = None,
+    weights: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> list[np.ndarray]:
     """Logits of a checkpoint for whole sequences, each token attending to itself and those before it.
 
     Args:
@@ -60,10 +65,12 @@ def reference_logits(checkpoint: Checkpoint, sequences: Sequence[Sequence[int]],
         for index in range(architecture.num_hidden_layers):
             prefix = f"model.layers.{index}."
             names = [name for name in checkpoint.tensors if name.startswith(prefix)]
-            layer.load_state_dict({name.removeprefix(prefix): prepare(name, checkpoint.tensor(name)).float() for name in names},
-                                  assign=True)
-            hidden = [layer(states, attention_mask=None, position_embeddings=pair)
-                      for states, pair in zip(hidden, angles, strict=True)]
+            layer.load_state_dict(
+                {name.removeprefix(prefix): prepare(name, checkpoint.tensor(name)).float() for name in names}, assign=True
+            )
+            hidden = [
+                layer(states, attention_mask=None, position_embeddings=pair) for states, pair in zip(hidden, angles, strict=True)
+            ]
             report(sum(checkpoint.tensors[name].nbytes for name in names))
         kept = [slice(None)] * len(hidden) if keep is None else keep
         states = [rows[0, part] for rows, part in zip(hidden, kept, strict=True)]  # each [kept, hidden_size]
@@ -147,13 +154,16 @@ def _empty_layer(config: YoutuConfig) -> torch.nn.Module:
         return YoutuDecoderLayer(config, layer_idx=0).eval()
 
 
-def _embed(checkpoint: Checkpoint, prepare: Callable[[str, torch.Tensor], torch.Tensor],
-           sequences: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+def _embed(
+    checkpoint: Checkpoint, prepare: Callable[[str, torch.Tensor], torch.Tensor], sequences: Sequence[Sequence[int]]
+) -> list[torch.Tensor]:
     """Embeddings ``[1, S, hidden_size]`` of each sequence; only the rows that occur are read."""
     torch = _import_torch()
     name = "model.embed_tokens.weight"
-    rows = {token: prepare(name, checkpoint.rows(name, token, token + 1))[0].float()
-            for token in {token for ids in sequences for token in ids}}
+    rows = {
+        token: prepare(name, checkpoint.rows(name, token, token + 1))[0].float()
+        for token in {token for ids in sequences for token in ids}
+    }
     return [torch.stack([rows[token] for token in ids])[None] for ids in sequences]
 
 
@@ -168,8 +178,13 @@ def _rotary(config: YoutuConfig, hidden: list[torch.Tensor]) -> list[tuple[torch
     return [YoutuRotaryEmbedding(config)(states, torch.arange(states.shape[1])[None]) for states in hidden]
 
 
-def _head(checkpoint: Checkpoint, config: YoutuConfig, prepare: Callable[[str, torch.Tensor], torch.Tensor],
-          states: torch.Tensor, report: Callable[[int], None]) -> torch.Tensor:
+def _head(
+    checkpoint: Checkpoint,
+    config: YoutuConfig,
+    prepare: Callable[[str, torch.Tensor], torch.Tensor],
+    states: torch.Tensor,
+    report: Callable[[int], None],
+) -> torch.Tensor:
     """Final norm and lm_head: ``[N, hidden_size]`` → ``[N, vocab_size]``, the lm_head read a few rows at a time."""
     torch = _import_torch()
     from transformers.models.youtu.modeling_youtu import YoutuRMSNorm
@@ -195,8 +210,9 @@ def _hf_config(architecture: Architecture) -> YoutuConfig:
     try:
         from transformers import YoutuConfig
     except ImportError as error:
-        raise CheckpointError("the PyTorch reference needs transformers 5.1 or newer",
-                              hint="pip install 'youtu-onnx[export]'") from error
+        raise CheckpointError(
+            "the PyTorch reference needs transformers 5.1 or newer", hint="pip install 'youtu-onnx[export]'"
+        ) from error
     return YoutuConfig(**architecture.to_hf_config(), attn_implementation="sdpa")
 
 
@@ -213,8 +229,10 @@ def _refuse_a_model_that_does_not_fit(architecture: Architecture) -> None:
 
     needed, available = 4 * architecture.parameters, psutil.virtual_memory().available
     if needed > available:
-        raise ResourceError(f"the whole model in float32 takes {needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free",
-                            hint="close other programs; youtu-onnx verify needs the memory of one layer only")
+        raise ResourceError(
+            f"the whole model in float32 takes {needed / 2**30:.1f} GiB; {available / 2**30:.1f} GiB are free",
+            hint="close other programs; youtu-onnx verify needs the memory of one layer only",
+        )
 
 
 def _import_torch() -> Any:

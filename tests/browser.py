@@ -94,8 +94,9 @@ class Browser:
 @contextmanager
 def browser(shop: Path, flags: tuple[str, ...] = NO_GPU) -> Iterator[Browser]:
     """``shop``: a folder filled by :func:`tests.consumers.javascript.workshop.workshop`."""
-    with subprocess.Popen(["node", "remote.js"], cwd=shop, text=True, encoding="utf-8", stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        ["node", "remote.js"], cwd=shop, text=True, encoding="utf-8", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdin
         process.stdin.write(json.dumps({"chromium": chromium(), "flags": flags}) + "\n")
         yield Browser(process)

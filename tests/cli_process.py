@@ -10,10 +10,18 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def run(*args: str | Path, stdin: bytes = b"", program: tuple[str, ...] = ("-m", "youtu_onnx.cli"),
-        **environment: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, *program, *map(str, args)], input=stdin, capture_output=True, cwd=ROOT,
-                          env={**os.environ, "PYTHONUTF8": "1", **environment}, timeout=120, check=False)
+def run(
+    *args: str | Path, stdin: bytes = b"", program: tuple[str, ...] = ("-m", "youtu_onnx.cli"), **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, *program, *map(str, args)],
+        input=stdin,
+        capture_output=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUTF8": "1", **environment},
+        timeout=120,
+        check=False,
+    )
 
 
 def failed(done: subprocess.CompletedProcess[bytes], code: int) -> str:

@@ -47,8 +47,15 @@ def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
         path = folder / f"youtu-nano-{precision}-{cache}{'' if target == 'cpu' else f'-{target}'}{length}"
         with FileLock(f"{path}.lock"):
             if not (path / names.MANIFEST).is_file():
-                export(model="youtu-nano", output=path, precision=precision, cache=cache, target=target, max_length=max_length,
-                       verify=False)
+                export(
+                    model="youtu-nano",
+                    output=path,
+                    precision=precision,
+                    cache=cache,
+                    target=target,
+                    max_length=max_length,
+                    verify=False,
+                )
         return path
 
     return bundle

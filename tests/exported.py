@@ -12,21 +12,29 @@ import onnx
 import onnxruntime as ort
 import torch
 from transformers import YoutuConfig, YoutuForCausalLM
-
 from youtu_onnx.exporters.bundle_writer import assemble, write_bundle
-from youtu_onnx.families.youtu.architecture import Architecture
+
 from youtu_onnx.core.bundle import Manifest
 from youtu_onnx.core.cache import CacheForm
 from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target as target_called
+from youtu_onnx.families.youtu.architecture import Architecture
 
 Past = list[np.ndarray]
 
 
-def export_tiny(checkpoint: Path, folder: Path, recipe: Recipe, *, target: str = "cpu", form: CacheForm = "latent",
-                max_length: int | None = None, batch: bool = False) -> Manifest:
+def export_tiny(
+    checkpoint: Path,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    target: str = "cpu",
+    form: CacheForm = "latent",
+    max_length: int | None = None,
+    batch: bool = False,
+) -> Manifest:
     """Everything of a bundle but manifest and model card; ``batch``: with the batch graph, where the target has one."""
     folder.mkdir(parents=True, exist_ok=True)
     opened, row = Checkpoint.open(str(checkpoint)), target_called(target)
@@ -47,8 +55,9 @@ class Graph:
     def empty(self, batch: int) -> Past:
         return [np.zeros((batch, t.heads, 0, t.width), self.dtype) for t in self.cache.tensors()]
 
-    def step(self, ids: np.ndarray, past: Past, mask: np.ndarray | None = None, *,
-             keep: int | None = None) -> tuple[np.ndarray, Past]:
+    def step(
+        self, ids: np.ndarray, past: Past, mask: np.ndarray | None = None, *, keep: int | None = None
+    ) -> tuple[np.ndarray, Past]:
         """Logits ``[B,S,V]`` float32 and presents; positions count the mask's ones; ``keep`` is ``logits_to_keep``."""
         before = past[0].shape[2]
         mask = np.ones((len(ids), before + ids.shape[1]), np.int64) if mask is None else mask
@@ -121,9 +130,12 @@ def cut(folder: Path, given: Mapping[str, type[np.generic]], wanted: Sequence[st
     needed = sorted({id(node): node for node in needed}.values(), key=lambda node: order[id(node)])
     kinds = {name: onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for name, dtype in given.items()}
     graph = onnx.helper.make_graph(
-        needed, "cut", [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items()],
+        needed,
+        "cut",
+        [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items()],
         [onnx.helper.make_empty_tensor_value_info(name) for name in wanted],
-        [tensor for name, tensor in constants.items() if name in taken])
+        [tensor for name, tensor in constants.items() if name in taken],
+    )
     return session(folder, onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version))
 
 
@@ -155,8 +167,13 @@ class Stepwise:
         torch.set_num_threads(1)
         try:
             with torch.no_grad():
-                made = self.model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask), use_cache=True,
-                                  position_ids=torch.from_numpy(positions), past_key_values=self.cache)
+                made = self.model(
+                    torch.from_numpy(ids),
+                    attention_mask=torch.from_numpy(mask),
+                    use_cache=True,
+                    position_ids=torch.from_numpy(positions),
+                    past_key_values=self.cache,
+                )
         finally:
             torch.set_num_threads(threads)
         self.cache = made.past_key_values

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
-
 from youtu_onnx.runtimes.batch import Chunk
 
 VOCABULARY, CONTEXT = 97, 256
@@ -35,7 +34,7 @@ def greedy(prompt: Sequence[int], count: int) -> list[int]:
     ids = list(prompt)
     for _ in range(count):
         ids.append(int(logits_after(ids).argmax()))
-    return ids[len(prompt):]
+    return ids[len(prompt) :]
 
 
 class FakeCache:
@@ -90,10 +89,10 @@ class Step:
 @dataclass
 class FakeBatch:
     """Attributes:
-        fails: told all sequences as a step would leave them; what it returns is raised, and nothing has changed.
-        in_turns: sequences before the one whose turn fails have changed, as :class:`youtu_onnx.runtimes.ort.turns.TurnsModel`'s have.
-        done: steps that ended well.
-        closed: how often it was closed.
+    fails: told all sequences as a step would leave them; what it returns is raised, and nothing has changed.
+    in_turns: sequences before the one whose turn fails have changed, as :class:`youtu_onnx.runtimes.ort.turns.TurnsModel`'s have.
+    done: steps that ended well.
+    closed: how often it was closed.
     """
 
     count: int = 4
@@ -129,7 +128,7 @@ class FakeBatch:
         after = [cache.ids + ids for cache, ids in lanes]
         assert all(len(ids) < self.context_length for ids in after), "the last token of a full context is never run"
         for place, (cache, ids) in enumerate(lanes):
-            error = self.fails(after[place:place + 1] if self.in_turns else after)
+            error = self.fails(after[place : place + 1] if self.in_turns else after)
             if error is not None:
                 raise error
             if self.in_turns:
@@ -137,9 +136,14 @@ class FakeBatch:
         if not self.in_turns:
             for cache, ids in lanes:
                 cache.append(ids)
-        self.done.append(Step({place: tuple(cache.ids) for place, (cache, _) in tokens.items()},
-                              tuple(chunk.ids) if chunk else (), tuple(chunk.cache.ids) if chunk else (),
-                              self.memory()))
+        self.done.append(
+            Step(
+                {place: tuple(cache.ids) for place, (cache, _) in tokens.items()},
+                tuple(chunk.ids) if chunk else (),
+                tuple(chunk.cache.ids) if chunk else (),
+                self.memory(),
+            )
+        )
         wanted = after if not chunk or chunk.logits else after[:-1]
         return np.stack([logits_after(ids) for ids in wanted]) if wanted else np.empty((0, VOCABULARY), np.float32)
 

@@ -87,21 +87,31 @@ UNKNOWN_TO_ONNX: dict[str, Make] = {
     ".SkipSimplifiedLayerNormalization": _skip,
     **_each(".QuickGelu .Gelu", lambda p: ([p.x], {})),
     ".FusedMatMul": lambda p: ([p.x, p.input("w", 8, 64)], {"transB": 1}),
-    ".MatMulIntegerToFloat": lambda p: ([p.input("x", "a", 64, element=UINT8), p.input("w", 64, 8, element=INT8), p.input("s"),
-                                         p.typed(1, 8)], {}),
-    ".MatMulNBits": lambda p: ([p.x, p.zeros(8, 2, 16), p.typed(1, 16), p.zeros(8)],
-                               {"K": 64, "N": 8, "bits": 4, "block_size": 32, "accuracy_level": 4}),
-    ".GatherBlockQuantized": lambda p: ([p.zeros(8, 32), p.input("x", "a", element=INT64), p.typed(1, 8, 2), p.zeros(8, 1)],
-                                        {"bits": 4, "block_size": 32, "gather_axis": 0, "quantize_axis": 1}),
-    ".RotaryEmbedding": lambda p: ([p.input("x", "a", "s", 64), p.input("p", "a", "s", element=INT64), p.typed(1, 16, 8),
-                                    p.typed(1, 16, 8)], {"num_heads": 4, "rotary_embedding_dim": 16}),
+    ".MatMulIntegerToFloat": lambda p: (
+        [p.input("x", "a", 64, element=UINT8), p.input("w", 64, 8, element=INT8), p.input("s"), p.typed(1, 8)],
+        {},
+    ),
+    ".MatMulNBits": lambda p: (
+        [p.x, p.zeros(8, 2, 16), p.typed(1, 16), p.zeros(8)],
+        {"K": 64, "N": 8, "bits": 4, "block_size": 32, "accuracy_level": 4},
+    ),
+    ".GatherBlockQuantized": lambda p: (
+        [p.zeros(8, 32), p.input("x", "a", element=INT64), p.typed(1, 8, 2), p.zeros(8, 1)],
+        {"bits": 4, "block_size": 32, "gather_axis": 0, "quantize_axis": 1},
+    ),
+    ".RotaryEmbedding": lambda p: (
+        [p.input("x", "a", "s", 64), p.input("p", "a", "s", element=INT64), p.typed(1, 16, 8), p.typed(1, 16, 8)],
+        {"num_heads": 4, "rotary_embedding_dim": 16},
+    ),
 }
 TRIED: dict[str, Make] = {
     **_each("Add Sub Mul Div Max Min Pow And Or Xor BitwiseAnd BitwiseOr BitwiseXor", lambda p: ([p.x, p.x], {})),
     **_each("Equal Greater Less GreaterOrEqual LessOrEqual", lambda p: ([p.x, p.x], {})),
     "Mod": lambda p: ([p.x, p.x], {"fmod": int(np.issubdtype(p.number, np.floating))}),
-    **_each("Abs Ceil Cos Erf Exp Floor Identity Log Neg Not Reciprocal Round Shape Sigmoid Sin Size Sqrt Tanh Trilu",
-            lambda p: ([p.x], {})),
+    **_each(
+        "Abs Ceil Cos Erf Exp Floor Identity Log Neg Not Reciprocal Round Shape Sigmoid Sin Size Sqrt Tanh Trilu",
+        lambda p: ([p.x], {}),
+    ),
     "Cast": lambda p: ([p.x], {"to": TensorProto.FLOAT16 if p.element == FLOAT else FLOAT}),
     "Clip": lambda p: ([p.x, p.typed(0), p.typed(1)], {}),
     "Concat": lambda p: ([p.x, p.x], {"axis": 0}),
@@ -195,8 +205,12 @@ def _model(operator: str, kind: str, opset: int) -> bytes:
     operands, attributes = TRIED[operator](parts)
     domain, name = key(operator)
     outputs = [f"y{index}" for index in range(attributes.get("num_outputs", 1))]
-    graph = helper.make_graph([helper.make_node(name, operands, outputs, name="n", domain=domain, **attributes)], "g",
-                              list(parts.inputs.values()), [helper.make_empty_tensor_value_info(one) for one in outputs],
-                              parts.constants)
+    graph = helper.make_graph(
+        [helper.make_node(name, operands, outputs, name="n", domain=domain, **attributes)],
+        "g",
+        list(parts.inputs.values()),
+        [helper.make_empty_tensor_value_info(one) for one in outputs],
+        parts.constants,
+    )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid(MICROSOFT, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()

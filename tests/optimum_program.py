@@ -44,7 +44,7 @@ def answers(model: Any) -> dict[str, Any]:
     for one in GREEDY:
         ids = torch.tensor([one["ids"]])
         made = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=64)
-        greedy.append(made[0, ids.shape[1]:].tolist())
+        greedy.append(made[0, ids.shape[1] :].tolist())
     return {"greedy": greedy, "beams": model.generate(**BATCH, num_beams=3, max_new_tokens=12).tolist()}
 
 
@@ -71,8 +71,10 @@ def main(export: Path, reserved: Path, bundles: list[Path]) -> dict[str, Any]:
         facts["reserved"] = str(error)
     facts["our class is an OptimizedModel"] = isinstance(ours, OptimizedModel)
     ids = BATCH["input_ids"][:1, -6:]
-    facts["prompt lookup"] = [ours.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, **options).tolist()
-                              for options in ({}, {"prompt_lookup_num_tokens": 3})]
+    facts["prompt lookup"] = [
+        ours.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, **options).tolist()
+        for options in ({}, {"prompt_lookup_num_tokens": 3})
+    ]
     return facts
 
 

@@ -27,10 +27,15 @@ from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
 PAGE = Path(__file__).parent.parent / "youtu_onnx" / "serve" / "page"
-POLICY = ("default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; "
-          "form-action 'none'; frame-ancestors 'none'")
+POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 MODEL: dict[str, Any] = {
-    "id": "youtu-nano", "object": "model", "context_length": 4096, "thinking": True,
+    "id": "youtu-nano",
+    "object": "model",
+    "context_length": 4096,
+    "thinking": True,
     "defaults": {"temperature": 1.0, "top_p": 0.95, "top_k": 20, "max_tokens": 1024},
 }
 
@@ -130,8 +135,11 @@ def application(state: Callable[[], Scripted]) -> FastAPI:
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
         if not state().healthy and path == "/v1/models":
             return refuse(Refusal(503, "not ready"))
-        if state().key and path in ("/v1/models", "/v1/chat/completions", "/render") \
-                and request.headers.get("authorization") != f"Bearer {state().key}":
+        if (
+            state().key
+            and path in ("/v1/models", "/v1/chat/completions", "/render")
+            and request.headers.get("authorization") != f"Bearer {state().key}"
+        ):
             return refuse(Refusal(401, "an API key is needed"))
         response = await answer(request)
         response.headers["Content-Security-Policy"] = POLICY
@@ -227,6 +235,7 @@ def pieces(text: str) -> list[str]:
 
 def render(markdown: str) -> str:
     """As the application does it: no HTML, pygments' classes, MathML."""
+
     def highlighted(code: str, language: str, _: str) -> str:
         try:
             return highlight(code, get_lexer_by_name(language), HtmlFormatter(nowrap=True))
@@ -234,6 +243,11 @@ def render(markdown: str) -> str:
             return ""
 
     renderer = MarkdownIt("commonmark", {"html": False, "highlight": highlighted}).enable(["table", "strikethrough"])
-    dollarmath_plugin(renderer, renderer=lambda text, options: latex2mathml.converter.convert(
-        text, display="block" if options["display_mode"] else "inline"), double_inline=True)
+    dollarmath_plugin(
+        renderer,
+        renderer=lambda text, options: latex2mathml.converter.convert(
+            text, display="block" if options["display_mode"] else "inline"
+        ),
+        double_inline=True,
+    )
     return renderer.render(markdown)

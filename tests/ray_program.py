@@ -14,16 +14,22 @@ import httpx
 import psutil
 import ray
 from ray import serve
-
 from youtu_onnx.runtimes.ort import prepared
+
 from tests.runtimes.test_prepared_batch import mapped
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.serve.ray import DEPLOYMENT, Arguments, app
 
 bundle, temporary = sys.argv[1:]
 begun = time.monotonic()
-ray.init(num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False, object_store_memory=100 << 20,
-         _temp_dir=temporary)
+ray.init(
+    num_cpus=2,
+    include_dashboard=False,
+    logging_level="error",
+    log_to_driver=False,
+    object_store_memory=100 << 20,
+    _temp_dir=temporary,
+)
 started = time.monotonic()
 with socket.socket() as probe:
     probe.bind(("127.0.0.1", 0))
@@ -48,15 +54,29 @@ states = serve.status().applications["test"].deployments[DEPLOYMENT].replica_sta
 steps = set()
 deadline = time.monotonic() + 30
 while len(steps) < 2 and time.monotonic() < deadline:  # each answer is of one replica, with its own numbers
-    steps |= {line for line in httpx.get(f"{url}/metrics").text.splitlines()
-              if line.startswith("youtu_onnx_completion_tokens_total ")}
+    steps |= {
+        line for line in httpx.get(f"{url}/metrics").text.splitlines() if line.startswith("youtu_onnx_completion_tokens_total ")
+    }
 data = prepared.find_batch(Bundle.open(bundle)).folder / names.MODEL_DATA
-replicas = [one for one in psutil.process_iter(["cmdline"]) if "ray::ServeReplica:test" in " ".join(one.info["cmdline"] or [])
-            and psutil.Process().pid in [parent.pid for parent in one.parents()]]
-print(json.dumps({
-    "answers": answers, "events": events, "replicas": {str(state): count for state, count in states.items()},
-    "completion_tokens": sorted(steps), "mapped": [mapped(one.pid, data) for one in replicas],
-    "resident": [one.memory_info().rss for one in replicas], "folder": str(Path(data).parent),
-    "seconds": {"ray": round(started - begun, 1), "replicas": round(ready - started, 1)}}))
+replicas = [
+    one
+    for one in psutil.process_iter(["cmdline"])
+    if "ray::ServeReplica:test" in " ".join(one.info["cmdline"] or [])
+    and psutil.Process().pid in [parent.pid for parent in one.parents()]
+]
+print(
+    json.dumps(
+        {
+            "answers": answers,
+            "events": events,
+            "replicas": {str(state): count for state, count in states.items()},
+            "completion_tokens": sorted(steps),
+            "mapped": [mapped(one.pid, data) for one in replicas],
+            "resident": [one.memory_info().rss for one in replicas],
+            "folder": str(Path(data).parent),
+            "seconds": {"ray": round(started - begun, 1), "replicas": round(ready - started, 1)},
+        }
+    )
+)
 serve.shutdown()
 ray.shutdown()

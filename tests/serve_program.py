@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from youtu_onnx.runtimes.ort.slots import SlotModel
+
 from youtu_onnx.cli import main
 
 PAUSE = 0.03

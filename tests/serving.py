@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import uvicorn
 from starlette.types import ASGIApp
-
 from youtu_onnx.runtimes.ort.model import OrtDecoder
-from youtu_onnx.core.bundle import Bundle
-from youtu_onnx.core.errors import UsageError, YoutuOnnxError
+
 from youtu_onnx.chat.generate import TokenCache
 from youtu_onnx.chat.sampling import Sampler
+from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.errors import UsageError, YoutuOnnxError
 from youtu_onnx.serve.engine.engine import Busy, Draining, Ended, EngineStats, Event, Request, Token
 
 
@@ -93,10 +93,17 @@ class OneAtATime:
     def stats(self) -> EngineStats:
         with self._changed:
             return EngineStats(
-                queued=len(self._queue), running=int(self._running), places=1, queue_limit=self.queue_limit,
-                prompt_tokens=self._counts["prompt"], reused_tokens=self._counts["reused"],
-                completion_tokens=self._counts["completion"], steps=self._counts["steps"], cache_bytes=len(self._cache.ids),
-                cache_limit=self.context_length)
+                queued=len(self._queue),
+                running=int(self._running),
+                places=1,
+                queue_limit=self.queue_limit,
+                prompt_tokens=self._counts["prompt"],
+                reused_tokens=self._counts["reused"],
+                completion_tokens=self._counts["completion"],
+                steps=self._counts["steps"],
+                cache_bytes=len(self._cache.ids),
+                cache_limit=self.context_length,
+            )
 
     def close(self, drain_seconds: float = 0.0) -> None:
         with self._changed:
@@ -182,8 +189,9 @@ def listening(app: ASGIApp, *, send_buffer: int | None = None, http: Any = "auto
     with listen("127.0.0.1", 0) as socket:
         if send_buffer is not None:
             socket.setsockopt(SOL_SOCKET, SO_SNDBUF, send_buffer)
-        server = uvicorn.Server(uvicorn.Config(app, http=http, log_config=None, lifespan="off", ws="none",
-                                               timeout_graceful_shutdown=2))
+        server = uvicorn.Server(
+            uvicorn.Config(app, http=http, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=2)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
         thread.start()
         while not server.started:

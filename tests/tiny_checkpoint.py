@@ -12,23 +12,52 @@ from safetensors.torch import save_file
 from youtu_onnx.families.youtu.architecture import Architecture
 
 CONFIG: dict[str, Any] = {
-    "model_type": "youtu", "architectures": ["YoutuForCausalLM"], "vocab_size": 131, "hidden_size": 48,
-    "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 3, "num_key_value_heads": 3,
-    "kv_lora_rank": 24, "q_lora_rank": 20, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 12,
-    "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "hidden_act": "silu", "tie_word_embeddings": True,
+    "model_type": "youtu",
+    "architectures": ["YoutuForCausalLM"],
+    "vocab_size": 131,
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "num_key_value_heads": 3,
+    "kv_lora_rank": 24,
+    "q_lora_rank": 20,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 12,
+    "max_position_embeddings": 64,
+    "rms_norm_eps": 1e-6,
+    "hidden_act": "silu",
+    "tie_word_embeddings": True,
     "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
-    "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "dtype": "float32",
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+    "dtype": "float32",
 }
 
 OLD_GENERATION = {name: value for name, value in CONFIG.items() if name not in ("rope_parameters", "dtype")} | {
-    "model_type": "youtu_llm", "rope_theta": 10000.0, "rope_scaling": None, "torch_dtype": "float32", "mlp_bias": False,
-    "head_dim": 8, "auto_map": {"AutoModelForCausalLM": "modeling_youtu.YoutuForCausalLM"},
+    "model_type": "youtu_llm",
+    "rope_theta": 10000.0,
+    "rope_scaling": None,
+    "torch_dtype": "float32",
+    "mlp_bias": False,
+    "head_dim": 8,
+    "auto_map": {"AutoModelForCausalLM": "modeling_youtu.YoutuForCausalLM"},
 }
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
-    "yarn": {"rope_parameters": {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0,
-                                 "original_max_position_embeddings": 16, "mscale": 0.7, "mscale_all_dim": 0.9}},
+    "yarn": {
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": 16,
+            "mscale": 0.7,
+            "mscale_all_dim": 0.9,
+        }
+    },
     "linear": {"rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}},
     "dynamic": {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}},
     "no q_lora": {"q_lora_rank": None},
@@ -50,8 +79,14 @@ def random_tensors(config: dict[str, Any], dtype: torch.dtype = torch.float32, s
     return tensors
 
 
-def write_checkpoint(folder: Path, config: dict[str, Any] | None = None, tensors: dict[str, torch.Tensor] | None = None, *,
-                     dtype: torch.dtype = torch.float32, shards: int = 1) -> Path:
+def write_checkpoint(
+    folder: Path,
+    config: dict[str, Any] | None = None,
+    tensors: dict[str, torch.Tensor] | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    shards: int = 1,
+) -> Path:
     """A checkpoint folder without a tokenizer; ``shards`` above 1 writes an index."""
     config = CONFIG if config is None else config
     tensors = random_tensors(config, dtype) if tensors is None else tensors

@@ -13,9 +13,9 @@ __version__ = "0.1.0"
 __all__ = ["ORTYoutuForCausalLM", "__version__", "export", "load"]
 
 if TYPE_CHECKING:
-    from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
-    from youtu_onnx.publish.export import export
     from youtu_onnx.chat.model import load
+    from youtu_onnx.publish.export import export
+    from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
 
 def __getattr__(name: str) -> Any:
@@ -32,7 +32,6 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-
 def _class_for_transformers() -> type:
     from youtu_onnx.core.errors import YoutuOnnxError
 
@@ -40,8 +39,10 @@ def _class_for_transformers() -> type:
         import torch  # noqa: F401
         import transformers  # noqa: F401
     except ImportError as error:
-        raise YoutuOnnxError(f"ORTYoutuForCausalLM needs packages that aren't installed ({error.name})",
-                             hint='pip install "youtu-onnx[transformers]", or open the bundle with youtu_onnx.load') from error
+        raise YoutuOnnxError(
+            f"ORTYoutuForCausalLM needs packages that aren't installed ({error.name})",
+            hint='pip install "youtu-onnx[transformers]", or open the bundle with youtu_onnx.load',
+        ) from error
     from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
     return ORTYoutuForCausalLM

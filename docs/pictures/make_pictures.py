@@ -44,15 +44,24 @@ def cache_picture() -> str:
         parts.append(f'<text x="{LEFT + length + 10:.1f}" y="{y + 14}">{size / 1024:.0f} KiB</text>')
         parts.append(f'<text x="{LEFT + length + 10:.1f}" y="{y + 30}" class="small">{full:.1f} GiB at 128K tokens</text>')
     height = 42 + len(rows) * (BAR + GAP)
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">'
-            f"<style>{STYLE}</style>{''.join(parts)}</svg>\n")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">'
+        f"<style>{STYLE}</style>{''.join(parts)}</svg>\n"
+    )
 
 
 def demo_picture() -> str:
     """A terminal with the output of the demo, as it ran here."""
     with tempfile.TemporaryDirectory() as folder:
-        run = subprocess.run([sys.executable, "-m", "youtu_onnx.cli", "demo"], cwd=folder, text=True, check=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
+        run = subprocess.run(
+            [sys.executable, "-m", "youtu_onnx.cli", "demo"],
+            cwd=folder,
+            text=True,
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
         shown = run.stdout.replace(str(Path(folder).resolve()), "~")
     console = Console(record=True, width=110, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ python3 quickstart.py demo", style="bold"))

@@ -38,12 +38,12 @@ How many primes to expect below $x$:
 $$\\pi(x) \\approx \\int_2^x \\frac{dt}{\\ln t}$$
 '''
 ROOT = "A number that isn't prime has a divisor of at most its square root.\n\nSo it is enough to try those."
-JOURNEY = '''The journey takes **3 hours and 25 minutes**.
+JOURNEY = """The journey takes **3 hours and 25 minutes**.
 
 1. From 9:40 to 12:40: 3 hours
 2. From 12:40 to 13:05: 25 minutes
-'''
-SKY = '''阳光进入大气层后，会被空气分子散射，波长越短散射越强，其强度与 $\\lambda^{-4}$ 成正比。
+"""
+SKY = """阳光进入大气层后，会被空气分子散射，波长越短散射越强，其强度与 $\\lambda^{-4}$ 成正比。
 
 | 颜色 | 波长 | 相对散射 |
 |---|---:|---:|
@@ -52,7 +52,7 @@ SKY = '''阳光进入大气层后，会被空气分子散射，波长越短散�
 | 蓝 | 450 nm | 5.9 |
 
 因此，散射到我们眼中的光以**蓝色**为主。
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,37 @@ class Picture:
 
 PHONE = {"viewport": {"width": 390, "height": 780}, "deviceScaleFactor": 1.5, "isMobile": True, "hasTouch": True}
 PICTURES = (
-    Picture("serve-light", {"viewport": {"width": 1200, "height": 760}},
-            ("How many minutes does a train need that leaves at 9:40 and arrives at 13:05?",),
-            (Reply(JOURNEY, "13:05 minus 9:40.", pause=0.03),)),
-    Picture("serve-dark", {"viewport": {"width": 1200, "height": 980}, "colorScheme": "dark"},
-            ("Write a Python function that says whether a number is prime.",), (Reply(PRIME, ROOT, pause=0.02),), unfold=True),
-    Picture("serve-phone", PHONE, ("Is 97 a prime number?",),
-            (Reply("Yes. None of 2, 3, 5 and 7 divides it, and the next prime, 11, is larger than $\\sqrt{97} \\approx 9.8$.",
-                   "Try 2, 3, 5, 7.", pause=0.03),)),
-    Picture("serve-chinese", {"viewport": {"width": 1200, "height": 760}, "locale": "zh-CN"}, ("天空为什么是蓝色的？",),
-            (Reply(SKY, "瑞利散射。", pause=0.02),)),
+    Picture(
+        "serve-light",
+        {"viewport": {"width": 1200, "height": 760}},
+        ("How many minutes does a train need that leaves at 9:40 and arrives at 13:05?",),
+        (Reply(JOURNEY, "13:05 minus 9:40.", pause=0.03),),
+    ),
+    Picture(
+        "serve-dark",
+        {"viewport": {"width": 1200, "height": 980}, "colorScheme": "dark"},
+        ("Write a Python function that says whether a number is prime.",),
+        (Reply(PRIME, ROOT, pause=0.02),),
+        unfold=True,
+    ),
+    Picture(
+        "serve-phone",
+        PHONE,
+        ("Is 97 a prime number?",),
+        (
+            Reply(
+                "Yes. None of 2, 3, 5 and 7 divides it, and the next prime, 11, is larger than $\\sqrt{97} \\approx 9.8$.",
+                "Try 2, 3, 5, 7.",
+                pause=0.03,
+            ),
+        ),
+    ),
+    Picture(
+        "serve-chinese",
+        {"viewport": {"width": 1200, "height": 760}, "locale": "zh-CN"},
+        ("天空为什么是蓝色的？",),
+        (Reply(SKY, "瑞利散射。", pause=0.02),),
+    ),
     Picture("serve-settings", {"viewport": {"width": 1200, "height": 760}}, then=("#settings-open",)),
     Picture("serve-start", {"viewport": {"width": 1200, "height": 760}, "colorScheme": "dark"}),
 )
@@ -113,8 +134,11 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="only these pictures")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, nullcontext() if arguments.address else serving() as server, \
-            browser(furnish(Path(folder), arguments.cache)) as page:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        nullcontext() if arguments.address else serving() as server,
+        browser(furnish(Path(folder), arguments.cache)) as page,
+    ):
         for picture in PICTURES:
             if arguments.names and picture.name not in arguments.names:
                 continue

@@ -31,12 +31,18 @@ def memory_picture(points: Sequence[tuple[int, float]]) -> str:
     parts = ['<text x="2" y="20" class="title">Memory of the server\'s own, MB</text>']
     for row in range(6):
         at = y(row * step)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
-                     f'<text x="{LEFT - 8}" y="{at + 4:.1f}" class="small right">{row * step:g}</text>')
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
+            f'<text x="{LEFT - 8}" y="{at + 4:.1f}" class="small right">{row * step:g}</text>'
+        )
     apart = next(first * 10**power for power in range(12) for first in (1, 2, 5) if first * 10**power >= most / 5)
-    parts += [f'<text x="{x(answers):.1f}" y="{floor + 20}" class="small mid">{answers:,}</text>'
-              for answers in range(0, most + 1, apart)]
+    parts += [
+        f'<text x="{x(answers):.1f}" y="{floor + 20}" class="small mid">{answers:,}</text>'
+        for answers in range(0, most + 1, apart)
+    ]
     parts.append(f'<text x="{LEFT + width / 2:.1f}" y="{floor + 38}" class="small mid">answers</text>')
     parts.append(f'<polyline class="line" points="{" ".join(f"{x(a):.1f},{y(m):.1f}" for a, m in points)}"/>')
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
-            f"<style>{STYLE}</style>\n{chr(10).join(parts)}\n</svg>\n")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
+        f"<style>{STYLE}</style>\n{chr(10).join(parts)}\n</svg>\n"
+    )

@@ -26,8 +26,11 @@ def speed_picture(decode: Series, prefill: Series, subtitle: str = "") -> str:
 
     A side that lacks a length has a gap in its line there.
     """
-    panels = [(f"{title}, tokens a second", "tokens in the cache" if title == "Decode" else "tokens of the prompt", series)
-              for title, series in (("Decode", decode), ("Prefill", prefill)) if any(series.values())]
+    panels = [
+        (f"{title}, tokens a second", "tokens in the cache" if title == "Decode" else "tokens of the prompt", series)
+        for title, series in (("Decode", decode), ("Prefill", prefill))
+        if any(series.values())
+    ]
     shares = [max(1.6, len(_lengths(series))) for _, _, series in panels]
     room = WIDTH - GAP * len(panels)
     parts, left = _legend(list(decode or prefill), subtitle), GAP
@@ -35,15 +38,19 @@ def speed_picture(decode: Series, prefill: Series, subtitle: str = "") -> str:
         width = room * share / sum(shares)
         parts += _panel(left, width, title, axis, series)
         left += width + GAP
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
-            f"<style>{STYLE}</style>\n{chr(10).join(parts)}\n</svg>\n")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
+        f"<style>{STYLE}</style>\n{chr(10).join(parts)}\n</svg>\n"
+    )
 
 
 def _legend(names: Sequence[str], subtitle: str) -> list[str]:
     parts, x = [], 2.0
     for index, name in enumerate(names):
-        parts.append(f'<circle class="f{index}" cx="{x + 5:.1f}" cy="14" r="5"/>'
-                     f'<text x="{x + 16:.1f}" y="19" class="title">{escape(name)}</text>')
+        parts.append(
+            f'<circle class="f{index}" cx="{x + 5:.1f}" cy="14" r="5"/>'
+            f'<text x="{x + 16:.1f}" y="19" class="title">{escape(name)}</text>'
+        )
         x += 40 + 8.5 * len(name)
     return [*parts, f'<text x="{WIDTH - 2}" y="19" class="small right">{escape(subtitle)}</text>']
 
@@ -64,13 +71,17 @@ def _panel(left: float, width: float, title: str, axis: str, series: Series) -> 
     parts = [f'<text x="{left - 34:.1f}" y="{TOP - 26}" class="title">{title}</text>']
     for row in rows:
         at = y(row * step)
-        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{left + width:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
-                     f'<text x="{left - 8:.1f}" y="{at + 4:.1f}" class="small right">{row * step:g}</text>')
+        parts.append(
+            f'<line class="grid" x1="{left:.1f}" x2="{left + width:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>'
+            f'<text x="{left - 8:.1f}" y="{at + 4:.1f}" class="small right">{row * step:g}</text>'
+        )
     parts += [f'<text x="{x(length):.1f}" y="{floor + 20}" class="small mid">{length:,}</text>' for length in lengths]
     parts.append(f'<text x="{left + width / 2:.1f}" y="{floor + 38}" class="small mid">{axis}</text>')
     for index, points in enumerate(series.values()):
-        parts += [f'<polyline class="line s{index}" points="{" ".join(f"{x(n):.1f},{y(points[n]):.1f}" for n in stretch)}"/>'
-                  for stretch in _stretches(lengths, points)]
+        parts += [
+            f'<polyline class="line s{index}" points="{" ".join(f"{x(n):.1f},{y(points[n]):.1f}" for n in stretch)}"/>'
+            for stretch in _stretches(lengths, points)
+        ]
         parts += [f'<circle class="f{index}" cx="{x(n):.1f}" cy="{y(points[n]):.1f}" r="4"/>' for n in points]
     for length in lengths:
         values = {index: points[length] for index, points in enumerate(series.values()) if length in points}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from youtu_onnx.exporters.layouts import transformers_js
+
 from youtu_onnx.core.bundle import Manifest
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.exporters.layouts import transformers_js
 from youtu_onnx.core.target import Target
 
 LAYOUTS = {"transformers.js": transformers_js.add}
@@ -24,8 +25,10 @@ def check_layout(name: str | None, row: Target) -> None:
     if name is not None and name not in LAYOUTS:
         raise UsageError(f"unknown layout {name!r}", hint=f"choose one of: {', '.join(LAYOUTS)}")
     if name is not None and row.static_cache:
-        raise UsageError(f"{name} takes the rows of a cache for the tokens in it, and target {row.name} reserves rows",
-                         hint="choose --target cpu or webgpu for it")
+        raise UsageError(
+            f"{name} takes the rows of a cache for the tokens in it, and target {row.name} reserves rows",
+            hint="choose --target cpu or webgpu for it",
+        )
 
 
 def add_layout(name: str | None, manifest: Manifest, folder: Path) -> Manifest:

@@ -27,8 +27,10 @@ def _replace(graph: ir.Graph, node: ir.Node) -> None:
     made: list[ir.Node] = []
 
     def op(name: str, inputs: Sequence[ir.Value], **attributes: Any) -> ir.Value:
-        given = [ir.Attr(key, ir.AttributeType.STRING if isinstance(value, str) else ir.AttributeType.INT, value)
-                 for key, value in attributes.items()]
+        given = [
+            ir.Attr(key, ir.AttributeType.STRING if isinstance(value, str) else ir.AttributeType.INT, value)
+            for key, value in attributes.items()
+        ]
         made.append(ir.Node("", name, inputs, given, name=f"{node.name}/{len(made)}"))
         made[-1].outputs[0].name = f"{node.name}/{len(made) - 1}"
         return made[-1].outputs[0]
@@ -44,8 +46,10 @@ def _replace(graph: ir.Graph, node: ir.Node) -> None:
         if bits == 8:
             return packed
         last = constant([-1], np.int64)
-        halves = [op("BitwiseAnd", [packed, constant(15, np.uint8)]),
-                  op("BitShift", [packed, constant(4, np.uint8)], direction="RIGHT")]
+        halves = [
+            op("BitwiseAnd", [packed, constant(15, np.uint8)]),
+            op("BitShift", [packed, constant(4, np.uint8)], direction="RIGHT"),
+        ]
         pairs = op("Concat", [op("Unsqueeze", [half, last]) for half in halves], axis=-1)  # [B, S, n, 2]
         return op("Reshape", [pairs, constant([0, 0, -1], np.int64)])
 

@@ -62,15 +62,21 @@ def add(manifest: Manifest, folder: Path) -> Manifest:
 def _write_graph(source: Path, destination: Path, data: str, target_name: str) -> None:
     """The graph with its weights in the file ``data``."""
     import onnx_ir as ir
-
     from youtu_onnx.exporters.layouts.plain_embedding import plain_embedding
 
     model = ir.load(source)
     for value in model.graph.initializers.values():
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor):
-            value.const_value = ir.ExternalTensor(data, tensor.offset, tensor.length, tensor.dtype, shape=tensor.shape,
-                                                  name=tensor.name, base_dir=destination.parent)
+            value.const_value = ir.ExternalTensor(
+                data,
+                tensor.offset,
+                tensor.length,
+                tensor.dtype,
+                shape=tensor.shape,
+                name=tensor.name,
+                base_dir=destination.parent,
+            )
     _rename_logits_to_keep(model.graph)
     if target(target_name).on_cpu:  # elsewhere the provider has the operator, and not these on bytes
         plain_embedding(model.graph)

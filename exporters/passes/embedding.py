@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-
 from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
 from youtu_onnx.exporters.passes.unpacking import Unpacking
 from youtu_onnx.exporters.quantize.packing import blockwise
+
 from youtu_onnx.core.recipe import Blockwise, Recipe
 from youtu_onnx.core.target import Target
 
@@ -49,8 +49,9 @@ def _gather(assembly: Assembly, node: ir.Node, packing: Packing, storage: Blockw
     if groups * storage.block_size == width:
         assembly.replace(node, "GatherBlockQuantized", inputs, domain="com.microsoft", attributes=attributes)
         return
-    padded = assembly.insert_before(node, "GatherBlockQuantized", inputs, "model.embedding_padded",
-                                    domain="com.microsoft", attributes=attributes)
+    padded = assembly.insert_before(
+        node, "GatherBlockQuantized", inputs, "model.embedding_padded", domain="com.microsoft", attributes=attributes
+    )
     _without_padding(assembly, node, padded.outputs[0], width)
 
 
@@ -64,6 +65,8 @@ def _unpack(assembly: Assembly, node: ir.Node, packing: Packing, storage: Blockw
 
 
 def _without_padding(assembly: Assembly, node: ir.Node, rows: ir.Value, width: int) -> None:
-    bounds = [assembly.constant(f"embed.{name}", np.array([number], np.int64))
-              for name, number in (("start", 0), ("end", width), ("axis", -1))]
+    bounds = [
+        assembly.constant(f"embed.{name}", np.array([number], np.int64))
+        for name, number in (("start", 0), ("end", width), ("axis", -1))
+    ]
     assembly.replace(node, "Slice", [rows, *bounds])

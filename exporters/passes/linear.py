@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.quantize.packing import blockwise, plain
+
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 
@@ -36,9 +36,19 @@ def linear(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) ->
         if storage is not None:
             packing = blockwise(name, parameter, storage, assembly.dtype, zero_points=target.zero_points)
             rows, columns = parameter.shape
-            assembly.replace(node, "MatMulNBits", [node.inputs[0], *assembly.store(name, packing)], domain="com.microsoft",
-                             attributes={"K": columns, "N": rows, "bits": storage.bits, "block_size": storage.block_size,
-                                         "accuracy_level": ACCURACY_LEVEL})
+            assembly.replace(
+                node,
+                "MatMulNBits",
+                [node.inputs[0], *assembly.store(name, packing)],
+                domain="com.microsoft",
+                attributes={
+                    "K": columns,
+                    "N": rows,
+                    "bits": storage.bits,
+                    "block_size": storage.block_size,
+                    "accuracy_level": ACCURACY_LEVEL,
+                },
+            )
         elif tied and name == "lm_head.weight":
             _transposed_product(assembly, node, _embedding(assembly), parameter.shape, fused=target.fused_matmul)
         else:
@@ -61,8 +71,12 @@ def _transposed_product(assembly: Assembly, node: ir.Node, matrix: ir.Value, sha
 
     flat = op("Reshape", [x, assembly.constant("lm_head.flat_shape", np.array([-1, columns], np.int64))], "flat")
     product = op("Gemm", [flat, matrix], "product", transB=1)
-    sizes = op("Concat", [op("Shape", [x], "sizes", start=0, end=2),
-                          assembly.constant("lm_head.vocabulary", np.array([rows], np.int64))], "shape", axis=0)
+    sizes = op(
+        "Concat",
+        [op("Shape", [x], "sizes", start=0, end=2), assembly.constant("lm_head.vocabulary", np.array([rows], np.int64))],
+        "shape",
+        axis=0,
+    )
     assembly.replace(node, "Reshape", [product, sizes])
 
 

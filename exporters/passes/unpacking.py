@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-
 from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
+
 from youtu_onnx.core.recipe import Blockwise
 
 
@@ -34,8 +34,11 @@ class Unpacking:
             if storage.bits == 4:  # as many as their bytes hold
                 zeros = self._reshaped(zeros, "zeros", 2 * zero_points[0].shape[1])
                 if groups % 2:
-                    zeros = self._op("Slice", [zeros, *(self._integers(key, [n]) for key, n in
-                                                        (("start", 0), ("groups", groups), ("last", -1)))], "zeros_used")
+                    zeros = self._op(
+                        "Slice",
+                        [zeros, *(self._integers(key, [n]) for key, n in (("start", 0), ("groups", groups), ("last", -1)))],
+                        "zeros_used",
+                    )
             zeros = self._reshaped(zeros, "zero_of", groups, 1)
         else:
             zeros = self._number("middle", 2 ** (storage.bits - 1))

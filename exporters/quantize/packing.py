@@ -6,12 +6,12 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor
-
 from youtu_onnx.exporters.assembly import Packing, Piece
 from youtu_onnx.exporters.quantize.chunks import by_rows
 from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest
-from youtu_onnx.families.youtu.graph.parameters import Parameter
+
 from youtu_onnx.core.recipe import Blockwise
+from youtu_onnx.families.youtu.graph.parameters import Parameter
 
 TORCH_DTYPES = {ir.DataType.FLOAT: torch.float32, ir.DataType.FLOAT16: torch.float16, ir.DataType.INT8: torch.int8}
 LABELS = {ir.DataType.FLOAT: "float32", ir.DataType.FLOAT16: "float16", ir.DataType.INT8: "int8 per row"}
@@ -36,8 +36,10 @@ def blockwise(name: str, parameter: Parameter, storage: Blockwise, dtype: ir.Dat
     rows, columns = parameter.shape
     groups = -(-columns // storage.block_size)
     per_byte = 8 // storage.bits
-    pieces = [Piece(f"{name}_q{storage.bits}", ir.DataType.UINT8, (rows, groups, storage.block_size // per_byte)),
-              Piece(f"{name}_scales", dtype, (rows, groups))]
+    pieces = [
+        Piece(f"{name}_q{storage.bits}", ir.DataType.UINT8, (rows, groups, storage.block_size // per_byte)),
+        Piece(f"{name}_scales", dtype, (rows, groups)),
+    ]
     if zero_points or not storage.symmetric:
         pieces.append(Piece(f"{name}_zero_points", ir.DataType.UINT8, (rows, -(-groups // per_byte))))
 
@@ -71,4 +73,3 @@ def plain(name: str, parameter: Parameter, dtype: ir.DataType, *, transposed: bo
         return (np.ascontiguousarray((weight.T if transposed else weight).numpy()),)
 
     return Packing(parameter, (piece,), pack, LABELS[dtype])
-

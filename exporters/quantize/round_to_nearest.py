@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
 from youtu_onnx.exporters.quantize.chunks import by_rows, chunk_rows
 from youtu_onnx.exporters.quantize.fit import fit
+
 from youtu_onnx.core.recipe import Blockwise
 
 
@@ -38,8 +38,9 @@ class Quantized:
         return ((self.values.float() - zero) * self.scales.float().unsqueeze(-1)).flatten(1)
 
 
-def round_to_nearest(weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype = torch.float32, *,
-                     fitted: bool | None = None) -> Quantized:
+def round_to_nearest(
+    weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype = torch.float32, *, fitted: bool | None = None
+) -> Quantized:
     """Quantize ``weight`` [N,K]; a last block that K doesn't fill is padded with zeros, which stay zeros.
 
     Symmetric blocks map their largest magnitude, with its sign, to the end of the range that has one step more
@@ -53,8 +54,9 @@ def round_to_nearest(weight: Tensor, storage: Blockwise, scale_dtype: torch.dtyp
     """
     rows, columns = weight.shape
     if rows > chunk_rows(columns):
-        return _joined(by_rows(lambda start, stop: round_to_nearest(weight[start:stop], storage, scale_dtype, fitted=fitted),
-                               rows, columns))
+        return _joined(
+            by_rows(lambda start, stop: round_to_nearest(weight[start:stop], storage, scale_dtype, fitted=fitted), rows, columns)
+        )
     size, top = storage.block_size, 2**storage.bits - 1
     # A copy, which the steps below overwrite: each is one pass over numbers that are still in the processor's cache.
     blocks = torch.nn.functional.pad(weight.to(torch.float32, copy=True), (0, -columns % size)).view(rows, -1, size)
@@ -77,8 +79,12 @@ def round_to_nearest(weight: Tensor, storage: Blockwise, scale_dtype: torch.dtyp
 
 def _joined(parts: list[Quantized]) -> Quantized:
     zeros = [part.zero_points for part in parts if part.zero_points is not None]
-    return Quantized(torch.cat([part.values for part in parts]), torch.cat([part.scales for part in parts]),
-                     torch.cat(zeros) if zeros else None, parts[0].bits)
+    return Quantized(
+        torch.cat([part.values for part in parts]),
+        torch.cat([part.scales for part in parts]),
+        torch.cat(zeros) if zeros else None,
+        parts[0].bits,
+    )
 
 
 def _nonzero(scales: Tensor, dtype: torch.dtype) -> Tensor:

@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from transformers import Cache
-
 from youtu_onnx.runtimes.ort.cache import InPlaceCache, ReturnedCache, StaticCache, empty_past
+
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import UsageError
 
@@ -43,8 +43,10 @@ class OrtCache(Cache):
         if self._rows is None or (self._rows.length == 0 and self._rows.batch != batch):
             self._rows = self._empty(batch)
         if self._rows.batch != batch:
-            raise UsageError(f"the cache holds {self._rows.batch} sequences, and input_ids {batch}",
-                             hint="repeat the cache first: past_key_values.batch_repeat_interleave(n)")
+            raise UsageError(
+                f"the cache holds {self._rows.batch} sequences, and input_ids {batch}",
+                hint="repeat the cache first: past_key_values.batch_repeat_interleave(n)",
+            )
         self._rows.bind(binding, count)
 
     def commit(self, binding: ort.IOBinding, count: int) -> None:
@@ -109,8 +111,10 @@ class OrtCache(Cache):
         """Any number of tokens can be dropped at any time: nothing to record."""
 
     def update(self, *states: Any, **more: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        raise UsageError("this cache is extended by the graph that it belongs to, not from outside",
-                         hint="for another model, let it make its own: past_key_values=None")
+        raise UsageError(
+            "this cache is extended by the graph that it belongs to, not from outside",
+            hint="for another model, let it make its own: past_key_values=None",
+        )
 
     @property
     def batch_size(self) -> int:

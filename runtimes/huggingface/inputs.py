@@ -12,8 +12,13 @@ from youtu_onnx.core.bundle import Manifest
 from youtu_onnx.core.errors import UsageError
 
 
-def arrays(input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None, position_ids: torch.Tensor | None, past: int,
-           manifest: Manifest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def arrays(
+    input_ids: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,
+    position_ids: torch.Tensor | None,
+    past: int,
+    manifest: Manifest,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ids ``[B, S]``, mask ``[B, T]`` and positions ``[B, S]``, int64; on the CPU without a copy where they are so already.
 
     Args:
@@ -31,8 +36,10 @@ def arrays(input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None, 
     if attention_mask is None:
         mask = np.ones((batch, total), np.int64)
     elif tuple(attention_mask.shape) != (batch, total):
-        raise UsageError(f"attention_mask is {list(attention_mask.shape)}; expected [{batch}, {total}], the {past} tokens in the "
-                         f"cache and the {new} new ones")
+        raise UsageError(
+            f"attention_mask is {list(attention_mask.shape)}; expected [{batch}, {total}], the {past} tokens in the "
+            f"cache and the {new} new ones"
+        )
     else:
         mask = (attention_mask != 0).cpu().numpy().astype(np.int64)
     if position_ids is None:
@@ -50,11 +57,15 @@ def _ids(input_ids: torch.Tensor | None, past: int, manifest: Manifest) -> np.nd
     reserved, vocab_size = manifest.cache.length, manifest.architecture.vocab_size
     if past + ids.shape[1] > manifest.context_length:
         room = f"the context of {manifest.context_length}" if reserved is None else f"the {reserved} that this bundle reserves"
-        raise UsageError(f"{ids.shape[1]} tokens after the {past} in the cache are more than {room}",
-                         hint="shorten the prompt, or ask for fewer new tokens"
-                              + ("" if reserved is None else ", or export with a larger --max-length"))
+        raise UsageError(
+            f"{ids.shape[1]} tokens after the {past} in the cache are more than {room}",
+            hint="shorten the prompt, or ask for fewer new tokens"
+            + ("" if reserved is None else ", or export with a larger --max-length"),
+        )
     # Not every provider's Gather refuses them.
     if ids.min() < 0 or ids.max() >= vocab_size:
-        raise UsageError(f"token ids reach from {ids.min()} to {ids.max()}; the vocabulary has {vocab_size}",
-                         hint="tokenize with the bundle's own tokenizer")
+        raise UsageError(
+            f"token ids reach from {ids.min()} to {ids.max()}; the vocabulary has {vocab_size}",
+            hint="tokenize with the bundle's own tokenizer",
+        )
     return ids

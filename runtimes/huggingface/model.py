@@ -21,16 +21,16 @@ import torch
 from transformers import GenerationConfig, GenerationMixin, PretrainedConfig
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
 from youtu_onnx.runtimes.huggingface.cache import OrtCache
 from youtu_onnx.runtimes.huggingface.config import config_of, generation_config_of
 from youtu_onnx.runtimes.huggingface.inputs import arrays
 from youtu_onnx.runtimes.ort.model import OrtModel
+
+from youtu_onnx.chat.model import variant_for
 from youtu_onnx.core.bundle import Bundle, Staging
 from youtu_onnx.core.errors import UsageError, YoutuOnnxError
 from youtu_onnx.core.hub import locate_bundle
-from youtu_onnx.chat.model import variant_for
 
 try:
     from optimum.modeling_base import OptimizedModel
@@ -82,8 +82,9 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
     dtype = torch.float32
     _is_stateful = False  # a cache can be cropped, as assisted generation wants it
 
-    def __init__(self, model: OrtModel, config: PretrainedConfig | None = None,
-                 generation_config: GenerationConfig | None = None) -> None:
+    def __init__(
+        self, model: OrtModel, config: PretrainedConfig | None = None, generation_config: GenerationConfig | None = None
+    ) -> None:
         """Of an opened bundle; None takes the bundle's own configurations."""
         self.model, self.preprocessors = model, []
         self.config = config_of(model.bundle) if config is None else config
@@ -93,9 +94,18 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
         self._context = model.bundle.manifest.context_length
 
     @classmethod
-    def from_pretrained(cls, model_id: str | Path, *, provider: str | None = None, threads: int | None = None,
-                        revision: str | None = None, local_files_only: bool = False, config: PretrainedConfig | None = None,
-                        generation_config: GenerationConfig | None = None, **others: Any) -> ORTYoutuForCausalLM:
+    def from_pretrained(
+        cls,
+        model_id: str | Path,
+        *,
+        provider: str | None = None,
+        threads: int | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        config: PretrainedConfig | None = None,
+        generation_config: GenerationConfig | None = None,
+        **others: Any,
+    ) -> ORTYoutuForCausalLM:
         """Open a bundle.
 
         Args:
@@ -112,22 +122,36 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
         """
         others = {name: value for name, value in others.items() if value not in (None, False)}
         if others.pop("export", False):
-            raise UsageError("a checkpoint is exported before it is opened, not by from_pretrained",
-                             hint=f"youtu-onnx export --model {model_id} --output BUNDLE, then from_pretrained(BUNDLE)")
+            raise UsageError(
+                "a checkpoint is exported before it is opened, not by from_pretrained",
+                hint=f"youtu-onnx export --model {model_id} --output BUNDLE, then from_pretrained(BUNDLE)",
+            )
         if others:
-            raise UsageError(f"{', '.join(sorted(others))}: no such option of a bundle; its precision was chosen by export, "
-                             "and provider= says where it runs", hint="leave it away")
+            raise UsageError(
+                f"{', '.join(sorted(others))}: no such option of a bundle; its precision was chosen by export, "
+                "and provider= says where it runs",
+                hint="leave it away",
+            )
         bundle = Bundle.open(locate_bundle(str(model_id), revision, local_files_only), target=variant_for(provider))
         return cls(OrtModel(bundle, provider, threads), config, generation_config)
 
     # ---- one step
 
-    def forward(self, input_ids: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None,
-                position_ids: torch.Tensor | None = None, past_key_values: OrtCache | None = None,
-                inputs_embeds: None = None, labels: torch.Tensor | None = None, use_cache: bool | None = None,
-                output_attentions: bool | None = None, output_hidden_states: bool | None = None,
-                return_dict: bool | None = None, logits_to_keep: int | torch.Tensor = 0,
-                cache_position: torch.Tensor | None = None) -> CausalLMOutputWithPast | tuple[torch.Tensor, ...]:
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: OrtCache | None = None,
+        inputs_embeds: None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        cache_position: torch.Tensor | None = None,
+    ) -> CausalLMOutputWithPast | tuple[torch.Tensor, ...]:
         """Logits ``[B, K, V]`` float32, and the cache with the new tokens in it.
 
         Long inputs run in steps of 512 tokens per sequence, so that no step needs the memory of the whole prompt.
@@ -147,12 +171,14 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
                 output that the graph doesn't have.
             ResourceError: out of memory. The cache is as it was.
         """
-        asked = {"inputs_embeds": inputs_embeds, "output_attentions": output_attentions,
-                 "output_hidden_states": output_hidden_states}
+        asked = {
+            "inputs_embeds": inputs_embeds,
+            "output_attentions": output_attentions,
+            "output_hidden_states": output_hidden_states,
+        }
         _refuse({name: value for name, value in asked.items() if value is not None and value is not False})
         cache = self._new_cache() if past_key_values is None else _own(past_key_values)
-        ids, mask, positions = arrays(input_ids, attention_mask, position_ids, cache.get_seq_length(),
-                                      self.model.bundle.manifest)
+        ids, mask, positions = arrays(input_ids, attention_mask, position_ids, cache.get_seq_length(), self.model.bundle.manifest)
         everything = labels is not None or not isinstance(logits_to_keep, int) or logits_to_keep == 0
         kept = ids.shape[1] if everything else min(logits_to_keep, ids.shape[1])
         logits = torch.from_numpy(self._run(ids, mask, positions, cache, kept)).to(input_ids.device)
@@ -176,8 +202,12 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
             for start, end in itertools.pairwise(cuts):
                 last_only = kept == 1 or start < silent
                 logits, binding = self.model.step(
-                    ids[:, start:end], mask[:, : before + end], positions[:, start:end],
-                    lambda binding, count=end - start: cache.bind(binding, batch, count), last_only=last_only)
+                    ids[:, start:end],
+                    mask[:, : before + end],
+                    positions[:, start:end],
+                    lambda binding, count=end - start: cache.bind(binding, batch, count),
+                    last_only=last_only,
+                )
                 cache.commit(binding, end - start)
                 if end == new or (kept > 1 and start >= silent):
                     rows.append(logits)
@@ -191,21 +221,26 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
 
     # ---- what GenerationMixin asks of a model
 
-    def generate(self, inputs: torch.Tensor | None = None, generation_config: GenerationConfig | None = None,
-                 **options: Any) -> Any:
+    def generate(
+        self, inputs: torch.Tensor | None = None, generation_config: GenerationConfig | None = None, **options: Any
+    ) -> Any:
         """transformers' ``generate()``; see ``GenerationMixin.generate`` for its options.
 
         Raises:
             UsageError: an option that the graph can't serve (:data:`REFUSED`, and caches of other kinds).
         """
+
         def asked(name: str) -> Any:
             sources = (options.get(name), getattr(generation_config, name, None), getattr(self.generation_config, name, None))
             return next((value for value in sources if value is not None), None)
 
         _refuse({name: asked(name) for name in REFUSED if asked(name) is not None and asked(name) is not False})
         if asked("cache_implementation") not in CACHES:
-            raise UsageError(f"cache_implementation={asked('cache_implementation')!r}: the graph has its own cache, whose form "
-                             "was chosen by export", hint="leave it away; for a smaller cache export with --cache latent-int8")
+            raise UsageError(
+                f"cache_implementation={asked('cache_implementation')!r}: the graph has its own cache, whose form "
+                "was chosen by export",
+                hint="leave it away; for a smaller cache export with --cache latent-int8",
+            )
         if (cache := options.get("past_key_values")) is not None:
             _own(cache)
         return super().generate(inputs, generation_config, **options)
@@ -216,11 +251,14 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
         return {name: value for name, value in made.items() if name not in ("tokenizer", "assistant_tokenizer")}
 
     def generate_batch(self, *inputs: Any, **options: Any) -> Any:
-        raise UsageError("continuous batching needs transformers' paged attention, which the graph doesn't have",
-                         hint="pad the prompts on the left and call generate()")
+        raise UsageError(
+            "continuous batching needs transformers' paged attention, which the graph doesn't have",
+            hint="pad the prompts on the left and call generate()",
+        )
 
-    def _prepare_cache_for_generation(self, generation_config: GenerationConfig, model_kwargs: dict[str, Any], *others: Any,
-                                      **more: Any) -> None:
+    def _prepare_cache_for_generation(
+        self, generation_config: GenerationConfig, model_kwargs: dict[str, Any], *others: Any, **more: Any
+    ) -> None:
         if model_kwargs.get("past_key_values") is None and generation_config.use_cache is not False:
             model_kwargs["past_key_values"] = self._new_cache()
 
@@ -229,8 +267,11 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
         prepared = super()._prepare_generated_length(generation_config, *others, **more)
         if prepared.max_length is not None and prepared.max_length > self._context:
             reserved = self.model.bundle.manifest.cache.length is not None
-            logger.warning("generation ends after %d tokens, prompt included: %s", self._context,
-                           "what the bundle reserves" if reserved else "the model's context")
+            logger.warning(
+                "generation ends after %d tokens, prompt included: %s",
+                self._context,
+                "what the bundle reserves" if reserved else "the model's context",
+            )
             prepared.max_length = self._context
         return prepared
 
@@ -264,8 +305,10 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
             raise UsageError(f"a bundle can't be turned into {dtype}", hint="export one with --precision")
         wanted = self.device if device is None else torch.device(device)
         if wanted.type not in ("cpu", self.model.device):
-            raise UsageError(f"this bundle runs on provider {self.model.provider.name}; to({wanted}) would not move it",
-                             hint="open it with from_pretrained(…, provider=…); in a pipeline pass device=-1")
+            raise UsageError(
+                f"this bundle runs on provider {self.model.provider.name}; to({wanted}) would not move it",
+                hint="open it with from_pretrained(…, provider=…); in a pipeline pass device=-1",
+            )
         self.device = wanted
         return self
 
@@ -294,8 +337,10 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
             UsageError: something is in the way, or an option that has no meaning for a bundle.
         """
         if push_to_hub or any(value not in (None, False) for value in others.values()):
-            raise UsageError("save_pretrained copies a bundle as it is and knows no options",
-                             hint=f"to upload it: hf upload YOUR/REPOSITORY {self.model.bundle.path}")
+            raise UsageError(
+                "save_pretrained copies a bundle as it is and knows no options",
+                hint=f"to upload it: hf upload YOUR/REPOSITORY {self.model.bundle.path}",
+            )
         self._save_pretrained(save_directory)
 
     def _save_pretrained(self, save_directory: str | Path) -> None:
@@ -313,8 +358,10 @@ def _refuse(asked: dict[str, Any]) -> None:
 
 def _own(cache: Any) -> OrtCache:
     if not isinstance(cache, OrtCache):
-        raise UsageError(f"past_key_values is a {type(cache).__name__}; the graph takes what it returned itself (OrtCache)",
-                         hint="leave it away for a new cache")
+        raise UsageError(
+            f"past_key_values is a {type(cache).__name__}; the graph takes what it returned itself (OrtCache)",
+            hint="leave it away for a new cache",
+        )
     return cache
 
 

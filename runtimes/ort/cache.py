@@ -111,9 +111,10 @@ class InPlaceCache:
             try:
                 larger = np.empty((capacity, buffer.shape[1]), self._dtype)
             except MemoryError as error:
-                raise ResourceError(f"no memory for a cache of {rows} tokens",
-                                    hint="close other programs, or use a shorter context") from error
-            larger[:self.length] = buffer[:self.length]
+                raise ResourceError(
+                    f"no memory for a cache of {rows} tokens", hint="close other programs, or use a shorter context"
+                ) from error
+            larger[: self.length] = buffer[: self.length]
             self._buffers[index], self._addresses[index] = larger, larger.ctypes.data
 
 
@@ -209,13 +210,18 @@ def first_past(layout: CacheLayout, device: str, batch: int, device_id: int = 0)
     if layout.length is None:
         return empty_past(layout.tensors(), np.dtype(layout.dtype), device, batch, device_id)
     try:
-        return [ort.OrtValue.ortvalue_from_shape_and_type([batch, tensor.heads, layout.length, tensor.width],
-                                                          np.dtype(layout.dtype).type, device, device_id)
-                for tensor in layout.tensors()]
+        return [
+            ort.OrtValue.ortvalue_from_shape_and_type(
+                [batch, tensor.heads, layout.length, tensor.width], np.dtype(layout.dtype).type, device, device_id
+            )
+            for tensor in layout.tensors()
+        ]
     except (MemoryError, RuntimeError) as error:
-        raise ResourceError(f"no memory for a cache of {layout.length:,} tokens, which this bundle reserves "
-                            f"({batch * layout.length * layout.bytes_per_token / 1e6:,.0f} MB)",
-                            hint="close other programs, or export with a smaller --max-length") from error
+        raise ResourceError(
+            f"no memory for a cache of {layout.length:,} tokens, which this bundle reserves "
+            f"({batch * layout.length * layout.bytes_per_token / 1e6:,.0f} MB)",
+            hint="close other programs, or export with a smaller --max-length",
+        ) from error
 
 
 def full_mask(mask: np.ndarray, length: int) -> np.ndarray:
@@ -229,16 +235,21 @@ def full_mask(mask: np.ndarray, length: int) -> np.ndarray:
     """
     total = mask.shape[1]
     if total > length:
-        raise UsageError(f"{total} tokens are more than the {length} that this bundle reserves",
-                         hint="shorten the prompt, or export with a larger --max-length")
+        raise UsageError(
+            f"{total} tokens are more than the {length} that this bundle reserves",
+            hint="shorten the prompt, or export with a larger --max-length",
+        )
     padded = np.pad(mask, ((0, 0), (0, length - total)))
     if not mask[:, -1].any():
         padded[0, total - 1] = 1
     return padded
 
 
-def empty_past(tensors: Sequence[CacheTensor], dtype: np.dtype, device: str, batch: int,
-               device_id: int = 0) -> list[ort.OrtValue]:
+def empty_past(
+    tensors: Sequence[CacheTensor], dtype: np.dtype, device: str, batch: int, device_id: int = 0
+) -> list[ort.OrtValue]:
     """Pasts of no tokens, ``[B, heads, 0, width]`` each, in the graph's order."""
-    return [ort.OrtValue.ortvalue_from_shape_and_type([batch, tensor.heads, 0, tensor.width], dtype.type, device, device_id)
-            for tensor in tensors]
+    return [
+        ort.OrtValue.ortvalue_from_shape_and_type([batch, tensor.heads, 0, tensor.width], dtype.type, device, device_id)
+        for tensor in tensors
+    ]

@@ -12,32 +12,49 @@ from functools import cached_property
 
 import numpy as np
 import onnxruntime as ort
-
-from youtu_onnx.runtimes.providers import providers
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
-from youtu_onnx.runtimes.ort.cache import InPlaceCache, ReturnedCache, SequenceCache, StaticCache, first_past, full_mask, presents_of
+from youtu_onnx.runtimes.ort.cache import (
+    InPlaceCache,
+    ReturnedCache,
+    SequenceCache,
+    StaticCache,
+    first_past,
+    full_mask,
+    presents_of,
+)
 from youtu_onnx.runtimes.ort.placement import Placement
 from youtu_onnx.runtimes.ort.prepared import Prepared
 from youtu_onnx.runtimes.ort.prepared import find as find_prepared
-from youtu_onnx.runtimes.providers.options import ProviderOptions
-from youtu_onnx.runtimes.providers.sessions import available, open_session, plugin_failure
 from youtu_onnx.runtimes.ort.threads import thread_count
+from youtu_onnx.runtimes.providers import providers
 from youtu_onnx.runtimes.providers.advice import advise, said_last
+from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.runtimes.providers.probe import probe
+from youtu_onnx.runtimes.providers.sessions import available, open_session, plugin_failure
+
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
-from youtu_onnx.runtimes.providers.probe import probe
 from youtu_onnx.core.target import target
 
 INPUT_IDS, ATTENTION_MASK, POSITION_IDS, LOGITS = "input_ids", "attention_mask", "position_ids", "logits"
 LOGITS_TO_KEEP = "logits_to_keep"
 """The graph's optional input: of how many last positions to compute logits, 0 for all."""
 
-DEVICES = {"CUDAExecutionProvider": "cuda", "DmlExecutionProvider": "dml", "MIGraphXExecutionProvider": "cuda",
-           "WebGpuExecutionProvider": "webgpu"}
+DEVICES = {
+    "CUDAExecutionProvider": "cuda",
+    "DmlExecutionProvider": "dml",
+    "MIGraphXExecutionProvider": "cuda",
+    "WebGpuExecutionProvider": "webgpu",
+}
 """Where a provider keeps its tensors; with the others the cache passes through host memory."""
 
-OUT_OF_MEMORY = ("failed to allocate memory", "bad_alloc", "out of memory", "cudaerrormemoryallocation",
-                 "smaller than requested bytes")  # the last: an arena at its gpu_mem_limit
+OUT_OF_MEMORY = (
+    "failed to allocate memory",
+    "bad_alloc",
+    "out of memory",
+    "cudaerrormemoryallocation",
+    "smaller than requested bytes",
+)  # the last: an arena at its gpu_mem_limit
 
 
 class OrtModel:
@@ -51,9 +68,16 @@ class OrtModel:
         prepared: the copy with packed weights that was opened instead of the bundle's graph; None: the bundle's own was.
     """
 
-    def __init__(self, bundle: Bundle, provider: str | None = None, threads: int | None = None, *,
-                 options: ProviderOptions | None = None, require_provider: bool = False,
-                 find: Callable[[Bundle], Prepared | None] = find_prepared) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        provider: str | None = None,
+        threads: int | None = None,
+        *,
+        options: ProviderOptions | None = None,
+        require_provider: bool = False,
+        find: Callable[[Bundle], Prepared | None] = find_prepared,
+    ) -> None:
         """Open ``model.onnx``, or on the CPU its prepared copy.
 
         Args:
@@ -106,8 +130,15 @@ class OrtModel:
         """Free the session; closing twice does no harm."""
         self._session = None
 
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray, position_ids: np.ndarray,
-            past: Sequence[ort.OrtValue] | None = None, *, last_only: bool = False) -> tuple[np.ndarray, list[ort.OrtValue]]:
+    def run(
+        self,
+        input_ids: np.ndarray,
+        attention_mask: np.ndarray,
+        position_ids: np.ndarray,
+        past: Sequence[ort.OrtValue] | None = None,
+        *,
+        last_only: bool = False,
+    ) -> tuple[np.ndarray, list[ort.OrtValue]]:
         """One step.
 
         Args:
@@ -135,23 +166,32 @@ class OrtModel:
         logits, binding = self.step(input_ids, attention_mask, position_ids, bind, last_only=last_only)
         return logits, presents_of(binding)
 
-    def run_batch(self, prompts: Sequence[Sequence[int]],
-                  pad_id: int) -> tuple[np.ndarray, np.ndarray, list[ort.OrtValue]]:
+    def run_batch(self, prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray, list[ort.OrtValue]]:
         """The first step of several prompts at once, left-padded to one length S.
 
         Returns:
             Logits ``[B, S, V]`` (the last row of each prompt is its own), the mask ``[B, S]``, and the presents.
         """
         for prompt in prompts:
-            check_ids(prompt, length=0, context_length=self.bundle.manifest.context_length,
-                      vocab_size=self.bundle.manifest.architecture.vocab_size)
+            check_ids(
+                prompt,
+                length=0,
+                context_length=self.bundle.manifest.context_length,
+                vocab_size=self.bundle.manifest.architecture.vocab_size,
+            )
         ids, mask, positions = left_pad(prompts, pad_id)
         logits, presents = self.run(ids, mask, positions)
         return logits, mask, presents
 
-    def step(self, input_ids: np.ndarray, attention_mask: np.ndarray, position_ids: np.ndarray,
-             bind_cache: Callable[[ort.IOBinding], None], *,
-             last_only: bool = False) -> tuple[np.ndarray, ort.IOBinding]:
+    def step(
+        self,
+        input_ids: np.ndarray,
+        attention_mask: np.ndarray,
+        position_ids: np.ndarray,
+        bind_cache: Callable[[ort.IOBinding], None],
+        *,
+        last_only: bool = False,
+    ) -> tuple[np.ndarray, ort.IOBinding]:
         """:meth:`run` for callers that hold the cache tensors themselves and bind them. Returns the logits and what was bound:
         :func:`youtu_onnx.runtimes.ort.cache.presents_of` it are the presents.
 
@@ -177,9 +217,12 @@ class OrtModel:
             binding.synchronize_outputs()  # the logits are copied to the host on the device's stream, the presents computed there
         except Exception as error:  # the binding raises its own classes, all bare Exceptions
             known = advise(self.provider.ort, str(error), version=lambda name: None)  # it runs, so it is installed well
-            raise (ProviderError(f"provider {self.provider.name} can't run this bundle: {known.cause}", hint=known.cure) if known
-                   else explain(error, f"a step of {input_ids.shape[1]} tokens failed")) from error
-        return logits[:, -1 if last_only else 0:].astype(np.float32, copy=False), binding
+            raise (
+                ProviderError(f"provider {self.provider.name} can't run this bundle: {known.cause}", hint=known.cure)
+                if known
+                else explain(error, f"a step of {input_ids.shape[1]} tokens failed")
+            ) from error
+        return logits[:, -1 if last_only else 0 :].astype(np.float32, copy=False), binding
 
     def _check_interface(self) -> None:
         inputs = {INPUT_IDS, ATTENTION_MASK, POSITION_IDS} | {tensor.past for tensor in self._layout}
@@ -188,13 +231,18 @@ class OrtModel:
         for kind, expected in (("inputs", inputs), ("outputs", outputs)):
             difference = expected ^ {one.name for one in found[kind]}
             if difference:
-                raise BundleError(f"{self.bundle.path / names.MODEL} and its manifest disagree on {kind}: "
-                                  f"{', '.join(sorted(difference)[:4])}", hint="export the bundle again")
+                raise BundleError(
+                    f"{self.bundle.path / names.MODEL} and its manifest disagree on {kind}: {', '.join(sorted(difference)[:4])}",
+                    hint="export the bundle again",
+                )
         said = self.bundle.manifest.cache.length
         lengths = {dim if isinstance(dim, int) else None for one in found["inputs"] for dim in one.shape[2:3]}
         if lengths != {said}:
-            raise BundleError(f"{self.bundle.path / names.MODEL} and its manifest disagree on the cache's reserved length, "
-                              f"which is {said or 'none'} in the manifest", hint="export the bundle again")
+            raise BundleError(
+                f"{self.bundle.path / names.MODEL} and its manifest disagree on the cache's reserved length, "
+                f"which is {said or 'none'} in the manifest",
+                hint="export the bundle again",
+            )
 
 
 class OrtDecoder:
@@ -207,8 +255,15 @@ class OrtDecoder:
         self._cache = new_cache(model)
 
     @classmethod
-    def open(cls, bundle: Bundle, provider: str | None = None, threads: int | None = None, *,
-             options: ProviderOptions | None = None, require_provider: bool = False) -> OrtDecoder:
+    def open(
+        cls,
+        bundle: Bundle,
+        provider: str | None = None,
+        threads: int | None = None,
+        *,
+        options: ProviderOptions | None = None,
+        require_provider: bool = False,
+    ) -> OrtDecoder:
         return cls(OrtModel(bundle, provider, threads, options=options, require_provider=require_provider))
 
     @property
@@ -246,8 +301,12 @@ class OrtDecoder:
         """Logits ``[S, V]``, or ``[1, V]`` with ``last_only``."""
         total = self.length + len(ids)
         logits, binding = self.model.step(
-            np.array([ids], np.int64), np.ones((1, total), np.int64), np.arange(self.length, total)[None],
-            lambda binding: self._cache.bind(binding, len(ids)), last_only=last_only)
+            np.array([ids], np.int64),
+            np.ones((1, total), np.int64),
+            np.arange(self.length, total)[None],
+            lambda binding: self._cache.bind(binding, len(ids)),
+            last_only=last_only,
+        )
         self._cache.commit(binding, len(ids))
         return logits[0]
 
@@ -273,8 +332,8 @@ def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray,
     ids = np.full((len(prompts), width), pad_id, np.int64)
     mask = np.zeros_like(ids)
     for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt):] = prompt
-        mask[row, width - len(prompt):] = 1
+        ids[row, width - len(prompt) :] = prompt
+        mask[row, width - len(prompt) :] = 1
     return ids, mask, np.clip(np.cumsum(mask, axis=1) - 1, 0, None)
 
 
@@ -297,8 +356,14 @@ def session_options(bundle: Bundle, provider: providers.Provider, threads: int) 
     return options
 
 
-def open_graph(bundle: Bundle, name: str, provider: providers.Provider, threads: int, chosen: ProviderOptions,
-               find: Callable[[Bundle], Prepared | None] | None = None) -> tuple[ort.InferenceSession, Prepared | None]:
+def open_graph(
+    bundle: Bundle,
+    name: str,
+    provider: providers.Provider,
+    threads: int,
+    chosen: ProviderOptions,
+    find: Callable[[Bundle], Prepared | None] | None = None,
+) -> tuple[ort.InferenceSession, Prepared | None]:
     """A session for one of a bundle's graphs, or for the prepared copy that ``find`` knows of, and that copy. Raises as
     :class:`OrtModel` does."""
     options = session_options(bundle, provider, threads)
@@ -318,8 +383,10 @@ def open_graph(bundle: Bundle, name: str, provider: providers.Provider, threads:
             hint = found.advice or "check the device with youtu-onnx doctor, or choose --provider cpu"
             raise ProviderError(f"provider {provider.name} could not start: {found.detail}", hint=hint) from error
         if found and isinstance(explained, BundleError):
-            raise ProviderError(f"provider {provider.name} can't open this bundle: {said_last(str(error))}",
-                                hint="export one for it (youtu-onnx export --target …), or choose --provider cpu") from error
+            raise ProviderError(
+                f"provider {provider.name} can't open this bundle: {said_last(str(error))}",
+                hint="export one for it (youtu-onnx export --target …), or choose --provider cpu",
+            ) from error
         raise explained from error
     providers.check_started(session, provider, lambda: probe(provider.ort, chosen.given()))
     return session, None
@@ -328,6 +395,7 @@ def open_graph(bundle: Bundle, name: str, provider: providers.Provider, threads:
 def explain(error: Exception, what: str) -> YoutuOnnxError:
     text = str(error).strip()
     if isinstance(error, MemoryError) or any(sign in text.lower() for sign in OUT_OF_MEMORY):
-        return ResourceError(f"{what}: out of memory",
-                             hint="close other programs, use a shorter context, or export with --precision int4")
+        return ResourceError(
+            f"{what}: out of memory", hint="close other programs, use a shorter context, or export with --precision int4"
+        )
     return BundleError(f"{what}: {text}", hint="check the bundle with youtu-onnx verify, or export it again")

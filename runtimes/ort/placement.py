@@ -12,12 +12,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from youtu_onnx.runtimes.providers.providers import Provider, short
+
 from youtu_onnx.conformance import TABLES
 from youtu_onnx.conformance.host import ANY, excuse
 from youtu_onnx.core.errors import ProviderError
 
-HEAVY_OPS = frozenset(("MatMul", "FusedMatMul", "MatMulNBits", "MatMulInteger", "MatMulIntegerToFloat",
-                       "DynamicQuantizeMatMul", "Gemm", "FusedGemm", "Attention", "GroupQueryAttention", "MultiHeadAttention"))
+HEAVY_OPS = frozenset(
+    (
+        "MatMul",
+        "FusedMatMul",
+        "MatMulNBits",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "DynamicQuantizeMatMul",
+        "Gemm",
+        "FusedGemm",
+        "Attention",
+        "GroupQueryAttention",
+        "MultiHeadAttention",
+    )
+)
 """Where the time goes. One of these on the CPU means that a provider did not take the graph."""
 
 
@@ -64,8 +78,10 @@ class Placement:
             nodes = part.get_nodes()
             counts[short(part.ep_name)] += len(nodes)
             if part.ep_name != row.ort:
-                strays += [Stray(node.op_type, node.name, short(part.ep_name), excuse(allowed, node.op_type, node.name))
-                           for node in nodes]
+                strays += [
+                    Stray(node.op_type, node.name, short(part.ep_name), excuse(allowed, node.op_type, node.name))
+                    for node in nodes
+                ]
         return cls(row.name, dict(counts), tuple(strays))
 
     @property
@@ -85,15 +101,18 @@ class Placement:
             ProviderError: it does, or it can't be told though it is required.
         """
         if require and not self.nodes:
-            raise ProviderError(f"this onnxruntime does not tell where nodes run, so provider {self.provider} can't be required",
-                                hint="pip install -U onnxruntime, or drop --require-provider")
+            raise ProviderError(
+                f"this onnxruntime does not tell where nodes run, so provider {self.provider} can't be required",
+                hint="pip install -U onnxruntime, or drop --require-provider",
+            )
         found = self.unexpected if require else self.heavy
         if found:
             kind = "operations that belong on it" if require else "heavy operations"
             listed = ", ".join(map(str, found[:3]))
             raise ProviderError(
                 f"provider {self.provider} leaves {len(found)} {kind} to {found[0].provider}, among them {listed}",
-                hint=f"export a bundle for it (youtu-onnx export --target {self.provider}), or choose --provider cpu")
+                hint=f"export a bundle for it (youtu-onnx export --target {self.provider}), or choose --provider cpu",
+            )
 
     def summary(self) -> str:
         """``webgpu 158 nodes, cpu 16 (Shape 2, …)``."""
@@ -104,6 +123,8 @@ class Placement:
         return text + (f" ({', '.join(f'{op} {count}' for op, count in ops.most_common())})" if ops else "")
 
     def to_dict(self) -> dict[str, Any]:
-        strays = [{"op": one.op, "name": one.name, "provider": one.provider, "heavy": one.heavy, "reason": one.reason}
-                  for one in self.strays]
+        strays = [
+            {"op": one.op, "name": one.name, "provider": one.provider, "heavy": one.heavy, "reason": one.reason}
+            for one in self.strays
+        ]
         return {"provider": self.provider, "nodes": dict(self.nodes), "strays": strays}

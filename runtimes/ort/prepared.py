@@ -162,11 +162,14 @@ def made_of(bundle: Bundle) -> list[str]:
     Raises:
         UsageError: there is nothing of this bundle.
     """
-    there = [graph for graph in GRAPHS if graph in bundle.manifest.files
-             and os.path.lexists(cache_folder() / name_of(bundle, graph))]
+    there = [
+        graph for graph in GRAPHS if graph in bundle.manifest.files and os.path.lexists(cache_folder() / name_of(bundle, graph))
+    ]
     if not there:
-        raise UsageError(f"{bundle.path} has no prepared copy for this machine and onnxruntime {ort.__version__}",
-                         hint=f"make one with: {command(bundle.path, names.MODEL)}")
+        raise UsageError(
+            f"{bundle.path} has no prepared copy for this machine and onnxruntime {ort.__version__}",
+            hint=f"make one with: {command(bundle.path, names.MODEL)}",
+        )
     return there
 
 
@@ -202,8 +205,9 @@ def cache_folder() -> Path:
             else:
                 home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
         except RuntimeError as error:
-            raise ResourceError("this user has no home folder to keep prepared weights in",
-                                hint="name a folder in XDG_CACHE_HOME") from error
+            raise ResourceError(
+                "this user has no home folder to keep prepared weights in", hint="name a folder in XDG_CACHE_HOME"
+            ) from error
     return Path(os.path.realpath(Path(home) / "youtu-onnx" / "prepared"))
 
 
@@ -220,9 +224,12 @@ def graph_of(key: Mapping[str, str]) -> str:
 def key_of(bundle: Bundle, graph: str = names.MODEL) -> dict[str, str]:
     """All that decides what is in a copy; and the bundle's path, so that a copy can end with its bundle."""
     return {
-        "format": str(FORMAT_VERSION), "bundle": os.path.realpath(bundle.path),
+        "format": str(FORMAT_VERSION),
+        "bundle": os.path.realpath(bundle.path),
         **{name: bundle.manifest.files[name].sha256 for name in files_of(graph)},
-        "onnxruntime": ort.__version__, "machine": platform.machine(), "cpu": _cpu(),
+        "onnxruntime": ort.__version__,
+        "machine": platform.machine(),
+        "cpu": _cpu(),
     }
 
 
@@ -289,8 +296,11 @@ def is_ours(folder: Path) -> bool:
     if folder.is_symlink() or not folder.is_dir():
         return False
     found = {path.name: path for path in folder.iterdir()}
-    return (found.keys() <= {RECORD, *GRAPHS, names.MODEL_DATA} and (not found or RECORD in found)
-            and not any(map(Path.is_symlink, found.values())))
+    return (
+        found.keys() <= {RECORD, *GRAPHS, names.MODEL_DATA}
+        and (not found or RECORD in found)
+        and not any(map(Path.is_symlink, found.values()))
+    )
 
 
 def _why_absent(root: Path, key: Mapping[str, str]) -> str | None:

@@ -20,13 +20,29 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from filelock import FileLock, Timeout
-
-from youtu_onnx.runtimes.providers import providers
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort.model import OrtModel, session_options
-from youtu_onnx.runtimes.ort.prepared import GRAPHS, PARTIAL, RECORD, Prepared, Unusable, cache_folder, check_trusted, files_of, folders, graph_of, is_ours, key_of, name_of, stamps, usable
+from youtu_onnx.runtimes.ort.prepared import (
+    GRAPHS,
+    PARTIAL,
+    RECORD,
+    Prepared,
+    Unusable,
+    cache_folder,
+    check_trusted,
+    files_of,
+    folders,
+    graph_of,
+    is_ours,
+    key_of,
+    name_of,
+    stamps,
+    usable,
+)
 from youtu_onnx.runtimes.ort.slots import SlotModel
 from youtu_onnx.runtimes.ort.threads import thread_count
+from youtu_onnx.runtimes.providers import providers
+
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.bundle.staging import DISK_FULL
@@ -65,8 +81,10 @@ def make(bundle: Bundle, progress: Progress | None = None, graph: str = names.MO
     """
     progress = progress or Silent()
     if graph not in bundle.manifest.files:
-        raise UsageError(f"{bundle.path} has no {graph}, so there is nothing to prepare for servers",
-                         hint="export it for the target cpu with a latent cache")
+        raise UsageError(
+            f"{bundle.path} has no {graph}, so there is nothing to prepare for servers",
+            hint="export it for the target cpu with a latent cache",
+        )
     with _locked(progress) as root:
         folder = root / name_of(bundle, graph)
         _clean_up(root, bundle, progress)
@@ -127,19 +145,28 @@ def _fill(staging: Path, bundle: Bundle, graph: str, progress: Progress) -> Prep
         _write_packed(staging, bundle, graph)
     packed = _packed_bytes(staging / graph)
     if not packed:
-        raise NothingPacked(f"onnxruntime {ort.__version__} packs none of this bundle's weights: a copy would save nothing",
-                            hint="nothing is to be done; the bundle runs as it is")
+        raise NothingPacked(
+            f"onnxruntime {ort.__version__} packs none of this bundle's weights: a copy would save nothing",
+            hint="nothing is to be done; the bundle runs as it is",
+        )
     written = stamps(staging, graph)
     progress.begin("checking the copy", sum(size for size, _ in written.values()))
     made = Prepared(
-        folder=staging, key=key_of(bundle, graph), bundle_files=before, packed=packed, load_seconds=[],
+        folder=staging,
+        key=key_of(bundle, graph),
+        bundle_files=before,
+        packed=packed,
+        load_seconds=[],
         files={name: describe_file(staging / name, progress.advance) for name in written},
         times={name: time_ns for name, (_, time_ns) in written.items()},
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"))
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
     logits, seconds = compute(bundle, made)
     if not np.array_equal(logits, expected):
-        raise VerificationError("the prepared copy computes other logits than the bundle; it was not kept",
-                                hint="report this, with the output of youtu-onnx doctor; the bundle runs as it is")
+        raise VerificationError(
+            "the prepared copy computes other logits than the bundle; it was not kept",
+            hint="report this, with the output of youtu-onnx doctor; the bundle runs as it is",
+        )
     if stamps(bundle.path, graph) != before or Manifest.read(bundle.file(names.MANIFEST)) != bundle.manifest:
         raise BundleError(f"{bundle.path} was written to while its copy was made", hint="try again when that is finished")
     made = dataclasses.replace(made, load_seconds=[own_seconds, seconds])
@@ -155,16 +182,19 @@ def _write_packed(staging: Path, bundle: Bundle, graph: str) -> None:
     """Let ONNX Runtime write the graph, optimized where it does so, and its weights plain and packed."""
     options = session_options(bundle, providers.provider("cpu"), thread_count(None))
     options.optimized_model_filepath = str(staging / graph)
-    for name, value in (("optimized_model_external_initializers_file_name", names.MODEL_DATA),
-                        ("optimized_model_external_initializers_min_size_in_bytes", "1024"),
-                        ("save_external_prepacked_constant_initializers", "1")):
+    for name, value in (
+        ("optimized_model_external_initializers_file_name", names.MODEL_DATA),
+        ("optimized_model_external_initializers_min_size_in_bytes", "1024"),
+        ("save_external_prepacked_constant_initializers", "1"),
+    ):
         options.add_session_config_entry(f"session.{name}", value)
     try:
         ort.InferenceSession(bundle.file(graph), options, providers=["CPUExecutionProvider"])
         stamps(staging, graph)
     except Exception as error:  # the bundle itself opened a moment ago, so it is the writing that failed
-        raise ResourceError(f"onnxruntime could not write a prepared copy to {staging.parent}: {str(error).strip()}",
-                            hint=_MORE_ROOM) from error
+        raise ResourceError(
+            f"onnxruntime could not write a prepared copy to {staging.parent}: {str(error).strip()}", hint=_MORE_ROOM
+        ) from error
 
 
 def _logits(bundle: Bundle, copy: Prepared | None) -> tuple[np.ndarray, float]:
@@ -195,13 +225,14 @@ def _batch_logits(bundle: Bundle, copy: Prepared | None) -> tuple[np.ndarray, fl
 
 def _check_opened(opened: Prepared | None, copy: Prepared | None) -> None:
     if opened is not copy:
-        raise VerificationError("onnxruntime can't open the copy that it wrote; it was not kept",
-                                hint="report this, with the output of youtu-onnx doctor; the bundle runs as it is")
+        raise VerificationError(
+            "onnxruntime can't open the copy that it wrote; it was not kept",
+            hint="report this, with the output of youtu-onnx doctor; the bundle runs as it is",
+        )
 
 
 def _packed_bytes(graph: Path) -> int:
-    return sum(int(length) for places in _PACKED.findall(graph.read_bytes())
-               for length in re.findall(rb"\|\d+;(\d+);", places))
+    return sum(int(length) for places in _PACKED.findall(graph.read_bytes()) for length in re.findall(rb"\|\d+;(\d+);", places))
 
 
 @contextlib.contextmanager
@@ -245,21 +276,26 @@ def _locked(progress: Progress) -> Iterator[Path]:
         finally:
             lock.release()
     except Unusable as why:
-        raise ResourceError(f"prepared weights would not be safe in {root}: {why}",
-                            hint=f"make it yours alone: chmod 700 {root}; or name another folder in XDG_CACHE_HOME") from why
+        raise ResourceError(
+            f"prepared weights would not be safe in {root}: {why}",
+            hint=f"make it yours alone: chmod 700 {root}; or name another folder in XDG_CACHE_HOME",
+        ) from why
     except OSError as error:
         if error.errno in DISK_FULL:
             raise ResourceError(f"the disk of {root} is full ({error.strerror})", hint=_MORE_ROOM) from error
-        raise ResourceError(f"can't keep prepared weights in {root}: {error.strerror or error}",
-                            hint="close programs that use them, or name a folder that is yours in XDG_CACHE_HOME") from error
+        raise ResourceError(
+            f"can't keep prepared weights in {root}: {error.strerror or error}",
+            hint="close programs that use them, or name a folder that is yours in XDG_CACHE_HOME",
+        ) from error
 
 
 def _check_room(root: Path, bundle: Bundle) -> None:
     needed = int(bundle.manifest.files[names.MODEL_DATA].size * ROOM)
     free = shutil.disk_usage(root).free
     if free < needed:
-        raise ResourceError(f"a prepared copy may need {needed / 1e9:.2f} GB, and {root} has {free / 1e9:.2f} GB free",
-                            hint=_MORE_ROOM)
+        raise ResourceError(
+            f"a prepared copy may need {needed / 1e9:.2f} GB, and {root} has {free / 1e9:.2f} GB free", hint=_MORE_ROOM
+        )
 
 
 def _clean_up(root: Path, bundle: Bundle, progress: Progress) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnxruntime as ort
-
-from youtu_onnx.runtimes.providers import providers
 from youtu_onnx.runtimes.batch import Chunk
-from youtu_onnx.runtimes.ort.model import LOGITS, explain, open_graph
 from youtu_onnx.runtimes.ort.cache import InPlaceCache
+from youtu_onnx.runtimes.ort.model import LOGITS, explain, open_graph
 from youtu_onnx.runtimes.ort.prepared import Prepared, find_batch
-from youtu_onnx.runtimes.providers.options import ProviderOptions
 from youtu_onnx.runtimes.ort.threads import thread_count
+from youtu_onnx.runtimes.providers import providers
+from youtu_onnx.runtimes.providers.options import ProviderOptions
+
 from youtu_onnx.core import slots
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
@@ -30,8 +30,9 @@ class SlotModel:
         prepared: the copy with packed weights that was opened instead; None: the bundle's own graph was.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None, *,
-                 find: Callable[[Bundle], Prepared | None] = find_batch) -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int | None = None, *, find: Callable[[Bundle], Prepared | None] = find_batch
+    ) -> None:
         """
         Args:
             find: where to look for a prepared copy.
@@ -42,12 +43,15 @@ class SlotModel:
         """
         manifest = bundle.manifest
         if manifest.slots is None:
-            raise UsageError(f"the bundle at {bundle.path} has no batch graph (target {manifest.target}, cache "
-                             f"{manifest.cache.form})", hint="export it for the target cpu with a latent cache")
+            raise UsageError(
+                f"the bundle at {bundle.path} has no batch graph (target {manifest.target}, cache {manifest.cache.form})",
+                hint="export it for the target cpu with a latent cache",
+            )
         self.bundle, self.layout = bundle, slots.Slots(manifest.cache, manifest.slots)
         self._open: ort.InferenceSession | None
-        self._open, self.prepared = open_graph(bundle, names.BATCH, providers.provider("cpu"), thread_count(threads),
-                                               ProviderOptions(), find)
+        self._open, self.prepared = open_graph(
+            bundle, names.BATCH, providers.provider("cpu"), thread_count(threads), ProviderOptions(), find
+        )
         self._check_interface()
         self._logits_dtype = np.dtype(target(manifest.target).floats(manifest.recipe.precision))
         self.vocab_size, self.context_length = manifest.architecture.vocab_size, manifest.context_length
@@ -76,9 +80,15 @@ class SlotModel:
         counts = np.zeros(self.count, np.int64)
         counts[list(lanes) or [0]] = 1  # the graph wants one token at least: a step of a chunk alone computes an idle one
         wanted = int(chunk is not None and chunk.logits)
-        feeds = {slots.SLOT_IDS: [ids], slots.SLOT_POSITIONS: [positions], slots.SLOT_TOKENS: counts,
-                 slots.CHUNK_IDS: [part], slots.CHUNK_POSITIONS: [range(past, past + len(part))],
-                 slots.CHUNK_MASK: np.ones((1, past + len(part))), slots.CHUNK_LOGITS: [wanted]}
+        feeds = {
+            slots.SLOT_IDS: [ids],
+            slots.SLOT_POSITIONS: [positions],
+            slots.SLOT_TOKENS: counts,
+            slots.CHUNK_IDS: [part],
+            slots.CHUNK_POSITIONS: [range(past, past + len(part))],
+            slots.CHUNK_MASK: np.ones((1, past + len(part))),
+            slots.CHUNK_LOGITS: [wanted],
+        }
         arrays = {name: np.ascontiguousarray(value, np.int64) for name, value in feeds.items()}  # alive until the run is over
         binding = self._binding = self._binding or self._session.io_binding()
         for name, array in arrays.items():
@@ -96,7 +106,7 @@ class SlotModel:
             cache.length += 1
         if chunk:
             chunk.cache.length += len(part)
-        return logits[0, 0 if lanes else 1:].astype(np.float32, copy=False)
+        return logits[0, 0 if lanes else 1 :].astype(np.float32, copy=False)
 
     def close(self) -> None:
         self._open = self._binding = None
@@ -121,10 +131,20 @@ class SlotModel:
 
     def _check_interface(self) -> None:
         tensors = [one for lane in (*range(self.layout.count), None) for one in self.layout.tensors(lane)]
-        inputs = {slots.SLOT_IDS, slots.SLOT_POSITIONS, slots.SLOT_TOKENS, slots.CHUNK_IDS, slots.CHUNK_POSITIONS,
-                  slots.CHUNK_MASK, slots.CHUNK_LOGITS} | {one.past for one in tensors}
+        inputs = {
+            slots.SLOT_IDS,
+            slots.SLOT_POSITIONS,
+            slots.SLOT_TOKENS,
+            slots.CHUNK_IDS,
+            slots.CHUNK_POSITIONS,
+            slots.CHUNK_MASK,
+            slots.CHUNK_LOGITS,
+        } | {one.past for one in tensors}
         outputs = {LOGITS} | {one.present for one in tensors}
         for found, expected in ((self._session.get_inputs(), inputs), (self._session.get_outputs(), outputs)):
             if difference := expected ^ {one.name for one in found}:
-                raise BundleError(f"{self.bundle.path / names.BATCH} is not a batch graph of {self.layout.count} slots: "
-                                  f"{', '.join(sorted(difference)[:4])}", hint="export the bundle again")
+                raise BundleError(
+                    f"{self.bundle.path / names.BATCH} is not a batch graph of {self.layout.count} slots: "
+                    f"{', '.join(sorted(difference)[:4])}",
+                    hint="export the bundle again",
+                )

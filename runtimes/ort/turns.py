@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-
 from youtu_onnx.runtimes.batch import Chunk
-from youtu_onnx.runtimes.ort.model import OrtModel, new_cache
 from youtu_onnx.runtimes.ort.cache import InPlaceCache, SequenceCache
+from youtu_onnx.runtimes.ort.model import OrtModel, new_cache
 
 COUNT = 4
 """Sequences that take turns: with more, each would wait long for its next token."""
@@ -52,7 +51,11 @@ class TurnsModel:
         """Logits ``[1, V]`` after the last."""
         before, total = cache.length, cache.length + len(ids)
         logits, binding = self.model.step(
-            np.array([ids], np.int64), np.ones((1, total), np.int64), np.arange(before, total)[None],
-            lambda binding: cache.bind(binding, len(ids)), last_only=True)
+            np.array([ids], np.int64),
+            np.ones((1, total), np.int64),
+            np.arange(before, total)[None],
+            lambda binding: cache.bind(binding, len(ids)),
+            last_only=True,
+        )
         cache.commit(binding, len(ids))
         return logits[0]

@@ -10,13 +10,22 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-webgpu", "onnxruntime-openvino",
-            "onnxruntime-qnn", "onnxruntime-windowsml")
+RUNTIMES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-webgpu",
+    "onnxruntime-openvino",
+    "onnxruntime-qnn",
+    "onnxruntime-windowsml",
+)
 """Distributions that bring the module ``onnxruntime``; two of them overwrite each other's files."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-PREFIXES = re.compile(r"^(?:.*\[ONNXRuntimeError\] : \d+ : \w+ : )?(?:/\S*\.cc:\d+ [^)]*\)(?: const)? )?"
-                      r"|^\d{4}-\d\d-\d\d [\d:.]+ \[[A-Z]:[^\]]*\] ")
+PREFIXES = re.compile(
+    r"^(?:.*\[ONNXRuntimeError\] : \d+ : \w+ : )?(?:/\S*\.cc:\d+ [^)]*\)(?: const)? )?"
+    r"|^\d{4}-\d\d-\d\d [\d:.]+ \[[A-Z]:[^\]]*\] "
+)
 """What stands before a message: time and place of a log's line, source file and function of an exception's."""
 
 
@@ -38,40 +47,86 @@ class _Rule:
     cure: str
 
 
-_CUDA, _DML, _WEBGPU, _OPENVINO = ("CUDAExecutionProvider", "DmlExecutionProvider", "WebGpuExecutionProvider",
-                                   "OpenVINOExecutionProvider")
+_CUDA, _DML, _WEBGPU, _OPENVINO = (
+    "CUDAExecutionProvider",
+    "DmlExecutionProvider",
+    "WebGpuExecutionProvider",
+    "OpenVINOExecutionProvider",
+)
 _DRIVER = "install NVIDIA's driver (CUDA {major} needs {driver} or newer; nvidia-smi shows it), or choose --provider cpu"
 _GPU_PACKAGE = "'onnxruntime-gpu[cuda,cudnn]'"
 _LIBRARIES = f"pip install {_GPU_PACKAGE}"
 
 _RULES = (
     _Rule(_CUDA, r"(libcuda\.so[.\d]*|nvcuda\.dll)\b", "this machine has no NVIDIA driver ({1} is not there)", _DRIVER),
-    _Rule(_CUDA, r"driver version is insufficient|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|CUDA failure 35\b",
-          "the NVIDIA driver is too old for CUDA {major}", _DRIVER),
-    _Rule(_CUDA, r"no CUDA-capable device|CUDA failure 100\b|CUDA_ERROR_NO_DEVICE",
-          "CUDA sees no NVIDIA GPU", "check nvidia-smi and CUDA_VISIBLE_DEVICES (containers: start them with --gpus all)"),
-    _Rule(_CUDA, r"invalid device ordinal|CUDA failure 101\b", "there is no GPU with this device_id",
-          "nvidia-smi -L lists them from 0; choose one with --device"),
-    _Rule(_CUDA, r"no kernel image is available|CUDA failure 209\b", "this onnxruntime-gpu has no kernels for this GPU",
-          "pip install -U onnxruntime-gpu, or choose --provider cpu"),
+    _Rule(
+        _CUDA,
+        r"driver version is insufficient|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|CUDA failure 35\b",
+        "the NVIDIA driver is too old for CUDA {major}",
+        _DRIVER,
+    ),
+    _Rule(
+        _CUDA,
+        r"no CUDA-capable device|CUDA failure 100\b|CUDA_ERROR_NO_DEVICE",
+        "CUDA sees no NVIDIA GPU",
+        "check nvidia-smi and CUDA_VISIBLE_DEVICES (containers: start them with --gpus all)",
+    ),
+    _Rule(
+        _CUDA,
+        r"invalid device ordinal|CUDA failure 101\b",
+        "there is no GPU with this device_id",
+        "nvidia-smi -L lists them from 0; choose one with --device",
+    ),
+    _Rule(
+        _CUDA,
+        r"no kernel image is available|CUDA failure 209\b",
+        "this onnxruntime-gpu has no kernels for this GPU",
+        "pip install -U onnxruntime-gpu, or choose --provider cpu",
+    ),
     _Rule(_CUDA, r"(libcudnn[\w.]*|cudnn\w*64_\d+\.dll)", "cuDNN is missing ({1})", _LIBRARIES),
-    _Rule(_CUDA, r"(lib(?:cublas|cublasLt|cudart|cufft|curand|nvrtc|nvJitLink)\.so\.\d+|cu(?:blas|blasLt|dart|fft)64_\d+\.dll)",
-          "CUDA's libraries are missing, or of another version ({1})", _LIBRARIES),
+    _Rule(
+        _CUDA,
+        r"(lib(?:cublas|cublasLt|cudart|cufft|curand|nvrtc|nvJitLink)\.so\.\d+|cu(?:blas|blasLt|dart|fft)64_\d+\.dll)",
+        "CUDA's libraries are missing, or of another version ({1})",
+        _LIBRARIES,
+    ),
     _Rule(_CUDA, r"LoadLibrary failed with error (126|127)", "CUDA's or cuDNN's libraries are missing (error {1})", _LIBRARIES),
-    _Rule(_DML, r"DirectML\.dll", "DirectML.dll is missing",
-          "pip install --force-reinstall onnxruntime-directml, which brings it (Windows 10 1903 or newer)"),
-    _Rule(_DML, r"887A0004|DXGI_ERROR_UNSUPPORTED|No (?:GPUs|devices) .*detected|80070490|887A0002",
-          "DirectML finds no GPU with a DirectX 12 driver",
-          "update the graphics driver, choose another --device, or --provider cpu"),
-    _Rule(_WEBGPU, r"libvulkan\.so\.1", "the Vulkan loader is missing (libvulkan.so.1)",
-          "install it: apt install libvulkan1 (Debian, Ubuntu), dnf install vulkan-loader (Fedora)"),
-    _Rule(_WEBGPU, r"found no device|(?i:failed to get a webgpu adapter|no (?:supported|suitable) adapter)|RequestAdapterStatus",
-          "WebGPU finds no graphics adapter",
-          "install the GPU's Vulkan driver (Linux), update its driver (Windows), or choose --provider cpu"),
-    _Rule(_WEBGPU, r"requires f16 but the device does not support it", "this adapter has no float16 (shader-f16)",
-          "export with --precision fp32, choose another adapter (powerPreference), or --provider cpu"),
-    _Rule(_OPENVINO, r"Device (\w+) is not available", "OpenVINO has no device {1} here",
-          "choose --provider-option device_type=CPU, or install the device's driver"),
+    _Rule(
+        _DML,
+        r"DirectML\.dll",
+        "DirectML.dll is missing",
+        "pip install --force-reinstall onnxruntime-directml, which brings it (Windows 10 1903 or newer)",
+    ),
+    _Rule(
+        _DML,
+        r"887A0004|DXGI_ERROR_UNSUPPORTED|No (?:GPUs|devices) .*detected|80070490|887A0002",
+        "DirectML finds no GPU with a DirectX 12 driver",
+        "update the graphics driver, choose another --device, or --provider cpu",
+    ),
+    _Rule(
+        _WEBGPU,
+        r"libvulkan\.so\.1",
+        "the Vulkan loader is missing (libvulkan.so.1)",
+        "install it: apt install libvulkan1 (Debian, Ubuntu), dnf install vulkan-loader (Fedora)",
+    ),
+    _Rule(
+        _WEBGPU,
+        r"found no device|(?i:failed to get a webgpu adapter|no (?:supported|suitable) adapter)|RequestAdapterStatus",
+        "WebGPU finds no graphics adapter",
+        "install the GPU's Vulkan driver (Linux), update its driver (Windows), or choose --provider cpu",
+    ),
+    _Rule(
+        _WEBGPU,
+        r"requires f16 but the device does not support it",
+        "this adapter has no float16 (shader-f16)",
+        "export with --precision fp32, choose another adapter (powerPreference), or --provider cpu",
+    ),
+    _Rule(
+        _OPENVINO,
+        r"Device (\w+) is not available",
+        "OpenVINO has no device {1} here",
+        "choose --provider-option device_type=CPU, or install the device's driver",
+    ),
 )
 
 _CUDA_DRIVERS = {"13": "580", "12": "525"}

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from youtu_onnx.runtimes.providers.providers import Provider
+
 from youtu_onnx.core.errors import UsageError
 
 APPLIES: Mapping[str, tuple[str, ...]] = {
@@ -30,13 +31,39 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 
 KNOWN: Mapping[str, tuple[str, ...]] = {
     "dml": ("disable_metacommands",),
-    "openvino": ("cache_dir", "device_luid", "device_type", "disable_dynamic_shapes", "enable_causallm",
-                 "enable_opencl_throttling", "enable_qdq_optimizer", "layout", "load_config", "model_priority",
-                 "num_of_threads", "num_streams", "precision", "reshape_input"),
-    "webgpu": ("dawnBackendType", "defaultBufferCacheMode", "enableGraphCapture", "enableInt64", "enableRobustness",
-               "forceCpuNodeNames", "maxNumPendingDispatches", "maxStorageBufferBindingSize", "powerPreference",
-               "preferredLayout", "preserveDevice", "queryResolveBufferCacheMode", "storageBufferCacheMode",
-               "uniformBufferCacheMode", "validationMode"),
+    "openvino": (
+        "cache_dir",
+        "device_luid",
+        "device_type",
+        "disable_dynamic_shapes",
+        "enable_causallm",
+        "enable_opencl_throttling",
+        "enable_qdq_optimizer",
+        "layout",
+        "load_config",
+        "model_priority",
+        "num_of_threads",
+        "num_streams",
+        "precision",
+        "reshape_input",
+    ),
+    "webgpu": (
+        "dawnBackendType",
+        "defaultBufferCacheMode",
+        "enableGraphCapture",
+        "enableInt64",
+        "enableRobustness",
+        "forceCpuNodeNames",
+        "maxNumPendingDispatches",
+        "maxStorageBufferBindingSize",
+        "powerPreference",
+        "preferredLayout",
+        "preserveDevice",
+        "queryResolveBufferCacheMode",
+        "storageBufferCacheMode",
+        "uniformBufferCacheMode",
+        "validationMode",
+    ),
 }
 """Further options of providers that take any key in silence, or list none. The others' are what ONNX Runtime lists."""
 
@@ -91,8 +118,9 @@ class ProviderOptions:
     def given(self) -> dict[str, str]:
         """What is asked for, as ONNX Runtime reads it: all strings."""
         named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "other"}
-        written = {key: str(int(value)) if isinstance(value, bool) else str(value)
-                   for key, value in named.items() if value is not None}
+        written = {
+            key: str(int(value)) if isinstance(value, bool) else str(value) for key, value in named.items() if value is not None
+        }
         return written | dict(self.other)
 
     def of_provider(self, row: Provider) -> dict[str, str]:
@@ -103,24 +131,31 @@ class ProviderOptions:
         """
         given = self.given()
         if given and row.name == "cpu":
-            raise UsageError(f"provider cpu takes no options, and {_listed(given)} was given",
-                             hint="drop them, set its threads with --threads, or choose another --provider")
+            raise UsageError(
+                f"provider cpu takes no options, and {_listed(given)} was given",
+                hint="drop them, set its threads with --threads, or choose another --provider",
+            )
         for key, value in given.items():
             self._check(row, key, value)
         if row.name == "dml" and "device_id" in given and {"performance_preference", "device_filter"} & given.keys():
-            raise UsageError("DirectML given a device_id looks at no performance_preference or device_filter",
-                             hint="name the device, or what it should be like")
+            raise UsageError(
+                "DirectML given a device_id looks at no performance_preference or device_filter",
+                hint="name the device, or what it should be like",
+            )
         return given
 
     def _check(self, row: Provider, key: str, value: str) -> None:
         if row.name not in APPLIES.get(key, (row.name,)):
-            raise UsageError(f"{key} is an option of provider {' or '.join(APPLIES[key])}, not of {row.name}",
-                             hint=f"drop it{_instead(row, key)}")
+            raise UsageError(
+                f"{key} is an option of provider {' or '.join(APPLIES[key])}, not of {row.name}",
+                hint=f"drop it{_instead(row, key)}",
+            )
         if key == CAPTURE.get(row.name) and value.lower() not in ("0", "false"):
             raise UsageError(
                 f"{key} replays the kernels of one step with its shapes and addresses, but here each step's cache is a row "
                 "longer than the last one's and its inputs are elsewhere: replays would give wrong tokens",
-                hint=f"drop {key}")
+                hint=f"drop {key}",
+            )
         if row.name in KNOWN and key not in APPLIES:
             refuse_unknown(row, [key], [*KNOWN[row.name], *(field for field, rows in APPLIES.items() if row.name in rows)])
 
@@ -150,8 +185,9 @@ def refuse_unknown(row: Provider, wanted: Iterable[str], known: Iterable[str]) -
     """
     strange = sorted(set(wanted) - set(known))
     if strange:
-        raise UsageError(f"provider {row.name} has no option {', '.join(strange)}",
-                         hint=f"it knows: {', '.join(sorted(set(known))) or 'none'}")
+        raise UsageError(
+            f"provider {row.name} has no option {', '.join(strange)}", hint=f"it knows: {', '.join(sorted(set(known))) or 'none'}"
+        )
 
 
 def _instead(row: Provider, key: str) -> str:

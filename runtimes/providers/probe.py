@@ -70,8 +70,9 @@ def probe(provider: str, options: Mapping[str, object] | None = None) -> Probe:
     except (ValueError, IndexError):
         answer = None
     if answer is not None and answer["runs_on"] == provider:
-        return Probe(provider, bool(answer["right"]),
-                     "ran a matrix product" if answer["right"] else "gave a wrong matrix product")
+        return Probe(
+            provider, bool(answer["right"]), "ran a matrix product" if answer["right"] else "gave a wrong matrix product"
+        )
     known = advise(provider, ended.stderr)
     if known:
         return Probe(provider, False, known.cause, known.cure)

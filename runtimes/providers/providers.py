@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from youtu_onnx.runtimes.providers.advice import advise, distribution_version, installed_runtimes
-from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
 from youtu_onnx.runtimes.providers.probe import Probe
+
+from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
 from youtu_onnx.core.target import TARGETS
 
 
@@ -49,6 +50,7 @@ PROVIDERS = (
     Provider("migraphx", "MIGraphXExecutionProvider", None, ("rocm",)),
 )
 
+
 def provider(name: str) -> Provider:
     """The provider that a user names, in any case: ``cuda``, ``DirectML``, ``CPUExecutionProvider``.
 
@@ -73,8 +75,10 @@ def chosen(name: str | None, target: str) -> Provider:
         return provider(name)
     if target in TARGETS:
         return provider(TARGETS[target].provider)
-    raise BundleError(f"the bundle is made for target {target!r}, which this youtu-onnx does not know",
-                      hint="upgrade youtu-onnx, or name a provider with --provider")
+    raise BundleError(
+        f"the bundle is made for target {target!r}, which this youtu-onnx does not know",
+        hint="upgrade youtu-onnx, or name a provider with --provider",
+    )
 
 
 def resolve(name: str | None, target: str, available: Sequence[str], failure: str | None = None) -> Provider:
@@ -95,14 +99,18 @@ def resolve(name: str | None, target: str, available: Sequence[str], failure: st
     wanted = f"provider {row.name}" if name is not None else f"provider {row.name}, which this bundle is made for,"
     known = advise(row.ort, failure) if failure else None
     if failure:
-        raise ProviderError(f"{wanted} could not start: {known.cause if known else failure}",
-                            hint=known.cure if known else "youtu-onnx doctor, or choose --provider cpu")
+        raise ProviderError(
+            f"{wanted} could not start: {known.cause if known else failure}",
+            hint=known.cure if known else "youtu-onnx doctor, or choose --provider cpu",
+        )
     has = ", ".join(short(one) for one in available)
     installed = installed_runtimes(distribution_version)
     if len(installed) > 1 and row.package and not row.beside:
         both = " and ".join(installed)
-        raise ProviderError(f"{wanted} is not in the installed onnxruntime: {both} overwrote each other's files",
-                            hint=f"pip uninstall -y {' '.join(installed)} && pip install {row.package}")
+        raise ProviderError(
+            f"{wanted} is not in the installed onnxruntime: {both} overwrote each other's files",
+            hint=f"pip uninstall -y {' '.join(installed)} && pip install {row.package}",
+        )
     ways = [row.install_command or f"install an onnxruntime that is built with {row.ort}"]
     if row.name != "cpu" and "CPUExecutionProvider" in available:
         ways.append("choose the processor with --provider cpu")
@@ -124,9 +132,12 @@ def check_started(session: Any, row: Provider, why: Callable[[], Probe]) -> None
         return
     found = why()
     cause = f"onnxruntime offers {', '.join(map(short, active))} instead" if found.works else found.detail
-    raise ProviderError(f"provider {row.name} could not start: {cause}",
-                        hint=found.advice or f"check the device's driver and libraries (youtu-onnx doctor), install again "
-                                             f"({row.install_command}), or choose --provider cpu")
+    raise ProviderError(
+        f"provider {row.name} could not start: {cause}",
+        hint=found.advice
+        or f"check the device's driver and libraries (youtu-onnx doctor), install again "
+        f"({row.install_command}), or choose --provider cpu",
+    )
 
 
 def short(ort: str) -> str:

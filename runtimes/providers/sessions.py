@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
-
 from youtu_onnx.runtimes.providers.options import KNOWN, ProviderOptions, refuse_unknown
-from youtu_onnx.runtimes.providers.providers import Provider
-from youtu_onnx.core.errors import ProviderError
 from youtu_onnx.runtimes.providers.probe import tiny_model
+from youtu_onnx.runtimes.providers.providers import Provider
+
+from youtu_onnx.core.errors import ProviderError
 
 PLUGINS: Mapping[str, str] = {"WebGpuExecutionProvider": "onnxruntime_ep_webgpu"}
 """Provider → the module of the package that brings it as a library of its own, beside any build of ONNX Runtime."""
@@ -41,8 +41,14 @@ def available(row: Provider | None = None) -> list[str]:
     return ort.get_available_providers()
 
 
-def open_session(model: str | Path | bytes, options: ort.SessionOptions, row: Provider,
-                 provider_options: ProviderOptions | None = None, *, quiet: bool = True) -> ort.InferenceSession:
+def open_session(
+    model: str | Path | bytes,
+    options: ort.SessionOptions,
+    row: Provider,
+    provider_options: ProviderOptions | None = None,
+    *,
+    quiet: bool = True,
+) -> ort.InferenceSession:
     """A session on one provider, with the CPU behind it.
 
     ONNX Runtime goes on with the CPU when a built-in provider can't start: the caller checks ``get_providers()``.
@@ -136,4 +142,3 @@ def _log(severity: int) -> Iterator[None]:
         yield
     finally:
         ort.set_default_logger_severity(WARNING)
-

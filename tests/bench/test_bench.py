@@ -20,14 +20,14 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
-from youtu_onnx.core import machine
+
 from youtu_onnx.bench import SCENARIOS, Benchmark, Plan, Report, Result, Sample, Statistics, Trial
 from youtu_onnx.bench.plan import least_memory, random_ids
 from youtu_onnx.bench.render import RENDERERS
 from youtu_onnx.bench.samples import take_sample, warm_up
 from youtu_onnx.bench.sequences import ManySequences, OneSequence
+from youtu_onnx.core import machine
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.machine import Machine
@@ -41,8 +41,14 @@ times = st.floats(1e-6, 1e4)
 
 # The plan
 
-@given(prompts=counts, generate=counts, depths=counts.filter(len), batches=some,
-       scenarios=st.lists(st.sampled_from(list(SCENARIOS)), unique=True).map(tuple))
+
+@given(
+    prompts=counts,
+    generate=counts,
+    depths=counts.filter(len),
+    batches=some,
+    scenarios=st.lists(st.sampled_from(list(SCENARIOS)), unique=True).map(tuple),
+)
 def test_a_plan_is_every_combination_once(prompts, generate, depths, batches, scenarios) -> None:
     kinds = [f"pp{n}" for n in prompts if n] + [f"tg{n}" for n in generate if n] + list(scenarios)
     chosen = dict(prompts=prompts, generate=generate, depths=depths, batches=batches, scenarios=scenarios)
@@ -63,19 +69,32 @@ def test_duplicates_count_once() -> None:
     assert len(Plan(prompts=(8, 8), generate=(0,), depths=(0, 0)).trials) == 1
 
 
-@pytest.mark.parametrize(("trial", "steps", "tokens", "length", "label"), [
-    (Trial("pp512", 512, 0, depth=100, batch=2), 0, 1024, 612, "pp512 @ d100"),
-    (Trial("tg128", 0, 128), 128, 128, 128, "tg128"),
-    (Trial("qa", 32, 128, batch=3), 127, 480, 159, "qa"),
-])
+@pytest.mark.parametrize(
+    ("trial", "steps", "tokens", "length", "label"),
+    [
+        (Trial("pp512", 512, 0, depth=100, batch=2), 0, 1024, 612, "pp512 @ d100"),
+        (Trial("tg128", 0, 128), 128, 128, 128, "tg128"),
+        (Trial("qa", 32, 128, batch=3), 127, 480, 159, "qa"),
+    ],
+)
 def test_what_a_trial_computes(trial: Trial, steps: int, tokens: int, length: int, label: str) -> None:
     assert (trial.steps, trial.tokens, trial.length, trial.label) == (steps, tokens, length, label)
 
 
-@pytest.mark.parametrize("wrong", [
-    {"prompts": (-1,)}, {"generate": (8, -2)}, {"depths": (-1,)}, {"batches": (0,)}, {"threads": (0,)}, {"repetitions": 0},
-    {"scenarios": ("poetry",)}, {"prompts": (0,), "generate": (0,)}, {"prompts": (), "generate": ()},
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prompts": (-1,)},
+        {"generate": (8, -2)},
+        {"depths": (-1,)},
+        {"batches": (0,)},
+        {"threads": (0,)},
+        {"repetitions": 0},
+        {"scenarios": ("poetry",)},
+        {"prompts": (0,), "generate": (0,)},
+        {"prompts": (), "generate": ()},
+    ],
+)
 def test_plans_that_can_not_be(wrong) -> None:
     with pytest.raises(UsageError) as raised:
         Plan(**wrong)
@@ -109,6 +128,7 @@ def test_ids_are_reproducible_and_never_special(batch, length, vocab, excluded) 
 
 
 # Samples
+
 
 @given(st.lists(times, min_size=1, max_size=9))
 def test_statistics(samples) -> None:
@@ -150,13 +170,16 @@ class FakeSequences:
         self.length = length
 
 
-@pytest.mark.parametrize(("trial", "seconds", "first", "rate", "generation"), [
-    (Trial("pp8", 8, 0, depth=5), 2.0, None, 4.0, None),
-    (Trial("tg3", 0, 3, depth=5), 6.0, None, 0.5, None),
-    (Trial("qa", 8, 4, depth=5), 8.0, 2.0, 1.5, 0.5),
-    (Trial("qa", 8, 4, depth=5, batch=2), 8.0, 2.0, 3.0, 1.0),
-    (Trial("one", 8, 1, depth=5), 2.0, 2.0, 4.5, None),
-])
+@pytest.mark.parametrize(
+    ("trial", "seconds", "first", "rate", "generation"),
+    [
+        (Trial("pp8", 8, 0, depth=5), 2.0, None, 4.0, None),
+        (Trial("tg3", 0, 3, depth=5), 6.0, None, 0.5, None),
+        (Trial("qa", 8, 4, depth=5), 8.0, 2.0, 1.5, 0.5),
+        (Trial("qa", 8, 4, depth=5, batch=2), 8.0, 2.0, 3.0, 1.0),
+        (Trial("one", 8, 1, depth=5), 2.0, 2.0, 4.5, None),
+    ],
+)
 def test_arithmetic(trial: Trial, seconds: float, first: float | None, rate: float, generation: float | None) -> None:
     sequences = FakeSequences(length=5)
     result = Result(trial, 1, tuple(take_sample(trial, sequences, sequences.clock) for _ in range(3)))
@@ -167,15 +190,21 @@ def test_arithmetic(trial: Trial, seconds: float, first: float | None, rate: flo
     assert (result.generation and result.generation.median) == generation
 
 
-@pytest.mark.parametrize(("trial", "calls"), [
-    (Trial("pp8", 8, 0), [8]), (Trial("tg9", 0, 9), [1]), (Trial("qa", 8, 4), [8, 1]),
-])
+@pytest.mark.parametrize(
+    ("trial", "calls"),
+    [
+        (Trial("pp8", 8, 0), [8]),
+        (Trial("tg9", 0, 9), [1]),
+        (Trial("qa", 8, 4), [8, 1]),
+    ],
+)
 def test_a_warm_up_is_the_prompt_and_one_token(trial: Trial, calls: list[int]) -> None:
     warm_up(trial, sequences := FakeSequences())
     assert sequences.calls == calls and sequences.length == 0
 
 
 # Sequences
+
 
 class EchoModel:
     """Its cache is the ids that it was given, so that a test can read them there."""
@@ -232,6 +261,7 @@ def test_sequences_on_a_real_bundle(nano_bundle: NanoBundle, form: str) -> None:
 
 
 # The benchmark
+
 
 class Stages:
     """Progress that remembers."""
@@ -330,6 +360,7 @@ def test_memory_and_sizes_belong_together(opened, nano_bundle: NanoBundle) -> No
 
 # The machine
 
+
 def test_the_machine_is_described() -> None:
     found = Machine.here()
     assert found.cpu and found.cores >= 1 and found.memory_bytes > 2**28
@@ -355,6 +386,7 @@ def test_where_linux_files_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Reports as text
 
+
 @pytest.fixture(scope="module")
 def report(nano_bundle: NanoBundle) -> Report:
     results = (
@@ -366,10 +398,31 @@ def report(nano_bundle: NanoBundle) -> Report:
     return Report(Bundle.open(nano_bundle("int4")), Plan(), where, "cpu", 2, 1.5, 10**8, 2 * 10**8, None, results, True)
 
 
-CONTRACT = {"bundle", "provider", "threads", "machine", "load_seconds", "start_to_first_token_seconds", "memory_after_load_bytes",
-            "peak_memory_bytes", "file_bytes", "bits_per_weight", "cache_bytes_per_token", "results"}
-RESULT_CONTRACT = {"test", "prompt_tokens", "generated_tokens", "depth", "batch", "threads", "tokens_per_second", "seconds",
-                   "time_to_first_token_seconds"}
+CONTRACT = {
+    "bundle",
+    "provider",
+    "threads",
+    "machine",
+    "load_seconds",
+    "start_to_first_token_seconds",
+    "memory_after_load_bytes",
+    "peak_memory_bytes",
+    "file_bytes",
+    "bits_per_weight",
+    "cache_bytes_per_token",
+    "results",
+}
+RESULT_CONTRACT = {
+    "test",
+    "prompt_tokens",
+    "generated_tokens",
+    "depth",
+    "batch",
+    "threads",
+    "tokens_per_second",
+    "seconds",
+    "time_to_first_token_seconds",
+}
 
 
 def test_json_has_the_keys_that_programs_rely_on(report: Report) -> None:
@@ -382,7 +435,10 @@ def test_json_has_the_keys_that_programs_rely_on(report: Report) -> None:
             assert len(one[name]["samples"]) == len(result.samples)
     assert [one["test"] for one in made["results"]] == ["pp8", "tg6", "qa"]
     assert [one["time_to_first_token_seconds"] and one["time_to_first_token_seconds"]["median"] for one in made["results"]] == [
-        None, None, 3.0]
+        None,
+        None,
+        3.0,
+    ]
 
 
 def test_csv_is_read_back(report: Report) -> None:
@@ -392,7 +448,11 @@ def test_csv_is_read_back(report: Report) -> None:
     for row, result in zip(csv.DictReader(io.StringIO(text)), report.results, strict=True):
         assert row["machine_cpu"] == report.machine.cpu and int(row["file_bytes"]) == report.bundle.size
         assert (row["test"], int(row["depth"]), int(row["batch"]), int(row["threads"])) == (
-            result.trial.name, result.trial.depth, result.trial.batch, result.threads)
+            result.trial.name,
+            result.trial.depth,
+            result.trial.batch,
+            result.threads,
+        )
         for part in ("median", "min", "max"):
             assert float(row[f"tokens_per_second_{part}"]) == getattr(result.tokens_per_second, part)
             assert float(row[f"seconds_{part}"]) == getattr(result.seconds, part)

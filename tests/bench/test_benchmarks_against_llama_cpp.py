@@ -90,8 +90,12 @@ class TestArithmetic:
 
     def test_a_hopeless_setting_is_left_at_longer_points_of_the_kind(self, tmp_path: Path):
         results = Results(tmp_path / "results.json")
-        results.runs = [run("decode@1024", OFF, 8.0), run("decode@1024", ON, 5.0), run("decode@64", OFF, 1.0),
-                        run("decode@64", ON, 2.0)]
+        results.runs = [
+            run("decode@1024", OFF, 8.0),
+            run("decode@1024", ON, 5.0),
+            run("decode@64", OFF, 1.0),
+            run("decode@64", ON, 2.0),
+        ]
         assert not results.hopeless(Point.parse("decode@64")), "short points get all of their turns"
         assert set(results.hopeless(Point.parse("decode@512"))) == {OFF}
         assert results.hopeless(Point.parse("decode@1024"))[ON] == "5.00 against 8.00 tok/s at decode@1024"
@@ -102,14 +106,20 @@ class TestArithmetic:
         assert results.hopeless(Point.parse("decode@16384")) == {ON: "over the time limit at decode@4096"}
 
     def test_results_survive_the_disk(self, tmp_path: Path):
-        results = Results(tmp_path / "results.json", {"threads": 2}, [run("decode@0", OURS, 1.5)], [(OURS, 0.5)],
-                          {OURS: {"resident": 5, "anonymous": None}})
+        results = Results(
+            tmp_path / "results.json",
+            {"threads": 2},
+            [run("decode@0", OURS, 1.5)],
+            [(OURS, 0.5)],
+            {OURS: {"resident": 5, "anonymous": None}},
+        )
         results.save()
         assert Results.load(results.path) == results
 
     def test_runs_by_another_command_are_dropped_with_their_point(self, tmp_path: Path):
-        results = Results(tmp_path / "results.json", runs=[run("decode@0", OURS, 1.0), run("decode@0", OFF, 1.0),
-                                                           run("decode@64", OURS, 1.0)])
+        results = Results(
+            tmp_path / "results.json", runs=[run("decode@0", OURS, 1.0), run("decode@0", OFF, 1.0), run("decode@64", OURS, 1.0)]
+        )
         results.keep_only(Point.parse("decode@0"), {OURS: [OURS], OFF: [OFF]}, [OURS])
         assert len(results.runs) == 3
         results.keep_only(Point.parse("decode@0"), {OURS: [OURS], OFF: ["another"]})
@@ -120,22 +130,64 @@ class TestArithmetic:
 
 class TestReading:
     def test_llama_bench(self):
-        output = json.dumps([{"build_commit": "x", "n_prompt": 0, "n_gen": 32, "n_depth": 64, "avg_ts": 4.5,
-                              "samples_ns": [8_000_000_000, 6_400_000_000], "samples_ts": [4, 5.0]}])
+        output = json.dumps(
+            [
+                {
+                    "build_commit": "x",
+                    "n_prompt": 0,
+                    "n_gen": 32,
+                    "n_depth": 64,
+                    "avg_ts": 4.5,
+                    "samples_ns": [8_000_000_000, 6_400_000_000],
+                    "samples_ts": [4, 5.0],
+                }
+            ]
+        )
         assert llama_bench_samples(output, (0, 32, 64)) == [4.0, 5.0]
         with pytest.raises(ValueError, match=r"\(0, 32, 64\).*not \(0, 16, 64\)"):
             llama_bench_samples(output, (0, 16, 64))
 
     def test_ours(self):
-        output = json.dumps({"bundle": "x", "results": [{"test": "pp512", "prompt_tokens": 512, "generated_tokens": 0, "depth": 0,
-                                                         "tokens_per_second": {"median": 4.5, "samples": [4, 5]}}]})
+        output = json.dumps(
+            {
+                "bundle": "x",
+                "results": [
+                    {
+                        "test": "pp512",
+                        "prompt_tokens": 512,
+                        "generated_tokens": 0,
+                        "depth": 0,
+                        "tokens_per_second": {"median": 4.5, "samples": [4, 5]},
+                    }
+                ],
+            }
+        )
         assert our_samples(output, (512, 0, 0)) == [4.0, 5.0]
         with pytest.raises(ValueError, match="youtu-onnx bench measured"):
             our_samples(output, (512, 0, 64))
 
     def test_ours_as_the_command_writes_it(self, nano_bundle):
-        done = processes.run([sys.executable, "-m", "youtu_onnx.cli", "bench", str(nano_bundle()), "-p", "0", "-n", "2", "-d",
-                              "4", "-r", "3", "-t", "1", "-o", "json"])
+        done = processes.run(
+            [
+                sys.executable,
+                "-m",
+                "youtu_onnx.cli",
+                "bench",
+                str(nano_bundle()),
+                "-p",
+                "0",
+                "-n",
+                "2",
+                "-d",
+                "4",
+                "-r",
+                "3",
+                "-t",
+                "1",
+                "-o",
+                "json",
+            ]
+        )
         assert done.output is not None
         assert len(our_samples(done.output, (0, 2, 4))) == 3
 
@@ -215,9 +267,30 @@ class TestCommand:
     @staticmethod
     def start(place: Path, bundle: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "benchmarks.against_llama_cpp", "checkpoint", "--bundle", str(bundle), "--scratch",
-             str(place / "scratch"), "--llama-cpp", str(place / "llama"), "--gguf", str(place / "q4_0.gguf"), "--youtu-onnx",
-             str(place / "ours"), "-t", "1", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.against_llama_cpp",
+                "checkpoint",
+                "--bundle",
+                str(bundle),
+                "--scratch",
+                str(place / "scratch"),
+                "--llama-cpp",
+                str(place / "llama"),
+                "--gguf",
+                str(place / "q4_0.gguf"),
+                "--youtu-onnx",
+                str(place / "ours"),
+                "-t",
+                "1",
+                *arguments,
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     @staticmethod
     def calls(place: Path) -> list[str]:
@@ -236,8 +309,9 @@ class TestCommand:
         calls = [call for call in self.calls(place) if "-d 0" not in call]
         depths = [(call.split()[0], "fa 1" if "-fa 1" in call else "", call.split("-d ")[1].split()[0]) for call in calls]
         ours, off, on = ("ours", ""), ("llama-bench", ""), ("llama-bench", "fa 1")
-        assert depths == [(*side, "2048") for side in (ours, off, on, ours, off)] + \
-                         [(*side, "4096") for side in (ours, off, ours, off, ours)]
+        assert depths == [(*side, "2048") for side in (ours, off, on, ours, off)] + [
+            (*side, "4096") for side in (ours, off, ours, off, ours)
+        ]
         table = (place / "scratch" / "comparison.md").read_text(encoding="utf-8")
         for context, pairs in (("0 to 128", 3), ("4096 to 4128", 4)):
             row = next(line for line in table.splitlines() if f"decode, context {context} " in line)
@@ -254,8 +328,9 @@ class TestCommand:
         assert self.start(place, bundle, *only).returncode == 0
         calls = [(call.split()[0], call.split("-d ")[1].split()[0]) for call in self.calls(place)]
         ours, theirs = "ours", "llama-bench"
-        assert calls == [(side, "0") for side in (ours, theirs, theirs)] + \
-                        [(side, "4096") for side in (ours, ours, theirs, theirs, ours, ours)]
+        assert calls == [(side, "0") for side in (ours, theirs, theirs)] + [
+            (side, "4096") for side in (ours, ours, theirs, theirs, ours, ours)
+        ]
         table = (place / "scratch" / "comparison.md").read_text(encoding="utf-8")
         row = next(line for line in table.splitlines() if "context 4096 to 4128, int8 cache" in line)
         assert "**1.21** (1.21 to 1.21, 2 pairs)" in row

@@ -95,12 +95,34 @@ def test_made_up_byte_rows_have_the_scale_that_they_should():
 @pytest.mark.parametrize("cache", ["latent", "latent-int8"])
 def test_the_command_prints_bounds_profile_and_start(nano_bundle, tmp_path: Path, cache: str):
     numbers = tmp_path / "numbers.json"
-    done = subprocess.run([sys.executable, "-m", "benchmarks.roofline", str(nano_bundle(cache=cache)), "--context", "8,24",
-                           "-t", "1", "--rounds", "1", "--json", str(numbers)],
-                          cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.roofline",
+            str(nano_bundle(cache=cache)),
+            "--context",
+            "8,24",
+            "-t",
+            "1",
+            "--rounds",
+            "1",
+            "--json",
+            str(numbers),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    for row in ("| measured |", "| least by kernels: ", "| int4, block 128 |", "| profile of a step, context 24 |",
-                "| packing the weights |"):
+    for row in (
+        "| measured |",
+        "| least by kernels: ",
+        "| int4, block 128 |",
+        "| profile of a step, context 24 |",
+        "| packing the weights |",
+    ):
         assert row in done.stdout
     made = "byte" if cache == "latent-int8" else "float"
     assert f"\n| K·qᵀ, {made} rows |" in done.stdout and f"\n| P·C, {made} rows |" in done.stdout
@@ -114,6 +136,11 @@ def test_the_command_prints_bounds_profile_and_start(nano_bundle, tmp_path: Path
 
 
 def test_other_bundles_are_refused(nano_bundle):
-    done = subprocess.run([sys.executable, "-m", "benchmarks.roofline", str(nano_bundle("fp32"))], cwd=ROOT, capture_output=True,
-                          text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.roofline", str(nano_bundle("fp32"))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1 and "int4 bundles for the CPU" in done.stderr

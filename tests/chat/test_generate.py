@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import youtu_onnx
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind
 from youtu_onnx.runtimes.ort.model import OrtDecoder
-from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import BundleError, UsageError
+
+import youtu_onnx
 from youtu_onnx.chat.generate import Generation, Piece, TokenCache
 from youtu_onnx.chat.model import Model, load
 from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
 NANO = Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano"
@@ -65,8 +65,9 @@ class Scripted:
     def close(self) -> None: ...
 
 
-def begin(decoder: Scripted, prompt: Sequence[int] = (2, 50, 3), *, cache: TokenCache | None = None,
-          **choices: Any) -> Generation:
+def begin(
+    decoder: Scripted, prompt: Sequence[int] = (2, 50, 3), *, cache: TokenCache | None = None, **choices: Any
+) -> Generation:
     settings = {"sampling": Sampling(greedy=True), "max_tokens": None, "eos_ids": (EOS,)} | choices
     return Generation(cache or TokenCache(decoder), TOKENIZER, prompt, **settings)
 
@@ -81,8 +82,11 @@ def test_a_reply_ends_at_the_end_token_and_does_not_show_it() -> None:
     assert "".join(pieces) == result.text == result.answer == "Hi 😀!"
     assert result.finish_reason == "stop"
     assert EOS not in result.token_ids and TOKENIZER.decode(result.token_ids) == "Hi 😀!"
-    assert result.usage.to_dict() == {"prompt_tokens": 3, "completion_tokens": len(result.token_ids),
-                                      "total_tokens": 3 + len(result.token_ids)}
+    assert result.usage.to_dict() == {
+        "prompt_tokens": 3,
+        "completion_tokens": len(result.token_ids),
+        "total_tokens": 3 + len(result.token_ids),
+    }
 
 
 def test_any_of_several_end_tokens_ends_it() -> None:
@@ -264,11 +268,23 @@ def test_both_runtimes_say_the_same(model: Model, nano_bundle: Callable[..., Pat
             assert other.generate(prompt, max_tokens=24).token_ids == model.generate(prompt, max_tokens=24).token_ids
 
 
-@pytest.mark.parametrize(("prompt", "choices"), [
-    ("", {}), (" \n", {}), ("", {"raw": True}), ([], {}), ([{"role": "user", "content": "x"}], {"raw": True}),
-    ("x", {"raw": True, "enable_thinking": True}), ("x", {"raw": True, "tools": []}), ("x", {"temperature": -1}),
-    ("x", {"top_p": 2}), ("x", {"greedy": True, "top_k": 3}), ("x", {"max_tokens": 0}), ("x " * 2000, {}),
-])
+@pytest.mark.parametrize(
+    ("prompt", "choices"),
+    [
+        ("", {}),
+        (" \n", {}),
+        ("", {"raw": True}),
+        ([], {}),
+        ([{"role": "user", "content": "x"}], {"raw": True}),
+        ("x", {"raw": True, "enable_thinking": True}),
+        ("x", {"raw": True, "tools": []}),
+        ("x", {"temperature": -1}),
+        ("x", {"top_p": 2}),
+        ("x", {"greedy": True, "top_k": 3}),
+        ("x", {"max_tokens": 0}),
+        ("x " * 2000, {}),
+    ],
+)
 def test_requests_that_make_no_sense(model: Model, prompt: Any, choices: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         model.stream(prompt, **choices)
@@ -330,14 +346,18 @@ def test_a_runtime_that_nobody_will_use_is_closed(nano_bundle: Callable[..., Pat
 
 
 def test_importing_the_package_brings_no_heavy_library() -> None:
-    code = ("import sys, youtu_onnx; heavy = {'torch', 'onnxruntime', 'transformers', 'numpy', 'tokenizers'} & set(sys.modules);"
-            "assert not heavy, heavy; assert youtu_onnx.__version__")
+    code = (
+        "import sys, youtu_onnx; heavy = {'torch', 'onnxruntime', 'transformers', 'numpy', 'tokenizers'} & set(sys.modules);"
+        "assert not heavy, heavy; assert youtu_onnx.__version__"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=NANO.parent.parent.parent)
 
 
 def test_load_and_export_are_functions_in_any_order_of_imports() -> None:
-    code = ("import youtu_onnx; from youtu_onnx.publish.export import export; assert youtu_onnx.export is export;"
-            "assert youtu_onnx.load.__module__ == 'youtu_onnx.chat.model'")
+    code = (
+        "import youtu_onnx; from youtu_onnx.publish.export import export; assert youtu_onnx.export is export;"
+        "assert youtu_onnx.load.__module__ == 'youtu_onnx.chat.model'"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=NANO.parent.parent.parent)
     with pytest.raises(AttributeError, match="nonsense"):
         youtu_onnx.nonsense  # noqa: B018

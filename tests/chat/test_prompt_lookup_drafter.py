@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from youtu_onnx.core.errors import UsageError
 from youtu_onnx.chat.prompt_lookup import MOST_TOKENS, Drafter, PromptLookup, Speculation
+from youtu_onnx.core.errors import UsageError
 
 EOS = 23
 REPEATING = [5, 6, 7, 8, 9, 10, 11, 12] * 4

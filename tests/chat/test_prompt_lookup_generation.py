@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind
+
 from tests.chat.test_prompt_lookup_index import naive
-from youtu_onnx.core.errors import BundleError
 from youtu_onnx.chat.generate import Generation, Result, TokenCache
 from youtu_onnx.chat.prompt_lookup import PromptLookup
 from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.core.errors import BundleError
 from youtu_onnx.text import Tokenizer
 
 TOKENIZER = Tokenizer.open(Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano")
@@ -58,7 +58,7 @@ class Toy:
 
     def rewind(self, count: int) -> None:
         check_rewind(count, self.length)
-        del self.ids[self.length - count:]
+        del self.ids[self.length - count :]
 
     def reset(self) -> None:
         self.ids = []
@@ -66,14 +66,14 @@ class Toy:
     def close(self) -> None: ...
 
 
-def begin(cache: TokenCache, prompt: Sequence[int] = REPEATING, *, lookup: PromptLookup | None = None,
-          **choices: Any) -> Generation:
+def begin(
+    cache: TokenCache, prompt: Sequence[int] = REPEATING, *, lookup: PromptLookup | None = None, **choices: Any
+) -> Generation:
     chosen = {"sampling": Sampling(greedy=True), "max_tokens": 60, "eos_ids": (EOS,)} | choices
     return Generation(cache, TOKENIZER, prompt, prompt_lookup=lookup, **chosen)
 
 
-def both(make: Callable[[], Toy], prompt: Sequence[int] = REPEATING, draft_tokens: int = 8,
-         **choices: Any) -> tuple[Result, Toy]:
+def both(make: Callable[[], Toy], prompt: Sequence[int] = REPEATING, draft_tokens: int = 8, **choices: Any) -> tuple[Result, Toy]:
     """The reply with prompt lookup, once it is known to be the one without, and its decoder."""
     results, caches = [], []
     for lookup in (None, PromptLookup(draft_tokens)):
@@ -102,13 +102,30 @@ def test_greedy_replies_are_the_same(follow: float, draft_tokens: int) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(prompt=st.lists(st.integers(0, 4), min_size=1, max_size=40), follow=st.sampled_from([1.0, 3.0, 6.0]),
-       seed=st.integers(0, 99), temperature=st.sampled_from([0.3, 1.0, 2.0]), top_k=st.sampled_from([0, 3]),
-       top_p=st.sampled_from([0.7, 1.0]), penalty=st.sampled_from([1.0, 1.3]), max_tokens=st.integers(1, 40),
-       eos_from=st.none() | st.integers(1, 60), draft_tokens=st.integers(1, 12))
+@given(
+    prompt=st.lists(st.integers(0, 4), min_size=1, max_size=40),
+    follow=st.sampled_from([1.0, 3.0, 6.0]),
+    seed=st.integers(0, 99),
+    temperature=st.sampled_from([0.3, 1.0, 2.0]),
+    top_k=st.sampled_from([0, 3]),
+    top_p=st.sampled_from([0.7, 1.0]),
+    penalty=st.sampled_from([1.0, 1.3]),
+    max_tokens=st.integers(1, 40),
+    eos_from=st.none() | st.integers(1, 60),
+    draft_tokens=st.integers(1, 12),
+)
 def test_sampled_replies_are_the_same_token_by_token(
-        prompt: list[int], follow: float, seed: int, temperature: float, top_k: int, top_p: float, penalty: float,
-        max_tokens: int, eos_from: int | None, draft_tokens: int) -> None:
+    prompt: list[int],
+    follow: float,
+    seed: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    penalty: float,
+    max_tokens: int,
+    eos_from: int | None,
+    draft_tokens: int,
+) -> None:
     sampling = Sampling(temperature, top_k, top_p, seed, repetition_penalty=penalty)
     both(lambda: Toy(follow, eos_from=eos_from), prompt, draft_tokens, sampling=sampling, max_tokens=max_tokens)
 
@@ -174,7 +191,7 @@ def test_pieces_come_in_order_one_token_at_a_time() -> None:
     pieces = [next(generation) for _ in range(5)]
     ran = len(cache.decoder.steps)
     pieces += [*generation]
-    assert "".join(pieces) == generation.result.text == TOKENIZER.decode(prompt * 3)[:len(generation.result.text)]
+    assert "".join(pieces) == generation.result.text == TOKENIZER.decode(prompt * 3)[: len(generation.result.text)]
     assert len(pieces) > 10 > ran
 
 
@@ -250,6 +267,7 @@ def test_logits_that_are_not_numbers_are_found_within_a_draft() -> None:
 
 def test_draws_with_drafts_follow_the_probabilities() -> None:
     """Chi-square at 1 in 1000, of the second and third token of 3000 replies: accepted, refused and bonus rows."""
+
     class Fixed(Toy):
         def _one(self, id_: int) -> np.ndarray:
             self.ids.append(id_)
@@ -259,8 +277,14 @@ def test_draws_with_drafts_follow_the_probabilities() -> None:
     joint = np.zeros((4, 4))
     accepted = 0
     for seed in range(3000):
-        reply = begin(TokenCache(Fixed()), [0, 1, 2, 3, 0, 1, 2, 3], lookup=PromptLookup(4), eos_ids=(), max_tokens=4,
-                      sampling=Sampling(seed=seed))
+        reply = begin(
+            TokenCache(Fixed()),
+            [0, 1, 2, 3, 0, 1, 2, 3],
+            lookup=PromptLookup(4),
+            eos_ids=(),
+            max_tokens=4,
+            sampling=Sampling(seed=seed),
+        )
         reply._drafter._length = 2  # drafts from the first step on
         result = reply.result
         accepted += result.speculation.accepted

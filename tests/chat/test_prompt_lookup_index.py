@@ -16,11 +16,11 @@ def naive(ids: Sequence[int], count: int, lengths: Sequence[int]) -> list[int]:
     """By looking through the whole text: the latest place, before its end, where its longest listed n-gram was."""
     for length in sorted(lengths, reverse=True):
         for start in range(len(ids) - length - 1, -1, -1):
-            if list(ids[start:start + length]) == list(ids[len(ids) - length:]):
+            if list(ids[start : start + length]) == list(ids[len(ids) - length :]):
                 text = list(ids)
                 for follower in range(count):
                     text.append(text[start + length + follower])
-                return text[len(ids):]
+                return text[len(ids) :]
     return []
 
 

@@ -12,11 +12,11 @@ import pytest
 
 import youtu_onnx
 from tests.cli_process import failed, run
-from youtu_onnx.core.errors import UsageError
-from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
 from youtu_onnx.chat.generate import Result
 from youtu_onnx.chat.model import Model
 from youtu_onnx.chat.prompt_lookup import PromptLookup
+from youtu_onnx.core.errors import UsageError
+from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
 
 LISTS = "Sort the list [41, 92, 13, 74, 55, 26, 37, 88]."
 
@@ -100,8 +100,10 @@ def test_the_commands_take_it(nano_bundle: Callable[..., Path], tmp_path: Path) 
     counts = drafted.pop("speculation")
     assert drafted == plain and counts["accepted"] > 0
     assert counts["tokens_per_step"] == (counts["steps"] + counts["accepted"]) / counts["steps"] > 1
-    talk = [run("chat", bundle, *options, stdin=f"{LISTS}\n{LISTS}\n".encode()).stdout
-            for options in ((), ("--prompt-lookup",), ("--no-prompt-lookup",))]
+    talk = [
+        run("chat", bundle, *options, stdin=f"{LISTS}\n{LISTS}\n".encode()).stdout
+        for options in ((), ("--prompt-lookup",), ("--no-prompt-lookup",))
+    ]
     assert talk[0] == talk[1] == talk[2] != b""
     problems = tmp_path / "problems.jsonl"
     problems.write_text("".join(HELD_OUT.read_text(encoding="utf-8").splitlines(keepends=True)[:5]), encoding="utf-8")
@@ -110,12 +112,18 @@ def test_the_commands_take_it(nano_bundle: Callable[..., Path], tmp_path: Path) 
 
 
 @pytest.mark.parametrize("command", [("generate", "-p", "x"), ("chat",), ("evaluate",)])
-@pytest.mark.parametrize(("options", "words"), [
-    (["--draft-tokens", "4"], ["--prompt-lookup"]), (["--no-prompt-lookup", "--draft-tokens", "4"], ["--prompt-lookup"]),
-    (["--prompt-lookup", "--draft-tokens", "0"], ["1 to 64"]), (["--prompt-lookup", "--draft-tokens", "65"], ["1 to 64"]),
-    (["--prompt-lookup", "--runtime", "genai"], ["genai", "--runtime ort"]),
-])
-def test_mistakes_are_explained(nano_bundle: Callable[..., Path], command: tuple[str, ...], options: list[str],
-                                words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--draft-tokens", "4"], ["--prompt-lookup"]),
+        (["--no-prompt-lookup", "--draft-tokens", "4"], ["--prompt-lookup"]),
+        (["--prompt-lookup", "--draft-tokens", "0"], ["1 to 64"]),
+        (["--prompt-lookup", "--draft-tokens", "65"], ["1 to 64"]),
+        (["--prompt-lookup", "--runtime", "genai"], ["genai", "--runtime ort"]),
+    ],
+)
+def test_mistakes_are_explained(
+    nano_bundle: Callable[..., Path], command: tuple[str, ...], options: list[str], words: list[str]
+) -> None:
     text = failed(run(command[0], nano_bundle("int4"), *command[1:], *options), 2)
     assert all(word in text for word in words), text

@@ -10,18 +10,38 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.chat.sampling import Sampler, Sampling, distribution, penalize, softmax
+from youtu_onnx.core.errors import BundleError, UsageError
 
 LOGITS = np.random.default_rng(3).normal(0, 3, 200).astype(np.float32)
 
 
-@pytest.mark.parametrize("fields", [
-    {"temperature": -0.1}, {"temperature": math.nan}, {"temperature": math.inf}, {"temperature": "hot"}, {"temperature": True},
-    {"top_k": -1}, {"top_k": 1.5}, {"top_k": True}, {"top_p": 0}, {"top_p": 1.01}, {"top_p": math.nan}, {"top_p": -1},
-    {"seed": -1}, {"seed": 1.0}, {"greedy": 1}, {"repetition_penalty": 0}, {"presence_penalty": math.inf},
-    {"frequency_penalty": "some"}, {"logit_bias": {-1: 1.0}}, {"logit_bias": {3: math.nan}}, {"logit_bias": {"3": 1.0}},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": -0.1},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+        {"temperature": "hot"},
+        {"temperature": True},
+        {"top_k": -1},
+        {"top_k": 1.5},
+        {"top_k": True},
+        {"top_p": 0},
+        {"top_p": 1.01},
+        {"top_p": math.nan},
+        {"top_p": -1},
+        {"seed": -1},
+        {"seed": 1.0},
+        {"greedy": 1},
+        {"repetition_penalty": 0},
+        {"presence_penalty": math.inf},
+        {"frequency_penalty": "some"},
+        {"logit_bias": {-1: 1.0}},
+        {"logit_bias": {3: math.nan}},
+        {"logit_bias": {"3": 1.0}},
+    ],
+)
 def test_nonsense_is_refused_by_name(fields: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(fields))):
         Sampling(**fields)
@@ -41,8 +61,10 @@ def test_a_seed_repeats_itself_and_differs_from_another() -> None:
     assert draw(None) != draw(None)
 
 
-@pytest.mark.parametrize("fields", [{}, {"temperature": 0.5}, {"top_k": 7}, {"top_p": 0.8}, {"top_k": 300},
-                                    {"temperature": 1.7, "top_k": 20, "top_p": 0.9}])
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"temperature": 0.5}, {"top_k": 7}, {"top_p": 0.8}, {"top_k": 300}, {"temperature": 1.7, "top_k": 20, "top_p": 0.9}],
+)
 def test_probabilities_are_those_of_transformers(fields: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch")
     from transformers.generation import logits_process as theirs
@@ -100,8 +122,11 @@ def test_the_tokens_kept_are_those_that_a_full_sort_finds(data: st.DataObject) -
     random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     # few different values: ties at the boundary, over many blocks
     logits = np.round(random.normal(0, data.draw(st.sampled_from([0.01, 1, 4, 30])), data.draw(st.integers(1, 3000))), 1)
-    sampling = Sampling(temperature=data.draw(st.floats(0.05, 5)), top_k=data.draw(st.sampled_from([0, 1, 2, 5, 20, 900])),
-                        top_p=data.draw(st.floats(0.001, 0.999999)))
+    sampling = Sampling(
+        temperature=data.draw(st.floats(0.05, 5)),
+        top_k=data.draw(st.sampled_from([0, 1, 2, 5, 20, 900])),
+        top_p=data.draw(st.floats(0.001, 0.999999)),
+    )
     order = np.argsort(-logits, kind="stable")[: sampling.top_k or None]
     probabilities = softmax(logits[order] / sampling.temperature)
     kept = int(np.searchsorted(np.cumsum(probabilities), sampling.top_p)) + 1
@@ -120,8 +145,10 @@ def test_penalties_and_bias_are_openais(logits: list[float], data: st.DataObject
     generated = data.draw(st.dictionaries(ids, st.integers(1, 50)))
     presence, frequency = data.draw(st.floats(-2, 2)), data.draw(st.floats(-2, 2))
     bias = data.draw(st.dictionaries(ids, st.floats(-100, 100)))
-    expected = [logit - generated.get(id_, 0) * frequency - (id_ in generated) * presence + bias.get(id_, 0)
-                for id_, logit in enumerate(logits)]
+    expected = [
+        logit - generated.get(id_, 0) * frequency - (id_ in generated) * presence + bias.get(id_, 0)
+        for id_, logit in enumerate(logits)
+    ]
     given_logits = np.array(logits)
     sampler = Sampler(Sampling(greedy=True, presence_penalty=presence, frequency_penalty=frequency, logit_bias=bias))
     picked = sampler.pick(given_logits, generated=generated)
@@ -137,8 +164,13 @@ def test_only_allowed_tokens_are_drawn(data: st.DataObject) -> None:
     allowed = np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)))
     place = data.draw(st.integers(0, size - 1))
     logits[data.draw(st.integers(0, size - 1))], allowed[place] = 1.0, True
-    sampling = Sampling(temperature=data.draw(st.sampled_from([0.0, 0.3, 2.0])), top_k=data.draw(st.sampled_from([0, 3])),
-                        top_p=data.draw(st.sampled_from([0.5, 1.0])), seed=1, logit_bias={0: -3.0})
+    sampling = Sampling(
+        temperature=data.draw(st.sampled_from([0.0, 0.3, 2.0])),
+        top_k=data.draw(st.sampled_from([0, 3])),
+        top_p=data.draw(st.sampled_from([0.5, 1.0])),
+        seed=1,
+        logit_bias={0: -3.0},
+    )
     picked = {Sampler(sampling).pick(logits, allowed=allowed) for _ in range(3)}
     assert all(allowed[id_] for id_ in picked)
 

@@ -16,8 +16,8 @@ pytest.importorskip("torch")
 import torch
 
 from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint
-from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.cli import main
+from youtu_onnx.core.bundle import Bundle
 
 NANO = Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano"
 BUILT_IN = "youtu-nano"
@@ -102,11 +102,23 @@ def test_weights_beyond_float16(checkpoint, tmp_path, refused):
     assert nothing_was_left(tmp_path)
 
 
-@pytest.mark.parametrize("changes", [
-    {"hidden_size": 0}, {"num_hidden_layers": -1}, {"qk_rope_head_dim": 7}, {"kv_lora_rank": "many"}, {"vocab_size": None},
-    {"num_key_value_heads": 1}, {"hidden_act": "relu"}, {"rms_norm_eps": 0}, {"eos_token_id": 10**6},
-    {"rope_parameters": {"rope_type": "spiral"}}, {"rope_parameters": {"rope_type": "linear", "factor": -1}},
-], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_size": 0},
+        {"num_hidden_layers": -1},
+        {"qk_rope_head_dim": 7},
+        {"kv_lora_rank": "many"},
+        {"vocab_size": None},
+        {"num_key_value_heads": 1},
+        {"hidden_act": "relu"},
+        {"rms_norm_eps": 0},
+        {"eos_token_id": 10**6},
+        {"rope_parameters": {"rope_type": "spiral"}},
+        {"rope_parameters": {"rope_type": "linear", "factor": -1}},
+    ],
+    ids=str,
+)
 def test_impossible_numbers_in_the_config(checkpoint, tmp_path, refused, changes):
     (checkpoint / "config.json").write_text(json.dumps(CONFIG | changes))
     said = refused(1, *export(checkpoint, tmp_path))
@@ -137,8 +149,18 @@ def test_output_folder_in_use(tmp_path, refused):
     assert (tmp_path / "out" / "thesis.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("options", [("-p", "int3"), ("--block-size", "48"), ("--target", "toaster"), ("--cache", "none"),
-                                     ("--int8", "no_such_matrix"), ("-p", "fp32", "--int8", "lm_head")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-p", "int3"),
+        ("--block-size", "48"),
+        ("--target", "toaster"),
+        ("--cache", "none"),
+        ("--int8", "no_such_matrix"),
+        ("-p", "fp32", "--int8", "lm_head"),
+    ],
+    ids=" ".join,
+)
 def test_options_that_cannot_be(tmp_path, refused, options):
     refused(2, *export(BUILT_IN, tmp_path, *options))
     assert nothing_was_left(tmp_path)
@@ -147,8 +169,10 @@ def test_options_that_cannot_be(tmp_path, refused, options):
 @pytest.mark.skipif(os.name == "nt", reason="needs a limit on file sizes")
 def test_full_disk(tmp_path):
     """A real write error from the system: no file may grow beyond 1 MB."""
-    script = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)); "
-              "from youtu_onnx.cli import main; sys.exit(main(sys.argv[1:]))")
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)); "
+        "from youtu_onnx.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     run = subprocess.run([sys.executable, "-c", script, *map(str, export(BUILT_IN, tmp_path))], capture_output=True, text=True)
     assert run.returncode == 1 and "full" in run.stderr and "hint:" in run.stderr and "Traceback" not in run.stderr
     assert nothing_was_left(tmp_path)
@@ -267,8 +291,10 @@ def test_verifying_against_another_checkpoint(bundle, tmp_path, capsys):
     other = Path(shutil.copytree(NANO, tmp_path / "other"))
     tensors = load_file(other / "model.safetensors")
     generator = torch.Generator().manual_seed(0)
-    noisy = {name: t if t.ndim == 1 else (t.float().std() * torch.randn(t.shape, generator=generator)).to(t.dtype)
-             for name, t in tensors.items()}
+    noisy = {
+        name: t if t.ndim == 1 else (t.float().std() * torch.randn(t.shape, generator=generator)).to(t.dtype)
+        for name, t in tensors.items()
+    }
     save_file(noisy, other / "model.safetensors", metadata={"format": "pt"})
     assert main(["verify", str(bundle), "-m", str(NANO)]) == 0
     capsys.readouterr()

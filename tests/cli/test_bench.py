@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli_process import ROOT, failed, run
 from tests.bench.test_bench import CONTRACT, RESULT_CONTRACT
+from tests.cli_process import ROOT, failed, run
 from youtu_onnx.bench.samples import take_sample
 from youtu_onnx.cli import main
 from youtu_onnx.core.errors import ResourceError
@@ -38,7 +38,8 @@ def test_json_is_the_contract(bundle: Path) -> None:
     made = json.loads(bench(bundle, "-p", "8,16", "-p", "8", "-n", "0", "-d", "0,5", "-b", "1,2", "-t", "1", "-r", "2", "--json"))
     assert made.keys() >= CONTRACT and made["complete"]
     assert [(one["batch"], one["depth"], one["test"]) for one in made["results"]] == [
-        (batch, depth, test) for batch in (1, 2) for depth in (0, 5) for test in ("pp8", "pp16")]
+        (batch, depth, test) for batch in (1, 2) for depth in (0, 5) for test in ("pp8", "pp16")
+    ]
     assert all(one.keys() >= RESULT_CONTRACT and one["threads"] == 1 for one in made["results"])
     # the process had started before it loaded the model, and loaded it before it computed
     assert made["start_to_first_token_seconds"] > made["load_seconds"] + made["first_prompt_seconds"]
@@ -69,14 +70,24 @@ def test_a_scenario_stands_alone_unless_tests_are_asked_for(bundle: Path) -> Non
     assert [one["test"] for one in both["results"]] == ["pp8", "qa"]
 
 
-@pytest.mark.parametrize(("options", "expected"), [
-    (("-p", "-1"), "--prompt -1"), (("-n", "many"), "whole numbers"), (("-p", ","), "no number"),
-    (("-r", "0"), "--repetitions 0"), (("-b", "0"), "--batch 0"), (("-t", "0"), "--threads 0"),
-    (("-p", "0", "-n", "0"), "nothing to measure"), (("-d", "1000"), "context of 1,024"),
-    (("--scenario", "poetry"), "qa, math, code, chat"), (("-o", "xml"), "table, csv, json, md"),
-    (("--json", "-o", "csv"), "two formats"), (("-b", "100000000", "-d", "500"), "are available"),
-    (("--provider", "abacus"), "cpu"),
-])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("-p", "-1"), "--prompt -1"),
+        (("-n", "many"), "whole numbers"),
+        (("-p", ","), "no number"),
+        (("-r", "0"), "--repetitions 0"),
+        (("-b", "0"), "--batch 0"),
+        (("-t", "0"), "--threads 0"),
+        (("-p", "0", "-n", "0"), "nothing to measure"),
+        (("-d", "1000"), "context of 1,024"),
+        (("--scenario", "poetry"), "qa, math, code, chat"),
+        (("-o", "xml"), "table, csv, json, md"),
+        (("--json", "-o", "csv"), "two formats"),
+        (("-b", "100000000", "-d", "500"), "are available"),
+        (("--provider", "abacus"), "cpu"),
+    ],
+)
 def test_wrong_options_are_refused_before_anything_is_measured(bundle: Path, options: tuple[str, ...], expected: str) -> None:
     done = run("bench", bundle, *options)
     text = failed(done, 2)
@@ -90,9 +101,13 @@ def test_what_is_no_bundle(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal that reaches one process only")
 def test_ctrl_c_prints_what_was_measured(bundle: Path) -> None:
     # 180,000 steps of the second test: it surely is still running when its line has shown
-    process = subprocess.Popen([sys.executable, "-m", "youtu_onnx.cli", "bench", bundle, "-p", "8", "-n", "900", "-r", "200",
-                                "--json"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               env={**os.environ, "PYTHONUTF8": "1"})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "youtu_onnx.cli", "bench", bundle, "-p", "8", "-n", "900", "-r", "200", "--json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUTF8": "1"},
+    )
     try:
         for line in process.stderr:
             if line.startswith(b"tg900"):
@@ -107,8 +122,9 @@ def test_ctrl_c_prints_what_was_measured(bundle: Path) -> None:
     assert made["results"][0]["test"] == "pp8"
 
 
-def test_an_error_on_the_way_prints_what_was_measured(bundle: Path, monkeypatch: pytest.MonkeyPatch,
-                                                      capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_on_the_way_prints_what_was_measured(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def failing(trial, *others):
         if trial.name == "tg2":
             raise ResourceError("no memory for a cache")

@@ -61,24 +61,30 @@ class Terminal:
     def __init__(self, bundle: Path, *options: str) -> None:
         self.master, slave = pytest.importorskip("pty", reason="needs a Unix terminal").openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "youtu_onnx.cli", "chat", bundle, *options], cwd=ROOT, stdin=slave, stdout=slave,
-            stderr=slave, start_new_session=True, env={**os.environ, "TERM": "xterm", "PYTHONUTF8": "1"},
-            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0))
+            [sys.executable, "-m", "youtu_onnx.cli", "chat", bundle, *options],
+            cwd=ROOT,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={**os.environ, "TERM": "xterm", "PYTHONUTF8": "1"},
+            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+        )
         os.close(slave)
         self.seen, self.met = "", 0
 
     def expect(self, text: str) -> None:
         """Read until ``text`` shows, from where the last expectation was met on."""
         deadline = time.monotonic() + 60
-        while text not in self.seen[self.met:]:
+        while text not in self.seen[self.met :]:
             ready, _, _ = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"no {text!r} in {self.seen[self.met:]!r}"
+            assert ready, f"no {text!r} in {self.seen[self.met :]!r}"
             self.seen += os.read(self.master, 4096).decode("utf-8", "replace")
         self.met = self.seen.index(text, self.met) + len(text)
 
     def interrupt_the_answer(self) -> None:
         """Ctrl-C as soon as something of the answer shows: a small model is done with 900 tokens within a second."""
-        while not re.search(r"\w", re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", self.seen[self.met:])):
+        while not re.search(r"\w", re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", self.seen[self.met :])):
             self.seen += os.read(self.master, 4096).decode("utf-8", "replace")
         os.write(self.master, b"\x03")
 

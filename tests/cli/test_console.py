@@ -24,8 +24,10 @@ def work(progress: Progress) -> None:
     progress.finish()
 
 
-LINES = (r"needs 1 GB\n?.*reading weights … 2.0 MB done in \d+\.\d s, \d+\.\d\d GB resident.*"
-         r"checking \[tokens\] … 3 tokens done in")
+LINES = (
+    r"needs 1 GB\n?.*reading weights … 2.0 MB done in \d+\.\d s, \d+\.\d\d GB resident.*"
+    r"checking \[tokens\] … 3 tokens done in"
+)
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

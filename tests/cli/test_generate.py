@@ -78,24 +78,27 @@ def test_system_raw_and_sampling_reach_the_model(bundle: Path) -> None:
     assert tokens("--threads", "1") == plain
 
 
-@pytest.mark.parametrize(("options", "code", "words"), [
-    (["--prompt", ""], 2, ["empty"]),
-    (["--prompt", "-"], 2, ["empty"]),
-    (["--prompt", "x", "--max-tokens", "0"], 2, ["max_tokens"]),
-    (["--prompt", "x", "--temperature", "-1"], 2, ["temperature"]),
-    (["--prompt", "x", "--top-p", "1.5"], 2, ["top_p"]),
-    (["--prompt", "x", "--top-k", "many"], 2, ["--top-k", "integer"]),
-    (["--prompt", "x", "--greedy", "--seed", "1"], 2, ["seed"]),
-    (["--prompt", "x", "--raw", "--system", "y"], 2, ["--system"]),
-    (["--prompt", "x", "--raw", "--thinking"], 2, ["thinking"]),
-    (["--prompt", "x", "--provider", "tpu"], 2, ["tpu", "cuda"]),
-    (["--prompt", "x", "--provider", "dml"], 4, ["dml", "pip install", "directml"]),
-    (["--prompt", "x", "--runtime", "magic"], 2, ["magic", "genai"]),
-    (["--prompt", "x", "--threads", "0"], 2, ["threads"]),
-    (["--prompt", "x " * 3000], 2, ["context of 1024", "shorten"]),
-    (["--prompt", "x", "--no-such-option"], 2, ["no-such-option"]),
-    ([], 2, ["prompt"]),
-])
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--prompt", ""], 2, ["empty"]),
+        (["--prompt", "-"], 2, ["empty"]),
+        (["--prompt", "x", "--max-tokens", "0"], 2, ["max_tokens"]),
+        (["--prompt", "x", "--temperature", "-1"], 2, ["temperature"]),
+        (["--prompt", "x", "--top-p", "1.5"], 2, ["top_p"]),
+        (["--prompt", "x", "--top-k", "many"], 2, ["--top-k", "integer"]),
+        (["--prompt", "x", "--greedy", "--seed", "1"], 2, ["seed"]),
+        (["--prompt", "x", "--raw", "--system", "y"], 2, ["--system"]),
+        (["--prompt", "x", "--raw", "--thinking"], 2, ["thinking"]),
+        (["--prompt", "x", "--provider", "tpu"], 2, ["tpu", "cuda"]),
+        (["--prompt", "x", "--provider", "dml"], 4, ["dml", "pip install", "directml"]),
+        (["--prompt", "x", "--runtime", "magic"], 2, ["magic", "genai"]),
+        (["--prompt", "x", "--threads", "0"], 2, ["threads"]),
+        (["--prompt", "x " * 3000], 2, ["context of 1024", "shorten"]),
+        (["--prompt", "x", "--no-such-option"], 2, ["no-such-option"]),
+        ([], 2, ["prompt"]),
+    ],
+)
 def test_mistakes_are_explained(bundle: Path, options: list[str], code: int, words: list[str]) -> None:
     text = failed(run("generate", bundle, *options), code)
     assert all(word in text for word in words), text
@@ -149,8 +152,12 @@ sys.exit(code)
 
 def test_ctrl_c_ends_it_without_a_word(bundle: Path) -> None:
     options = ("--max-tokens", "900", "--temperature", "50", "--top-k", "0", "--seed", "1")
-    process = subprocess.Popen([sys.executable, "-m", "youtu_onnx.cli", "generate", bundle, "-p", "Hello", *options], cwd=ROOT,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "youtu_onnx.cli", "generate", bundle, "-p", "Hello", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout is not None and process.stderr is not None
     process.stdout.read(1)
     process.send_signal(signal.SIGINT)
@@ -160,8 +167,12 @@ def test_ctrl_c_ends_it_without_a_word(bundle: Path) -> None:
 
 
 def test_a_reader_that_leaves_is_no_error(bundle: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-m", "youtu_onnx.cli", "generate", bundle, "-p", "Hello"], cwd=ROOT,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "youtu_onnx.cli", "generate", bundle, "-p", "Hello"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     assert process.stderr.read() == b""

@@ -19,15 +19,27 @@ Described = dict[str, tuple[int, list[int | str]]]
 """Values: name → element type and shape."""
 
 
-def placed(table: Table, *nodes: onnx.NodeProto, inputs: Described, opset: int = 21, known: Described | None = None,
-           constants: dict[str, np.ndarray] | None = None) -> Conformance:
+def placed(
+    table: Table,
+    *nodes: onnx.NodeProto,
+    inputs: Described,
+    opset: int = 21,
+    known: Described | None = None,
+    constants: dict[str, np.ndarray] | None = None,
+) -> Conformance:
     """The conformance of a graph of these nodes."""
+
     def values(listed: Described) -> list[onnx.ValueInfoProto]:
         return [helper.make_tensor_value_info(name, *described) for name, described in listed.items()]
 
-    graph = helper.make_graph(nodes, "g", values(inputs), [helper.make_empty_tensor_value_info(nodes[-1].output[0])],
-                              [onnx.numpy_helper.from_array(array, name) for name, array in (constants or {}).items()],
-                              value_info=values(known or {}))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        values(inputs),
+        [helper.make_empty_tensor_value_info(nodes[-1].output[0])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in (constants or {}).items()],
+        value_info=values(known or {}),
+    )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
     return conformance(ir.from_proto(helper.make_model(graph, opset_imports=opsets)), table)
 
@@ -87,8 +99,18 @@ class TestTypes:
 class TestTraps:
     """Each was seen on DirectML: on the CPU, which ends graph capture, or in wrong numbers."""
 
-    @pytest.mark.parametrize("operator", ["GatherBlockQuantized", "ScatterND", "ScatterElements", "RMSNormalization",
-                                          "Attention", "TensorScatter", "PagedAttention"])
+    @pytest.mark.parametrize(
+        "operator",
+        [
+            "GatherBlockQuantized",
+            "ScatterND",
+            "ScatterElements",
+            "RMSNormalization",
+            "Attention",
+            "TensorScatter",
+            "PagedAttention",
+        ],
+    )
     def test_operators_on_the_cpu(self, operator: str):
         domain = "com.microsoft" if operator in ("GatherBlockQuantized", "PagedAttention") else ""
         node = helper.make_node(operator, ["x", "x", "x"], ["y"], domain=domain)
@@ -115,21 +137,36 @@ class TestTraps:
     def test_arithmetic_with_sizes(self, follower: str):
         operands = {"Gather": ["n", "zero"], "Sub": ["n", "zero"], "Range": ["zero", "n", "one"]}[follower]
         nodes = [helper.make_node("Shape", ["x"], ["n"], start=0, end=1), helper.make_node(follower, operands, ["y"])]
-        found = placed(DIRECTML, *nodes, inputs={"x": (FLOAT, ["n", 3])}, known={"n": (INT64, [1])},
-                       constants={"zero": np.array(0, np.int64), "one": np.array(1, np.int64)})
+        found = placed(
+            DIRECTML,
+            *nodes,
+            inputs={"x": (FLOAT, ["n", 3])},
+            known={"n": (INT64, [1])},
+            constants={"zero": np.array(0, np.int64), "one": np.array(1, np.int64)},
+        )
         assert [placement.where for placement in found.placements] == ["provider", "cpu"]
         assert [fault.operator for fault in found.faults] == [follower]
         assert [fault.operator for fault in Conformance(CUDA, found.placements).faults] == [follower]
 
     def test_sizes_that_are_put_together_may_stay_on_the_cpu_but_in_layers_and_whole_graphs(self):
         for name, table, faults in (("head", CUDA, []), ("model.layers.0.x", CUDA, ["Concat"]), ("head", DIRECTML, ["Concat"])):
-            nodes = [helper.make_node("Shape", ["x"], ["n"], start=0, end=1),
-                     helper.make_node("Concat", ["n", "one"], ["y"], axis=0, name=name)]
-            found = placed(table, *nodes, inputs={"x": (FLOAT, ["n", 3])}, known={"n": (INT64, [1])},
-                           constants={"one": np.array([1], np.int64)})
+            nodes = [
+                helper.make_node("Shape", ["x"], ["n"], start=0, end=1),
+                helper.make_node("Concat", ["n", "one"], ["y"], axis=0, name=name),
+            ]
+            found = placed(
+                table,
+                *nodes,
+                inputs={"x": (FLOAT, ["n", 3])},
+                known={"n": (INT64, [1])},
+                constants={"one": np.array([1], np.int64)},
+            )
             assert [fault.operator for fault in found.faults] == faults
-        floats = placed(Table("a provider", {}, may_leave=OF_SIZES), helper.make_node("Concat", ["x", "x"], ["y"], axis=0),
-                        inputs={"x": (FLOAT, [2])})
+        floats = placed(
+            Table("a provider", {}, may_leave=OF_SIZES),
+            helper.make_node("Concat", ["x", "x"], ["y"], axis=0),
+            inputs={"x": (FLOAT, [2])},
+        )
         assert [fault.operator for fault in floats.faults] == ["Concat"], "these are no sizes"
 
     def test_the_same_arithmetic_with_numbers_stays(self):

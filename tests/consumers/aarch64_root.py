@@ -25,9 +25,11 @@ WHEELS = ("onnxruntime", "numpy")
 CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 SITE = "wheels"
 """Where the wheels lie in the folder."""
-CPUINFO = "".join(f"processor\t: {core}\nBogoMIPS\t: 100.00\nFeatures\t: fp asimd crc32 asimdhp asimddp\n"
-                  "CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x3\nCPU part\t: 0xd0c\nCPU revision\t: 1\n\n"
-                  for core in range(2))
+CPUINFO = "".join(
+    f"processor\t: {core}\nBogoMIPS\t: 100.00\nFeatures\t: fp asimd crc32 asimdhp asimddp\n"
+    "CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x3\nCPU part\t: 0xd0c\nCPU revision\t: 1\n\n"
+    for core in range(2)
+)
 """What the processor says of itself. Without it, onnxruntime reads that of the machine underneath, and crashes."""
 
 
@@ -45,10 +47,33 @@ def make(folder: Path) -> None:
         subprocess.run(["tar", "-x", "--keep-directory-symlink", "-C", root, "-f", partial / "tar"], check=True)
     (root / "proc").mkdir(exist_ok=True)
     (root / "proc" / "cpuinfo").write_text(CPUINFO)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", root / SITE, "--no-deps",
-                    "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11",
-                    "--platform", "manylinux_2_28_aarch64", "--platform", "manylinux_2_27_aarch64",
-                    "--platform", "manylinux2014_aarch64", "--constraint", CONSTRAINTS, *WHEELS], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--target",
+            root / SITE,
+            "--no-deps",
+            "--only-binary=:all:",
+            "--implementation",
+            "cp",
+            "--python-version",
+            "3.11",
+            "--platform",
+            "manylinux_2_28_aarch64",
+            "--platform",
+            "manylinux_2_27_aarch64",
+            "--platform",
+            "manylinux2014_aarch64",
+            "--constraint",
+            CONSTRAINTS,
+            *WHEELS,
+        ],
+        check=True,
+    )
     shutil.rmtree(partial / "apt")
     os.replace(root, folder)
     shutil.rmtree(partial)
@@ -60,13 +85,22 @@ def _download(folder: Path) -> list[Path]:
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
     (folder / "sources.list").write_text(
-        "deb [arch=arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
-        f"http://deb.debian.org/debian {SUITE} main\n")
-    settings = {"APT::Architecture": "arm64", "APT::Architectures": "arm64", "APT::Install-Recommends": "false",
-                "Acquire::Languages": "none", "Dir::State": folder, "Dir::State::lists": folder / "lists",
-                "Dir::State::status": folder / "status", "Dir::Cache": folder / "cache",
-                "Dir::Etc::sourcelist": folder / "sources.list", "Dir::Etc::sourceparts": "-", "APT::Sandbox::User": "",
-                "Debug::NoLocking": "true"}
+        f"deb [arch=arm64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {SUITE} main\n"
+    )
+    settings = {
+        "APT::Architecture": "arm64",
+        "APT::Architectures": "arm64",
+        "APT::Install-Recommends": "false",
+        "Acquire::Languages": "none",
+        "Dir::State": folder,
+        "Dir::State::lists": folder / "lists",
+        "Dir::State::status": folder / "status",
+        "Dir::Cache": folder / "cache",
+        "Dir::Etc::sourcelist": folder / "sources.list",
+        "Dir::Etc::sourceparts": "-",
+        "APT::Sandbox::User": "",
+        "Debug::NoLocking": "true",
+    }
     options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
     for command in (["update"], ["install", "--download-only", "--yes", *PACKAGES]):
         subprocess.run(["apt-get", "--quiet", *options, *command], check=True, stdout=subprocess.DEVNULL)
@@ -76,8 +110,14 @@ def _download(folder: Path) -> list[Path]:
 def python(folder: Path, *args: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run the folder's Python on ``args``. Paths in them are this machine's: only what the folder has hides them."""
     command: Sequence[str | Path] = [QEMU, "-L", folder, folder / PYTHON, *args]
-    environment = {"PATH": "/usr/bin", "PYTHONPATH": str(folder / SITE), "PYTHONHOME": str(folder / "usr"),
-                   "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {
+        "PATH": "/usr/bin",
+        "PYTHONPATH": str(folder / SITE),
+        "PYTHONHOME": str(folder / "usr"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     return subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment, timeout=600, check=False)
 
 

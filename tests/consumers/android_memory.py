@@ -18,8 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.consumers import android_tools
 from tests.cli_process import ROOT
+from tests.consumers import android_tools
 from tests.vectors.make import FILE
 
 BY_PATH = """
@@ -66,8 +66,11 @@ def _print(folder: Path, how: str, done: subprocess.CompletedProcess[str]) -> No
     anonymous, file = ((after[name] - before[name]) / 1e3 for name in ("RssAnon", "RssFile"))
     peak = (after["VmHWM"] - before["RssAnon"] - before["RssFile"]) / 1e3
     seconds = found["opened"].get("seconds")
-    print(f"{folder.name:<12} {how:<24} {anonymous:>7,.0f} MB {file:>5,.0f} MB {peak:>5,.0f} MB"
-          f" {'' if seconds is None else f'{seconds:.1f} s':>10}", flush=True)
+    print(
+        f"{folder.name:<12} {how:<24} {anonymous:>7,.0f} MB {file:>5,.0f} MB {peak:>5,.0f} MB"
+        f" {'' if seconds is None else f'{seconds:.1f} s':>10}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -21,14 +21,31 @@ import zipfile
 from pathlib import Path
 
 VARIABLE = "YOUTU_ONNX_ANDROID_TOOLS"
-KOTLIN = ("kotlin-compiler@2.4.20", "package/lib/", ("kotlin-compiler.jar", "kotlin-stdlib.jar", "kotlin-script-runtime.jar",
-                                                     "kotlin-reflect.jar", "kotlin-daemon.jar", "kotlinx-coroutines-core-jvm.jar",
-                                                     "annotations-13.0.jar"))
+KOTLIN = (
+    "kotlin-compiler@2.4.20",
+    "package/lib/",
+    (
+        "kotlin-compiler.jar",
+        "kotlin-stdlib.jar",
+        "kotlin-script-runtime.jar",
+        "kotlin-reflect.jar",
+        "kotlin-daemon.jar",
+        "kotlinx-coroutines-core-jvm.jar",
+        "annotations-13.0.jar",
+    ),
+)
 RUNTIME = ("com.github.asus4.onnxruntime@0.4.9", "package/Plugins/Android/", ("onnxruntime.aar",))
 JNI = "libonnxruntime4j_jni.so"
 
 DT_NEEDED, DT_DEBUG, DT_FLAGS, DT_VERSYM, DT_VERNEED, DT_FLAGS_1, DT_VERNEEDNUM = (
-    1, 21, 30, 0x6FFFFFF0, 0x6FFFFFFE, 0x6FFFFFFB, 0x6FFFFFFF)
+    1,
+    21,
+    30,
+    0x6FFFFFF0,
+    0x6FFFFFFE,
+    0x6FFFFFFB,
+    0x6FFFFFFF,
+)
 PT_NULL, PT_DYNAMIC, PT_GNU_RELRO = 0, 2, 0x6474E552
 
 
@@ -76,9 +93,27 @@ def compile_core(tools: Path, sources: list[Path], jar: Path) -> subprocess.Comp
     """kotlinc, with every warning an error."""
     compiler = os.pathsep.join(str(tools / name) for name in KOTLIN[2])
     return subprocess.run(
-        ["java", "-cp", compiler, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect", "-Werror",
-         "-jvm-target", "17", "-cp", os.pathsep.join(str(tools / name) for name in ("kotlin-stdlib.jar", "classes.jar")),
-         "-d", jar, *sources], capture_output=True, text=True, timeout=600, check=False)
+        [
+            "java",
+            "-cp",
+            compiler,
+            "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
+            "-no-stdlib",
+            "-no-reflect",
+            "-Werror",
+            "-jvm-target",
+            "17",
+            "-cp",
+            os.pathsep.join(str(tools / name) for name in ("kotlin-stdlib.jar", "classes.jar")),
+            "-d",
+            jar,
+            *sources,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
 
 
 def java(tools: Path, native: Path, jar: Path, *args: str | Path) -> subprocess.CompletedProcess[str]:

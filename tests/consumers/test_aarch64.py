@@ -19,8 +19,10 @@ from tests.consumers.test_vectors import TOLERANCES, VECTORS
 ROOT = Path(os.environ.get(aarch64_root.VARIABLE, ""))
 pytestmark = [
     pytest.mark.skipif(shutil.which(aarch64_root.QEMU) is None, reason=f"needs {aarch64_root.QEMU} (Debian: qemu-user-static)"),
-    pytest.mark.skipif(not (ROOT / aarch64_root.PYTHON).is_file(),
-                       reason=f"{aarch64_root.VARIABLE} names no folder made by python -m tests.consumers.aarch64_root"),
+    pytest.mark.skipif(
+        not (ROOT / aarch64_root.PYTHON).is_file(),
+        reason=f"{aarch64_root.VARIABLE} names no folder made by python -m tests.consumers.aarch64_root",
+    ),
 ]
 
 PROMPTS = [{"ids": one["ids"], "tokens": one["tokens"]} for one in VECTORS["greedy"][:4]]
@@ -36,8 +38,9 @@ def test_tokens_and_logits(nano_bundle: Callable[..., Path], precision: str, cac
     done = aarch64_root.python(ROOT, STEPS, *files, stdin=json.dumps(PROMPTS))
     assert done.returncode == 0, done.stderr
     found, here = json.loads(done.stdout), logits_of(*files, PROMPTS)
-    furthest = max(float(np.abs(np.array(rows[0]) - expected).max())
-                   for rows, expected in zip(found, VECTORS["logits"], strict=False))
+    furthest = max(
+        float(np.abs(np.array(rows[0]) - expected).max()) for rows, expected in zip(found, VECTORS["logits"], strict=False)
+    )
     assert furthest <= TOLERANCES[precision]
     for rows, same in zip(found, here, strict=True):
         assert np.abs(np.array(rows) - np.array(same)).max() <= BETWEEN_PROCESSORS[precision]

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.consumers import android_tools
 from tests.cli_process import ROOT
+from tests.consumers import android_tools
 from tests.consumers.test_vectors import TOLERANCES, VECTORS
 from tests.vectors.make import FILE
 from youtu_onnx.core.bundle import Bundle
@@ -24,8 +24,10 @@ TOOLS = Path(os.environ.get(android_tools.VARIABLE, ""))
 ANDROID = ROOT / "runtimes" / "android"
 pytestmark = [
     pytest.mark.skipif(shutil.which("java") is None, reason="needs Java 17 or newer"),
-    pytest.mark.skipif(not (TOOLS / "classes.jar").is_file(),
-                       reason=f"{android_tools.VARIABLE} names no folder made by python -m tests.consumers.android_tools"),
+    pytest.mark.skipif(
+        not (TOOLS / "classes.jar").is_file(),
+        reason=f"{android_tools.VARIABLE} names no folder made by python -m tests.consumers.android_tools",
+    ),
 ]
 
 
@@ -43,8 +45,9 @@ def steps(core: Path, folder: Path) -> dict[str, Any]:
     return {name: value for line in done.stdout.splitlines() for name, value in json.loads(line).items()}
 
 
-@pytest.mark.parametrize(("precision", "cache", "form"), [
-    ("fp32", "latent", "onnx"), ("int4", "latent", "ort"), ("int4", "latent-int8", "ort")])
+@pytest.mark.parametrize(
+    ("precision", "cache", "form"), [("fp32", "latent", "onnx"), ("int4", "latent", "ort"), ("int4", "latent-int8", "ort")]
+)
 def test_vectors(nano_bundle: Callable[..., Path], core: Path, tmp_path: Path, precision: str, cache: str, form: str):
     write_mobile(Bundle.open(nano_bundle(precision, cache)), tmp_path / "model", form=form)
     found = steps(core, tmp_path / "model")

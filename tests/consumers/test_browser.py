@@ -44,12 +44,22 @@ def seen(shop: Path, site: Path, address: str, nano_bundle: Callable[..., Path],
     """One visit with the float32 bundle."""
     (site / "fp32").symlink_to(nano_bundle("fp32"), target_is_directory=True)
     questions = [{"text": one["text"], "fresh": True} for one in VECTORS["greedy"]]
-    return drive(shop, "drive_page.js", {
-        "chromium": chromium(), "flags": NO_GPU, "profile": str(tmp_path_factory.mktemp("profile")),
-        "url": f"{address}?bundle=fp32", "questions": [*questions, {"text": MARKUP, "fresh": False}],
-        "texts": [one["text"] for one in [*VECTORS["texts"], *VECTORS["literals"]]], "chats": VECTORS["chats"],
-        "stopAt": VECTORS["greedy"][2]["text"], "folder": str(nano_bundle("fp32")), "emptyUrl": address,
-    })
+    return drive(
+        shop,
+        "drive_page.js",
+        {
+            "chromium": chromium(),
+            "flags": NO_GPU,
+            "profile": str(tmp_path_factory.mktemp("profile")),
+            "url": f"{address}?bundle=fp32",
+            "questions": [*questions, {"text": MARKUP, "fresh": False}],
+            "texts": [one["text"] for one in [*VECTORS["texts"], *VECTORS["literals"]]],
+            "chats": VECTORS["chats"],
+            "stopAt": VECTORS["greedy"][2]["text"],
+            "folder": str(nano_bundle("fp32")),
+            "emptyUrl": address,
+        },
+    )
 
 
 def test_the_page_opens_and_asks_no_other_host(seen: dict[str, Any], address: str):
@@ -79,9 +89,11 @@ def test_answers_on_the_page_are_those_of_pytorch(seen: dict[str, Any]):
 def test_markup_stays_text_and_control_tokens_are_not_forged(seen: dict[str, Any]):
     got, last = seen["answers"][-1], seen["answers"][-2]["reply"]
     assert (got["asked"], got["elementsInside"]) == (MARKUP, 0)
-    messages = [{"role": "user", "content": VECTORS["greedy"][-1]["text"]},
-                {"role": "assistant", "content": last["answer"], "reasoning_content": last["thinking"]},
-                {"role": "user", "content": MARKUP}]
+    messages = [
+        {"role": "user", "content": VECTORS["greedy"][-1]["text"]},
+        {"role": "assistant", "content": last["answer"], "reasoning_content": last["thinking"]},
+        {"role": "user", "content": MARKUP},
+    ]
     assert got["reply"]["prompt"] == ChatTemplate.open(NANO, TOKENIZER).encode_chat(messages)
     assert got["reply"]["reusedTokens"] > 0, "the conversation was computed again"
 
@@ -90,7 +102,7 @@ def test_the_stop_button_ends_an_answer(seen: dict[str, Any]):
     whole = VECTORS["greedy"][2]["tokens"]
     assert seen["stopped"]["finishReason"] == "cancelled"
     assert 0 < len(seen["stopped"]["ids"]) < len(whole) - 1
-    assert seen["stopped"]["ids"] == whole[:len(seen["stopped"]["ids"])]
+    assert seen["stopped"]["ids"] == whole[: len(seen["stopped"]["ids"])]
 
 
 def test_a_folder_can_be_chosen(seen: dict[str, Any]):
@@ -101,10 +113,18 @@ def test_a_folder_can_be_chosen(seen: dict[str, Any]):
 
 def test_int4_in_webassembly(shop: Path, site: Path, address: str, nano_bundle: Callable[..., Path], tmp_path: Path):
     (site / "int4").symlink_to(nano_bundle("int4"), target_is_directory=True)
-    seen = drive(shop, "drive_page.js", {
-        "chromium": chromium(), "flags": NO_GPU, "profile": str(tmp_path), "url": f"{address}?bundle=int4",
-        "logits": [one["ids"] for one in VECTORS["greedy"]], "questions": [{"text": "What is 47 + 38?"}],
-    })
+    seen = drive(
+        shop,
+        "drive_page.js",
+        {
+            "chromium": chromium(),
+            "flags": NO_GPU,
+            "profile": str(tmp_path),
+            "url": f"{address}?bundle=int4",
+            "logits": [one["ids"] for one in VECTORS["greedy"]],
+            "questions": [{"text": "What is 47 + 38?"}],
+        },
+    )
     furthest = np.abs(np.array(seen["logits"]) - np.array(VECTORS["logits"])).max()
     assert TOLERANCES["int4"] / 20 < furthest <= TOLERANCES["int4"]
     assert seen["answers"][0]["reply"]["finishReason"] == "stop" and seen["faults"] == []
@@ -116,10 +136,17 @@ def test_webgpu(shop: Path, site: Path, address: str, tmp_path: Path):
         export("youtu-nano", site / f"webgpu-{precision}", precision=precision, target="webgpu", verify=False)
     job = {"chromium": chromium(), "flags": SOFTWARE_GPU}
     short = sorted(VECTORS["greedy"], key=lambda one: len(one["tokens"]))[:2]
-    seen = drive(shop, "drive_page.js", job | {
-        "profile": str(tmp_path / "one"), "url": f"{address}?bundle=webgpu-fp32", "logits": [VECTORS["greedy"][0]["ids"]],
-        "questions": [{"text": one["text"], "fresh": True} for one in short],
-    })
+    seen = drive(
+        shop,
+        "drive_page.js",
+        job
+        | {
+            "profile": str(tmp_path / "one"),
+            "url": f"{address}?bundle=webgpu-fp32",
+            "logits": [VECTORS["greedy"][0]["ids"]],
+            "questions": [{"text": one["text"], "fresh": True} for one in short],
+        },
+    )
     if "this browser doesn't offer" in seen["settled"]["error"]:
         pytest.skip("this Chromium has no WebGPU adapter, not even a software one")
     assert (seen["settled"]["state"], seen["bundle"]["provider"]) == ("ready", "webgpu")
@@ -130,4 +157,3 @@ def test_webgpu(shop: Path, site: Path, address: str, tmp_path: Path):
 
     refused = drive(shop, "drive_page.js", job | {"profile": str(tmp_path / "two"), "url": f"{address}?bundle=webgpu-int4"})
     assert refused["settled"]["state"] == "failed" and "shader-f16" in refused["settled"]["error"]
-

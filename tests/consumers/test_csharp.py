@@ -24,10 +24,12 @@ BINDINGS = {"onnxruntime": ("OnnxRuntime.cs", "OrtApi.cs", "Utf8.cs"), "genai": 
 MAINS = {"onnxruntime": "YoutuOnnx.Ort.Program", "genai": "YoutuOnnx.Genai.Program"}
 VECTORS_MAIN = "YoutuOnnx.Mono.Vectors"
 
-needs_mono = pytest.mark.skipif(not (shutil.which("mcs") and shutil.which("mono")),
-                                reason="mono isn't installed (Debian: mono-mcs, mono-runtime)")
-needs_genai = pytest.mark.skipif(importlib.util.find_spec("onnxruntime_genai") is None,
-                                 reason="onnxruntime-genai isn't installed")
+needs_mono = pytest.mark.skipif(
+    not (shutil.which("mcs") and shutil.which("mono")), reason="mono isn't installed (Debian: mono-mcs, mono-runtime)"
+)
+needs_genai = pytest.mark.skipif(
+    importlib.util.find_spec("onnxruntime_genai") is None, reason="onnxruntime-genai isn't installed"
+)
 both = pytest.mark.parametrize("runtime", ["onnxruntime", pytest.param("genai", marks=needs_genai)])
 
 
@@ -35,8 +37,10 @@ def sources(runtime: str) -> list[Path]:
     """What the SDK would compile: the project's folder, and what the project names."""
     project = ElementTree.parse(PROJECTS[runtime]).getroot()
     named = [one.attrib["Include"] for one in project.iter("Compile")]
-    return [*sorted(PROJECTS[runtime].parent.glob("*.cs")), *(file for glob in named for file in sorted(
-        PROJECTS[runtime].parent.joinpath(glob).parent.glob(Path(glob).name)))]
+    return [
+        *sorted(PROJECTS[runtime].parent.glob("*.cs")),
+        *(file for glob in named for file in sorted(PROJECTS[runtime].parent.joinpath(glob).parent.glob(Path(glob).name))),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -53,32 +57,60 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
     def compiled(runtime: str, main: str) -> Path:
         program = folder / f"{runtime}-{main}.exe"
         if not program.exists():
-            subprocess.run(["mcs", "-unsafe", "-warnaserror", f"-out:{program}", f"-main:{main}",
-                            *(["-define:GENAI"] if runtime == "genai" else []), *map(str, sources(runtime)),
-                            *(str(CSHARP / "mono" / name) for name in (*BINDINGS[runtime], "Vectors.cs"))], check=True)
+            subprocess.run(
+                [
+                    "mcs",
+                    "-unsafe",
+                    "-warnaserror",
+                    f"-out:{program}",
+                    f"-main:{main}",
+                    *(["-define:GENAI"] if runtime == "genai" else []),
+                    *map(str, sources(runtime)),
+                    *(str(CSHARP / "mono" / name) for name in (*BINDINGS[runtime], "Vectors.cs")),
+                ],
+                check=True,
+            )
         return program
 
-    def run(runtime: str, main: str, *arguments: str | Path, input: str = "",
-            libraries: Path = native) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["mono", str(compiled(runtime, main)), *map(str, arguments)], input=input, capture_output=True,
-                              encoding="utf-8", env=os.environ | {"LD_LIBRARY_PATH": str(libraries)}, timeout=120)
+    def run(
+        runtime: str, main: str, *arguments: str | Path, input: str = "", libraries: Path = native
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["mono", str(compiled(runtime, main)), *map(str, arguments)],
+            input=input,
+            capture_output=True,
+            encoding="utf-8",
+            env=os.environ | {"LD_LIBRARY_PATH": str(libraries)},
+            timeout=120,
+        )
 
     return run
 
 
 @needs_mono
-@pytest.mark.parametrize(("runtime", "cache"), [
-    *(("onnxruntime", cache) for cache in CACHES),
-    *(pytest.param("genai", cache, marks=needs_genai) for cache in ("growing", "reserved"))])
+@pytest.mark.parametrize(
+    ("runtime", "cache"),
+    [
+        *(("onnxruntime", cache) for cache in CACHES),
+        *(pytest.param("genai", cache, marks=needs_genai) for cache in ("growing", "reserved")),
+    ],
+)
 def test_vectors_in_float32(runtime, cache, run, nano_bundle, tmp_path):
     check_vectors(partial(run, runtime, VECTORS_MAIN), nano_bundle("fp32", **CACHES[cache]), tmp_path)
 
 
 @needs_mono
-@pytest.mark.parametrize(("runtime", "precision", "options"), [
-    ("onnxruntime", "fp16", {}), ("onnxruntime", "int4", {}), ("onnxruntime", "int4", {"cache": "latent-int8"}),
-    ("onnxruntime", "fp16", CACHES["reserved"]), pytest.param("genai", "int4", {}, marks=needs_genai),
-    pytest.param("genai", "int4", {"cache": "latent-int8"}, marks=needs_genai)])
+@pytest.mark.parametrize(
+    ("runtime", "precision", "options"),
+    [
+        ("onnxruntime", "fp16", {}),
+        ("onnxruntime", "int4", {}),
+        ("onnxruntime", "int4", {"cache": "latent-int8"}),
+        ("onnxruntime", "fp16", CACHES["reserved"]),
+        pytest.param("genai", "int4", {}, marks=needs_genai),
+        pytest.param("genai", "int4", {"cache": "latent-int8"}, marks=needs_genai),
+    ],
+)
 def test_logits_of_rounded_weights_and_caches(runtime, precision, options, run, nano_bundle, tmp_path):
     check_logits(partial(run, runtime, VECTORS_MAIN), nano_bundle(precision, **options), precision, tmp_path)
 
@@ -108,8 +140,12 @@ def test_the_program_says_what_is_wrong(runtime, run, nano_bundle, tmp_path):
 @both
 def test_the_program_says_that_a_prompt_is_too_long(runtime, run, nano_bundle):
     check_too_long(partial(run, runtime, MAINS[runtime]), nano_bundle("fp32"), 1024)
-    check_too_long(partial(run, runtime, MAINS[runtime]), nano_bundle("fp32", **CACHES["reserved"]), 256,
-                   *(["--max-length"] if runtime == "onnxruntime" else []))
+    check_too_long(
+        partial(run, runtime, MAINS[runtime]),
+        nano_bundle("fp32", **CACHES["reserved"]),
+        256,
+        *(["--max-length"] if runtime == "onnxruntime" else []),
+    )
 
 
 @needs_genai
@@ -133,9 +169,14 @@ def test_what_the_samples_say_of_genais_own_text_is_still_so(nano_bundle):
         stream = tokenizer.create_stream()
         if "\x00" not in one["text"]:
             assert "".join(map(stream.decode, np.array(one["ids"], np.int32))) == one["text"]
-    prompts = [tokenizer.apply_chat_template(json.dumps(one["messages"]), tools=json.dumps(one["options"].get("tools", "")),
-                                             add_generation_prompt=one["options"].get("add_generation_prompt", True))
-               for one in VECTORS["chats"]]
+    prompts = [
+        tokenizer.apply_chat_template(
+            json.dumps(one["messages"]),
+            tools=json.dumps(one["options"].get("tools", "")),
+            add_generation_prompt=one["options"].get("add_generation_prompt", True),
+        )
+        for one in VECTORS["chats"]
+    ]
     differ = [index for index, one in enumerate(VECTORS["chats"]) if prompts[index] != one["prompt"]]
     assert differ == [1, 4]  # enable_thinking, which it can't be told; thinking inside an assistant's content
 

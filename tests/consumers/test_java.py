@@ -26,8 +26,9 @@ def _can_run() -> bool:
     return "jdk.incubator.foreign@17" in modules
 
 
-needs_java = pytest.mark.skipif(not _can_run(), reason="no JDK 17, whose foreign functions the binding uses "
-                                                       "(Debian: openjdk-17-jdk-headless)")
+needs_java = pytest.mark.skipif(
+    not _can_run(), reason="no JDK 17, whose foreign functions the binding uses (Debian: openjdk-17-jdk-headless)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +40,24 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
     library = next(Path(importlib.util.find_spec("onnxruntime").submodule_search_locations[0]).glob("capi/libonnxruntime.so.*"))
 
     def run(main: str, *arguments: str | Path, input: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", str(classes), *FOREIGN,
-                               "--enable-native-access=ALL-UNNAMED", f"-Donnxruntime.library={library}", f"youtuonnx.{main}",
-                               *map(str, arguments)], input=input, capture_output=True, encoding="utf-8", timeout=120)
+        return subprocess.run(
+            [
+                "java",
+                "-Xshare:auto",
+                "-XX:TieredStopAtLevel=1",
+                "-cp",
+                str(classes),
+                *FOREIGN,
+                "--enable-native-access=ALL-UNNAMED",
+                f"-Donnxruntime.library={library}",
+                f"youtuonnx.{main}",
+                *map(str, arguments),
+            ],
+            input=input,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+        )
 
     return run
 
@@ -53,8 +69,9 @@ def test_vectors_in_float32(cache, run, nano_bundle, tmp_path):
 
 
 @needs_java
-@pytest.mark.parametrize(("precision", "options"), [("fp16", {}), ("int4", {}), ("int4", {"cache": "latent-int8"}),
-                                                    ("fp16", CACHES["reserved"])])
+@pytest.mark.parametrize(
+    ("precision", "options"), [("fp16", {}), ("int4", {}), ("int4", {"cache": "latent-int8"}), ("fp16", CACHES["reserved"])]
+)
 def test_logits_of_rounded_weights_and_caches(precision, options, run, nano_bundle, tmp_path):
     check_logits(partial(run, "Vectors"), nano_bundle(precision, **options), precision, tmp_path)
 

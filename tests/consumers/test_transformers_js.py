@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
+from youtu_onnx.exporters.layouts import add_layout
+from youtu_onnx.exporters.layouts.plain_embedding import plain_embedding
 
 from tests.consumers.javascript.pages import NO_GPU, chromium, served
 from tests.consumers.javascript.workshop import drive, workshop
@@ -20,8 +22,6 @@ from tests.vectors.make import MOST_TOKENS
 from youtu_onnx import export
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.exporters.layouts import add_layout
-from youtu_onnx.exporters.layouts.plain_embedding import plain_embedding
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,13 @@ def pipeline(shop: Path, folder: Path, **job: Any) -> dict[str, Any]:
 
 def test_tokens_texts_and_chats_in_float32(shop: Path, laid_out: Callable[..., Path]):
     texts = [*VECTORS["texts"], *VECTORS["literals"]]
-    found = pipeline(shop, laid_out("fp32"), texts=[one["text"] for one in texts], chats=VECTORS["chats"],
-                     questions=[one["text"] for one in VECTORS["greedy"]])
+    found = pipeline(
+        shop,
+        laid_out("fp32"),
+        texts=[one["text"] for one in texts],
+        chats=VECTORS["chats"],
+        questions=[one["text"] for one in VECTORS["greedy"]],
+    )
     for one, got in zip(texts, found["texts"], strict=True):
         assert got == {"ids": one["ids"], "text": one["text"]}
     for one, got in zip(VECTORS["chats"], found["chats"], strict=True):
@@ -78,8 +83,14 @@ def test_logits(shop: Path, laid_out: Callable[..., Path], precision: str, cache
 
 
 def test_the_program_in_the_folder_answers(shop: Path, laid_out: Callable[..., Path]):
-    done = subprocess.run(["node", "transformers_js/ask.js", str(laid_out("fp32")), VECTORS["greedy"][0]["text"]], cwd=shop,
-                          capture_output=True, text=True, encoding="utf-8", timeout=120)
+    done = subprocess.run(
+        ["node", "transformers_js/ask.js", str(laid_out("fp32")), VECTORS["greedy"][0]["text"]],
+        cwd=shop,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+    )
     assert done.stdout.strip() == TOKENIZER.decode(VECTORS["greedy"][0]["tokens"][:-1]).strip(), done.stderr
 
 
@@ -92,10 +103,19 @@ def test_in_a_browser(shop: Path, laid_out: Callable[..., Path], tmp_path: Path,
     own = shop / "node_modules" / "@huggingface" / "transformers" / "node_modules" / "onnxruntime-web" / "dist"
     libraries = own if own.is_dir() else shop / "node_modules" / "onnxruntime-web" / "dist"
     with served(shop) as address:
-        query = urlencode({"folder": precision, "question": one["text"], "tokens": MOST_TOKENS,
-                           "libraries": f"/{libraries.relative_to(shop).as_posix()}/"})
-        found = drive(shop, "drive_pipeline_page.js", {"chromium": program, "flags": NO_GPU, "profile": str(tmp_path),
-                                                       "url": f"{address}pipeline.html?{query}"})
+        query = urlencode(
+            {
+                "folder": precision,
+                "question": one["text"],
+                "tokens": MOST_TOKENS,
+                "libraries": f"/{libraries.relative_to(shop).as_posix()}/",
+            }
+        )
+        found = drive(
+            shop,
+            "drive_pipeline_page.js",
+            {"chromium": program, "flags": NO_GPU, "profile": str(tmp_path), "url": f"{address}pipeline.html?{query}"},
+        )
     assert found == {"answer": TOKENIZER.decode(one["tokens"][:-1]), "hosts": [address.split("/")[2]]}
 
 
@@ -117,8 +137,10 @@ def test_the_plain_embedding_is_the_same(bits: int, groups: int, with_zero_point
     """Against ONNX Runtime's own operator; an odd number of blocks leaves half a byte of zero points over."""
     ir, ort = pytest.importorskip("onnx_ir"), pytest.importorskip("onnxruntime")
     random, rows, block = np.random.default_rng(bits + groups), 7, 16
-    weights = {"data": random.integers(0, 256, (rows, groups * block * bits // 8), np.uint8),
-               "scales": random.normal(size=(rows, groups)).astype(np.float32)}
+    weights = {
+        "data": random.integers(0, 256, (rows, groups * block * bits // 8), np.uint8),
+        "scales": random.normal(size=(rows, groups)).astype(np.float32),
+    }
     if with_zero_points:
         weights["zero_points"] = random.integers(0, 256, (rows, -(-groups * bits // 8)), np.uint8)
 
@@ -128,11 +150,17 @@ def test_the_plain_embedding_is_the_same(bits: int, groups: int, with_zero_point
         for value in values:
             value.shape, value.type = value.const_value.shape, ir.TensorType(value.const_value.dtype)
         attributes = {"bits": bits, "block_size": block, "gather_axis": 0, "quantize_axis": 1}
-        node = ir.Node("com.microsoft", "GatherBlockQuantized", [values[0], ids, *values[1:]],
-                       [ir.Attr(name, ir.AttributeType.INT, number) for name, number in attributes.items()], name="embedding")
+        node = ir.Node(
+            "com.microsoft",
+            "GatherBlockQuantized",
+            [values[0], ids, *values[1:]],
+            [ir.Attr(name, ir.AttributeType.INT, number) for name, number in attributes.items()],
+            name="embedding",
+        )
         node.outputs[0].name, node.outputs[0].type = "rows", ir.TensorType(ir.DataType.FLOAT)
-        graph = ir.Graph([ids], [node.outputs[0]], nodes=[node], initializers=values, name="one",
-                         opset_imports={"": 23, "com.microsoft": 1})
+        graph = ir.Graph(
+            [ids], [node.outputs[0]], nodes=[node], initializers=values, name="one", opset_imports={"": 23, "com.microsoft": 1}
+        )
         if plain:
             plain_embedding(graph)
             assert all(node.domain == "" for node in graph)

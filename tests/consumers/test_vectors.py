@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from youtu_onnx.runtimes.ort.model import OrtDecoder
+
 from tests.vectors.make import FILE, NANO, make, written
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.text import ChatTemplate, Tokenizer

@@ -10,36 +10,50 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from youtu_onnx.runtimes.ort.model import OrtModel
-from tests.consumers.javascript.workshop import drive, workshop
-from tests.one_node import offers, untried
-from tests.consumers.test_vectors import TOLERANCES, VECTORS
-from youtu_onnx.core.bundle import Bundle
-from youtu_onnx.conformance import WEB_WASM
-from youtu_onnx.inspect.bundle import inspect_bundle
-from youtu_onnx.core.target import MANY
 
-COMPUTED = [("int4", "latent"), ("int4", "latent-int8"), ("int4", "expanded"), ("int8", "latent"), ("fp16", "latent"),
-            ("fp32", "latent")]
+from tests.consumers.javascript.workshop import drive, workshop
+from tests.consumers.test_vectors import TOLERANCES, VECTORS
+from tests.one_node import offers, untried
+from youtu_onnx.conformance import WEB_WASM
+from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.target import MANY
+from youtu_onnx.inspect.bundle import inspect_bundle
+
+COMPUTED = [
+    ("int4", "latent"),
+    ("int4", "latent-int8"),
+    ("int4", "expanded"),
+    ("int8", "latent"),
+    ("fp16", "latent"),
+    ("fp32", "latent"),
+]
 STEPS = [VECTORS["greedy"][0]["ids"], [5], list(range(2, 2 + MANY))]
 """A prompt, one token more, and a step that is long enough for the other order of attention."""
 
 
 @pytest.fixture(scope="module")
-def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
-          nano_bundle: Callable[..., Path]) -> dict[str, Any]:
+def found(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, nano_bundle: Callable[..., Path]
+) -> dict[str, Any]:
     shop = workshop(request.config, tmp_path_factory.mktemp("wasm"))
     bundles = [Bundle.open(nano_bundle(*form)) for form in COMPUTED]
-    return drive(shop, "drive_wasm.js", {
-        "offers": [base64.b64encode(offer.model).decode() for offer in offers()],
-        "bundles": [{"folder": str(one.path), "cache": one.manifest.cache.to_dict(), "steps": STEPS} for one in bundles],
-    })
+    return drive(
+        shop,
+        "drive_wasm.js",
+        {
+            "offers": [base64.b64encode(offer.model).decode() for offer in offers()],
+            "bundles": [{"folder": str(one.path), "cache": one.manifest.cache.to_dict(), "steps": STEPS} for one in bundles],
+        },
+    )
 
 
 def test_every_operator_version_and_type(found: dict[str, Any]) -> None:
-    wrong = [f"{offer}: onnxruntime-web {'takes' if opened else 'refuses'} it"
-             for offer, opened in zip(offers(), found["opened"], strict=True) if opened != offer.listed(WEB_WASM)]
+    wrong = [
+        f"{offer}: onnxruntime-web {'takes' if opened else 'refuses'} it"
+        for offer, opened in zip(offers(), found["opened"], strict=True)
+        if opened != offer.listed(WEB_WASM)
+    ]
     assert not wrong, "\n".join([f"{WEB_WASM.release}; installed is {found['version']}", *wrong])
 
 

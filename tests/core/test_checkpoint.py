@@ -60,8 +60,10 @@ def test_reads_every_variant(folder: Path, variant: str) -> None:
 
 def test_ignores_what_old_checkpoints_carry(folder: Path) -> None:
     tensors = random_tensors(CONFIG)
-    extra = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4, dtype=torch.float64),
-             "lm_head.weight": tensors["model.embed_tokens.weight"].clone()}
+    extra = {
+        "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4, dtype=torch.float64),
+        "lm_head.weight": tensors["model.embed_tokens.weight"].clone(),
+    }
     checkpoint = Checkpoint.open(write_checkpoint(folder, CONFIG, tensors | extra))
     assert set(checkpoint.tensors) == set(tensors)
 
@@ -100,16 +102,19 @@ def test_an_absurd_layer_count_is_refused_at_once(folder: Path) -> None:
     assert "num_hidden_layers 2147483647" in refusal(folder)
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    (None, "has no config.json"),
-    ("", "can't be read as JSON"),
-    ('{"model_type": ', "can't be read as JSON"),
-    ("[" * 100_000, "can't be read as JSON"),
-    ("[1, 2]", "holds a JSON list"),
-    (b"\xff\xfe\x00", "can't be read as JSON"),
-    ('{"model_type": "llama"}', "model_type is 'llama'"),
-    ('{"model_type": "youtu"}', "vocab_size is missing"),
-])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "has no config.json"),
+        ("", "can't be read as JSON"),
+        ('{"model_type": ', "can't be read as JSON"),
+        ("[" * 100_000, "can't be read as JSON"),
+        ("[1, 2]", "holds a JSON list"),
+        (b"\xff\xfe\x00", "can't be read as JSON"),
+        ('{"model_type": "llama"}', "model_type is 'llama'"),
+        ('{"model_type": "youtu"}', "vocab_size is missing"),
+    ],
+)
 def test_refuses_a_bad_config(folder: Path, text: str | bytes | None, expected: str) -> None:
     write_checkpoint(folder)
     (folder / "config.json").unlink()
@@ -128,15 +133,18 @@ def test_refuses_a_truncated_file_with_both_sizes(folder: Path) -> None:
     assert f"{size - 100} bytes, expected {size}" in message
 
 
-@pytest.mark.parametrize(("content", "expected"), [
-    (b"", "0 bytes, too few"),
-    (b"\x00" * 64, "damaged"),
-    (os.urandom(16) * 64, "damaged"),
-    (b"\x40" + b"\x00" * 7 + b"{" * 64, "damaged"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS pointer"),
-    ((2**62).to_bytes(8, "little") + b"{}", "header should be"),
-    ((2).to_bytes(8, "little") + b"[]", "damaged"),
-])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "0 bytes, too few"),
+        (b"\x00" * 64, "damaged"),
+        (os.urandom(16) * 64, "damaged"),
+        (b"\x40" + b"\x00" * 7 + b"{" * 64, "damaged"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "Git LFS pointer"),
+        ((2**62).to_bytes(8, "little") + b"{}", "header should be"),
+        ((2).to_bytes(8, "little") + b"[]", "damaged"),
+    ],
+)
 def test_refuses_a_file_that_is_no_safetensors(folder: Path, content: bytes, expected: str) -> None:
     file = write_checkpoint(folder) / "model.safetensors"
     file.write_bytes(content)
@@ -287,15 +295,18 @@ def hub_error(name: str) -> Exception:
     return error
 
 
-@pytest.mark.parametrize(("error", "offline", "expected"), [
-    (hub_error("RepositoryNotFoundError"), False, "neither a folder nor a model on the hub"),
-    (hub_error("GatedRepoError"), False, "accept"),
-    (hub_error("RevisionNotFoundError"), False, "no revision 'main'"),
-    (LocalEntryNotFoundError("no connection"), False, "the hub can't be reached"),
-    (LocalEntryNotFoundError("not cached"), True, "--offline forbids"),
-    (OSError("connection reset"), False, "downloading a/b failed"),
-    (RuntimeError("transport"), False, "downloading a/b failed"),
-])
+@pytest.mark.parametrize(
+    ("error", "offline", "expected"),
+    [
+        (hub_error("RepositoryNotFoundError"), False, "neither a folder nor a model on the hub"),
+        (hub_error("GatedRepoError"), False, "accept"),
+        (hub_error("RevisionNotFoundError"), False, "no revision 'main'"),
+        (LocalEntryNotFoundError("no connection"), False, "the hub can't be reached"),
+        (LocalEntryNotFoundError("not cached"), True, "--offline forbids"),
+        (OSError("connection reset"), False, "downloading a/b failed"),
+        (RuntimeError("transport"), False, "downloading a/b failed"),
+    ],
+)
 def test_hub_failures_say_what_to_do(monkeypatch: pytest.MonkeyPatch, error: Exception, offline: bool, expected: str) -> None:
     calls = fake_hub(monkeypatch, error)
     with pytest.raises(CheckpointError, match=re.escape(expected)) as caught:

@@ -13,15 +13,25 @@ from pathlib import Path
 
 import pytest
 
-from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.core.bundle import Bundle, Manifest, Source, Staging, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import ResourceError, UsageError, YoutuOnnxError
 from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.families.youtu.architecture import Architecture
 
-ARCHITECTURE = Architecture(vocab_size=8, hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=1,
-                            kv_lora_rank=2, qk_nope_head_dim=2, qk_rope_head_dim=2, v_head_dim=2, max_position_embeddings=8)
+ARCHITECTURE = Architecture(
+    vocab_size=8,
+    hidden_size=4,
+    intermediate_size=4,
+    num_hidden_layers=1,
+    num_attention_heads=1,
+    kv_lora_rank=2,
+    qk_nope_head_dim=2,
+    qk_rope_head_dim=2,
+    v_head_dim=2,
+    max_position_embeddings=8,
+)
 
 
 def write(final: Path, generation: str, *, force: bool = True) -> Path:
@@ -30,9 +40,18 @@ def write(final: Path, generation: str, *, force: bool = True) -> Path:
         for name in (names.MODEL, names.MODEL_DATA, names.CONFIG, names.TOKENIZER):
             (staging.folder / name).write_text(f"{generation} {name}")
         files = {path.name: describe_file(path) for path in staging.folder.iterdir()}
-        return staging.publish(Manifest(
-            architecture=ARCHITECTURE, recipe=Recipe(), cache=CacheLayout.of(ARCHITECTURE, "latent"), target="cpu",
-            source=Source(generation, None, {}), tools={}, created="", files=files))
+        return staging.publish(
+            Manifest(
+                architecture=ARCHITECTURE,
+                recipe=Recipe(),
+                cache=CacheLayout.of(ARCHITECTURE, "latent"),
+                target="cpu",
+                source=Source(generation, None, {}),
+                tools={},
+                created="",
+                files=files,
+            )
+        )
 
 
 def generation(final: Path) -> str | None:
@@ -137,6 +156,7 @@ def die_at(step: int) -> None:
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             return function(*args, **kwargs)
+
         return wrapper
 
     for name in ("replace", "fsync", "rmdir", "unlink", "mkdir"):
@@ -150,8 +170,20 @@ def die_at(step: int) -> None:
 def test_the_real_export_killed_at_random_moments(tmp_path):
     pytest.importorskip("torch")
     final = tmp_path / "bundle"
-    command = [sys.executable, "-m", "youtu_onnx.cli", "export", "-m", "youtu-nano", "-o", str(final), "--no-verify", "--force",
-               "--target", "cuda"]  # the quickest to trace
+    command = [
+        sys.executable,
+        "-m",
+        "youtu_onnx.cli",
+        "export",
+        "-m",
+        "youtu-nano",
+        "-o",
+        str(final),
+        "--no-verify",
+        "--force",
+        "--target",
+        "cuda",
+    ]  # the quickest to trace
     started = time.perf_counter()
     assert subprocess.run(command, capture_output=True, timeout=300).returncode == 0
     duration = time.perf_counter() - started

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli_process import run
+from youtu_onnx.chat.model import variant_for
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.bundle.variants import share_equal_files
 from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.publish.export import export_several
-from youtu_onnx.chat.model import variant_for
 
 
 @pytest.fixture
@@ -101,8 +101,21 @@ class TestSharing:
 
 def test_several_targets_become_one_folder(tmp_path: Path):
     folder = tmp_path / "nano"
-    done = run("export", "-m", "youtu-nano", "-o", str(folder), "-p", "fp16", "-e", "cuda,dml", "--max-length", "64",
-                   "--no-verify", "--json")
+    done = run(
+        "export",
+        "-m",
+        "youtu-nano",
+        "-o",
+        str(folder),
+        "-p",
+        "fp16",
+        "-e",
+        "cuda,dml",
+        "--max-length",
+        "64",
+        "--no-verify",
+        "--json",
+    )
     made = json.loads(done.stdout)["bundles"]
     assert [Path(one["bundle"]) for one in made] == [folder / "cuda", folder / "dml"]
     assert {path.name for path in folder.iterdir()} == {"cuda", "dml", names.VARIANTS}

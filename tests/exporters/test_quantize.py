@@ -10,11 +10,11 @@ ir = pytest.importorskip("onnx_ir")
 
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-
 from youtu_onnx.exporters.quantize import chunks, packing  # noqa: E402
 from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
-from youtu_onnx.families.youtu.graph.parameters import Parameter  # noqa: E402
+
 from youtu_onnx.core.recipe import BLOCK_SIZES, Blockwise, Recipe, block_for  # noqa: E402
+from youtu_onnx.families.youtu.graph.parameters import Parameter  # noqa: E402
 
 SHAPES = {  # blocks that a search could stumble over; columns vary, the last block may be partly padding
     "normal": lambda x: x,
@@ -47,8 +47,13 @@ def test_error_is_at_most_one_step(storage, rows, columns, seed, scale):
 
 
 @settings(max_examples=150, deadline=None)
-@given(storages, st.sampled_from(sorted(SHAPES)), st.integers(1, 300), st.integers(0, 99),
-       st.sampled_from([torch.float32, torch.float16]))
+@given(
+    storages,
+    st.sampled_from(sorted(SHAPES)),
+    st.integers(1, 300),
+    st.integers(0, 99),
+    st.sampled_from([torch.float32, torch.float16]),
+)
 def test_fitting_never_costs_a_block(storage, shape, columns, seed, scale_dtype):
     weight = SHAPES[shape](matrix(3, columns, seed))
     if scale_dtype is torch.float16 and shape == "huge":
@@ -116,8 +121,9 @@ def test_nibbles_unpack_in_order(values):
 def test_chunks_do_not_show(storage, rows, columns):
     """The streamer quantizes a few rows at a time; the bytes must not depend on how many."""
     weight = matrix(rows, columns, 5)
-    made = packing.blockwise("w", Parameter(("w",), (rows, columns), lambda w: w, "matrix"), storage, ir.DataType.FLOAT,
-                             zero_points=True)
+    made = packing.blockwise(
+        "w", Parameter(("w",), (rows, columns), lambda w: w, "matrix"), storage, ir.DataType.FLOAT, zero_points=True
+    )
     whole = made.pack(weight)
     quantized = round_to_nearest(weight, storage)
     before, chunks.CHUNK = chunks.CHUNK, columns * 3
@@ -131,10 +137,20 @@ def test_chunks_do_not_show(storage, rows, columns):
         assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize(("columns", "largest", "expected"), [
-    (2048, 256, 256), (1536, 256, 256), (6144, 32, 32), (128, 256, 128), (640, 256, 128), (192, 256, 64), (1000, 256, 256),
-    (128, 16, 16), (5, 256, 16),
-])
+@pytest.mark.parametrize(
+    ("columns", "largest", "expected"),
+    [
+        (2048, 256, 256),
+        (1536, 256, 256),
+        (6144, 32, 32),
+        (128, 256, 128),
+        (640, 256, 128),
+        (192, 256, 64),
+        (1000, 256, 256),
+        (128, 16, 16),
+        (5, 256, 16),
+    ],
+)
 def test_blocks_are_as_large_as_rows_fill_them(columns: int, largest: int, expected: int):
     assert block_for(columns, 4, largest) == expected
     assert Recipe("int4", largest).storage(["model.layers.0.mlp.up_proj.weight"], columns) == Blockwise(4, expected, False)

@@ -15,16 +15,16 @@ import pytest
 pytest.importorskip("torch")
 
 import onnxruntime as ort
-
-from youtu_onnx.families.youtu.graph.graph import LOGITS_TO_KEEP, MANY
 from youtu_onnx.runtimes import open_decoder
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
 from youtu_onnx.runtimes.ort.model import LOGITS, OrtDecoder
+
 from tests.exported import Graph, Past, Stepwise, cut, export_tiny, reference
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.core.bundle import Bundle, Manifest
-from youtu_onnx.verify.difference import centre, compare
 from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.families.youtu.graph.graph import LOGITS_TO_KEEP, MANY
+from youtu_onnx.verify.difference import centre, compare
 
 TOLERANCE = 1e-3
 """On logits of order 1 to 10, against transformers."""
@@ -33,8 +33,12 @@ BOTH = {"expanded": 1, "absorbed": 10**6}
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "q_lora, dynamic rope, three layers": CONFIG | VARIANTS["dynamic"],
-    "no q_lora, bias, yarn, untied, two layers": CONFIG | VARIANTS["yarn"] | VARIANTS["no q_lora"] | VARIANTS["attention bias"]
-    | VARIANTS["untied"] | {"num_hidden_layers": 2},
+    "no q_lora, bias, yarn, untied, two layers": CONFIG
+    | VARIANTS["yarn"]
+    | VARIANTS["no q_lora"]
+    | VARIANTS["attention bias"]
+    | VARIANTS["untied"]
+    | {"num_hidden_layers": 2},
 }
 
 
@@ -149,10 +153,12 @@ def test_both_orders_give_the_same_logits_and_cache(tiny: Tiny, sizes: tuple[int
         assert np.abs(one - other).max() < 1e-4
 
 
-@pytest.mark.parametrize(("precision", "cache"), [("int8", "latent"), ("int4", "latent"), ("int8", "latent-int8"),
-                                                  ("int4", "latent-int8")])
-def test_both_orders_of_integer_graphs_agree_within_their_rounding(nano_bundle: Callable[..., Path], precision: str,
-                                                                   cache: str) -> None:
+@pytest.mark.parametrize(
+    ("precision", "cache"), [("int8", "latent"), ("int4", "latent"), ("int8", "latent-int8"), ("int4", "latent-int8")]
+)
+def test_both_orders_of_integer_graphs_agree_within_their_rounding(
+    nano_bundle: Callable[..., Path], precision: str, cache: str
+) -> None:
     """Trained weights. The orders round different activations to int8; the cache's rows differ as layers' inputs do."""
     folder = nano_bundle(precision, cache)
     manifest = Bundle.open(folder).manifest
@@ -201,8 +207,15 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     rows: list[int] = []
     bind_output = ort.IOBinding.bind_output
 
-    def remember(binding: ort.IOBinding, name: str, device: str, number: int = 0, dtype: object = None,
-                 shape: Sequence[int] | None = None, address: int | None = None) -> None:
+    def remember(
+        binding: ort.IOBinding,
+        name: str,
+        device: str,
+        number: int = 0,
+        dtype: object = None,
+        shape: Sequence[int] | None = None,
+        address: int | None = None,
+    ) -> None:
         if name == LOGITS:  # the session fails where it computes another number of rows
             assert shape is not None
             rows.append(shape[1])

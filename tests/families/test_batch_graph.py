@@ -17,11 +17,11 @@ pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from youtu_onnx.exporters.bundle_writer import traced_batch  # noqa: E402
-from youtu_onnx.families.youtu.graph.slots import SlotAttention  # noqa: E402
 from youtu_onnx.runtimes import open_batch  # noqa: E402
 from youtu_onnx.runtimes.batch import Chunk  # noqa: E402
 from youtu_onnx.runtimes.ort.slots import SlotModel  # noqa: E402
 from youtu_onnx.runtimes.ort.turns import TurnsModel  # noqa: E402
+
 from tests.exported import export_tiny, nodes  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx import export
@@ -31,11 +31,15 @@ from youtu_onnx.core.bundle.bundle import describe_file  # noqa: E402
 from youtu_onnx.core.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.core.errors import BundleError, UsageError, VerificationError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
+from youtu_onnx.families.youtu.graph.slots import SlotAttention  # noqa: E402
 from youtu_onnx.verify.verify import verify_parity  # noqa: E402
 
 NanoBundle = Callable[..., Path]
-KINDS = {"fp32": (Recipe("fp32"), {}, "latent"), "untied": (Recipe("fp32"), VARIANTS["untied"], "latent"),
-         "int4": (Recipe("int4", 32, int8=("*.o_proj",)), {}, "latent-int8")}
+KINDS = {
+    "fp32": (Recipe("fp32"), {}, "latent"),
+    "untied": (Recipe("fp32"), VARIANTS["untied"], "latent"),
+    "int4": (Recipe("int4", 32, int8=("*.o_proj",)), {}, "latent-int8"),
+}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -73,7 +77,7 @@ def test_no_weight_is_in_the_data_twice(exported: tuple[Path, Manifest]) -> None
     data = (folder / names.MODEL_DATA).read_bytes()
     places = sorted(set(regions(folder, names.MODEL).values()))
     assert all(start + length <= following for (start, length), (following, _) in itertools.pairwise(places))
-    contents = [sha256(data[start:start + length]).hexdigest() for start, length in places if length >= 1024]
+    contents = [sha256(data[start : start + length]).hexdigest() for start, length in places if length >= 1024]
     assert contents and len(set(contents)) == len(contents)
 
 
@@ -223,8 +227,9 @@ def test_other_bundles_have_none(tmp_path: Path, form: str, target: str) -> None
 # Verification
 
 
-def test_an_export_whose_batch_graph_computes_something_else_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-                                                                            ) -> None:
+def test_an_export_whose_batch_graph_computes_something_else_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(SlotAttention, "forward", lambda self, query, present, *dither: query)
     traced_batch.cache_clear()
     try:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import onnxruntime as ort
 import pytest
-
-from youtu_onnx.runtimes.providers import providers
 from youtu_onnx.runtimes.ort.model import session_options
+from youtu_onnx.runtimes.providers import providers
+
 from tests.exported import load, nodes
 from youtu_onnx.core.bundle import Bundle, names
 
@@ -29,19 +29,26 @@ def operators_after(bundle: Path, level: Levels, folder: Path) -> Counter[str]:
     return Counter(node.op_type for node in nodes(load(folder).graph))
 
 
-@pytest.mark.parametrize(("precision", "cache"), [("int4", "latent"), ("int4", "latent-int8"), ("int8", "latent"),
-                                                  ("fp32", "latent")])
+@pytest.mark.parametrize(
+    ("precision", "cache"), [("int4", "latent"), ("int4", "latent-int8"), ("int8", "latent"), ("fp32", "latent")]
+)
 def test_the_optimizer_changes_nothing(nano_bundle: Callable[..., Path], tmp_path: Path, precision: str, cache: str) -> None:
     bundle = nano_bundle(precision, cache)
-    assert operators_after(bundle, Levels.ORT_ENABLE_ALL, tmp_path / "all") == \
-        operators_after(bundle, Levels.ORT_DISABLE_ALL, tmp_path / "none")
+    assert operators_after(bundle, Levels.ORT_ENABLE_ALL, tmp_path / "all") == operators_after(
+        bundle, Levels.ORT_DISABLE_ALL, tmp_path / "none"
+    )
 
 
-@pytest.mark.parametrize(("precision", "cache", "level"), [
-    ("fp32", "latent", Levels.ORT_DISABLE_ALL), ("fp32", "expanded", Levels.ORT_ENABLE_ALL),
-    ("fp16", "latent", Levels.ORT_ENABLE_ALL),
-])
-def test_only_such_graphs_are_opened_without_it(nano_bundle: Callable[..., Path], precision: str, cache: str,
-                                                level: Levels) -> None:
+@pytest.mark.parametrize(
+    ("precision", "cache", "level"),
+    [
+        ("fp32", "latent", Levels.ORT_DISABLE_ALL),
+        ("fp32", "expanded", Levels.ORT_ENABLE_ALL),
+        ("fp16", "latent", Levels.ORT_ENABLE_ALL),
+    ],
+)
+def test_only_such_graphs_are_opened_without_it(
+    nano_bundle: Callable[..., Path], precision: str, cache: str, level: Levels
+) -> None:
     bundle = Bundle.open(nano_bundle(precision, cache))
     assert session_options(bundle, providers.provider("cpu"), 1).graph_optimization_level == level

@@ -14,14 +14,15 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from youtu_onnx.exporters import bundle_writer  # noqa: E402
-from youtu_onnx.graphs.static_reshape import constant_sizes  # noqa: E402
-from youtu_onnx.families.youtu.graph.graph import traced_model  # noqa: E402
+
 from tests.exported import Graph, export_tiny, load, nodes, reference, reference_logits  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx.core.bundle import FileEntry, names  # noqa: E402
 from youtu_onnx.core.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.core.errors import UsageError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
+from youtu_onnx.families.youtu.graph.graph import traced_model  # noqa: E402
+from youtu_onnx.graphs.static_reshape import constant_sizes  # noqa: E402
 
 WIDE = CONFIG | {"hidden_size": 64, "intermediate_size": 96, "kv_lora_rank": 32, "q_lora_rank": 48}
 
@@ -65,12 +66,16 @@ def regions(folder: Path) -> dict[str, tuple[int, int]]:
 def test_inputs_and_outputs_are_what_genai_asks_for(exported):
     folder, _ = exported(Recipe("fp32"))
     graph = load(folder).graph
+
     def spell(values):
         return {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+
     batch, new, past, total = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
     width = WIDE["kv_lora_rank"] + WIDE["qk_rope_head_dim"]
     assert spell(graph.input) == {
-        "input_ids": [batch, new], "attention_mask": [batch, total], "position_ids": [batch, new],
+        "input_ids": [batch, new],
+        "attention_mask": [batch, total],
+        "position_ids": [batch, new],
         **{f"past_key_values.{i}.{kind}": [batch, 1, past, width] for i in range(2) for kind in ("key", "value")},
         "logits_to_keep": [1],
     }
@@ -133,6 +138,7 @@ def test_regions_do_not_overlap_and_are_aligned(exported):
 
 def test_exports_are_reproducible(checkpoint, tmp_path):
     """Traced again or not; another recipe's passes leave nothing behind in a trace that they share."""
+
     def files(name: str, precision: str = "int4") -> dict[str, FileEntry]:
         return dict(export_tiny(checkpoint, tmp_path / name, Recipe(precision, 32), batch=True).files)
 
@@ -194,11 +200,20 @@ def test_block_sizes_that_do_not_divide_the_width(checkpoint, tmp_path, precisio
 
 def test_exceptions_stay_at_eight_bits(exported):
     folder, manifest = exported(Recipe("int4", 32, int8=("lm_head", "*.o_proj", "model.layers.0.mlp.*")))
-    bits = {node.input[1].removesuffix("_q8").removesuffix("_q4"): attribute.i for node in load(folder).graph.node
-            if node.op_type == "MatMulNBits" for attribute in node.attribute if attribute.name == "bits"}
+    bits = {
+        node.input[1].removesuffix("_q8").removesuffix("_q4"): attribute.i
+        for node in load(folder).graph.node
+        if node.op_type == "MatMulNBits"
+        for attribute in node.attribute
+        if attribute.name == "bits"
+    }
     eight = {name for name, width in bits.items() if width == 8}
-    assert eight == {"lm_head.weight", *(f"model.layers.{i}.self_attn.o_proj.weight" for i in range(3)),
-                     "model.layers.0.mlp.gate_up_proj.weight", "model.layers.0.mlp.down_proj.weight"}
+    assert eight == {
+        "lm_head.weight",
+        *(f"model.layers.{i}.self_attn.o_proj.weight" for i in range(3)),
+        "model.layers.0.mlp.gate_up_proj.weight",
+        "model.layers.0.mlp.down_proj.weight",
+    }
     assert sum(count for label, count in manifest.tensors.items() if label.startswith("int8 block")) == len(eight)
 
 

@@ -14,24 +14,25 @@ import pytest
 
 pytest.importorskip("torch")
 
+from youtu_onnx.runtimes import open_decoder
+
 import youtu_onnx
 from benchmarks.shapes import YOUTU_LLM_2B
-from youtu_onnx.runtimes import open_decoder
 from tests.exported import Graph, Stepwise, export_tiny, load, nodes, reference
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
-from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.cli import main
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.checkpoint import Checkpoint
-from youtu_onnx.cli import main
-from youtu_onnx.verify.difference import Difference, centre, compare
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
-from youtu_onnx.verify.graph import check_graph
-from youtu_onnx.inspect.bundle import inspect_bundle
-from youtu_onnx.verify.parity import PATHS
 from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.inspect.bundle import inspect_bundle
+from youtu_onnx.verify.difference import Difference, centre, compare
+from youtu_onnx.verify.graph import check_graph
+from youtu_onnx.verify.parity import PATHS
 from youtu_onnx.verify.verify import verify_bundle
 
 NanoBundle = Callable[..., Path]
@@ -43,8 +44,13 @@ WIDTH = CONFIG["kv_lora_rank"] + CONFIG["qk_rope_head_dim"]
 
 def test_exceptions_name_matrices_and_not_what_lends_them_its_size(int8_cache_tiny: Path) -> None:
     """W_UK's rows and k_rope's sizes are factors of q_b_proj, which stays at 4 bits."""
-    bits = {node.input[1]: attribute.i for node in nodes(load(int8_cache_tiny).graph) if node.op_type == "MatMulNBits"
-            for attribute in node.attribute if attribute.name == "bits"}
+    bits = {
+        node.input[1]: attribute.i
+        for node in nodes(load(int8_cache_tiny).graph)
+        if node.op_type == "MatMulNBits"
+        for attribute in node.attribute
+        if attribute.name == "bits"
+    }
     eight = {name for name, width in bits.items() if width == 8}
     assert eight == {f"model.layers.{i}.self_attn.qkv_a_proj.weight_q8" for i in range(CONFIG["num_hidden_layers"])}
     assert bits["model.layers.0.self_attn.q_b_proj.weight_q4"] == 4
@@ -75,21 +81,28 @@ def test_a_tiny_model_of_every_peculiarity_equals_transformers(tmp_path: Path) -
 def transcripts(nano_bundle: NanoBundle) -> list[list[int]]:
     """Held-out problems and the model's own replies, thinking and answer, as token ids."""
     with youtu_onnx.load(nano_bundle("int8")) as model:
-        prompts = [model.template.prompt([{"role": "user", "content": problem.prompt}]).token_ids
-                   for problem in read_problems(HELD_OUT)[::15][:20]]
-        return [[*prompt, *model.generate(problem.prompt, greedy=True, max_tokens=100).token_ids]
-                for prompt, problem in zip(prompts, read_problems(HELD_OUT)[::15], strict=True)]
+        prompts = [
+            model.template.prompt([{"role": "user", "content": problem.prompt}]).token_ids
+            for problem in read_problems(HELD_OUT)[::15][:20]
+        ]
+        return [
+            [*prompt, *model.generate(problem.prompt, greedy=True, max_tokens=100).token_ids]
+            for prompt, problem in zip(prompts, read_problems(HELD_OUT)[::15], strict=True)
+        ]
 
 
 @pytest.mark.parametrize("precision", ["int8", "int4"])
-def test_an_int8_cache_costs_a_trained_model_next_to_nothing(nano_bundle: NanoBundle, transcripts: list[list[int]],
-                                                             precision: str) -> None:
+def test_an_int8_cache_costs_a_trained_model_next_to_nothing(
+    nano_bundle: NanoBundle, transcripts: list[list[int]], precision: str
+) -> None:
     """Against the float cache with the same weights, teacher forced: in one step (either order), and token by token.
 
     Of these 0.0005 to 0.0006 nats, half are the roundings of activations, by which the two orders over a float cache differ too.
     """
-    floats, bytes_ = (partial(Graph, folder := nano_bundle(precision, cache), Bundle.open(folder).manifest)
-                      for cache in ("latent", "latent-int8"))
+    floats, bytes_ = (
+        partial(Graph, folder := nano_bundle(precision, cache), Bundle.open(folder).manifest)
+        for cache in ("latent", "latent-int8")
+    )
     for way, many, size in (("expanded", 1, 10**6), ("absorbed", 10**6, 10**6), ("tokens", None, 1)):
         one, other, found = floats(many=many), bytes_(many=many), Difference()
         for ids in transcripts:
@@ -116,8 +129,10 @@ def test_genai_runs_it_as_it_is(nano_bundle: NanoBundle) -> None:
     made: dict[str, list[list[int]]] = {}
     for runtime in ("ort", "genai"):
         with youtu_onnx.load(bundle.path, runtime=runtime) as model:
-            made[runtime] = [model.generate(prompt, greedy=True, max_tokens=48).token_ids
-                             for prompt in ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。", "Hello!")]
+            made[runtime] = [
+                model.generate(prompt, greedy=True, max_tokens=48).token_ids
+                for prompt in ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。", "Hello!")
+            ]
     assert made["ort"] == made["genai"] and all(made["ort"])
     ort, genai = (open_decoder(bundle, runtime) for runtime in ("ort", "genai"))
     ids = list(range(20, 100))
@@ -166,12 +181,22 @@ def interface(bundle: Bundle) -> tuple[bool | None, str]:
 
 def test_the_interface_is_checked_for_its_dtype(nano_bundle: NanoBundle, tmp_path: Path) -> None:
     assert interface(Bundle.open(nano_bundle("int4", "latent-int8")))[0]
-    for cache, wrong, complaint in (("latent-int8", "float32", "is tensor(uint8); expected tensor(float)"),
-                                    ("latent", "uint8", "is tensor(float); expected tensor(uint8)")):
+    for cache, wrong, complaint in (
+        ("latent-int8", "float32", "is tensor(uint8); expected tensor(float)"),
+        ("latent", "uint8", "is tensor(float); expected tensor(uint8)"),
+    ):
         folder = shutil.copytree(nano_bundle("int4", cache), tmp_path / cache)
         manifest = Manifest.read(folder / names.MANIFEST)
-        passed, detail = interface(Bundle(folder, replace(manifest, cache=replace(manifest.cache, dtype=wrong),
-                                                          files={name: describe_file(folder / name) for name in manifest.files})))
+        passed, detail = interface(
+            Bundle(
+                folder,
+                replace(
+                    manifest,
+                    cache=replace(manifest.cache, dtype=wrong),
+                    files={name: describe_file(folder / name) for name in manifest.files},
+                ),
+            )
+        )
         assert passed is False
         assert "past_key_values.0.key" in detail and complaint in detail
 
@@ -179,8 +204,11 @@ def test_the_interface_is_checked_for_its_dtype(nano_bundle: NanoBundle, tmp_pat
 # Refusals
 
 
-@pytest.mark.parametrize("options", [("-p", "fp32"), ("-p", "fp16"), ("-e", "cuda"), ("-e", "dml"), ("-e", "webgpu"),
-                                     ("-p", "int8", "-e", "cuda")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options",
+    [("-p", "fp32"), ("-p", "fp16"), ("-e", "cuda"), ("-e", "dml"), ("-e", "webgpu"), ("-p", "int8", "-e", "cuda")],
+    ids=" ".join,
+)
 def test_it_is_refused_where_it_can_not_be(options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "-m", "youtu-nano", "-o", str(tmp_path / "out"), "--cache", "latent-int8", *options]) == 2
     said = capsys.readouterr().err

@@ -36,8 +36,7 @@ class Absorbed:
         kinds = {"present": "present.0.key"}
         for name in free - {"present.0.key"}:
             shape = shapes[name]
-            kinds["dither" if len(shape) == 1 else "bias" if shape[1] == 1 else
-                  "q_nope" if shape[3] == NOPE else "q_rope"] = name
+            kinds["dither" if len(shape) == 1 else "bias" if shape[1] == 1 else "q_nope" if shape[3] == NOPE else "q_rope"] = name
         self.inputs = kinds
         given = {name: np.uint8 if kind == "present" else np.float32 for kind, name in kinds.items()}
         self.part = cut(folder, given, [node.input[0]])
@@ -65,8 +64,9 @@ def rounded(x: np.ndarray) -> np.ndarray:
     return np.round(x / np.where(scale, scale, 1)) * scale
 
 
-def attention(absorbed: Absorbed, q_nope: np.ndarray, q_rope: np.ndarray, present: np.ndarray,
-              bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def attention(
+    absorbed: Absorbed, q_nope: np.ndarray, q_rope: np.ndarray, present: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights ``[B,H,S,T]`` and context ``[B,H,S,L]`` in float64 over decoded rows; the query is rounded as the graph does."""
     query = rounded(np.concatenate([rounded(q_nope.astype(np.float64)) @ absorbed.keys, q_rope], -1))
     rows = decode(present)
@@ -84,8 +84,13 @@ def random_attention(batch: int, new: int, total: int, seed: int) -> dict[str, n
     q_rope = random.standard_normal((batch, HEADS, new, ROPE)).astype(np.float32)
     seen = np.arange(total) <= np.arange(total - new, total)[:, None]
     bias = np.where(seen, 0, np.finfo(np.float32).min).astype(np.float32)
-    return {"q_nope": q_nope, "q_rope": q_rope, "present": encode(numbers), "dither": dither(total),
-            "bias": np.broadcast_to(bias, (batch, 1, new, total)).copy()}
+    return {
+        "q_nope": q_nope,
+        "q_rope": q_rope,
+        "present": encode(numbers),
+        "dither": dither(total),
+        "bias": np.broadcast_to(bias, (batch, 1, new, total)).copy(),
+    }
 
 
 @pytest.mark.parametrize(("batch", "new", "total"), [(1, 1, 1), (1, 1, 40), (3, 5, 300), (1, 63, 2000)])
@@ -139,8 +144,13 @@ def sink() -> dict[str, np.ndarray]:
     present[0, 0, 0, RANK] += 100
     q_rope = np.zeros((1, HEADS, 1, ROPE), np.float32)
     q_rope[..., 0] = math.log(SINK / (1 - SINK) * OTHERS) / (100 * FINEST)
-    return {"q_nope": np.zeros((1, HEADS, 1, NOPE), np.float32), "q_rope": q_rope, "present": with_scale(present, 0),
-            "bias": np.zeros((1, 1, 1, OTHERS + 1), np.float32), "dither": dither(OTHERS + 1)}
+    return {
+        "q_nope": np.zeros((1, HEADS, 1, NOPE), np.float32),
+        "q_rope": q_rope,
+        "present": with_scale(present, 0),
+        "bias": np.zeros((1, 1, 1, OTHERS + 1), np.float32),
+        "dither": dither(OTHERS + 1),
+    }
 
 
 def test_thousands_of_tokens_beside_a_dominating_one_keep_their_say(absorbed: Absorbed) -> None:
@@ -168,11 +178,16 @@ def test_it_is_dithering_that_keeps_it(absorbed: Absorbed) -> None:
 def test_thresholds_of_every_run_of_tokens_are_even(int8_cache_tiny: Path) -> None:
     """The graph's own: within [0, 1), and the mean of 100 in a row, wherever they begin, is a half."""
     folder, total = int8_cache_tiny, 131_072
-    [name] = [value.name for value in load(folder).graph.value_info
-              if value.name.startswith("model.embed.") and len(value.type.tensor_type.shape.dim) == 1
-              and any(value.name in node.input for node in nodes(load(folder).graph) if ".absorbed." in node.name)]
+    [name] = [
+        value.name
+        for value in load(folder).graph.value_info
+        if value.name.startswith("model.embed.")
+        and len(value.type.tensor_type.shape.dim) == 1
+        and any(value.name in node.input for node in nodes(load(folder).graph) if ".absorbed." in node.name)
+    ]
     made = cut(folder, {"input_ids": np.int64, "attention_mask": np.int64}, [name]).run(
-        None, {"input_ids": np.ones((1, 1), np.int64), "attention_mask": np.ones((1, total), np.int64)})[0]
+        None, {"input_ids": np.ones((1, 1), np.int64), "attention_mask": np.ones((1, total), np.int64)}
+    )[0]
     assert made.shape == (total,) and made.min() >= 0 and made.max() < 1
     means = np.convolve(made.astype(np.float64), np.full(100, 0.01), "valid")
     assert np.abs(means - 0.5).max() < 0.02

@@ -47,6 +47,7 @@ def check_errors(rows: np.ndarray, numbers: np.ndarray, scale: np.ndarray | floa
 
 def rows_within(exponents: st.SearchStrategy[float]) -> st.SearchStrategy[np.ndarray]:
     """Rows ``[L+R]`` of any shape whose largest number has the given logarithm to the base 2."""
+
     def sized(numbers: np.ndarray, exponent: float) -> np.ndarray:
         largest = np.abs(numbers).max()
         return (numbers / (largest or 1) * 2.0**exponent).astype(np.float32)

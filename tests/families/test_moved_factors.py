@@ -15,21 +15,22 @@ pytest.importorskip("torch")
 
 import torch
 from torch import Tensor
-
 from youtu_onnx.exporters.passes.linear import quantized_names
 from youtu_onnx.exporters.weights import builder
-from youtu_onnx.families.youtu.graph.form import GraphForm
-from youtu_onnx.families.youtu.graph.parameters import parameters, row_scales
+
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors
-from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.core.cache import CacheForm, CacheLayout
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import TARGETS
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph.form import GraphForm
+from youtu_onnx.families.youtu.graph.parameters import parameters, row_scales
 
 ATTENTION, LAYER = "model.layers.0.self_attn.", "model.layers.0."
 TOKENS = 11
-CONFIGS: dict[str, dict[str, Any]] = {name: CONFIG | VARIANTS[name] for name in
-                                      ("default", "yarn", "no q_lora", "attention bias", "half-split rope")}
+CONFIGS: dict[str, dict[str, Any]] = {
+    name: CONFIG | VARIANTS[name] for name in ("default", "yarn", "no q_lora", "attention bias", "half-split rope")
+}
 CONFIGS["bias without q_lora"] = CONFIG | VARIANTS["no q_lora"] | VARIANTS["attention bias"]
 
 
@@ -37,12 +38,16 @@ def form(a: Architecture, cache: CacheForm, recipe: Recipe = Recipe("int8")) -> 
     return GraphForm.of(CacheLayout.of(a, cache), recipe, TARGETS["cpu"])
 
 
-def built(a: Architecture, tensors: dict[str, Tensor], cache: CacheForm = "latent-int8",
-          recipe: Recipe = Recipe("int8")) -> dict[str, Tensor]:  # noqa: B008
+def built(
+    a: Architecture, tensors: dict[str, Tensor], cache: CacheForm = "latent-int8", recipe: Recipe = Recipe("int8")
+) -> dict[str, Tensor]:
     """Name of a parameter of the first layer → its numbers."""
     build = builder(tensors.__getitem__)
-    return {name.removeprefix(LAYER): build(parameter).double()
-            for name, parameter in parameters(a, form(a, cache, recipe)).items() if name.startswith(LAYER)}
+    return {
+        name.removeprefix(LAYER): build(parameter).double()
+        for name, parameter in parameters(a, form(a, cache, recipe)).items()
+        if name.startswith(LAYER)
+    }
 
 
 def normalised(x: Tensor, gain: Tensor) -> Tensor:
@@ -105,8 +110,9 @@ def stored(a: Architecture, tensors: dict[str, Tensor], *, gain: bool) -> Tensor
     factor = tensors[f"{ATTENTION}kv_a_layernorm.weight"].double() if gain else torch.ones(a.kv_lora_rank).double()
     scaled = weight * factor
     scale = scaled.abs().amax(-1, keepdim=True) / 127
-    return torch.where(factor == 0, 0, (scaled / torch.where(scale == 0, 1, scale)).round() * scale
-                       / torch.where(factor == 0, 1, factor))
+    return torch.where(
+        factor == 0, 0, (scaled / torch.where(scale == 0, 1, scale)).round() * scale / torch.where(factor == 0, 1, factor)
+    )
 
 
 def near(one: Tensor, other: Tensor, share: float) -> None:
@@ -179,8 +185,9 @@ def test_zeros_are_divided_by_nowhere(name: str, change: str) -> None:
 def test_a_pair_of_tiny_rows_grows_by_64_at_most() -> None:
     a, tensors = Architecture.from_config(CONFIG), random_tensors(CONFIG)
     tensors[f"{ATTENTION}kv_a_proj_with_mqa.weight"][a.kv_lora_rank : a.kv_lora_rank + 2] *= 1e-9
-    as_they_are, divided = (built(a, tensors, cache)["self_attn.qkv_a_proj.weight"][-a.qk_rope_head_dim :]
-                            for cache in ("latent", "latent-int8"))
+    as_they_are, divided = (
+        built(a, tensors, cache)["self_attn.qkv_a_proj.weight"][-a.qk_rope_head_dim :] for cache in ("latent", "latent-int8")
+    )
     growth = divided / as_they_are
     assert float(growth[0].amax()) == pytest.approx(64 * float(growth.amin()), rel=1e-3)
 
@@ -191,18 +198,26 @@ def test_scales_are_those_of_rows() -> None:
     assert (row_scales(weight) > 0).all()
 
 
-@pytest.mark.parametrize(("pattern", "eight"), [
-    ("*.kv_a_proj_with_mqa", {"self_attn.qkv_a_proj.weight"}), ("*.kv_a_layernorm", set()), ("*.kv_b_proj", set()),
-    ("*.input_layernorm", set()), ("*.q_b_proj", {"self_attn.q_b_proj.weight"}),
-    ("*.q_a_proj", {"self_attn.qkv_a_proj.weight"}),
-])
+@pytest.mark.parametrize(
+    ("pattern", "eight"),
+    [
+        ("*.kv_a_proj_with_mqa", {"self_attn.qkv_a_proj.weight"}),
+        ("*.kv_a_layernorm", set()),
+        ("*.kv_b_proj", set()),
+        ("*.input_layernorm", set()),
+        ("*.q_b_proj", {"self_attn.q_b_proj.weight"}),
+        ("*.q_a_proj", {"self_attn.qkv_a_proj.weight"}),
+    ],
+)
 @pytest.mark.parametrize("cache", ["latent", "latent-int8"])
 def test_an_exception_is_for_the_matrix_that_it_names(pattern: str, eight: set[str], cache: CacheForm) -> None:
     """And not for those that take a factor from it."""
     a, recipe = Architecture.from_config(CONFIG), Recipe("int4", 32, int8=(pattern,))
-    stored_as = {name.removeprefix(LAYER): recipe.storage(quantized_names(name, parameter.tensors), parameter.shape[-1])
-                 for name, parameter in parameters(a, form(a, cache, recipe)).items()
-                 if parameter.kind == "matrix" and name.startswith(LAYER)}
+    stored_as = {
+        name.removeprefix(LAYER): recipe.storage(quantized_names(name, parameter.tensors), parameter.shape[-1])
+        for name, parameter in parameters(a, form(a, cache, recipe)).items()
+        if parameter.kind == "matrix" and name.startswith(LAYER)
+    }
     assert {name for name, storage in stored_as.items() if storage is not None and storage.bits == 8} == eight
 
 
@@ -210,12 +225,15 @@ def test_factors_are_taken_from_what_they_are_made_of() -> None:
     """Each source changes what it should, and nothing else."""
     a, tensors = Architecture.from_config(CONFIG), random_tensors(CONFIG)
     before = built(a, tensors)
-    for source, changed in (("self_attn.kv_b_proj.weight", {"q_b_proj", "heads"}),
-                            ("self_attn.kv_a_layernorm.weight", {"q_b_proj", "heads"}),
-                            ("self_attn.kv_a_proj_with_mqa.weight", {"q_b_proj", "qkv_a_proj"}),
-                            ("input_layernorm.weight", {"q_b_proj", "qkv_a_proj", "input_layernorm"})):
+    for source, changed in (
+        ("self_attn.kv_b_proj.weight", {"q_b_proj", "heads"}),
+        ("self_attn.kv_a_layernorm.weight", {"q_b_proj", "heads"}),
+        ("self_attn.kv_a_proj_with_mqa.weight", {"q_b_proj", "qkv_a_proj"}),
+        ("input_layernorm.weight", {"q_b_proj", "qkv_a_proj", "input_layernorm"}),
+    ):
         others = dict(tensors)
         others[LAYER + source] = tensors[LAYER + source] * torch.linspace(0.5, 3, len(tensors[LAYER + source])).view(
-            -1, *[1] * (tensors[LAYER + source].ndim - 1))
+            -1, *[1] * (tensors[LAYER + source].ndim - 1)
+        )
         after = built(a, others)
         assert {name.removeprefix("self_attn.").split(".")[0] for name in after if not after[name].equal(before[name])} == changed

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from transformers import YoutuConfig, YoutuForCausalLM
-
 from youtu_onnx.runtimes.pytorch import PyTorchDecoder, reference_logits
+
 from tests.tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, write_checkpoint
 from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import ResourceError, UsageError

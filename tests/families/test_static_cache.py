@@ -16,8 +16,9 @@ onnx = pytest.importorskip("onnx")
 
 from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
 from youtu_onnx.runtimes import open_decoder  # noqa: E402
-from youtu_onnx.runtimes.ort.model import OrtModel  # noqa: E402
 from youtu_onnx.runtimes.ort.cache import full_mask  # noqa: E402
+from youtu_onnx.runtimes.ort.model import OrtModel  # noqa: E402
+
 from tests.exported import Graph, cut, export_tiny, load, nodes, reference, reference_logits, session  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx import export  # noqa: E402
@@ -25,9 +26,9 @@ from youtu_onnx.bench.sequences import ManySequences  # noqa: E402
 from youtu_onnx.core.bundle import Bundle, Manifest, names  # noqa: E402
 from youtu_onnx.core.cache import CacheLayout  # noqa: E402
 from youtu_onnx.core.errors import BundleError, UsageError  # noqa: E402
-from youtu_onnx.inspect.bundle import inspect_bundle  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.core.target import RESERVED, target  # noqa: E402
+from youtu_onnx.inspect.bundle import inspect_bundle  # noqa: E402
 
 LENGTH = 21
 EXACT = {"rtol": 1e-4, "atol": 1e-4}
@@ -40,15 +41,17 @@ class Buffers:
 
     def __init__(self, folder: Path, manifest: Manifest, batch: int = 1) -> None:
         self.session, self.cache = session(folder), manifest.cache
-        self.values = [ort.OrtValue.ortvalue_from_numpy(np.full((batch, 1, self.cache.length, t.width), np.nan, self.cache.dtype))
-                       for t in self.cache.tensors()]
+        self.values = [
+            ort.OrtValue.ortvalue_from_numpy(np.full((batch, 1, self.cache.length, t.width), np.nan, self.cache.dtype))
+            for t in self.cache.tensors()
+        ]
         self.mask = np.zeros((batch, 0), np.int64)
 
     def step(self, ids: np.ndarray, seen: np.ndarray | None = None, *, padded: bool = True) -> np.ndarray:
         """Logits ``[B,S,V]``. ``seen``: the mask of these tokens; ``padded``: whether the mask has the reserved length."""
         self.mask = np.concatenate([self.mask, np.ones_like(ids) if seen is None else seen], 1)
         total = self.mask.shape[1]
-        positions = np.maximum(self.mask.cumsum(1) - 1, 0)[:, total - ids.shape[1]:]
+        positions = np.maximum(self.mask.cumsum(1) - 1, 0)[:, total - ids.shape[1] :]
         mask = np.pad(self.mask, ((0, 0), (0, self.cache.length - total))) if padded else self.mask
         binding = self.session.io_binding()
         for name, array in (("input_ids", ids), ("attention_mask", mask), ("position_ids", positions)):
@@ -62,8 +65,9 @@ class Buffers:
 
     def chunks(self, ids: np.ndarray, size: int, seen: np.ndarray | None = None, *, padded: bool = True) -> np.ndarray:
         starts = range(0, ids.shape[1], size)
-        return np.concatenate([self.step(ids[:, s:s + size], None if seen is None else seen[:, s:s + size], padded=padded)
-                               for s in starts], 1)
+        return np.concatenate(
+            [self.step(ids[:, s : s + size], None if seen is None else seen[:, s : s + size], padded=padded) for s in starts], 1
+        )
 
     def rewind(self, count: int) -> None:
         self.mask = self.mask[:, :-count]
@@ -78,8 +82,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Pa
     """Exports for the target ``dml``, made once per set of options."""
     made: dict[object, tuple[Path, Manifest]] = {}
 
-    def get(variant: str = "default", precision: str = "fp32", *, wide: bool = False, length: int | None = LENGTH,
-            target: str = "dml", symmetric: bool = False) -> tuple[Path, Manifest]:
+    def get(
+        variant: str = "default",
+        precision: str = "fp32",
+        *,
+        wide: bool = False,
+        length: int | None = LENGTH,
+        target: str = "dml",
+        symmetric: bool = False,
+    ) -> tuple[Path, Manifest]:
         key = (variant, precision, wide, length, target, symmetric)
         if key not in made:
             folder = tmp_path_factory.mktemp("static")
@@ -120,7 +131,7 @@ def test_prompts_padded_on_the_left_are_as_if_alone(exported, size: int) -> None
         seen[row, :padding] = 0
     logits = Buffers(folder, manifest, 3).chunks(ids, size, seen)
     for row, padding in enumerate((0, 3, 9)):
-        np.testing.assert_allclose(logits[row, padding:], reference_logits(model, ids[row:row + 1, padding:])[0], **EXACT)
+        np.testing.assert_allclose(logits[row, padding:], reference_logits(model, ids[row : row + 1, padding:])[0], **EXACT)
 
 
 def test_tokens_that_were_taken_back_leave_no_trace(exported) -> None:
@@ -167,8 +178,9 @@ def test_integer_weights_give_what_the_growing_form_gives(exported, precision: s
 
 @pytest.mark.parametrize(("hidden", "block", "tied"), [(64, 32, True), (96, 32, False), (160, 64, True)])
 @pytest.mark.parametrize("precision, bits", [("int4", 4), ("int8", 8)])
-def test_the_embedding_is_unpacked_from_its_bytes(tmp_path: Path, precision: str, bits: int, hidden: int, block: int,
-                                                  tied: bool) -> None:
+def test_the_embedding_is_unpacked_from_its_bytes(
+    tmp_path: Path, precision: str, bits: int, hidden: int, block: int, tied: bool
+) -> None:
     """Also from an odd number of blocks, and from a last one with padding."""
     config = WIDE | {"hidden_size": hidden, "tie_word_embeddings": tied}
     tensors = random_tensors(config)
@@ -176,14 +188,17 @@ def test_the_embedding_is_unpacked_from_its_bytes(tmp_path: Path, precision: str
     recipe = Recipe(precision, block)
     export_tiny(checkpoint, tmp_path, recipe, target="dml", max_length=8)
     model = load(tmp_path)
-    [name] = {node.input[0] for node in model.graph.node if node.op_type == "SimplifiedLayerNormalization"
-              and node.input[1] == "model.layers.0.input_layernorm.weight"}
+    [name] = {
+        node.input[0]
+        for node in model.graph.node
+        if node.op_type == "SimplifiedLayerNormalization" and node.input[1] == "model.layers.0.input_layernorm.weight"
+    }
     ids = np.arange(CONFIG["vocab_size"])[None]
     [rows] = cut(tmp_path, {"input_ids": np.int64}, [name]).run(None, {"input_ids": ids})
     storage = recipe.storage(("model.embed_tokens.weight",), hidden)
     expected = round_to_nearest(tensors["model.embed_tokens.weight"], storage, torch.float16).dequantize()[:, :hidden]
     np.testing.assert_allclose(rows[0], expected.half().numpy(), rtol=2e-3, atol=1e-6)
-    assert storage.bits == bits and len(np.unique(rows[0, :, :storage.block_size][0])) <= 2 ** bits
+    assert storage.bits == bits and len(np.unique(rows[0, :, : storage.block_size][0])) <= 2**bits
     shared = {tensor.name for tensor in model.graph.initializer if "embed_tokens" in tensor.name}
     assert bool(shared - {"model.embed_tokens.weight_rows"}) != tied, "a tied one's bytes are the head's"
 
@@ -196,8 +211,19 @@ def test_no_operator_that_directml_leaves_to_the_cpu_or_gets_wrong(exported, pre
     makers = {name: node.op_type for node in model.graph.node for name in node.output}
     listed = list(nodes(model.graph))
     found = {node.op_type for node in listed}
-    left_or_wrong = {"GatherBlockQuantized", "RMSNormalization", "ScatterND", "ScatterElements", "Scatter", "Range",
-                     "RotaryEmbedding", "GroupQueryAttention", "Attention", "TensorScatter", "PagedAttention"}
+    left_or_wrong = {
+        "GatherBlockQuantized",
+        "RMSNormalization",
+        "ScatterND",
+        "ScatterElements",
+        "Scatter",
+        "Range",
+        "RotaryEmbedding",
+        "GroupQueryAttention",
+        "Attention",
+        "TensorScatter",
+        "PagedAttention",
+    }
     assert not found & (left_or_wrong | {"Shape", "If", "Loop"})
     assert len(listed) == len(model.graph.node), "no branches"
     for node in listed:
@@ -208,8 +234,11 @@ def test_no_operator_that_directml_leaves_to_the_cpu_or_gets_wrong(exported, pre
         if node.op_type == "MatMulNBits":
             given = {attribute.name: attribute.i for attribute in node.attribute}
             assert given["K"] % 32 == 0 and len(node.input) == 4 and node.input[3] in constants
-    zero_points = [tensor for tensor in model.graph.initializer if any(tensor.name == node.input[3] for node in listed
-                                                                       if node.op_type == "MatMulNBits")]
+    zero_points = [
+        tensor
+        for tensor in model.graph.initializer
+        if any(tensor.name == node.input[3] for node in listed if node.op_type == "MatMulNBits")
+    ]
     assert all(tensor.data_type == onnx.TensorProto.UINT8 for tensor in zero_points)
     assert ("MatMulNBits" in found) == bool(zero_points) == (precision in ("int8", "int4"))
     opsets = {one.domain: one.version for one in model.opset_import}
@@ -258,11 +287,18 @@ def test_the_default_length_is_4096_or_the_models() -> None:
         cuda.length(4096, 131072)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"max_length": 0}, "1 to 64"), ({"max_length": 65}, "1 to 64"), ({"form": "expanded"}, "latent only"),
-    ({"form": "latent-int8"}, "int8 cache needs"), ({"recipe": Recipe("int4", 32)}, "multiple of 32"),
-    ({"max_length": 32, "target": "cpu"}, "target cpu grows"), ({"max_length": 32, "target": "webgpu"}, "target webgpu grows"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": 0}, "1 to 64"),
+        ({"max_length": 65}, "1 to 64"),
+        ({"form": "expanded"}, "latent only"),
+        ({"form": "latent-int8"}, "int8 cache needs"),
+        ({"recipe": Recipe("int4", 32)}, "multiple of 32"),
+        ({"max_length": 32, "target": "cpu"}, "target cpu grows"),
+        ({"max_length": 32, "target": "webgpu"}, "target webgpu grows"),
+    ],
+)
 def test_what_the_form_can_not_do_is_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
     checkpoint = write_checkpoint(tmp_path / "checkpoint")
     with pytest.raises(UsageError, match=message):

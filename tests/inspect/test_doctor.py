@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from youtu_onnx.runtimes.providers.probe import Probe, probe, tiny_model
 
 from youtu_onnx.inspect import doctor
 from youtu_onnx.inspect.doctor import PACKAGES, Package, diagnose
-from youtu_onnx.runtimes.providers.probe import Probe, probe, tiny_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,14 +36,17 @@ def test_a_provider_that_is_not_there_is_not_the_cpu() -> None:
         assert "is not in the installed onnxruntime, which has" in found.detail and "CPUExecutionProvider" in found.detail
 
 
-@pytest.mark.parametrize(("script", "expected"), [
-    ("import os; os.abort()", "crashed (signal 6)" if sys.platform != "win32" else "exit code"),
-    ("import sys; sys.exit('libcudart.so.13: cannot open shared object file')", "libcudart.so.13"),
-    ("import time; time.sleep(60)", "no answer within 2 s"),
-    ("print('not json')", "exit code 0x0"),
-    ("""print('{"runs_on": "CPUExecutionProvider", "right": true}')""", "went on with CPUExecutionProvider"),
-    ("""print('{"runs_on": "SomeProvider", "right": false}')""", "wrong matrix product"),
-])
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("import os; os.abort()", "crashed (signal 6)" if sys.platform != "win32" else "exit code"),
+        ("import sys; sys.exit('libcudart.so.13: cannot open shared object file')", "libcudart.so.13"),
+        ("import time; time.sleep(60)", "no answer within 2 s"),
+        ("print('not json')", "exit code 0x0"),
+        ("""print('{"runs_on": "CPUExecutionProvider", "right": true}')""", "went on with CPUExecutionProvider"),
+        ("""print('{"runs_on": "SomeProvider", "right": false}')""", "wrong matrix product"),
+    ],
+)
 def test_a_crash_is_a_finding(monkeypatch: pytest.MonkeyPatch, script: str, expected: str) -> None:
     monkeypatch.setattr("youtu_onnx.runtimes.providers.probe._SCRIPT", script)
     monkeypatch.setattr("youtu_onnx.runtimes.providers.probe.SECONDS", 2)
@@ -59,10 +62,17 @@ def test_requirements_are_those_of_pyproject() -> None:
             assert re.search(rf'"{name}>={re.escape(minimum)}"', text), f"{name} {minimum}"
 
 
-@pytest.mark.parametrize(("version", "minimum", "good"), [
-    ("1.24", "1.24", True), ("1.24.1", "1.24", True), ("1.9.3", "1.24", False), ("2.13.0+cpu", "2.9", True),
-    ("10.0rc1", "9.5", True), (None, "1", False),
-])
+@pytest.mark.parametrize(
+    ("version", "minimum", "good"),
+    [
+        ("1.24", "1.24", True),
+        ("1.24.1", "1.24", True),
+        ("1.9.3", "1.24", False),
+        ("2.13.0+cpu", "2.9", True),
+        ("10.0rc1", "9.5", True),
+        (None, "1", False),
+    ],
+)
 def test_versions_compare_as_numbers(version: str | None, minimum: str, good: bool) -> None:
     assert Package("x", version, minimum, "").good is good
 

@@ -13,18 +13,22 @@ from pathlib import Path
 import pytest
 
 from tests.cli_process import failed, run
-from youtu_onnx.core.bundle import names
 from youtu_onnx.conformance import TABLES
-from youtu_onnx.inspect.bundle import inspect_bundle
+from youtu_onnx.core.bundle import names
 from youtu_onnx.core.target import TARGETS
+from youtu_onnx.inspect.bundle import inspect_bundle
 
 NanoBundle = Callable[..., Path]
 DEVICES = [name for name in TABLES if name in TARGETS]
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "youtu_onnx.cli", "inspect", *map(str, arguments)],
-                          capture_output=True, text=True, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, "-m", "youtu_onnx.cli", "inspect", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
 
 
 def test_numbers_are_those_of_the_files(nano_bundle: NanoBundle) -> None:
@@ -59,8 +63,9 @@ def test_memory_is_stated_at_several_lengths_within_the_context(nano_bundle: Nan
     found = inspect_bundle(nano_bundle())
     full = found.manifest.architecture.max_position_embeddings
     assert [context.tokens for context in found.contexts][-1] == full
-    long = replace(found, manifest=replace(found.manifest, architecture=replace(
-        found.manifest.architecture, max_position_embeddings=131072)))
+    long = replace(
+        found, manifest=replace(found.manifest, architecture=replace(found.manifest.architecture, max_position_embeddings=131072))
+    )
     assert [context.tokens for context in long.contexts] == [4096, 32768, 131072]
     for context in long.contexts:
         assert context.cache == context.tokens * found.manifest.cache.bytes_per_token

@@ -17,25 +17,25 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-
 from youtu_onnx.exporters.bundle_writer import assemble
 from youtu_onnx.runtimes.ort.model import OrtDecoder
-from tests.consumers.aarch64_steps import logits_of
+
 from tests.cli_process import ROOT, failed, run
-from tests.exported import nodes
+from tests.consumers.aarch64_steps import logits_of
 from tests.consumers.test_vectors import TOLERANCES, VECTORS
+from tests.exported import nodes
 from tests.vectors.make import FILE, NANO
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import BundleError, ResourceError, UsageError
-from youtu_onnx.publish.export import export, export_several
-from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
-from youtu_onnx.mobile.fit import layouts, step_bytes
-from youtu_onnx.mobile.frame import ChatFrame
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target
+from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
+from youtu_onnx.mobile.fit import layouts, step_bytes
+from youtu_onnx.mobile.frame import ChatFrame
+from youtu_onnx.publish.export import export, export_several
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
 PROMPTS = [{"ids": one["ids"], "tokens": one["tokens"][:6]} for one in json.loads(FILE.read_text())["greedy"][:2]]
@@ -90,15 +90,21 @@ def test_weights_are_inside_and_a_shared_one_is_there_twice(nano_bundle: Callabl
     """What the docs say of the format; when this fails, onnxruntime has learnt something."""
     options = ort.SessionOptions()
     options.log_severity_level, options.optimized_model_filepath = 3, str(tmp_path / "model.ort")
-    for name, value in (("save_model_format", "ORT"), ("optimized_model_external_initializers_file_name", "weights"),
-                        ("optimized_model_external_initializers_min_size_in_bytes", "1024")):
+    for name, value in (
+        ("save_model_format", "ORT"),
+        ("optimized_model_external_initializers_file_name", "weights"),
+        ("optimized_model_external_initializers_min_size_in_bytes", "1024"),
+    ):
         options.add_session_config_entry(f"session.{name}", value)
     ort.InferenceSession(nano_bundle("int4") / "model.onnx", options, providers=["CPUExecutionProvider"])
     assert [path.name for path in tmp_path.iterdir()] == ["model.ort"]
     data = Bundle.open(nano_bundle("int4")).manifest.files["model.onnx.data"].size
     assert sorted(path.suffix for path in folder.iterdir() if path.name.startswith("model.")) == [".json", ".ort"]
-    shared = next(t for t in onnx.load(nano_bundle("int4") / "model.onnx", load_external_data=False).graph.initializer
-                  if t.name == "lm_head.weight_q4")
+    shared = next(
+        t
+        for t in onnx.load(nano_bundle("int4") / "model.onnx", load_external_data=False).graph.initializer
+        if t.name == "lm_head.weight_q4"
+    )
     embedding = (folder / "model.ort").read_bytes().count(_bytes_of(shared, nano_bundle("int4")))
     assert (folder / "model.ort").stat().st_size > data and embedding == 2
 
@@ -116,7 +122,8 @@ def test_the_record_says_what_an_app_needs(folder: Path):
     session = ort.InferenceSession(folder / "model.ort", providers=["CPUExecutionProvider"])
     pasts = {one.name: one.shape for one in session.get_inputs() if one.name.startswith("past")}
     assert {one["past"]: (one["heads"], one["width"]) for one in record["cache"]["tensors"]} == {
-        name: (shape[1], shape[3]) for name, shape in pasts.items()}
+        name: (shape[1], shape[3]) for name, shape in pasts.items()
+    }
     assert record["files"] == {path.name: describe_file(path).__dict__ for path in folder.iterdir() if path.name != "model.json"}
     assert record["onnxruntime"] == ort.__version__
     assert {"tokenizer.json", "model.ort", ort_format.OPERATORS} <= set(record["files"])
@@ -134,11 +141,14 @@ def test_the_frame_writes_the_chats_that_the_template_writes():
         assert frame.prompt(turns, system=system, thinking=False) == template.render(whole, enable_thinking=False)
 
 
-@pytest.mark.parametrize("source", [
-    "{{ messages[0].content }}{{ messages[0].content }}",  # a message twice
-    "{% for m in messages %}{{ loop.index }}{{ m.content }}{% endfor %}",  # texts that count
-    "{% for m in messages %}{{ m.content | upper }}{% endfor %}",
-])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ messages[0].content }}{{ messages[0].content }}",  # a message twice
+        "{% for m in messages %}{{ loop.index }}{{ m.content }}{% endfor %}",  # texts that count
+        "{% for m in messages %}{{ m.content | upper }}{% endfor %}",
+    ],
+)
 def test_a_template_that_does_more_has_no_frame(source: str):
     assert ChatFrame.of(ChatTemplate({"default": source}, Tokenizer.open(NANO), where="test")) is None
 
@@ -158,8 +168,9 @@ def test_onnx_form_carries_the_bundle_and_refuses_what_was_damaged(nano_bundle: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "onnx"]
 
 
-def test_what_makes_no_sense_is_refused_and_leaves_nothing(nano_bundle: Callable[..., Path], tmp_path: Path,
-                                                           monkeypatch: pytest.MonkeyPatch):
+def test_what_makes_no_sense_is_refused_and_leaves_nothing(
+    nano_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     bundle = Bundle.open(nano_bundle("int4"))
     with pytest.raises(UsageError, match="unknown format"):
         write_mobile(bundle, tmp_path / "out", form="tflite")
@@ -183,14 +194,22 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(nano_bundle: Callable
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a limit for files and SIGKILL")
 def test_a_full_disk_leaves_nothing(nano_bundle: Callable[..., Path], tmp_path: Path):
-    program = ("import resource, signal, sys; from youtu_onnx.core.bundle import Bundle; from youtu_onnx.mobile import write_mobile; "
-               "from youtu_onnx.core.errors import ResourceError\n"
-               "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
-               "try: write_mobile(Bundle.open(sys.argv[1]), __import__('pathlib').Path(sys.argv[2]), form=sys.argv[3])\n"
-               "except ResourceError as error: print(error); sys.exit(7)")
+    program = (
+        "import resource, signal, sys; from youtu_onnx.core.bundle import Bundle; from youtu_onnx.mobile import write_mobile; "
+        "from youtu_onnx.core.errors import ResourceError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
+        "try: write_mobile(Bundle.open(sys.argv[1]), __import__('pathlib').Path(sys.argv[2]), form=sys.argv[3])\n"
+        "except ResourceError as error: print(error); sys.exit(7)"
+    )
     for form in ("ort", "onnx"):
-        done = subprocess.run([sys.executable, "-c", program, str(nano_bundle("int4")), str(tmp_path / "out"), form], cwd=ROOT,
-                              capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(nano_bundle("int4")), str(tmp_path / "out"), form],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert done.returncode == 7, done.stderr
         assert list(tmp_path.iterdir()) == []
     assert ResourceError.exit_code == 1
@@ -214,8 +233,11 @@ def test_killed_at_any_moment(nano_bundle: Callable[..., Path], tmp_path: Path):
     assert done.returncode == 0, done.stderr.decode()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     written = json.loads(done.stdout)["written"]
-    assert written["graph"] == "model.ort" and written["chat"] and written["bytes"] == sum(
-        path.stat().st_size for path in final.iterdir() if path.name != "model.json")
+    assert (
+        written["graph"] == "model.ort"
+        and written["chat"]
+        and written["bytes"] == sum(path.stat().st_size for path in final.iterdir() if path.name != "model.json")
+    )
 
 
 def test_the_command_says_what_fits_and_refuses(nano_bundle: Callable[..., Path], tmp_path: Path):

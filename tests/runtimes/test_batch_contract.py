@@ -17,6 +17,7 @@ from youtu_onnx.runtimes.batch import Batch, Chunk
 from youtu_onnx.runtimes.decoder import Decoder
 from youtu_onnx.runtimes.ort.slots import SlotModel
 from youtu_onnx.runtimes.ort.turns import TurnsModel
+
 from tests.exported import export_tiny, reference, reference_logits
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.core.bundle import Bundle
@@ -25,8 +26,10 @@ from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import MANY
 
 CASES = {
-    "slots": ("fp32", "latent", "cpu", SlotModel), "slots-int8": ("int8", "latent-int8", "cpu", SlotModel),
-    "turns": ("fp32", "latent", "cpu", TurnsModel), "turns-static": ("fp32", "latent", "dml", TurnsModel),
+    "slots": ("fp32", "latent", "cpu", SlotModel),
+    "slots-int8": ("int8", "latent-int8", "cpu", SlotModel),
+    "turns": ("fp32", "latent", "cpu", TurnsModel),
+    "turns-static": ("fp32", "latent", "dml", TurnsModel),
     "turns-expanded": ("fp32", "expanded", "cpu", TurnsModel),
 }
 IDS = np.random.default_rng(3).integers(4, 1270, 400).tolist()
@@ -84,7 +87,7 @@ def begun(opened: tuple[Batch, Decoder, dict]) -> Callable[..., Sequence]:
     def make(count: int = 0, start: int = 0) -> Sequence:
         one = Sequence(opened)
         if count:
-            one.batch.step({}, one.chunk(IDS[start:start + count], False))
+            one.batch.step({}, one.chunk(IDS[start : start + count], False))
         return one
 
     return make
@@ -99,7 +102,7 @@ def test_it_says_its_sizes(opened: tuple[Batch, Decoder, dict]) -> None:
 @pytest.mark.parametrize("count", [1, 5, MANY + 3])
 def test_a_chunk_alone(begun: Callable[..., Sequence], count: int) -> None:
     one = begun(2)
-    logits = one.batch.step({}, one.chunk(IDS[2:2 + count]))
+    logits = one.batch.step({}, one.chunk(IDS[2 : 2 + count]))
     assert (logits.shape, logits.dtype) == ((1, 1280), np.float32)
     one.check(logits[0])
 
@@ -186,12 +189,12 @@ def test_any_schedule_gives_the_decoders_logits(opened: tuple[Batch, Decoder, di
             pool.remove(source)
         order = data.draw(st.permutations(pool))
         reader = order.pop() if len(order) > batch.count or data.draw(st.booleans(), "chunk") else None
-        taken = order[:data.draw(st.integers(0 if reader else 1, len(order)), "sequences")] if order else []
+        taken = order[: data.draw(st.integers(0 if reader else 1, len(order)), "sequences")] if order else []
         places = data.draw(st.lists(st.integers(0, batch.count - 1), min_size=len(taken), max_size=len(taken), unique=True))
         start = data.draw(st.integers(0, 300))
         tokens = {place: one.token(IDS[start + place]) for place, one in zip(places, taken, strict=True)}
         size, wanted = data.draw(st.sampled_from([1, 2, 7, MANY - 1, MANY, 90])), data.draw(st.booleans(), "logits")
-        logits = batch.step(tokens, reader.chunk(IDS[start:start + size], wanted) if reader else None)
+        logits = batch.step(tokens, reader.chunk(IDS[start : start + size], wanted) if reader else None)
         rows = [one for _, one in sorted(zip(places, taken, strict=True))] + ([reader] if reader and wanted else [])
         assert len(logits) == len(rows)
         for one, row in zip(rows, logits, strict=True):
@@ -247,9 +250,14 @@ def test_ids_that_the_graph_refuses_change_nothing(nano_bundle: Callable[..., Pa
         batch.step({}, Chunk(one, [1], True))
 
 
-@pytest.mark.parametrize(("precision", "changes", "form"), [
-    ("fp32", {}, "latent"), ("fp32", VARIANTS["no q_lora"] | VARIANTS["attention bias"] | VARIANTS["untied"], "latent"),
-    ("int8", VARIANTS["half-split rope"], "latent-int8")])
+@pytest.mark.parametrize(
+    ("precision", "changes", "form"),
+    [
+        ("fp32", {}, "latent"),
+        ("fp32", VARIANTS["no q_lora"] | VARIANTS["attention bias"] | VARIANTS["untied"], "latent"),
+        ("int8", VARIANTS["half-split rope"], "latent-int8"),
+    ],
+)
 def test_a_tiny_model_of_odd_sizes_equals_transformers(tmp_path: Path, precision: str, changes: dict, form: str) -> None:
     """K wider than V, three layers, three heads: steps of every kind against transformers' own model."""
     config = CONFIG | changes
@@ -263,8 +271,9 @@ def test_a_tiny_model_of_odd_sizes_equals_transformers(tmp_path: Path, precision
     ids, caches = [[] for _ in range(batch.count)], [batch.new_cache() for _ in range(batch.count)]
     made, expected = [], []
     for step, joining in enumerate([7, 40, 1, 50, 2, 33, 5, 9, 0, 0]):
-        tokens = {place: (caches[place], int(chance.integers(3, 131)))
-                  for place in range(min(step, batch.count)) if place != step - 4}
+        tokens = {
+            place: (caches[place], int(chance.integers(3, 131))) for place in range(min(step, batch.count)) if place != step - 4
+        }
         chunk = Chunk(caches[step], chance.integers(3, 131, joining).tolist(), step != 2) if joining else None
         logits = batch.step(tokens, chunk)
         for place, (_, id_) in tokens.items():

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from youtu_onnx.runtimes.ort.model import OrtDecoder, OrtModel
 from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.runtimes.providers.probe import probe
+
 from tests.cli_process import failed, run
 from tests.consumers.test_vectors import TOLERANCES, VECTORS
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.runtimes.providers.probe import probe
 
 EXACT = ProviderOptions(use_tf32=False)
 """TF32 rounds the factors of float32 products to 10 bits: faster, and not what these tests ask about."""
@@ -107,18 +107,19 @@ def test_rewind(opened: Open, precision: str, count: int) -> None:
     decoder.decode([100, 101])
     decoder.rewind(2 + count)
     assert decoder.length == 20 - count
-    np.testing.assert_allclose(decoder.decode(ids[20 - count:])[-1], expected[-1], atol=1e-3 if precision == "fp32" else 0.3)
+    np.testing.assert_allclose(decoder.decode(ids[20 - count :])[-1], expected[-1], atol=1e-3 if precision == "fp32" else 0.3)
 
 
 def test_a_left_padded_batch_equals_its_prompts_alone(opened: Open) -> None:
     decoder = opened("fp32")
     prompts = [[5, 6, 7], [*range(20, 31)], [9]]
     logits, mask, past = decoder.model.run_batch(prompts, pad_id=0)
-    step, _ = decoder.model.run(np.array([[11], [12], [13]]), np.pad(mask, ((0, 0), (0, 1)), constant_values=1),
-                                mask.sum(axis=1, keepdims=True), past)
+    step, _ = decoder.model.run(
+        np.array([[11], [12], [13]]), np.pad(mask, ((0, 0), (0, 1)), constant_values=1), mask.sum(axis=1, keepdims=True), past
+    )
     for row, prompt in enumerate(prompts):
         decoder.reset()
-        np.testing.assert_allclose(logits[row, -len(prompt):], decoder.decode(prompt), atol=1e-3)
+        np.testing.assert_allclose(logits[row, -len(prompt) :], decoder.decode(prompt), atol=1e-3)
         np.testing.assert_allclose(step[row], decoder.decode([11 + row]), atol=1e-3)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from youtu_onnx.runtimes import open_decoder
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK, Decoder
 from youtu_onnx.runtimes.ort.model import OrtModel, left_pad
+
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
 
@@ -27,6 +27,7 @@ FLOAT, INTEGER = {"rtol": 1e-3, "atol": 2e-4}, {"rtol": 0, "atol": 0.5}
 def open_adapter(name: str, nano_bundle: Callable[..., Path]) -> Decoder:
     if name == "pytorch":
         from youtu_onnx.runtimes.pytorch import PyTorchDecoder
+
         from youtu_onnx.core.checkpoint import Checkpoint
 
         return PyTorchDecoder(Checkpoint.open("youtu-nano"))
@@ -90,7 +91,7 @@ def test_a_prefill_longer_than_a_chunk_equals_its_parts(decoder: Decoder, ids: l
     assert decoder.length == len(ids) > PREFILL_CHUNK
     decoder.reset()
     for start in range(0, len(ids), 100):
-        in_parts = decoder.prefill(ids[start:start + 100])
+        in_parts = decoder.prefill(ids[start : start + 100])
     same(in_parts, at_once)
 
 
@@ -106,7 +107,7 @@ def test_rewind_forgets_the_last_tokens(decoder: Decoder, ids: list[int], count:
     expected = decoder.decode(ids[:20])
     decoder.rewind(count)
     assert decoder.length == 20 - count
-    same(decoder.decode(ids[20 - count:20]), expected[20 - count:])
+    same(decoder.decode(ids[20 - count : 20]), expected[20 - count :])
 
 
 def test_rewind_leaves_no_trace(decoder: Decoder, ids: list[int]) -> None:
@@ -198,11 +199,12 @@ def test_a_left_padded_batch_equals_its_prompts_alone(nano_bundle: Callable[...,
     logits, mask, past = model.run_batch(prompts, pad_id=1)
     decoder = open_decoder(model.bundle, provider="cpu")
     following = [5, 6, 7]
-    step, _ = model.run(np.array(following)[:, None], np.pad(mask, ((0, 0), (0, 1)), constant_values=1),
-                        mask.sum(axis=1, keepdims=True), past)
+    step, _ = model.run(
+        np.array(following)[:, None], np.pad(mask, ((0, 0), (0, 1)), constant_values=1), mask.sum(axis=1, keepdims=True), past
+    )
     for row, prompt in enumerate(prompts):
         decoder.reset()
-        same(logits[row, -len(prompt):], decoder.decode(prompt))
+        same(logits[row, -len(prompt) :], decoder.decode(prompt))
         same(step[row], decoder.decode([following[row]]))
 
 
@@ -216,8 +218,9 @@ def test_left_padding() -> None:
             left_pad(empty, 1)
 
 
-@pytest.mark.parametrize(("precision", "form"), [("fp16", "latent"), ("int8", "latent"), ("int4", "latent"),
-                                                 ("int4", "expanded")])
+@pytest.mark.parametrize(
+    ("precision", "form"), [("fp16", "latent"), ("int8", "latent"), ("int4", "latent"), ("int4", "expanded")]
+)
 def test_ort_runs_every_kind_of_bundle(nano_bundle: Callable[..., Path], ids: list[int], precision: str, form: str) -> None:
     decoder = open_decoder(Bundle.open(nano_bundle(precision, form)))
     at_once = decoder.decode(ids[:20])
@@ -227,8 +230,9 @@ def test_ort_runs_every_kind_of_bundle(nano_bundle: Callable[..., Path], ids: li
     decoder.close()
 
 
-def test_a_cache_in_place_equals_one_that_is_returned(nano_bundle: Callable[..., Path], ids: list[int],
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_in_place_equals_one_that_is_returned(
+    nano_bundle: Callable[..., Path], ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def logits() -> list[np.ndarray]:
         decoder = open_decoder(Bundle.open(nano_bundle("fp32")))
         taken = [decoder.prefill(ids), decoder.decode(ids[:5])]

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
 from youtu_onnx.runtimes.ort.model import OrtModel
 from youtu_onnx.runtimes.ort.placement import HEAVY_OPS, Placement, Stray
 from youtu_onnx.runtimes.providers.providers import provider
+
 from tests.cli_process import run
-from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.conformance import TABLES
 from youtu_onnx.conformance.host import ANY
+from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import ProviderError
 
 CPU = "CPUExecutionProvider"
@@ -23,6 +23,7 @@ CPU = "CPUExecutionProvider"
 
 def session(nodes: dict[str, list[tuple[str, str]]]) -> SimpleNamespace:
     """What says where its nodes (operator, name) run, as an ONNX Runtime session does."""
+
     def part(name: str, listed: list[tuple[str, str]]) -> SimpleNamespace:
         return SimpleNamespace(ep_name=name, get_nodes=lambda: [SimpleNamespace(op_type=op, name=at) for op, at in listed])
 
@@ -64,8 +65,10 @@ def test_what_may_stay_on_the_cpu_has_reasons_and_is_not_heavy() -> None:
         assert all(allowed.values()) and not HEAVY_OPS & allowed.keys()
 
 
-@pytest.mark.parametrize(("on", "excused"), [("cuda", {"Shape"}), ("webgpu", {"Shape", "Cast"}), ("dml", set()),
-                                             ("coreml", {"Shape", "Cast", "Range"})])
+@pytest.mark.parametrize(
+    ("on", "excused"),
+    [("cuda", {"Shape"}), ("webgpu", {"Shape", "Cast"}), ("dml", set()), ("coreml", {"Shape", "Cast", "Range"})],
+)
 def test_each_provider_has_its_own_excuses_which_are_its_table_s(on: str, excused: set[str]) -> None:
     found = placed(*((op, "model.embed") for op in ("Shape", "Cast", "Range", "Gather")), on=on)
     assert {stray.op for stray in found.strays if stray.reason} == excused
@@ -83,7 +86,9 @@ def test_json() -> None:
     made = placed(("Shape", "model.embed.a"), ("Softmax", "model.x")).to_dict()
     assert json.loads(json.dumps(made)) == made
     assert [(one["op"], one["provider"], one["heavy"], one["reason"] is None) for one in made["strays"]] == [
-        ("Shape", "cpu", False, False), ("Softmax", "cpu", False, True)]
+        ("Shape", "cpu", False, False),
+        ("Softmax", "cpu", False, True),
+    ]
 
 
 def test_all_nodes_of_a_cpu_bundle_run_there(nano_bundle: Callable[..., Path]) -> None:

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-
 from youtu_onnx.runtimes.ort import prepared, preparing
 from youtu_onnx.runtimes.ort.model import OrtModel
 from youtu_onnx.runtimes.providers.options import ProviderOptions
+
 from tests.cli_process import ROOT
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ResourceError, VerificationError
@@ -161,7 +161,7 @@ def truncate(path: Path, size: int) -> None:
 def flip(path: Path, offset: int, count: int = 64) -> None:
     """As :func:`truncate`, but of the same size."""
     times, content = path.stat(), bytearray(path.read_bytes())
-    content[offset:offset + count] = bytes(byte ^ 0x55 for byte in content[offset:offset + count])
+    content[offset : offset + count] = bytes(byte ^ 0x55 for byte in content[offset : offset + count])
     path.write_bytes(content)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
@@ -184,7 +184,8 @@ DAMAGE = {
     "record: a list": lambda f: (f / prepared.RECORD).write_text("[]"),
     "record: from the future": lambda f: (f / prepared.RECORD).write_text('{"format_version": 99}'),
     "record: wrong types": lambda f: (f / prepared.RECORD).write_text(
-        json.dumps(dict.fromkeys(json.loads((f / prepared.RECORD).read_text()), 3) | {"format_version": 1})),
+        json.dumps(dict.fromkeys(json.loads((f / prepared.RECORD).read_text()), 3) | {"format_version": 1})
+    ),
 }
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-
-from youtu_onnx.runtimes.ort import prepared, preparing
 from youtu_onnx.runtimes.batch import Chunk
+from youtu_onnx.runtimes.ort import prepared, preparing
 from youtu_onnx.runtimes.ort.slots import SlotModel
-from tests.runtimes import test_prepared
+
 from tests.cli_process import ROOT, failed, run
+from tests.runtimes import test_prepared
 from tests.runtimes.test_prepared import flip, left_in, spoil
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError, VerificationError
@@ -31,8 +31,11 @@ def logits(bundle: Bundle, *, copied: bool) -> np.ndarray:
     model = SlotModel(bundle, threads=1)
     assert (model.prepared is not None) == copied
     first, second = model.new_cache(), model.new_cache()
-    steps = [model.step({}, Chunk(first, range(100), True)), model.step({2: (first, 5)}, Chunk(second, [3, 141, 59], True)),
-             model.step({2: (first, 7), 5: (second, 9)})]
+    steps = [
+        model.step({}, Chunk(first, range(100), True)),
+        model.step({2: (first, 5)}, Chunk(second, [3, 141, 59], True)),
+        model.step({2: (first, 7), 5: (second, 9)}),
+    ]
     model.close()
     return np.concatenate(steps)
 
@@ -53,9 +56,15 @@ def test_the_copy_is_used_by_itself_and_computes_the_same(bundle):
 def test_keys_of_model_copies_are_as_before(bundle):
     """A change would orphan every copy that users have."""
     files = bundle.manifest.files
-    key = {"format": "1", "bundle": str(bundle.path), "model.onnx": files["model.onnx"].sha256,
-           "model.onnx.data": files["model.onnx.data"].sha256, "onnxruntime": ort.__version__,
-           "machine": prepared.key_of(bundle)["machine"], "cpu": prepared.key_of(bundle)["cpu"]}
+    key = {
+        "format": "1",
+        "bundle": str(bundle.path),
+        "model.onnx": files["model.onnx"].sha256,
+        "model.onnx.data": files["model.onnx.data"].sha256,
+        "onnxruntime": ort.__version__,
+        "machine": prepared.key_of(bundle)["machine"],
+        "cpu": prepared.key_of(bundle)["cpu"],
+    }
     assert prepared.key_of(bundle) == key
     assert prepared.name_of(bundle) == hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -147,8 +156,10 @@ sys.stdin.read()
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_processes_share_the_pages(bundle, copy):
     """Nearly all of a copy is mapped by both at once, and neither has written to a page of it."""
-    running = [subprocess.Popen([sys.executable, "-c", HOLD, str(bundle.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                cwd=ROOT) for _ in range(2)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", HOLD, str(bundle.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+        for _ in range(2)
+    ]
     try:
         assert [process.stdout.readline() for process in running] == [b"True\n"] * 2
         for process in running:

@@ -6,25 +6,29 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-import youtu_onnx
 from youtu_onnx.runtimes import open_decoder
 from youtu_onnx.runtimes.providers.options import APPLIES, CAPTURE, ProviderOptions, parse
+from youtu_onnx.runtimes.providers.probe import tiny_model
 from youtu_onnx.runtimes.providers.providers import PROVIDERS, provider
 from youtu_onnx.runtimes.providers.sessions import open_session
+
+import youtu_onnx
 from tests.cli_process import failed, run
-from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.cli.options import provider_options
+from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.runtimes.providers.probe import tiny_model
 from youtu_onnx.verify.verify import _exact
 
 
 def test_values_become_what_onnxruntime_reads() -> None:
     options = ProviderOptions.of({"device_id": "1", "gpu_mem_limit": "1.5GiB", "use_tf32": False, "prefer_nhwc": True})
     assert options == ProviderOptions(device_id=1, gpu_mem_limit=3 << 29, use_tf32=False, other=(("prefer_nhwc", "1"),))
-    assert options.of_provider(provider("cuda")) == {"device_id": "1", "gpu_mem_limit": str(3 << 29), "use_tf32": "0",
-                                                     "prefer_nhwc": "1"}
+    assert options.of_provider(provider("cuda")) == {
+        "device_id": "1",
+        "gpu_mem_limit": str(3 << 29),
+        "use_tf32": "0",
+        "prefer_nhwc": "1",
+    }
     assert not ProviderOptions.of(None) and not ProviderOptions.of({"use_tf32": None})
 
 
@@ -33,17 +37,33 @@ def test_sizes(text: str, size: int) -> None:
     assert ProviderOptions.of({"gpu_mem_limit": text}).gpu_mem_limit == size
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("gpu_mem_limit", "0"), ("gpu_mem_limit", "lots"), ("gpu_mem_limit", "-1"), ("device_id", "-1"), ("device_id", "first"),
-    ("use_tf32", "maybe"), ("arena_extend_strategy", "big"), ("performance_preference", "fast"), ("device_filter", "tpu"),
-])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("gpu_mem_limit", "0"),
+        ("gpu_mem_limit", "lots"),
+        ("gpu_mem_limit", "-1"),
+        ("device_id", "-1"),
+        ("device_id", "first"),
+        ("use_tf32", "maybe"),
+        ("arena_extend_strategy", "big"),
+        ("performance_preference", "fast"),
+        ("device_filter", "tpu"),
+    ],
+)
 def test_impossible_values_are_refused(key: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"{key} can't be"):
         ProviderOptions.of({key: value})
 
 
-VALUES = {"device_id": "0", "gpu_mem_limit": "1G", "arena_extend_strategy": "kSameAsRequested", "use_tf32": "1",
-          "performance_preference": "high_performance", "device_filter": "npu"}
+VALUES = {
+    "device_id": "0",
+    "gpu_mem_limit": "1G",
+    "arena_extend_strategy": "kSameAsRequested",
+    "use_tf32": "1",
+    "performance_preference": "high_performance",
+    "device_filter": "npu",
+}
 
 
 @pytest.mark.parametrize("key", APPLIES)
@@ -81,6 +101,7 @@ def test_an_unknown_key_is_refused_with_those_that_are_known() -> None:
 
 def test_an_unknown_key_is_asked_of_onnxruntime_where_no_list_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA's options are what a session on it lists; here a session that says so stands for one on a GPU."""
+
     class OnGpu:
         def get_provider_options(self):
             return {"CUDAExecutionProvider": {"device_id": "0", "use_tf32": "1"}, "CPUExecutionProvider": {}}
@@ -122,6 +143,12 @@ def test_options_reach_every_way_of_opening(nano_bundle: Callable[..., Path]) ->
         youtu_onnx.load(path, provider_options={"device_id": 1})
     with pytest.raises(UsageError, match="takes a provider's options from"):
         open_decoder(Bundle.open(path), "genai", options=ProviderOptions(device_id=1))
-    for command in (("generate", path, "-p", "x"), ("chat", path), ("bench", path), ("verify", path), ("evaluate", path),
-                    ("doctor", path)):
+    for command in (
+        ("generate", path, "-p", "x"),
+        ("chat", path),
+        ("bench", path),
+        ("verify", path),
+        ("evaluate", path),
+        ("doctor", path),
+    ):
         assert "cpu takes no options, and device_id=1 was given" in failed(run(*command, "--device", "1"), 2)

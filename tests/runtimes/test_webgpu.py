@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.providers.probe import probe
+
 from tests.cli_process import failed, run
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.runtimes.providers.probe import probe
 
 PLUGIN = "onnxruntime_ep_webgpu"
 SHORTEST = min(range(len(VECTORS["greedy"])), key=lambda index: len(VECTORS["greedy"][index]["tokens"]))
@@ -76,8 +76,18 @@ def test_an_option_reaches_the_provider(decoder: OrtDecoder) -> None:
 
 def test_without_an_adapter_it_is_one_line_of_cause_and_one_of_cure(nano_bundle: Callable[..., Path]) -> None:
     path = nano_bundle("fp32", target="webgpu")
-    text = failed(run("generate", path, "-p", "x", ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER="0", VK_ICD_FILENAMES="/nonexistent.json",
-                      VK_DRIVER_FILES="/nonexistent.json"), 4)
+    text = failed(
+        run(
+            "generate",
+            path,
+            "-p",
+            "x",
+            ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER="0",
+            VK_ICD_FILENAMES="/nonexistent.json",
+            VK_DRIVER_FILES="/nonexistent.json",
+        ),
+        4,
+    )
     lines = [line for line in text.splitlines() if line.startswith(("error:", "  hint:"))]
     assert len(lines) == 2 and "webgpu" in lines[0]
     assert ("pip install onnxruntime-ep-webgpu" in lines[1]) == (importlib.util.find_spec(PLUGIN) is None)

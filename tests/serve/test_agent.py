@@ -14,12 +14,34 @@ from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.text.model_text import ModelText
 
 TOOLS: Any = [
-    {"type": "function", "function": {"name": "add", "description": "a + b", "strict": True, "parameters": {
-        "type": "object", "properties": {name: {"type": "integer", "minimum": 0, "maximum": 99} for name in "ab"},
-        "required": ["a", "b"], "additionalProperties": False}}},
-    {"type": "function", "function": {"name": "colour", "parameters": {
-        "$defs": {"colour": {"enum": ["red", "蓝"]}}, "type": "object", "properties": {"colour": {"$ref": "#/$defs/colour"}},
-        "required": ["colour"], "additionalProperties": False, "$schema": "https://json-schema.org/draft/2020-12/schema"}}},
+    {
+        "type": "function",
+        "function": {
+            "name": "add",
+            "description": "a + b",
+            "strict": True,
+            "parameters": {
+                "type": "object",
+                "properties": {name: {"type": "integer", "minimum": 0, "maximum": 99} for name in "ab"},
+                "required": ["a", "b"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    {
+        "type": "function",
+        "function": {
+            "name": "colour",
+            "parameters": {
+                "$defs": {"colour": {"enum": ["red", "蓝"]}},
+                "type": "object",
+                "properties": {"colour": {"$ref": "#/$defs/colour"}},
+                "required": ["colour"],
+                "additionalProperties": False,
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+            },
+        },
+    },
 ]
 
 
@@ -35,8 +57,16 @@ def test_a_conversation_with_tools(client: openai.OpenAI, engine: OneAtATime, se
         {"role": "user", "name": "ann", "content": [{"type": "text", "text": "What is 47 + 38?"}]},
     ]
     for turn in range(2):
-        made = client.chat.completions.create(model="youtu-nano", messages=messages, tools=TOOLS, tool_choice="required",
-                                              parallel_tool_calls=False, temperature=0.7, seed=turn, max_tokens=150)
+        made = client.chat.completions.create(
+            model="youtu-nano",
+            messages=messages,
+            tools=TOOLS,
+            tool_choice="required",
+            parallel_tool_calls=False,
+            temperature=0.7,
+            seed=turn,
+            max_tokens=150,
+        )
         message = made.choices[0].message
         [call] = message.tool_calls or []
         arguments = json.loads(call.function.arguments)
@@ -48,7 +78,7 @@ def test_a_conversation_with_tools(client: openai.OpenAI, engine: OneAtATime, se
     assert final.choices[0].finish_reason in ("stop", "length", "tool_calls")
     prompt = served_text.tokenizer.decode(engine.tickets[-1].request.prompt)
     assert prompt.startswith("<|begin_of_text|>You add numbers.\n\nYou can call these tools:")
-    assert prompt.count("<tool_call>\n{\"name\": \"") == 2 and prompt.count("<tool_response>\n85\n</tool_response>") == 2
+    assert prompt.count('<tool_call>\n{"name": "') == 2 and prompt.count("<tool_response>\n85\n</tool_response>") == 2
     assert '"strict"' not in prompt and prompt.endswith("<|Assistant|>")
     assert ((final.usage and final.usage.prompt_tokens_details and final.usage.prompt_tokens_details.cached_tokens) or 0) > 100
 
@@ -56,18 +86,33 @@ def test_a_conversation_with_tools(client: openai.OpenAI, engine: OneAtATime, se
 def test_what_was_called_goes_back_as_it_came(client: openai.OpenAI, engine: OneAtATime, served_text: ModelText) -> None:
     """Arguments are written as the template writes them, and what is no JSON stays what it is."""
     for arguments, shown in (('{"a":1,  "b":"é"}', '{"a": 1, "b": "é"}'), ("oops {", "oops {")):
-        client.chat.completions.create(model="youtu-nano", max_tokens=1, messages=[
-            {"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": [
-                {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": arguments}}]},
-            {"role": "tool", "tool_call_id": "call_1", "content": "y"}])
+        client.chat.completions.create(
+            model="youtu-nano",
+            max_tokens=1,
+            messages=[
+                {"role": "user", "content": "x"},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "add", "arguments": arguments}}],
+                },
+                {"role": "tool", "tool_call_id": "call_1", "content": "y"},
+            ],
+        )
         assert f'"arguments": {shown}}}\n</tool_call>' in served_text.tokenizer.decode(engine.tickets[-1].request.prompt)
 
 
 def test_two_calls_in_a_stream(client: openai.OpenAI) -> None:
     """The model is made to call twice by a bias towards the token that begins a call."""
     stream = client.chat.completions.create(
-        model="youtu-nano", messages=[{"role": "user", "content": "Hello!"}], tools=TOOLS, tool_choice="required",
-        logit_bias={"1": -100, "1276": 20}, max_tokens=120, stream=True)
+        model="youtu-nano",
+        messages=[{"role": "user", "content": "Hello!"}],
+        tools=TOOLS,
+        tool_choice="required",
+        logit_bias={"1": -100, "1276": 20},
+        max_tokens=120,
+        stream=True,
+    )
     calls: list[list[str]] = []
     for chunk in stream:
         for delta in chunk.choices[0].delta.tool_calls or []:
@@ -83,18 +128,32 @@ def test_two_calls_in_a_stream(client: openai.OpenAI) -> None:
 
 
 def test_earlier_thinking_may_be_sent_back(client: openai.OpenAI, engine: OneAtATime, served_text: ModelText) -> None:
-    client.chat.completions.create(model="youtu-nano", max_tokens=1, messages=[  # type: ignore[list-item]
-        {"role": "user", "content": "x"}, {"role": "assistant", "content": "", "reasoning_content": "so be it", "tool_calls": [
-            {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}]},
-        {"role": "tool", "tool_call_id": "1", "content": "y"}])
+    client.chat.completions.create(
+        model="youtu-nano",
+        max_tokens=1,
+        messages=[  # type: ignore[list-item]
+            {"role": "user", "content": "x"},
+            {
+                "role": "assistant",
+                "content": "",
+                "reasoning_content": "so be it",
+                "tool_calls": [{"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": "1", "content": "y"},
+        ],
+    )
     assert "<think>\nso be it\n</think>" in served_text.tokenizer.decode(engine.tickets[-1].request.prompt)
 
 
 def test_a_strict_tool_that_cannot_be_enforced_is_refused_and_another_is_not(client: openai.OpenAI) -> None:
     def call(strict: bool) -> Any:
         function = {"name": "f", "strict": strict, "parameters": {"type": "object", "propertyNames": {"pattern": "^a"}}}
-        return client.chat.completions.create(model="youtu-nano", messages=[{"role": "user", "content": "x"}], max_tokens=2,
-                                              tools=[{"type": "function", "function": function}])  # type: ignore[list-item]
+        return client.chat.completions.create(
+            model="youtu-nano",
+            messages=[{"role": "user", "content": "x"}],
+            max_tokens=2,
+            tools=[{"type": "function", "function": function}],
+        )  # type: ignore[list-item]
 
     with pytest.raises(openai.BadRequestError, match="propertyNames"):
         call(True)

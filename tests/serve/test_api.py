@@ -14,8 +14,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.serving import OneAtATime
-from youtu_onnx.serve.text import markdown
 from youtu_onnx.serve.http.application import application
+from youtu_onnx.serve.text import markdown
 from youtu_onnx.serve.text.model_text import ModelText
 
 
@@ -76,8 +76,15 @@ def test_health_and_metrics(client: TestClient) -> None:
     assert numbers['youtu_onnx_requests_total{route="other",status="404"}'] == "1.0"
     assert "made/up" not in text
     assert float(numbers["youtu_onnx_completion_tokens_total"]) == 8
-    for name in ("queued", "running", "places", "cache_bytes", "prompt_tokens_total", "reused_tokens_total",
-                 "tokens_per_second_count"):
+    for name in (
+        "queued",
+        "running",
+        "places",
+        "cache_bytes",
+        "prompt_tokens_total",
+        "reused_tokens_total",
+        "tokens_per_second_count",
+    ):
         assert f"youtu_onnx_{name}" in numbers
 
 
@@ -113,6 +120,8 @@ def test_the_description_has_examples_that_work_and_loads_nothing_from_elsewhere
 
 
 def test_serving_needs_no_torch() -> None:
-    code = ("import sys, youtu_onnx.serve.http.application, youtu_onnx.serve.http.server, youtu_onnx.serve.text.model_text\n"
-            "assert not {'torch', 'transformers', 'onnx'} & sys.modules.keys()")
+    code = (
+        "import sys, youtu_onnx.serve.http.application, youtu_onnx.serve.http.server, youtu_onnx.serve.text.model_text\n"
+        "assert not {'torch', 'transformers', 'onnx'} & sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)

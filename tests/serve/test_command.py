@@ -71,13 +71,19 @@ def test_replies_may_end_while_it_drains(nano_bundle: Callable[..., Path]) -> No
         assert process.wait(20) == 0
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (["--body-limit", "much"], "--body-limit is 'much'"), (["--api-key", " "], "an API key is empty"),
-    (["--host", "0.0.0.0", "--allow-host", "a"], "--allow-host has no use"), (["--host", "not an address"], "no address"),
-    (["--cache-memory", "-1"], "--cache-memory"),
-])
-def test_nonsense_is_refused(nano_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str],
-                             options: list[str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--body-limit", "much"], "--body-limit is 'much'"),
+        (["--api-key", " "], "an API key is empty"),
+        (["--host", "0.0.0.0", "--allow-host", "a"], "--allow-host has no use"),
+        (["--host", "not an address"], "no address"),
+        (["--cache-memory", "-1"], "--cache-memory"),
+    ],
+)
+def test_nonsense_is_refused(
+    nano_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
     assert main(["serve", str(nano_bundle()), "--port", "0", *options]) == 2
     assert message in capsys.readouterr().err
 

@@ -28,6 +28,7 @@ def test_who_sent_a_request_that_was_not_read_yet_is_not_idle() -> None:
         await PlainTextResponse(scope["path"])(scope, receive, send)
 
     with listening(application, http=protocol(Settings(connections=2))) as url, ExitStack() as stack:
+
         def asked(path: str) -> socket.socket:
             client = stack.enter_context(socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30))
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())

@@ -31,8 +31,9 @@ def write(served_text: ModelText):
 
     def write(constraint: GrammarConstraint, seed: int, limit: int = 400) -> str | None:
         chance, ids = random.Random(seed), []
-        closers = [id_ for id_ in range(1280) if re.fullmatch(r'["\]}]+|</think>|</tool_call>',
-                                                              served_text.tokenizer.decode([id_]))]
+        closers = [
+            id_ for id_ in range(1280) if re.fullmatch(r'["\]}]+|</think>|</tool_call>', served_text.tokenizer.decode([id_]))
+        ]
         while len(ids) < limit:
             allowed = constraint.allowed()
             assert allowed.shape == (VOCABULARY,) and allowed.any() and not allowed[1280:].any()
@@ -54,13 +55,24 @@ def write(served_text: ModelText):
 
 
 SCHEMAS: list[dict[str, Any]] = [
-    {"type": "object",
-     "properties": {"city": {"type": "string", "maxLength": 8}, "days": {"type": "integer", "minimum": 1, "maximum": 9}},
-     "required": ["city", "days"], "additionalProperties": False},
+    {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 8}, "days": {"type": "integer", "minimum": 1, "maximum": 9}},
+        "required": ["city", "days"],
+        "additionalProperties": False,
+    },
     {"type": "array", "items": {"enum": ["a", "苏黎世", None]}, "minItems": 1, "maxItems": 3},
-    {"$defs": {"node": {"type": "object", "properties": {"value": {"type": "boolean"}, "next": {
-        "anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}}, "required": ["value", "next"], "additionalProperties": False}},
-     "$ref": "#/$defs/node"},
+    {
+        "$defs": {
+            "node": {
+                "type": "object",
+                "properties": {"value": {"type": "boolean"}, "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}},
+                "required": ["value", "next"],
+                "additionalProperties": False,
+            }
+        },
+        "$ref": "#/$defs/node",
+    },
 ]
 
 
@@ -81,8 +93,9 @@ FUNCTIONS = [Function("weather", SCHEMAS[0], strict=True), Function("now")]
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1 << 30), st.booleans(), st.booleans())
-def test_calls_name_a_tool_and_have_its_arguments(grammars: Grammars, write: Any, seed: int, required: bool,
-                                                  parallel: bool) -> None:
+def test_calls_name_a_tool_and_have_its_arguments(
+    grammars: Grammars, write: Any, seed: int, required: bool, parallel: bool
+) -> None:
     text = write(grammars.calls(FUNCTIONS, required=required, parallel=parallel, thinking="possible"), seed)
     if text is None:
         return
@@ -111,16 +124,29 @@ def test_a_refused_token_fails_and_then_only_the_end_is_allowed(grammars: Gramma
     assert constraint.allowed().nonzero()[0].tolist() == [END]
 
 
-@pytest.mark.parametrize("schema", [{"type": "wat"}, {"$ref": "#/nowhere"}, {"type": "string", "format": "nonsense"},
-                                    {"type": "object", "propertyNames": {"pattern": "^a"}}, {"type": "string", "pattern": "("}])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "wat"},
+        {"$ref": "#/nowhere"},
+        {"type": "string", "format": "nonsense"},
+        {"type": "object", "propertyNames": {"pattern": "^a"}},
+        {"type": "string", "pattern": "("},
+    ],
+)
 def test_schemas_that_cannot_be_enforced_are_refused(grammars: Grammars, schema: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="can't be enforced"):
         grammars.json(schema, thinking="none")
 
 
 def test_keywords_that_cannot_be_enforced_are_passed_over_where_the_caller_is_not_strict(grammars: Grammars, write: Any) -> None:
-    schema = {"type": "object", "properties": {"a": {"enum": [1]}}, "required": ["a"], "additionalProperties": False,
-              "propertyNames": {"pattern": "^a"}}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"enum": [1]}},
+        "required": ["a"],
+        "additionalProperties": False,
+        "propertyNames": {"pattern": "^a"},
+    }
     assert json.loads(write(grammars.json(schema, thinking="none", strict=False), 0)) == {"a": 1}
 
 

@@ -16,8 +16,16 @@ from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.http.settings import Settings
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-ROUTES = ["POST /v1/chat/completions", "POST /v1/completions", "POST /chat", "POST /render", "GET /v1/models",
-          "GET /v1/models/{name}", "GET /health", "GET /metrics"]
+ROUTES = [
+    "POST /v1/chat/completions",
+    "POST /v1/completions",
+    "POST /chat",
+    "POST /render",
+    "GET /v1/models",
+    "GET /v1/models/{name}",
+    "GET /health",
+    "GET /metrics",
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +40,10 @@ def test_every_route_is_tried(described: Any) -> None:
     assert sorted(operation.ok().label for operation in described.get_all_operations()) == sorted(ROUTES)
 
 
-@pytest.mark.parametrize(("route", "mode"), [*((route, "positive") for route in ROUTES),
-                                             *((route, "negative") for route in ROUTES if route.startswith("POST"))])
+@pytest.mark.parametrize(
+    ("route", "mode"),
+    [*((route, "positive") for route in ROUTES), *((route, "negative") for route in ROUTES if route.startswith("POST"))],
+)
 def test_answers_are_those_that_are_declared(described: Any, route: str, mode: str) -> None:
     """``positive``: requests as described; ``negative``: others."""
     [operation] = [one.ok() for one in described.get_all_operations() if one.ok().label == route]

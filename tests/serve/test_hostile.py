@@ -71,8 +71,24 @@ class Server:
 
 @contextmanager
 def running(bundle: Path, port: int = 0, connections: int = CONNECTIONS) -> Iterator[Server]:
-    command = [sys.executable, "-m", "tests.hostile_program", str(bundle), "--port", str(port), "--places", str(PLACES),
-               "--max-queue", str(QUEUE), "--limit-connections", str(connections), "--cache-memory", "64MiB", "--threads", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.hostile_program",
+        str(bundle),
+        "--port",
+        str(port),
+        "--places",
+        str(PLACES),
+        "--max-queue",
+        str(QUEUE),
+        "--limit-connections",
+        str(connections),
+        "--cache-memory",
+        "64MiB",
+        "--threads",
+        "1",
+    ]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONUTF8": "1"}, stderr=subprocess.PIPE, text=True)
     try:
         said = process.stderr.readline()  # type: ignore[union-attr]
@@ -165,26 +181,47 @@ def test_who_says_nothing_and_who_never_ends(server: Server) -> None:
         assert [ended(client) for client in silent] == [b""] * len(halves)
 
 
-@pytest.mark.parametrize(("request_", "status"), [
-    (head(None, "Content-Length: 100") + b'{"prompt"', 408),
-    (head(None, "Transfer-Encoding: chunked") + b"1\r\n{\r\n", 408),
-    (head(None, "Transfer-Encoding: chunked") + b"ffffffffffffffff\r\n{", 408),
-    (head(None, "Transfer-Encoding: chunked") + b"much\r\n{", 400),
-    (head(None, "Transfer-Encoding: chunked") + b"1\r\n{{{{{{{{\r\n", 400),
-    (head(None, "Transfer-Encoding: chunked") + b"100000\r\n" + b" " * 0x100000 + b"\r\n100000\r\n" + b" " * 0x100000
-     + b"\r\n100000\r\n" + b" " * 0x100000 + b"\r\n100000\r\n" + b" " * 0x100000 + b"\r\n1\r\n \r\n", 413),
-    (head(None, "Content-Length: -1"), 400), (head(None, "Content-Length: 1", "Content-Length: 2") + b"{}", 400),
-    (head(None, "Content-Length: one"), 400), (head(None, "Transfer-Encoding: gzip"), 400),
-    (head(b"{}", "X: " + "x" * 400_000), 400), (head(b"{}", *(f"X-{n}: y" for n in range(50_000))), 400),
-    (b"GET /" + b"a" * 400_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
-    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\r\n\r\n", 400), (b"GET /health HTTP/much\r\n\r\n", 400),
-    (head(b'{"prompt": "\xff\xfe"}'), 400), (head(b'{"prompt": "\\ud800", "max_tokens": 1}'), 400),
-    (head(b'{"prompt": ' + b"[" * 100_000), 400),
-    (head(b'{"prompt": ' + b"9" * 100_000 + b"}"), 400),
-    (post(SHORT | {"logit_bias": {str(n): 1 for n in range(1025)}}), 400), (post(SHORT | {"stop": ["x"] * 5000}), 400),
-    (post(SHORT | {"prompt": [5] * 100_000}), 400),
-    (post(SHORT | {"prompt": ["a"] * 9}), 400),
-], ids=range(23))
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (head(None, "Content-Length: 100") + b'{"prompt"', 408),
+        (head(None, "Transfer-Encoding: chunked") + b"1\r\n{\r\n", 408),
+        (head(None, "Transfer-Encoding: chunked") + b"ffffffffffffffff\r\n{", 408),
+        (head(None, "Transfer-Encoding: chunked") + b"much\r\n{", 400),
+        (head(None, "Transfer-Encoding: chunked") + b"1\r\n{{{{{{{{\r\n", 400),
+        (
+            head(None, "Transfer-Encoding: chunked")
+            + b"100000\r\n"
+            + b" " * 0x100000
+            + b"\r\n100000\r\n"
+            + b" " * 0x100000
+            + b"\r\n100000\r\n"
+            + b" " * 0x100000
+            + b"\r\n100000\r\n"
+            + b" " * 0x100000
+            + b"\r\n1\r\n \r\n",
+            413,
+        ),
+        (head(None, "Content-Length: -1"), 400),
+        (head(None, "Content-Length: 1", "Content-Length: 2") + b"{}", 400),
+        (head(None, "Content-Length: one"), 400),
+        (head(None, "Transfer-Encoding: gzip"), 400),
+        (head(b"{}", "X: " + "x" * 400_000), 400),
+        (head(b"{}", *(f"X-{n}: y" for n in range(50_000))), 400),
+        (b"GET /" + b"a" * 400_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\r\n\r\n", 400),
+        (b"GET /health HTTP/much\r\n\r\n", 400),
+        (head(b'{"prompt": "\xff\xfe"}'), 400),
+        (head(b'{"prompt": "\\ud800", "max_tokens": 1}'), 400),
+        (head(b'{"prompt": ' + b"[" * 100_000), 400),
+        (head(b'{"prompt": ' + b"9" * 100_000 + b"}"), 400),
+        (post(SHORT | {"logit_bias": {str(n): 1 for n in range(1025)}}), 400),
+        (post(SHORT | {"stop": ["x"] * 5000}), 400),
+        (post(SHORT | {"prompt": [5] * 100_000}), 400),
+        (post(SHORT | {"prompt": ["a"] * 9}), 400),
+    ],
+    ids=range(23),
+)
 def test_what_is_no_request_has_an_error(server: Server, request_: bytes, status: int) -> None:
     with server.connect() as client:
         with suppress(OSError):  # refused before it was all there
@@ -198,8 +235,7 @@ def test_what_is_no_request_has_an_error(server: Server, request_: bytes, status
 
 
 def test_as_many_stops_and_biases_as_there_may_be(server: Server) -> None:
-    body = SHORT | {"stop": [chr(0x4E00 + n) * 500 for n in range(4)], "logit_bias": {str(n): -100 for n in range(1024)},
-                    "n": 8}
+    body = SHORT | {"stop": [chr(0x4E00 + n) * 500 for n in range(4)], "logit_bias": {str(n): -100 for n in range(1024)}, "n": 8}
     assert len(server.ask(body).json()["choices"]) == 8
 
 
@@ -225,8 +261,9 @@ def test_one_who_leaves_after_sending_more_requests(server: Server) -> None:
 
 
 def test_requests_sent_together_are_answered_in_turn(server: Server) -> None:
-    requests = (head(None, path="/health", method="GET") + post(SHORT)
-                + head(None, "Connection: close", path="/v1/models", method="GET"))
+    requests = (
+        head(None, path="/health", method="GET") + post(SHORT) + head(None, "Connection: close", path="/v1/models", method="GET")
+    )
     with server.connect() as client:
         client.sendall(requests)
         said = ended(client)
@@ -287,6 +324,7 @@ def test_idle_connections_make_room_for_others(server: Server) -> None:
 def test_a_server_full_of_connections_that_wait(nano_bundle: Callable[..., Path]) -> None:
     """None is idle: a newcomer hears that there is no room."""
     with running(nano_bundle(), connections=6) as server, ThreadPoolExecutor(6) as pool:
+
         def ask() -> int:
             """Again while it is refused itself, or shut out before it sent anything: /health, asked below, may be first."""
             while True:
@@ -343,8 +381,9 @@ def test_one_requests_failure_is_its_own(server: Server) -> None:
             until(lambda: server.taken() == 8)
         for one in bad:
             assert one.result().status_code == 500
-            assert one.result().json() == {"error": {"message": "a provider's failure", "type": "server_error", "param": None,
-                                                     "code": "engine_error"}}
+            assert one.result().json() == {
+                "error": {"message": "a provider's failure", "type": "server_error", "param": None, "code": "engine_error"}
+            }
         assert [one.result().json()["choices"][0]["text"] for one in good] == [alone] * 5
         assert stream_status.result() == 200
     token, error, done = streamed

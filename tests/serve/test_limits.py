@@ -51,19 +51,36 @@ def test_keys(shared: OneAtATime, served_text: ModelText) -> None:
     client = open_client(shared, served_text, api_keys=("one", "zwei ü"))
     assert client.get("/health").status_code == 200
     for path in ("/v1/models", "/metrics", "/docs", "/openapi.json", "/docs/start.js", "/nothing"):
-        for headers in ({}, {"Authorization": "Bearer two"}, {"Authorization": "one"}, {"Authorization": "Bearer "},
-                        {"Authorization": "Basic b25lOm9uZQ=="}):
+        for headers in (
+            {},
+            {"Authorization": "Bearer two"},
+            {"Authorization": "one"},
+            {"Authorization": "Bearer "},
+            {"Authorization": "Basic b25lOm9uZQ=="},
+        ):
             assert problem(client.get(path, headers=headers), 401)["type"] == "authentication_error"
     assert problem(client.post(CHAT, json=HELLO), 401)
     assert client.get("/v1/models", headers={"Authorization": "bearer one"}).status_code == 200
     assert client.get("/v1/models", headers={b"Authorization": "Bearer zwei ü".encode("latin-1")}).status_code == 401
 
 
-@pytest.mark.parametrize(("host", "status"), [
-    ("127.0.0.1", 200), ("127.0.0.1:8080", 200), ("localhost:1", 200), ("LOCALHOST.", 200), ("[::1]:80", 200),
-    ("evil.example", 403),
-    ("evil.example:8080", 403), ("127.0.0.1.evil.example", 403), ("", 403), ("[::1", 200), ("[::2]", 403),
-    ("127.0.0.1@evil", 403)])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.0.0.1:8080", 200),
+        ("localhost:1", 200),
+        ("LOCALHOST.", 200),
+        ("[::1]:80", 200),
+        ("evil.example", 403),
+        ("evil.example:8080", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("", 403),
+        ("[::1", 200),
+        ("[::2]", 403),
+        ("127.0.0.1@evil", 403),
+    ],
+)
 def test_names_of_a_loopback_server(client: TestClient, host: str, status: int) -> None:
     assert client.get("/health", headers={"Host": host}).status_code == status
 
@@ -80,8 +97,11 @@ def test_other_pages_read_nothing_unless_they_may(client: TestClient, shared: On
         problem(client.post(CHAT, content=json.dumps(HELLO), headers=origin | {"Content-Type": kind}), 415)
     open_ = open_client(shared, served_text, cors_origins=("https://a.example",), api_keys=("k",))
     assert open_.get("/health", headers=origin).headers["access-control-allow-origin"] == "https://a.example"
-    asked = open_.options(CHAT, headers=origin | {"Access-Control-Request-Method": "POST",
-                                                  "Access-Control-Request-Headers": "authorization,content-type"})
+    asked = open_.options(
+        CHAT,
+        headers=origin
+        | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"},
+    )
     assert asked.status_code == 200
     assert "access-control-allow-origin" not in open_.get("/health", headers={"Origin": "https://b.example"}).headers
     assert open_.post(CHAT, json=HELLO, headers=origin).headers["access-control-allow-origin"] == "https://a.example"
@@ -102,14 +122,21 @@ def test_large_bodies_are_refused_while_they_come(shared: OneAtATime, served_tex
 
 
 def test_deep_bodies_are_refused(client: TestClient) -> None:
-    for body in ("[" * 100_000, '{"messages":' + '[{"a":' * 200,
-                 json.dumps(HELLO)[:-1] + ',"tools":' + "[" * 70 + "]" * 70 + "}"):
+    for body in (
+        "[" * 100_000,
+        '{"messages":' + '[{"a":' * 200,
+        json.dumps(HELLO)[:-1] + ',"tools":' + "[" * 70 + "]" * 70 + "}",
+    ):
         error = problem(client.post(CHAT, content=body, headers={"Content-Type": "application/json"}), 400)
         assert error["code"] == "too_deep"
 
 
-@given(st.recursive(st.none() | st.text('a"\\[]{}'), lambda inner: st.lists(inner, max_size=3)
-                    | st.dictionaries(st.text('a"\\[]{}', max_size=4), inner, max_size=3)))
+@given(
+    st.recursive(
+        st.none() | st.text('a"\\[]{}'),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('a"\\[]{}', max_size=4), inner, max_size=3),
+    )
+)
 def test_the_depth_of_json(value: Any) -> None:
     def depth(one: Any) -> int:
         inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else None
@@ -118,39 +145,61 @@ def test_the_depth_of_json(value: Any) -> None:
     assert json_depth(json.dumps(value).encode()) == depth(value)
 
 
-@pytest.mark.parametrize("body",
-                         [b"", b"{", b"nonsense", b'"text"', b"[]", b"null", b"\xff\xfe", b'{"messages": NaN}',
-                          b'{"a":1}{"b":2}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"nonsense", b'"text"', b"[]", b"null", b"\xff\xfe", b'{"messages": NaN}', b'{"a":1}{"b":2}']
+)
 def test_what_is_no_request_is_a_400(client: TestClient, body: bytes) -> None:
     for path in (CHAT, "/v1/completions", "/chat", "/render"):
         problem(client.post(path, content=body, headers={"Content-Type": "application/json"}), 400)
 
 
-@pytest.mark.parametrize(("path", "fields", "param"), [
-    (CHAT, {"functions": [{"name": "f"}]}, "functions"), (CHAT, {"audio": {"voice": "a"}}, "audio"),
-    (CHAT, {"store": True}, "store"),
-    (CHAT, {"modalities": ["text", "audio"]}, "modalities"), (CHAT, {"made_up": 1}, "made_up"),
-    (CHAT, {"made_up": None}, "made_up"),
-    (CHAT, {"temperature": "1"}, "temperature"), (CHAT, {"temperature": 1e400}, "temperature"),
-    (CHAT, {"temperature": True}, "temperature"),
-    (CHAT, {"top_p": 0}, "top_p"), (CHAT, {"n": 0}, "n"), (CHAT, {"n": 9}, "n"), (CHAT, {"max_tokens": 0}, "max_tokens"),
-    (CHAT, {"stop": ["a"] * 5}, "stop"), (CHAT, {"stop": ""}, "stop"), (CHAT, {"top_logprobs": 2}, None),
-    (CHAT, {"seed": 1.5}, "seed"),
-    (CHAT, {"logit_bias": {"a": 1}}, "logit_bias"), (CHAT, {"logit_bias": {"99999": 1}}, "logit_bias"),
-    (CHAT, {"logit_bias": {"1": 101}}, "logit_bias"),
-    (CHAT, {"messages": []}, "messages"), (CHAT, {"messages": [{"role": "king", "content": "x"}]}, "messages.0.role"),
-    (CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages.0.content"),
-    (CHAT, {"messages": [{"role": "tool", "content": "x"}]}, "messages.0"), (CHAT, {"stream_options": {}}, None),
-    (CHAT, {"tool_choice": "required"}, None),
-    (CHAT, {"chat_template_kwargs": {"enable_thinking": "no"}}, "chat_template_kwargs.enable_thinking"),
-    (CHAT, {"chat_template_kwargs": {"other": 1}}, "chat_template_kwargs.other"),
-    (CHAT, {"response_format": {"type": "xml"}}, "response_format"),
-    (CHAT, {"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name"),
-    ("/v1/completions", {"prompt": "x", "suffix": "y"}, "suffix"), ("/v1/completions", {"prompt": "x", "echo": True}, "echo"),
-    ("/v1/completions", {"prompt": [99999]}, "prompt"), ("/v1/completions", {"prompt": []}, "prompt"),
-    ("/v1/completions", {}, "prompt"),
-    ("/chat", {}, None), ("/chat", {"prompt": " "}, None), ("/chat", {"prompt": "a", "messages": HELLO["messages"]}, None),
-])
+@pytest.mark.parametrize(
+    ("path", "fields", "param"),
+    [
+        (CHAT, {"functions": [{"name": "f"}]}, "functions"),
+        (CHAT, {"audio": {"voice": "a"}}, "audio"),
+        (CHAT, {"store": True}, "store"),
+        (CHAT, {"modalities": ["text", "audio"]}, "modalities"),
+        (CHAT, {"made_up": 1}, "made_up"),
+        (CHAT, {"made_up": None}, "made_up"),
+        (CHAT, {"temperature": "1"}, "temperature"),
+        (CHAT, {"temperature": 1e400}, "temperature"),
+        (CHAT, {"temperature": True}, "temperature"),
+        (CHAT, {"top_p": 0}, "top_p"),
+        (CHAT, {"n": 0}, "n"),
+        (CHAT, {"n": 9}, "n"),
+        (CHAT, {"max_tokens": 0}, "max_tokens"),
+        (CHAT, {"stop": ["a"] * 5}, "stop"),
+        (CHAT, {"stop": ""}, "stop"),
+        (CHAT, {"top_logprobs": 2}, None),
+        (CHAT, {"seed": 1.5}, "seed"),
+        (CHAT, {"logit_bias": {"a": 1}}, "logit_bias"),
+        (CHAT, {"logit_bias": {"99999": 1}}, "logit_bias"),
+        (CHAT, {"logit_bias": {"1": 101}}, "logit_bias"),
+        (CHAT, {"messages": []}, "messages"),
+        (CHAT, {"messages": [{"role": "king", "content": "x"}]}, "messages.0.role"),
+        (
+            CHAT,
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            "messages.0.content",
+        ),
+        (CHAT, {"messages": [{"role": "tool", "content": "x"}]}, "messages.0"),
+        (CHAT, {"stream_options": {}}, None),
+        (CHAT, {"tool_choice": "required"}, None),
+        (CHAT, {"chat_template_kwargs": {"enable_thinking": "no"}}, "chat_template_kwargs.enable_thinking"),
+        (CHAT, {"chat_template_kwargs": {"other": 1}}, "chat_template_kwargs.other"),
+        (CHAT, {"response_format": {"type": "xml"}}, "response_format"),
+        (CHAT, {"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name"),
+        ("/v1/completions", {"prompt": "x", "suffix": "y"}, "suffix"),
+        ("/v1/completions", {"prompt": "x", "echo": True}, "echo"),
+        ("/v1/completions", {"prompt": [99999]}, "prompt"),
+        ("/v1/completions", {"prompt": []}, "prompt"),
+        ("/v1/completions", {}, "prompt"),
+        ("/chat", {}, None),
+        ("/chat", {"prompt": " "}, None),
+        ("/chat", {"prompt": "a", "messages": HELLO["messages"]}, None),
+    ],
+)
 def test_errors_name_the_field(client: TestClient, path: str, fields: dict[str, Any], param: str | None) -> None:
     body = json.dumps((HELLO if path == CHAT else {}) | fields)
     error = problem(client.post(path, content=body, headers={"Content-Type": "application/json"}), 400)
@@ -158,14 +207,34 @@ def test_errors_name_the_field(client: TestClient, path: str, fields: dict[str, 
 
 
 def test_fields_that_ask_for_nothing_are_accepted(client: TestClient) -> None:
-    off = {"functions": None, "function_call": None, "audio": None, "modalities": ["text"], "store": False, "user": "me", "n": 1,
-           "metadata": {"a": "b"}, "service_tier": "auto", "logit_bias": {}, "tools": None, "tool_choice": "none",
-           "logprobs": False,
-           "stop": None, "seed": None, "response_format": {"type": "text"}, "parallel_tool_calls": True, "prediction": None}
+    off = {
+        "functions": None,
+        "function_call": None,
+        "audio": None,
+        "modalities": ["text"],
+        "store": False,
+        "user": "me",
+        "n": 1,
+        "metadata": {"a": "b"},
+        "service_tier": "auto",
+        "logit_bias": {},
+        "tools": None,
+        "tool_choice": "none",
+        "logprobs": False,
+        "stop": None,
+        "seed": None,
+        "response_format": {"type": "text"},
+        "parallel_tool_calls": True,
+        "prediction": None,
+    }
     response = client.post(CHAT, json=HELLO | off | {"max_tokens": 2})
     assert response.status_code == 200, response.text
-    assert client.post("/v1/completions",
-                       json={"prompt": "a", "max_tokens": 1, "best_of": 1, "echo": False, "suffix": None}).status_code == 200
+    assert (
+        client.post(
+            "/v1/completions", json={"prompt": "a", "max_tokens": 1, "best_of": 1, "echo": False, "suffix": None}
+        ).status_code
+        == 200
+    )
 
 
 def test_unknown_paths_and_methods(client: TestClient) -> None:
@@ -183,11 +252,24 @@ def test_text_cannot_be_a_control_token(client: TestClient, shared: OneAtATime, 
     plain = "a plain question"
 
     def prompt(text: str) -> list[int]:
-        client.post(CHAT, json={"max_tokens": 1, "messages": [
-            {"role": "system", "content": text}, {"role": "user", "content": [{"type": "text", "text": text}]},
-            {"role": "assistant",
-             "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": json.dumps({"a": text})}}]},
-            {"role": "tool", "tool_call_id": "1", "content": text}, {"role": "user", "content": text}]})
+        client.post(
+            CHAT,
+            json={
+                "max_tokens": 1,
+                "messages": [
+                    {"role": "system", "content": text},
+                    {"role": "user", "content": [{"type": "text", "text": text}]},
+                    {
+                        "role": "assistant",
+                        "tool_calls": [
+                            {"id": "1", "type": "function", "function": {"name": "f", "arguments": json.dumps({"a": text})}}
+                        ],
+                    },
+                    {"role": "tool", "tool_call_id": "1", "content": text},
+                    {"role": "user", "content": text},
+                ],
+            },
+        )
         return [id_ for id_ in shared.tickets[-1].request.prompt if id_ in control]
 
     assert prompt(evil) == prompt(plain)
@@ -197,8 +279,12 @@ def test_text_cannot_be_a_control_token(client: TestClient, shared: OneAtATime, 
 
 
 def test_headers_of_every_answer(client: TestClient) -> None:
-    for response in (client.get("/health"), client.get("/nothing"), client.get("/docs"),
-                     client.get("/health", headers={"Host": "x"})):
+    for response in (
+        client.get("/health"),
+        client.get("/nothing"),
+        client.get("/docs"),
+        client.get("/health", headers={"Host": "x"}),
+    ):
         assert response.headers["x-content-type-options"] == "nosniff"
         assert "default-src 'self'" in response.headers["content-security-policy"]
         assert "unsafe" not in response.headers["content-security-policy"]
@@ -223,8 +309,9 @@ def test_draining_is_a_503(engine: OneAtATime, served_text: ModelText) -> None:
     assert client.get("/health").status_code == 503 and client.get("/health").json()["status"] == "draining"
 
 
-def test_a_server_that_fails_says_no_more_than_that(engine: OneAtATime, served_text: ModelText,
-                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_fails_says_no_more_than_that(
+    engine: OneAtATime, served_text: ModelText, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*arguments: Any) -> Any:
         raise RuntimeError("secret /path")
 
@@ -242,10 +329,16 @@ def test_the_pages_files_have_their_types(engine: OneAtATime, served_text: Model
     app = FastAPI()
     page_files.add(app, tmp_path)
     client = TestClient(app)
-    types = {name: client.get(name).headers["content-type"] for name in ("/", "/static/page.js", "/static/style.css",
-                                                                         "/static/logo.svg")}
-    assert types == {"/": "text/html; charset=utf-8", "/static/page.js": "text/javascript; charset=utf-8",
-                     "/static/style.css": "text/css; charset=utf-8", "/static/logo.svg": "image/svg+xml"}
+    types = {
+        name: client.get(name).headers["content-type"]
+        for name in ("/", "/static/page.js", "/static/style.css", "/static/logo.svg")
+    }
+    assert types == {
+        "/": "text/html; charset=utf-8",
+        "/static/page.js": "text/javascript; charset=utf-8",
+        "/static/style.css": "text/css; charset=utf-8",
+        "/static/logo.svg": "image/svg+xml",
+    }
     assert client.get("/static/../conftest.py").status_code == 404
     with pytest.raises(Exception, match="no such file"):
         client.get("/static/notes.py")

@@ -17,9 +17,20 @@ from youtu_onnx.serve.text.model_text import ModelText
 
 SUM: list[Any] = [{"role": "user", "content": "What is 47 + 38?"}]
 HELLO: list[Any] = [{"role": "user", "content": "Hello!"}]
-ADD: Any = {"type": "function", "function": {"name": "add", "description": "a + b", "strict": True, "parameters": {
-    "type": "object", "properties": {name: {"type": "integer", "minimum": 0, "maximum": 99} for name in "ab"},
-    "required": ["a", "b"], "additionalProperties": False}}}
+ADD: Any = {
+    "type": "function",
+    "function": {
+        "name": "add",
+        "description": "a + b",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {name: {"type": "integer", "minimum": 0, "maximum": 99} for name in "ab"},
+            "required": ["a", "b"],
+            "additionalProperties": False,
+        },
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +134,12 @@ def test_logprobs_of_a_chat(client: openai.OpenAI) -> None:
     for entry in entries:
         assert entry.logprob == max(one.logprob for one in entry.top_logprobs) <= 0  # greedy
         assert len(entry.top_logprobs) == 3
-    streamed = [entry for chunk in ask(client, logprobs=True, top_logprobs=3, stream=True) if chunk.choices[0].logprobs
-                for entry in chunk.choices[0].logprobs.content]
+    streamed = [
+        entry
+        for chunk in ask(client, logprobs=True, top_logprobs=3, stream=True)
+        if chunk.choices[0].logprobs
+        for entry in chunk.choices[0].logprobs.content
+    ]
     assert [entry.token for entry in streamed] == [entry.token for entry in entries]
 
 
@@ -134,12 +149,15 @@ def test_completions(client: openai.OpenAI) -> None:
     for choice in made.choices:
         found = choice.logprobs
         assert "".join(found.tokens) == choice.text
-        assert [choice.text[offset:offset + len(token)] for offset,
-                token in zip(found.text_offset, found.tokens, strict=True)] == found.tokens
+        assert [
+            choice.text[offset : offset + len(token)] for offset, token in zip(found.text_offset, found.tokens, strict=True)
+        ] == found.tokens
         assert all(len(top) == 2 for top in found.top_logprobs)
     twice = client.completions.create(model="youtu-nano", prompt=["What is", "What is"], max_tokens=1, n=2)
-    assert twice.usage.prompt_tokens == 2 * client.completions.create(model="youtu-nano", prompt="What is",
-                                                                      max_tokens=1).usage.prompt_tokens
+    assert (
+        twice.usage.prompt_tokens
+        == 2 * client.completions.create(model="youtu-nano", prompt="What is", max_tokens=1).usage.prompt_tokens
+    )
     assert len(twice.choices) == twice.usage.completion_tokens == 4
     streamed = client.completions.create(model="youtu-nano", prompt="What is", max_tokens=4, stream=True)
     assert "".join(chunk.choices[0].text for chunk in streamed) == made.choices[0].text
@@ -150,8 +168,11 @@ def test_completions(client: openai.OpenAI) -> None:
 
 def test_penalties_and_bias_reach_the_sampler(client: openai.OpenAI) -> None:
     def text(**fields: Any) -> str:
-        return client.completions.create(model="youtu-nano", prompt="1 1 1 1", max_tokens=10, temperature=0,
-                                         **fields).choices[0].text
+        return (
+            client.completions.create(model="youtu-nano", prompt="1 1 1 1", max_tokens=10, temperature=0, **fields)
+            .choices[0]
+            .text
+        )
 
     assert text(logit_bias={"50": 100}) == "O" * 10  # token 50
     either = {"50": 50, "51": 50}
@@ -178,8 +199,12 @@ def test_json_objects_parse_unless_they_are_cut_off(client: openai.OpenAI) -> No
     assert choice.message.content.startswith("{")
     if choice.finish_reason == "stop":
         assert isinstance(json.loads(choice.message.content), dict)
-    cut = ask(client, HELLO, max_tokens=3, response_format={"type": "json_schema", "json_schema": {
-        "name": "answer", "schema": Answer.model_json_schema()}}).choices[0]
+    cut = ask(
+        client,
+        HELLO,
+        max_tokens=3,
+        response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": Answer.model_json_schema()}},
+    ).choices[0]
     assert cut.finish_reason == "length"
 
 
@@ -190,8 +215,9 @@ def test_a_call_that_must_be(client: openai.OpenAI, choice: Any) -> None:
     assert call.function.name == "add" and json.loads(call.function.arguments).keys() == {"a", "b"}
     assert made.message.content is None and call.id
     assert made.finish_reason == ("tool_calls" if choice == "required" else "stop")
-    with client.chat.completions.stream(model="youtu-nano", messages=SUM, tools=[ADD], tool_choice=choice,
-                                        parallel_tool_calls=False) as stream:
+    with client.chat.completions.stream(
+        model="youtu-nano", messages=SUM, tools=[ADD], tool_choice=choice, parallel_tool_calls=False
+    ) as stream:
         [streamed] = stream.get_final_completion().choices[0].message.tool_calls
     assert streamed.function.arguments == call.function.arguments and streamed.function.parsed_arguments
 

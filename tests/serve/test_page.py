@@ -147,9 +147,14 @@ def test_an_answer_streams_and_its_thinking_folds_away(page: Browser, server: Pa
     assert re.fullmatch(r"Thought for [\d.]+ s", page.texts(".thinking summary")[0])
     assert re.fullmatch(rf"{tokens} tokens · [\d,.]+ tokens/s · first after [\d.]+ s", page.texts(".facts")[0])
     assert page.texts("#context-words") == [f"{tokens + 20} / 4.1K"]
-    assert server.state.requests == [{
-        "model": "youtu-nano", "messages": [{"role": "user", "content": "Hello"}], "stream": True,
-        "stream_options": {"include_usage": True}}]
+    assert server.state.requests == [
+        {
+            "model": "youtu-nano",
+            "messages": [{"role": "user", "content": "Hello"}],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+    ]
     assert set(server.state.authorizations) == {None}
 
 
@@ -168,8 +173,13 @@ def test_settings_are_sent_and_kept(page: Browser, server: PageServer):
     sent = server.state.requests[0]
     assert sent["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
     assert {name: sent[name] for name in ("temperature", "top_p", "top_k", "max_tokens", "seed", "chat_template_kwargs")} == {
-        "temperature": 0.5, "top_p": 0.9, "top_k": 7, "max_tokens": 9, "seed": 3,
-        "chat_template_kwargs": {"enable_thinking": False}}
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "top_k": 7,
+        "max_tokens": 9,
+        "seed": 3,
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
     page.at("#thinking", "selectOption", "on")
     page.click("#settings-open")
     page.click("#set-defaults")
@@ -280,8 +290,10 @@ def test_rename_search_export_delete(page: Browser, server: PageServer):
     assert files.keys() == {"Better-name.md", "Better-name.json"}
     assert files["Better-name.md"].startswith("# Better name\n") and "> Sure?\n\nYes, *it* is." in files["Better-name.md"]
     exported = json.loads(files["Better-name.json"])
-    assert exported["messages"] == [{"role": "user", "content": "Is this 一个 title: / good?"},
-                                    {"role": "assistant", "content": "Yes, *it* is.", "reasoning_content": "Sure?"}]
+    assert exported["messages"] == [
+        {"role": "user", "content": "Is this 一个 title: / good?"},
+        {"role": "assistant", "content": "Yes, *it* is.", "reasoning_content": "Sure?"},
+    ]
     page.click("#actions")
     page.click("#menu button:has-text('Delete')")
     page.wait("document.querySelectorAll('#conversations .open').length === 1")
@@ -368,13 +380,17 @@ def test_a_busy_server_is_asked_again(page: Browser, server: PageServer):
     assert [contents(server, index) for index in range(3)] == [["Hello"]] * 3 and page.at(".assistant", "count") == 1
 
 
-@pytest.mark.parametrize(("reply", "words", "answer"), [
-    (Refusal(400, "top_k is too large"), "The server refused: top_k is too large", ""),
-    (Refusal(413, "too long"), "The server refused: too long", ""),
-    (Refusal(500, "<b>oh</b>"), "The server failed: <b>oh</b>", ""),
-    (Reply("one two three four", error="it broke"), "The server failed: it broke", "one two"),
-    (Reply("one two three four", cut=True), "The connection broke before the answer was complete.", "one two"),
-], ids=["400", "413", "500", "mid-stream", "cut"])
+@pytest.mark.parametrize(
+    ("reply", "words", "answer"),
+    [
+        (Refusal(400, "top_k is too large"), "The server refused: top_k is too large", ""),
+        (Refusal(413, "too long"), "The server refused: too long", ""),
+        (Refusal(500, "<b>oh</b>"), "The server failed: <b>oh</b>", ""),
+        (Reply("one two three four", error="it broke"), "The server failed: it broke", "one two"),
+        (Reply("one two three four", cut=True), "The connection broke before the answer was complete.", "one two"),
+    ],
+    ids=["400", "413", "500", "mid-stream", "cut"],
+)
 def test_faults_are_shown_in_place(page: Browser, server: PageServer, reply: Reply | Refusal, words: str, answer: str):
     server.state.script.append(reply)
     page.fill("#text", "Hello")
@@ -440,8 +456,10 @@ def test_html_cannot_run(page: Browser, server: PageServer, hostile_render: bool
         one.dispatchEvent(new MouseEvent('click', { bubbles: false })))""")
     page.page("waitForTimeout", 100)
     assert not page.js("window.ran")
-    dangerous = ("script, iframe, object, form, svg:not(.icon), base, meta, link, style, details:not(.thinking), [onclick], "
-                 "[onerror], [style], [formaction]")
+    dangerous = (
+        "script, iframe, object, form, svg:not(.icon), base, meta, link, style, details:not(.thinking), [onclick], "
+        "[onerror], [style], [formaction]"
+    )
     assert page.js(f"document.querySelectorAll('article :is({dangerous})').length") == 0
     assert page.js("document.querySelectorAll('article img, #messages [id], article .danger-button').length") == 0
     links = page.js("[...document.querySelectorAll('.answer a')].map((a) => [a.getAttribute('href'), a.rel, a.target])")
@@ -551,8 +569,19 @@ def test_keyboard_alone(page: Browser, server: PageServer):
         reached.add(page.js("document.activeElement.id || document.activeElement.className"))
         assert page.js("""((one) => one === document.body || one.closest('.pill, #composer') // whose frame shows it
             || getComputedStyle(one).outlineStyle !== 'none')(document.activeElement)"""), reached
-    assert {"skip", "new", "search", "settings-open", "theme", "language", "hide-list", "example", "text", "thinking",
-            "open"} <= reached
+    assert {
+        "skip",
+        "new",
+        "search",
+        "settings-open",
+        "theme",
+        "language",
+        "hide-list",
+        "example",
+        "text",
+        "thinking",
+        "open",
+    } <= reached
 
 
 def test_an_input_method_uses_enter_for_itself(page: Browser, server: PageServer):
@@ -583,8 +612,10 @@ def test_on_a_phone(tab: Browser, server: PageServer):
     tab.at("#settings-from-list", "tap")
     tab.wait_shown("#set-seed")
     assert not tab.js("document.querySelector('.sheet').scrollWidth > document.querySelector('.sheet').clientWidth")
-    small = tab.js("[...document.querySelectorAll('main button, main select')].filter((one) => one.checkVisibility())"
-                   ".filter((one) => one.getBoundingClientRect().height < 24).map((one) => one.outerHTML)")
+    small = tab.js(
+        "[...document.querySelectorAll('main button, main select')].filter((one) => one.checkVisibility())"
+        ".filter((one) => one.getBoundingClientRect().height < 24).map((one) => one.outerHTML)"
+    )
     assert small == []  # WCAG 2.2: targets of 24 pixels
 
 
@@ -604,8 +635,10 @@ def test_chinese(tab: Browser, server: PageServer):
     ask(tab, "你好")
     tab.click("#settings-open")
     english = set(tab.js("import('./static/words.js').then((module) => Object.values(module.WORDS.en))"))
-    shown = set(tab.js("document.body.innerText").split("\n")) | set(tab.js("""
-        [...document.querySelectorAll('*')].flatMap((one) => [one.ariaLabel, one.placeholder, one.title])"""))
+    shown = set(tab.js("document.body.innerText").split("\n")) | set(
+        tab.js("""
+        [...document.querySelectorAll('*')].flatMap((one) => [one.ariaLabel, one.placeholder, one.title])""")
+    )
     assert shown & english <= {"English", "中文", "Top p", "Top k"}
     tab.at("#set-language", "selectOption", "en")
     assert tab.texts("#settings-title") == ["Settings"]
@@ -625,8 +658,20 @@ def accessible(page: Browser) -> list[dict[str, Any]]:
 
 
 def test_every_control_has_a_name(page: Browser, server: PageServer):
-    controls = {"button", "textbox", "searchbox", "combobox", "slider", "spinbutton", "link", "meter", "dialog", "navigation",
-                "article", "region"}
+    controls = {
+        "button",
+        "textbox",
+        "searchbox",
+        "combobox",
+        "slider",
+        "spinbutton",
+        "link",
+        "meter",
+        "dialog",
+        "navigation",
+        "article",
+        "region",
+    }
     server.state.models = [MODEL, MODEL | {"id": "other"}]
     page.page("reload")
     ready(page)
@@ -673,8 +718,11 @@ def test_contrast(tab: Browser, server: PageServer, theme: str):
     background = tab.js("getComputedStyle(document.body).backgroundColor")
     tab.page("reload")
     ready(tab)
-    assert tab.js("getComputedStyle(document.body).backgroundColor") == background == {
-        "light": "rgb(255, 255, 255)", "dark": "rgb(23, 24, 28)"}[theme]
+    assert (
+        tab.js("getComputedStyle(document.body).backgroundColor")
+        == background
+        == {"light": "rgb(255, 255, 255)", "dark": "rgb(23, 24, 28)"}[theme]
+    )
     found = tab.js(CONTRAST)
     server.state.script.append(Reply(CODE, "Hm."))
     ask(tab, "Hello")

@@ -17,8 +17,9 @@ from tests.serve.test_command import running
 from tests.serve.test_page import ALLOWED_FAULTS, ask, done, ready
 
 
-def test_a_conversation_a_stop_and_a_killed_server(nano_bundle: Callable[..., Path], request: pytest.FixtureRequest,
-                                                   tmp_path: Path) -> None:
+def test_a_conversation_a_stop_and_a_killed_server(
+    nano_bundle: Callable[..., Path], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     chromium()
     with browser(workshop(request.config, tmp_path)) as page:
         with running(nano_bundle()) as (process, url, _):

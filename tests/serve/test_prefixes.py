@@ -39,13 +39,14 @@ def test_no_kept_sequence_begins_another_and_nothing_is_lost(sequences: list[lis
         prefixes.keep(rows(ids))
     held = kept(prefixes)
     assert not any(common(one, other) == len(one) for one in held for other in held if one is not other)
-    assert all(any(other[:len(ids)] == ids for other in held) for ids in sequences if ids)
+    assert all(any(other[: len(ids)] == ids for other in held) for ids in sequences if ids)
     assert prefixes.nbytes == sum(one.cache.nbytes for one in prefixes._kept)
 
 
 @given(st.lists(sequence, max_size=5), st.lists(sequence, max_size=3), sequence.filter(bool))
-def test_a_prompt_gets_the_longest_beginning_that_is_worth_it(ended: list[list[int]], running: list[list[int]],
-                                                              prompt: list[int]) -> None:
+def test_a_prompt_gets_the_longest_beginning_that_is_worth_it(
+    ended: list[list[int]], running: list[list[int]], prompt: list[int]
+) -> None:
     prefixes, others = Prefixes(), [rows(ids) for ids in running]
     for ids in ended:
         prefixes.keep(rows(ids))

@@ -19,8 +19,13 @@ def test_two_replicas_on_one_host(nano_bundle, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # replicas are started elsewhere
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:  # paths of sockets have little room
-        done = subprocess.run([sys.executable, "-m", "tests.ray_program", str(nano_bundle()), short], capture_output=True,
-                              text=True, timeout=300, cwd=ROOT)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.ray_program", str(nano_bundle()), short],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            cwd=ROOT,
+        )
     assert done.returncode == 0, done.stderr
     found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))  # Ray writes beside it
     print(found)

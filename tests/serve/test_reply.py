@@ -30,7 +30,7 @@ def cut_at(text: str, stops: Sequence[str]) -> str:
     for end in range(1, len(text) + 1):
         found = [stop for stop in stops if text[:end].endswith(stop)]
         if found:
-            return text[:end - max(map(len, found))]
+            return text[: end - max(map(len, found))]
     return text
 
 
@@ -58,20 +58,34 @@ def sort(parts: Sequence[Said | Called]) -> tuple[str, list[tuple[str, str]]]:
     return "".join(part.text for part in parts if isinstance(part, Said)), [(name, arguments) for name, arguments in calls]
 
 
-ARGUMENTS = st.dictionaries(st.text(max_size=5), st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["</tool_call>", "<tool_call>", '"}\\']),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3), max_leaves=4),
-    max_size=3)
+ARGUMENTS = st.dictionaries(
+    st.text(max_size=5),
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=8)
+        | st.sampled_from(["</tool_call>", "<tool_call>", '"}\\']),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=4,
+    ),
+    max_size=3,
+)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["", "Let me see. <b>", "a < b\n"]),
-       st.lists(st.tuples(st.text("fg_", min_size=1, max_size=5), ARGUMENTS), max_size=3),
-       st.booleans(), st.lists(st.integers(0, 999), max_size=20))
+@given(
+    st.sampled_from(["", "Let me see. <b>", "a < b\n"]),
+    st.lists(st.tuples(st.text("fg_", min_size=1, max_size=5), ARGUMENTS), max_size=3),
+    st.booleans(),
+    st.lists(st.integers(0, 999), max_size=20),
+)
 def test_calls_are_told_from_text(before: str, calls: list[tuple[str, dict]], lines: bool, cuts: list[int]) -> None:
     line = "\n" if lines else ""
-    text = before + line.join(f'<tool_call>{line}{{"name": "{name}", "arguments": {json.dumps(arguments)}}}{line}</tool_call>'
-                              for name, arguments in calls)
+    text = before + line.join(
+        f'<tool_call>{line}{{"name": "{name}", "arguments": {json.dumps(arguments)}}}{line}</tool_call>'
+        for name, arguments in calls
+    )
     splitter, parts = ToolCallSplitter(), []
     for piece in pieces(text, cuts):
         parts += splitter.push(piece)
@@ -80,23 +94,27 @@ def test_calls_are_told_from_text(before: str, calls: list[tuple[str, dict]], li
     assert [(name, json.loads(arguments)) for name, arguments in made] == calls
 
 
-@pytest.mark.parametrize(("text", "said", "calls"), [
-    ("<tool_call>no json</tool_call>", "<tool_call>no json</tool_call>", []),
-    ('<tool_call>{"arguments": {"a": 1}, "name": "f"}</tool_call>', "", [("f", '{"a": 1}')]),
-    ('<tool_call>{"name": "f", "arguments": "{\\"a\\": 1}"}</tool_call>', "", [("f", '{"a": 1}')]),
-    ('<tool_call>{"name": "f", "arguments": {"a": [1, {"b', "", [("f", '{"a": [1, {"b')]),
-    ('<tool_call>{"name": "f', '<tool_call>{"name": "f', []),
-    ('<tool_call>{"name": "f"}</tool_call>', "", [("f", "{}")]),
-    ("a <tool", "a <tool", []), ("spaces  ", "spaces  ", []),
-    ('<tool_call>{"name": "f", "arguments": {}}</tool_call>\n\nDone.', "\n\nDone.", [("f", "{}")]),
-    ('<tool_call>{"name": "f", "arguments": 5}</tool_call>', "", [("f", "5")]),
-    ('<tool_call>[' * 50, '<tool_call>' + '[<tool_call>' * 49 + '[', []),
-])
+@pytest.mark.parametrize(
+    ("text", "said", "calls"),
+    [
+        ("<tool_call>no json</tool_call>", "<tool_call>no json</tool_call>", []),
+        ('<tool_call>{"arguments": {"a": 1}, "name": "f"}</tool_call>', "", [("f", '{"a": 1}')]),
+        ('<tool_call>{"name": "f", "arguments": "{\\"a\\": 1}"}</tool_call>', "", [("f", '{"a": 1}')]),
+        ('<tool_call>{"name": "f", "arguments": {"a": [1, {"b', "", [("f", '{"a": [1, {"b')]),
+        ('<tool_call>{"name": "f', '<tool_call>{"name": "f', []),
+        ('<tool_call>{"name": "f"}</tool_call>', "", [("f", "{}")]),
+        ("a <tool", "a <tool", []),
+        ("spaces  ", "spaces  ", []),
+        ('<tool_call>{"name": "f", "arguments": {}}</tool_call>\n\nDone.', "\n\nDone.", [("f", "{}")]),
+        ('<tool_call>{"name": "f", "arguments": 5}</tool_call>', "", [("f", "5")]),
+        ("<tool_call>[" * 50, "<tool_call>" + "[<tool_call>" * 49 + "[", []),
+    ],
+)
 def test_unusual_calls(text: str, said: str, calls: list[tuple[str, str]]) -> None:
     for size in (1, 3, len(text)):
         splitter, parts = ToolCallSplitter(), []
         for start in range(0, len(text), size):
-            parts += splitter.push(text[start:start + size])
+            parts += splitter.push(text[start : start + size])
         assert sort([*parts, *splitter.finish()]) == (said, calls)
 
 
@@ -104,8 +122,11 @@ def read(reply: Reply, text: str) -> tuple[str, str, list[int]]:
     ids = TOKENIZER.encode(text, special=True)
     parts = [part for id_ in ids for part in reply.push(Token(id_))] + reply.finish()
     content = [part for part in parts if isinstance(part, Content)]
-    return ("".join(part.text for part in parts if isinstance(part, Thought)), "".join(part.text for part in content),
-            [token.id for part in content for token in part.tokens])
+    return (
+        "".join(part.text for part in parts if isinstance(part, Thought)),
+        "".join(part.text for part in content),
+        [token.id for part in content for token in part.tokens],
+    )
 
 
 def test_thinking_is_trimmed_and_stops_are_for_the_answer() -> None:
@@ -124,7 +145,7 @@ def test_logprobs_belong_to_what_is_shown(text: str, stops: list[str]) -> None:
     """The tokens handed out are the first ones, and together they say the answer, but for a last one that a stop string cuts."""
     _, answer, ids = read(Reply(TOKENIZER, stops=stops), text)
     assert answer == cut_at(text, stops)
-    assert ids == TOKENIZER.encode(text, special=True)[:len(ids)]
+    assert ids == TOKENIZER.encode(text, special=True)[: len(ids)]
     assert TOKENIZER.decode(ids).startswith(answer)
     without_last = TOKENIZER.decode(ids[:-1]).rstrip("\ufffd")  # a character may be made of several tokens
     assert answer == text or not ids or len(without_last) < len(answer)

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fake_batch import BYTES, CONTEXT, FIRST, PATIENCE, VOCABULARY, FakeBatch, greedy, logits_after
-from youtu_onnx.core.errors import BundleError, ResourceError, UsageError, YoutuOnnxError
 from youtu_onnx.chat.sampling import Sampler, Sampling
+from youtu_onnx.core.errors import BundleError, ResourceError, UsageError, YoutuOnnxError
 from youtu_onnx.serve.engine import scheduler as module
 from youtu_onnx.serve.engine.engine import Busy, Draining, Ended, Event, Request, Token
 from youtu_onnx.serve.engine.scheduler import Scheduler, open_engine
@@ -72,8 +72,9 @@ def opened() -> Iterator[Callable[..., tuple[Scheduler, FakeBatch]]]:
     """``opened(count=4, …)`` → an engine over a FakeBatch. Afterwards it is closed, and its thread has to end."""
     engines: list[tuple[Scheduler, FakeBatch]] = []
 
-    def make(*, max_queue: int = 64, context: int | None = None, cache_limit: int = PLENTY,
-             **batch: object) -> tuple[Scheduler, FakeBatch]:
+    def make(
+        *, max_queue: int = 64, context: int | None = None, cache_limit: int = PLENTY, **batch: object
+    ) -> tuple[Scheduler, FakeBatch]:
         fake = FakeBatch(**batch)
         engines.append((Scheduler(fake, max_queue=max_queue, context=context, cache_limit=cache_limit), fake))
         return engines[-1]
@@ -102,10 +103,15 @@ asked = st.tuples(shared, prompts, st.integers(1, 20)).map(lambda one: ([*one[0]
 
 
 @quick
-@given(st.lists(asked, min_size=1, max_size=6), st.integers(1, 4), st.sampled_from([PLENTY, 2 * CONTEXT * BYTES, 260 * BYTES]),
-       st.booleans())
-def test_replies_do_not_depend_on_each_other(small_pieces: None, requests: list[tuple[list[int], int]], count: int, limit: int,
-                                             in_turns: bool) -> None:
+@given(
+    st.lists(asked, min_size=1, max_size=6),
+    st.integers(1, 4),
+    st.sampled_from([PLENTY, 2 * CONTEXT * BYTES, 260 * BYTES]),
+    st.booleans(),
+)
+def test_replies_do_not_depend_on_each_other(
+    small_pieces: None, requests: list[tuple[list[int], int]], count: int, limit: int, in_turns: bool
+) -> None:
     batch = FakeBatch(count, in_turns=in_turns)
     engine = Scheduler(batch, cache_limit=limit)
     replies = [submit(engine, *one) for one in requests]
@@ -139,7 +145,7 @@ def test_an_end_token_ends_the_reply_and_is_not_delivered(opened: Callable) -> N
     words = greedy([1, 2, 3], 10)
     reply = submit(engine, [1, 2, 3], 10, end_ids=frozenset({words[4], VOCABULARY + 5}))
     assert reply.end().reason == "stop"
-    assert reply.ids == words[:words.index(words[4])]
+    assert reply.ids == words[: words.index(words[4])]
 
 
 def test_an_end_token_at_once_is_an_empty_reply(opened: Callable) -> None:
@@ -285,9 +291,16 @@ def test_impossible_requests_are_refused(opened: Callable, bad: Request) -> None
     assert not reply.events
 
 
-@pytest.mark.parametrize(("numbers", "error"), [
-    ({"max_queue": -1}, UsageError), ({"context": 1}, UsageError), ({"context": CONTEXT + 1}, UsageError),
-    ({"cache_limit": 255 * BYTES}, ResourceError), ({"cache_limit": 300 * BYTES, "context": 200}, ResourceError)])
+@pytest.mark.parametrize(
+    ("numbers", "error"),
+    [
+        ({"max_queue": -1}, UsageError),
+        ({"context": 1}, UsageError),
+        ({"context": CONTEXT + 1}, UsageError),
+        ({"cache_limit": 255 * BYTES}, ResourceError),
+        ({"cache_limit": 300 * BYTES, "context": 200}, ResourceError),
+    ],
+)
 def test_impossible_engines_are_refused(numbers: dict[str, int], error: type[Exception]) -> None:
     with pytest.raises(error):
         Scheduler(FakeBatch(), **({"cache_limit": PLENTY} | numbers))
@@ -437,7 +450,7 @@ def test_cancelled_while_it_is_written(opened: Callable) -> None:
         other = submit(engine, [2], 3)
         batch.let()
         assert reply.end().reason == "cancelled"
-        assert reply.ids == greedy([1], 50)[:len(reply.ids)] and 3 <= len(reply.ids) <= 4
+        assert reply.ids == greedy([1], 50)[: len(reply.ids)] and 3 <= len(reply.ids) <= 4
     assert other.end().reason == "length"
 
 
@@ -567,8 +580,13 @@ def test_the_youngest_reply_is_postponed_and_its_text_is_the_same(opened: Callab
     for one, reply in enumerate(replies):
         assert reply.end().reason == "length"
         assert reply.ids == greedy([one] * 20, 150)
-        ends.append(max(place for place, step in enumerate(batch.done)
-                        if any(ids[:1] == (one,) for ids in (*step.slots.values(), step.prompt[:1]))))
+        ends.append(
+            max(
+                place
+                for place, step in enumerate(batch.done)
+                if any(ids[:1] == (one,) for ids in (*step.slots.values(), step.prompt[:1]))
+            )
+        )
     assert ends[0] == min(ends), "the oldest was never kept waiting"
     assert max(step.memory for step in batch.done) <= limit
     assert computed(batch) > 4 * (20 + 149), "somebody was"
@@ -609,8 +627,9 @@ def test_a_failing_step_fails_the_guilty_sequence_only(opened: Callable, in_turn
 
 
 def test_a_prompt_that_fails_does_not_hurt_replies(opened: Callable, small_pieces: None) -> None:
-    engine, batch = opened(fails=lambda sequences: BundleError("bad") if any(ids[0] == 2 and len(ids) > 9 for ids in sequences)
-                           else None)
+    engine, batch = opened(
+        fails=lambda sequences: BundleError("bad") if any(ids[0] == 2 and len(ids) > 9 for ids in sequences) else None
+    )
     with batch.held():
         good, bad = submit(engine, [1] * 4, 12), submit(engine, [2] * 30, 12)
     assert isinstance(bad.end().error, BundleError) and not bad.tokens
@@ -732,8 +751,13 @@ def test_closing_an_idle_engine(opened: Callable) -> None:
 
 @pytest.mark.parametrize("limit", [PLENTY, 400 * BYTES])
 def test_many_threads_at_once(opened: Callable, limit: int) -> None:
-    engine, batch = opened(count=3, max_queue=5, cache_limit=limit, in_turns=limit == PLENTY, fails=lambda sequences:
-                           ResourceError("unlucky") if any(sum(ids) % 1009 == 0 for ids in sequences) else None)
+    engine, batch = opened(
+        count=3,
+        max_queue=5,
+        cache_limit=limit,
+        in_turns=limit == PLENTY,
+        fails=lambda sequences: ResourceError("unlucky") if any(sum(ids) % 1009 == 0 for ids in sequences) else None,
+    )
     taken: list[tuple[list[int], int, Reply, bool]] = []
 
     def client(seed: int) -> None:
@@ -764,7 +788,7 @@ def test_many_threads_at_once(opened: Callable, limit: int) -> None:
     assert len(taken) > 8
     for prompt, length, reply, cancelled in taken:
         ended = reply.end()
-        assert reply.ids == greedy(prompt, length)[:len(reply.ids)]
+        assert reply.ids == greedy(prompt, length)[: len(reply.ids)]
         assert ended.reason == "length" or cancelled or isinstance(ended.error, ResourceError)
     stats = engine.stats()
     assert (stats.queued, stats.running) == (0, 0)
@@ -792,6 +816,7 @@ def test_youtu_nano_replies_as_it_does_alone(nano_bundle: Callable[..., Path], k
     else:
         from youtu_onnx.runtimes.ort.model import OrtModel
         from youtu_onnx.runtimes.ort.turns import TurnsModel
+
         from youtu_onnx.core.bundle import Bundle
 
         engine = Scheduler(TurnsModel(OrtModel(Bundle.open(nano_bundle("fp32")), threads=1)), cache_limit=2**28)

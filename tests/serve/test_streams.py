@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from tests.serving import OneAtATime, listening
-from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.engine.engine import Ended, Request, Token
+from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.http.running import Running
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.text.model_text import ModelText
@@ -38,18 +38,31 @@ def until(what: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize(("path", "body"), [("/chat", LONG), ("/v1/completions", LONG), ("/v1/chat/completions", {
-    "messages": [{"role": "user", "content": "Hello!"}], "logit_bias": {"1": -100}, "max_tokens": 900, "n": 2})])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/chat", LONG),
+        ("/v1/completions", LONG),
+        (
+            "/v1/chat/completions",
+            {"messages": [{"role": "user", "content": "Hello!"}], "logit_bias": {"1": -100}, "max_tokens": 900, "n": 2},
+        ),
+    ],
+)
 @pytest.mark.parametrize("stream", [False, True])
-def test_who_leaves_is_not_written_for(engine: OneAtATime, served_text: ModelText, path: str, body: dict[str, Any],
-                                       stream: bool) -> None:
+def test_who_leaves_is_not_written_for(
+    engine: OneAtATime, served_text: ModelText, path: str, body: dict[str, Any], stream: bool
+) -> None:
     engine.pause = 0.01
     with served(engine, served_text) as url:
         address = httpx.URL(url)
         with socket.create_connection((address.host, address.port)) as client:
             content = json.dumps(body | {"stream": stream}).encode()
-            client.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                           f"Content-Length: {len(content)}\r\n\r\n".encode() + content)
+            client.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(content)}\r\n\r\n".encode()
+                + content
+            )
             until(lambda: engine.stats().completion_tokens > 2)
             if stream:
                 assert client.recv(100).startswith(b"HTTP/1.1 200")
@@ -61,8 +74,10 @@ def test_who_leaves_is_not_written_for(engine: OneAtATime, served_text: ModelTex
 def test_one_who_leaves_the_queue(engine: OneAtATime, served_text: ModelText) -> None:
     engine.gate.clear()
     with served(engine, served_text, keep_alive_seconds=0.05) as url, httpx.Client(base_url=url) as client:
-        with client.stream("POST", "/chat", json=LONG | {"stream": True}) as first, \
-             client.stream("POST", "/chat", json=LONG | {"stream": True}) as second:
+        with (
+            client.stream("POST", "/chat", json=LONG | {"stream": True}) as first,
+            client.stream("POST", "/chat", json=LONG | {"stream": True}) as second,
+        ):
             lines = second.iter_lines()
             assert [next(lines) for _ in range(3)] == [": waiting", "", ": waiting"]
             until(lambda: engine.stats().queued == 1)
@@ -110,10 +125,13 @@ def test_a_slow_reader_over_a_connection(engine: OneAtATime, served_text: ModelT
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.connect((address.host, address.port))
-        content = json.dumps({"prompt": "Hello!", "max_tokens": 1000, "logit_bias": {"1": -100}, "stream": True, "n": 8,
-                              "logprobs": 20}).encode()
-        client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                       b"Content-Length: %d\r\n\r\n" % len(content) + content)
+        content = json.dumps(
+            {"prompt": "Hello!", "max_tokens": 1000, "logit_bias": {"1": -100}, "stream": True, "n": 8, "logprobs": 20}
+        ).encode()
+        client.sendall(
+            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(content) + content
+        )
         until(lambda: len(engine.tickets) == 8 and all(ticket.cancelled.is_set() for ticket in engine.tickets))
         received = b""
         client.settimeout(20)
@@ -142,8 +160,9 @@ def test_an_error_in_the_middle_is_an_event(engine: OneAtATime, served_text: Mod
     engine.pause = 0.01
     with served(engine, served_text) as url:
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="-", max_retries=0)
-        stream = client.completions.create(model="youtu-nano", prompt="Hello!", max_tokens=900, logit_bias={"1": -100},
-                                           stream=True)
+        stream = client.completions.create(
+            model="youtu-nano", prompt="Hello!", max_tokens=900, logit_bias={"1": -100}, stream=True
+        )
         next(stream)
         engine.tickets[0].cancel()  # as an engine does that is closed
         with pytest.raises(openai.APIError, match="about to stop"):
@@ -152,8 +171,11 @@ def test_an_error_in_the_middle_is_an_event(engine: OneAtATime, served_text: Mod
 
 def test_the_event_loop_serves_others_meanwhile(engine: OneAtATime, served_text: ModelText) -> None:
     engine.gate.clear()
-    with served(engine, served_text) as url, httpx.Client(base_url=url) as client, \
-         client.stream("POST", "/chat", json=LONG | {"stream": True}):
+    with (
+        served(engine, served_text) as url,
+        httpx.Client(base_url=url) as client,
+        client.stream("POST", "/chat", json=LONG | {"stream": True}),
+    ):
         health = httpx.get(f"{url}/health").json()
         assert (health["status"], health["running"], health["places"]) == ("ok", 1, 1)
         metrics = httpx.get(f"{url}/metrics").text

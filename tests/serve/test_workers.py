@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-
 from youtu_onnx.runtimes.ort import prepared
+
 from tests.cli_process import ROOT, failed, run
 from tests.runtimes.test_prepared_batch import mapped
 from youtu_onnx.core.bundle import Bundle, names
@@ -35,8 +35,24 @@ class Server:
     """
 
     def __init__(self, bundle: Path, *args: str) -> None:
-        command = [sys.executable, "-m", "youtu_onnx.cli", "serve", str(bundle), "--workers", "2", "--port", "0",
-                   "--threads", "1", "--cache-memory", "64MiB", "--max-queue", "5", *args]
+        command = [
+            sys.executable,
+            "-m",
+            "youtu_onnx.cli",
+            "serve",
+            str(bundle),
+            "--workers",
+            "2",
+            "--port",
+            "0",
+            "--threads",
+            "1",
+            "--cache-memory",
+            "64MiB",
+            "--max-queue",
+            "5",
+            *args,
+        ]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True)
         self.lines: list[str] = []
         self._more = threading.Condition()
@@ -139,9 +155,14 @@ def test_signals_let_replies_end(nano_bundle, cache, how):
     """Ctrl-C reaches the parent and the workers, as a terminal sends it."""
     eos = Bundle.open(nano_bundle()).path / names.GENERATION_CONFIG
     ends = json.loads(eos.read_text())["eos_token_id"]
-    body = {"prompt": "A", "max_tokens": 700, "stream": True, "temperature": 0,
-            "logit_bias": {str(id_): -100 for id_ in ([ends] if isinstance(ends, int) else ends)},
-            "stream_options": {"include_usage": True}}
+    body = {
+        "prompt": "A",
+        "max_tokens": 700,
+        "stream": True,
+        "temperature": 0,
+        "logit_bias": {str(id_): -100 for id_ in ([ends] if isinstance(ends, int) else ends)},
+        "stream_options": {"include_usage": True},
+    }
     with serving(nano_bundle()) as server:
         with httpx.stream("POST", f"{server.url}/v1/completions", json=body, timeout=100) as answer:
             lines = answer.iter_lines()
@@ -166,8 +187,9 @@ def test_workers_end_with_their_parent(nano_bundle, cache):
 
 
 def test_what_would_fail_again_ends_the_server(nano_bundle, cache):
-    text = failed(run("serve", nano_bundle(), "--workers", "2", "--port", "0", "--context", "100000",
-                      **{prepared.VARIABLE: "0"}), 1)
+    text = failed(
+        run("serve", nano_bundle(), "--workers", "2", "--port", "0", "--context", "100000", **{prepared.VARIABLE: "0"}), 1
+    )
     assert "100,000 tokens can't be" in text and "a worker could not start" in text and "packs weights for itself" in text
 
 

@@ -20,16 +20,35 @@ TEMPLATE = ChatTemplate.open(NANO, TOKENIZER)
 assert TEMPLATE is not None
 
 TEXTS = (
-    "Hello, world!", "", " ", "\n", "  two  spaces\t\ttabs \r\n", "123456789",
-    "你好，世界。今天天气怎么样？", "日本語のテキスト と 한국어", "emoji 😀 👩‍👩‍👧‍👦 🇨🇳", "control \x00\x01\x07\x1b[31m\x7f\x85",
-    "zero\u200bwidth \u202ertl עברית العربية", "café cafe\u0301 ﬀ Ⅷ 𝕌𝕟𝕚 \U0010ffff", "\ufffd\ufffe",
-    "<b>html & 'quotes' \"double\"</b>", "{{ jinja }} {% raw %}", "| < > <| |> <|x|> </ <thin",
-    "def f(x):\n    return x**2\n", "a" * 300,
+    "Hello, world!",
+    "",
+    " ",
+    "\n",
+    "  two  spaces\t\ttabs \r\n",
+    "123456789",
+    "你好，世界。今天天气怎么样？",
+    "日本語のテキスト と 한국어",
+    "emoji 😀 👩‍👩‍👧‍👦 🇨🇳",
+    "control \x00\x01\x07\x1b[31m\x7f\x85",
+    "zero\u200bwidth \u202ertl עברית العربية",
+    "café cafe\u0301 ﬀ Ⅷ 𝕌𝕟𝕚 \U0010ffff",
+    "\ufffd\ufffe",
+    "<b>html & 'quotes' \"double\"</b>",
+    "{{ jinja }} {% raw %}",
+    "| < > <| |> <|x|> </ <thin",
+    "def f(x):\n    return x**2\n",
+    "a" * 300,
 )
 LITERALS = tuple(TOKENIZER.added)
 SOLE = {"role": "user", "content": "hi"}
-TOOL = {"type": "function", "function": {"name": "weather", "description": "Wetter für <Ort> & Zeit",
-                                         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Wetter für <Ort> & Zeit",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +68,11 @@ def conversation(text: str) -> list[dict[str, Any]]:
 
 TOOL_CONVERSATION = [
     SOLE,
-    {"role": "assistant", "content": None,
-     "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": {"city": "Zürich 苏黎世"}}}]},
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": {"city": "Zürich 苏黎世"}}}],
+    },
     {"role": "tool", "content": "sunny ☀"},
     {"role": "tool", "content": "dry"},
     {"role": "assistant", "content": "<think>\nsunny\n</think>\n\nIt is sunny."},
@@ -73,10 +95,12 @@ def test_special_ids_are_those_of_transformers(hf: Any) -> None:
     assert TOKENIZER.vocab_size == len(hf)
 
 
-@pytest.mark.parametrize("choices", [{}, {"enable_thinking": True}, {"enable_thinking": False}, {"tools": [TOOL]},
-                                     {"add_generation_prompt": False}])
-@pytest.mark.parametrize("messages", [*map(conversation, TEXTS), [SOLE], TOOL_CONVERSATION],
-                         ids=[*map(ascii, TEXTS), "one message", "tools"])
+@pytest.mark.parametrize(
+    "choices", [{}, {"enable_thinking": True}, {"enable_thinking": False}, {"tools": [TOOL]}, {"add_generation_prompt": False}]
+)
+@pytest.mark.parametrize(
+    "messages", [*map(conversation, TEXTS), [SOLE], TOOL_CONVERSATION], ids=[*map(ascii, TEXTS), "one message", "tools"]
+)
 def test_the_template_renders_as_in_transformers(hf: Any, messages: list[dict[str, Any]], choices: dict[str, Any]) -> None:
     theirs = {"add_generation_prompt": True} | choices
     assert TEMPLATE.render(messages, **choices) == hf.apply_chat_template(messages, tokenize=False, **theirs)
@@ -141,9 +165,11 @@ def test_every_place_of_a_message_is_safe(place: str) -> None:
     elif place == "tool":
         benign, messages = [*messages, {"role": "tool", "content": "x"}], [*messages, {"role": "tool", "content": evil}]
     elif place in ("call", "key"):
+
         def call(text: str) -> dict[str, Any]:
             arguments = {text: 1} if place == "key" else {"q": text}
             return {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}
+
         benign, messages = [*messages, call("x")], [*messages, call(evil)]
     else:
         benign, tools = messages, [{"name": evil}]
@@ -167,11 +193,22 @@ def test_the_callers_messages_are_left_alone() -> None:
 # ---- what is refused
 
 
-@pytest.mark.parametrize("messages", [
-    [], "hi", {"role": "user", "content": "x"}, [{"content": "x"}], [{"role": "user"}], ["hi"], [{"role": 3, "content": "x"}],
-    [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}], [{"role": "user", "content": object()}],
-    [{"role": "user", "content": 7}], [{"role": "user", "content": None}],
-])
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        "hi",
+        {"role": "user", "content": "x"},
+        [{"content": "x"}],
+        [{"role": "user"}],
+        ["hi"],
+        [{"role": 3, "content": "x"}],
+        [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}],
+        [{"role": "user", "content": object()}],
+        [{"role": "user", "content": 7}],
+        [{"role": "user", "content": None}],
+    ],
+)
 def test_malformed_messages_are_a_usage_error(messages: Any) -> None:
     with pytest.raises(UsageError):
         TEMPLATE.prompt(messages)
@@ -197,10 +234,13 @@ def test_a_template_runs_in_a_sandbox() -> None:
 
 
 def test_template_functions_are_those_of_transformers() -> None:
-    source = ("{%- for m in messages %}{% generation %}{{ m | tojson }}{% endgeneration %}{% break %}{% endfor -%}"
-              "{{ strftime_now('%Y') | length }}")
+    source = (
+        "{%- for m in messages %}{% generation %}{{ m | tojson }}{% endgeneration %}{% break %}{% endfor -%}"
+        "{{ strftime_now('%Y') | length }}"
+    )
     assert ChatTemplate({"default": source}, TOKENIZER).render([{"role": "user", "content": "ü<"}, SOLE]) == (
-        '{"role": "user", "content": "ü<"}4')
+        '{"role": "user", "content": "ü<"}4'
+    )
 
 
 def test_the_generation_prompt_may_open_the_thinking() -> None:
@@ -281,17 +321,30 @@ def test_a_long_run_of_broken_bytes_costs_no_more_and_more() -> None:
     assert text + stream.finish() == "\ufffd" * 400
 
 
-@pytest.mark.parametrize(("text", "inside", "thinking", "answer"), [
-    ("plain", False, "", "plain"), ("<think>a</think>b", False, "a", "b"), ("a</think>b", True, "a", "b"),
-    ("\n <think>a</think>\n\nb", False, "a", "\n\nb"), ("<think>never closed", False, "never closed", ""),
-    ("b <think>c</think>", False, "", "b <think>c</think>"), ("<think>a</think>b</think><think>", False, "a", "b</think><think>"),
-    ("<thi", False, "", "<thi"), ("<think>a</thin", False, "a</thin", ""), ("<think></think>", False, "", ""),
-    ("<think>a<</think>", False, "a<", ""), ("", False, "", ""), ("  ", False, "", "  "),
-])
+@pytest.mark.parametrize(
+    ("text", "inside", "thinking", "answer"),
+    [
+        ("plain", False, "", "plain"),
+        ("<think>a</think>b", False, "a", "b"),
+        ("a</think>b", True, "a", "b"),
+        ("\n <think>a</think>\n\nb", False, "a", "\n\nb"),
+        ("<think>never closed", False, "never closed", ""),
+        ("b <think>c</think>", False, "", "b <think>c</think>"),
+        ("<think>a</think>b</think><think>", False, "a", "b</think><think>"),
+        ("<thi", False, "", "<thi"),
+        ("<think>a</thin", False, "a</thin", ""),
+        ("<think></think>", False, "", ""),
+        ("<think>a<</think>", False, "a<", ""),
+        ("", False, "", ""),
+        ("  ", False, "", "  "),
+    ],
+)
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_thinking_is_told_from_the_answer(text: str, inside: bool, thinking: str, answer: str, size: int) -> None:
     splitter = ThinkingSplitter(inside=inside)
-    parts = [part for start in range(0, len(text), size) for part in splitter.push(text[start:start + size])] + splitter.finish()
+    parts = [
+        part for start in range(0, len(text), size) for part in splitter.push(text[start : start + size])
+    ] + splitter.finish()
     assert "".join(part for _, part in parts) == text
     assert "".join(part for kind, part in parts if kind == "thinking") == thinking
     assert "".join(part for kind, part in parts if kind == "answer") == answer

@@ -15,7 +15,7 @@ import youtu_onnx
 from youtu_onnx.evaluate.problems import HELD_OUT, evaluate, read_problems
 
 NANO = Path(youtu_onnx.__file__).parent / "models" / "youtu_nano"
-PROMPTS = ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。", "Hello!", "Reverse the word \"planet\".", "17 是奇数吗？")
+PROMPTS = ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。", "Hello!", 'Reverse the word "planet".', "17 是奇数吗？")
 STEPS = 64
 
 
@@ -29,8 +29,9 @@ def test_64_greedy_tokens_equal_transformers(nano_bundle, transformers_model, ca
     with youtu_onnx.load(nano_bundle("fp32", cache)) as model:
         for prompt in PROMPTS:
             ids = model.template.prompt([{"role": "user", "content": prompt}]).token_ids
-            expected = transformers_model.generate(torch.tensor([ids]), max_new_tokens=STEPS, min_new_tokens=STEPS,
-                                                   do_sample=False, eos_token_id=[])[0, len(ids):].tolist()
+            expected = transformers_model.generate(
+                torch.tensor([ids]), max_new_tokens=STEPS, min_new_tokens=STEPS, do_sample=False, eos_token_id=[]
+            )[0, len(ids) :].tolist()
             model.decoder.reset()
             logits, made = model.decoder.prefill(ids), []
             for _ in range(STEPS):

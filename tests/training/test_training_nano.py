@@ -121,7 +121,8 @@ def test_tokenizer_takes_digits_one_by_one_and_splits_chinese_off(tokenizer):
 
 def test_tokenizer_knows_every_byte_and_letter(tokenizer):
     assert tokenizer.decode(tokenizer.encode("".join(map(chr, range(256))), add_special_tokens=False).ids) == "".join(
-        map(chr, range(256)))
+        map(chr, range(256))
+    )
     assert all(tokenizer.token_to_id("Ġ" + letter) is not None for letter in "abcdefghijklmnopqrstuvwxyz")
 
 
@@ -141,8 +142,7 @@ CHAT = [
 
 def test_template_drops_earlier_thinking(hugging_face):
     text = hugging_face.apply_chat_template(CHAT, tokenize=False, add_generation_prompt=True)
-    assert text == ("<|begin_of_text|>Be brief.<|User|>1+1?<|Assistant|>2<|end_of_text|>"
-                    "<|User|>And 2+2?<|Assistant|>")
+    assert text == ("<|begin_of_text|>Be brief.<|User|>1+1?<|Assistant|>2<|end_of_text|><|User|>And 2+2?<|Assistant|>")
 
 
 def test_template_switches_thinking_off_with_an_empty_block(hugging_face):
@@ -157,8 +157,11 @@ def test_template_keeps_the_thinking_of_the_last_turn(hugging_face):
 
 def test_template_lists_tools_and_calls(hugging_face):
     call = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
-    chat = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "", "tool_calls": [call]},
-            {"role": "tool", "content": "3"}]
+    chat = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "3"},
+    ]
     tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
     text = hugging_face.apply_chat_template(chat, tools=tools, tokenize=False, add_generation_prompt=True)
     assert '<tools>\n{"type": "function", "function": {"name": "add", "parameters": {}}}\n</tools>' in text

@@ -19,15 +19,17 @@ from youtu_onnx.core.recipe import Recipe
 TOLERANCE = 1e-3
 CONFIGS = {name: CONFIG | changes for name, changes in VARIANTS.items()} | {
     "old generation": OLD_GENERATION,
-    "old generation, yarn": OLD_GENERATION | {
-        "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}},
+    "old generation, yarn": OLD_GENERATION
+    | {"rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}},
     "even layers": CONFIG | {"num_hidden_layers": 4},
     "one layer": CONFIG | {"num_hidden_layers": 1},
     "bias without q_lora": CONFIG | {"attention_bias": True, "q_lora_rank": None},
 }
 
-EXPANDED = {name: CONFIGS[name] for name in (
-    "default", "yarn", "half-split rope", "attention bias", "bias without q_lora", "old generation")} | {
+EXPANDED = {
+    name: CONFIGS[name]
+    for name in ("default", "yarn", "half-split rope", "attention bias", "bias without q_lora", "old generation")
+} | {
     "dynamic, untied, one layer": CONFIG | VARIANTS["dynamic"] | VARIANTS["untied"] | {"num_hidden_layers": 1},
     "linear, no q_lora, even layers": CONFIG | VARIANTS["linear"] | VARIANTS["no q_lora"] | {"num_hidden_layers": 4},
     "old generation, yarn": CONFIGS["old generation, yarn"],
@@ -44,8 +46,11 @@ def close(one: np.ndarray, other: np.ndarray) -> None:
     assert np.abs(one - other).max() <= TOLERANCE
 
 
-@pytest.fixture(scope="module", params=[(name, "latent") for name in CONFIGS] + [(name, "expanded") for name in EXPANDED],
-                ids=lambda p: f"{p[0]}-{p[1]}")
+@pytest.fixture(
+    scope="module",
+    params=[(name, "latent") for name in CONFIGS] + [(name, "expanded") for name in EXPANDED],
+    ids=lambda p: f"{p[0]}-{p[1]}",
+)
 def pair(request, tmp_path_factory):
     name, form = request.param
     folder = tmp_path_factory.mktemp("parity")
@@ -82,7 +87,7 @@ def test_left_padded_batch_is_its_prompts_alone(pair):
     for row, prompt in enumerate(prompts):
         longer = np.append(prompt, 7 + row)[None]
         expected = reference_logits(model, longer)[0]
-        close(logits[row, width - len(prompt):], expected[:-1])
+        close(logits[row, width - len(prompt) :], expected[:-1])
         close(after[row], expected[-1:])
 
 

@@ -17,19 +17,19 @@ import pytest
 pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file
-
 from youtu_onnx.runtimes.ort.model import OrtModel
+
 from tests.tiny_checkpoint import CONFIG, write_checkpoint
 from youtu_onnx import verify as verify_module
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.checkpoint import Checkpoint
-from youtu_onnx.verify.difference import Difference, centre, compare
 from youtu_onnx.core.errors import BundleError, VerificationError
-from youtu_onnx.verify.graph import check_graph
 from youtu_onnx.core.hub import BUILT_IN
-from youtu_onnx.verify.parity import PATHS, Parity, PromptParity
 from youtu_onnx.core.recipe import PRECISIONS
+from youtu_onnx.verify.difference import Difference, centre, compare
+from youtu_onnx.verify.graph import check_graph
+from youtu_onnx.verify.parity import PATHS, Parity, PromptParity
 from youtu_onnx.verify.rounding import rounding
 from youtu_onnx.verify.verify import verify_bundle, verify_parity
 
@@ -123,9 +123,18 @@ def parity(precision: str, found: Difference, graph: Difference | None = None) -
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("logits", [
-    LOGITS * 0, -LOGITS, RANDOM.permuted(LOGITS, axis=1), np.roll(LOGITS, 1, 0), np.roll(LOGITS, 1, 1), LOGITS * math.nan,
-], ids=["zeros", "negated", "unrelated", "next position's", "next token's", "NaN"])
+@pytest.mark.parametrize(
+    "logits",
+    [
+        LOGITS * 0,
+        -LOGITS,
+        RANDOM.permuted(LOGITS, axis=1),
+        np.roll(LOGITS, 1, 0),
+        np.roll(LOGITS, 1, 1),
+        LOGITS * math.nan,
+    ],
+    ids=["zeros", "negated", "unrelated", "next position's", "next token's", "NaN"],
+)
 def test_garbage_fails_every_gate(precision: str, logits: np.ndarray) -> None:
     assert not parity(precision, difference(logits)).passed
 
@@ -208,9 +217,18 @@ def test_two_layers_weights_swapped(copied: Callable[..., Path], nano: Checkpoin
     """Every file is whole, every number plausible, and the graph runs: only the comparison can tell."""
     folder = copied(precision)
     graph = pytest.importorskip("onnx").load(folder / names.MODEL, load_external_data=False).graph
-    entries = [{item.key: item.value for item in tensor.external_data} for tensor in graph.initializer
-               if tensor.name.endswith(("layers.1.mlp.down_proj.weight", "layers.2.mlp.down_proj.weight",
-                                        "layers.1.mlp.down_proj.weight_q4", "layers.2.mlp.down_proj.weight_q4"))]
+    entries = [
+        {item.key: item.value for item in tensor.external_data}
+        for tensor in graph.initializer
+        if tensor.name.endswith(
+            (
+                "layers.1.mlp.down_proj.weight",
+                "layers.2.mlp.down_proj.weight",
+                "layers.1.mlp.down_proj.weight_q4",
+                "layers.2.mlp.down_proj.weight_q4",
+            )
+        )
+    ]
     one, other = (slice(int(entry["offset"]), int(entry["offset"]) + int(entry["length"])) for entry in entries)
     content = bytearray((folder / names.MODEL_DATA).read_bytes())
     content[one], content[other] = content[other], content[one]
@@ -242,15 +260,19 @@ def test_a_fault_in_the_order_of_attention_for_long_steps(copied: Callable[..., 
 
 
 @pytest.mark.parametrize("path", ["tokens", "decode", "batch"])
-def test_each_path_is_really_compared(nano_bundle: NanoBundle, nano: Checkpoint, monkeypatch: pytest.MonkeyPatch,
-                                      path: str) -> None:
+def test_each_path_is_really_compared(
+    nano_bundle: NanoBundle, nano: Checkpoint, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
     """A fault in one way of running, and only there, is found there."""
     run = OrtModel.run
 
     def faulty(self: OrtModel, ids: np.ndarray, mask: np.ndarray, positions: np.ndarray, past: object = None) -> tuple:
         logits, presents = run(self, ids, mask, positions, past)
-        hit = {"tokens": ids.shape == (1, 1) and mask.shape[1] < 9, "decode": ids.shape == (1, 1) and mask.shape[1] > 30,
-               "batch": ids.shape[0] > 1}[path]
+        hit = {
+            "tokens": ids.shape == (1, 1) and mask.shape[1] < 9,
+            "decode": ids.shape == (1, 1) and mask.shape[1] > 30,
+            "batch": ids.shape[0] > 1,
+        }[path]
         return (np.roll(logits, 1, -1) if hit else logits), presents
 
     monkeypatch.setattr(OrtModel, "run", faulty)
@@ -276,8 +298,9 @@ def test_a_checkpoint_of_another_shape_is_refused(nano_bundle: NanoBundle, tmp_p
         verify_parity(nano_bundle(), Checkpoint.open(write_checkpoint(tmp_path, CONFIG)))
 
 
-def test_memory_order_the_session_is_closed_before_pytorch_starts(nano_bundle: NanoBundle, nano: Checkpoint,
-                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_order_the_session_is_closed_before_pytorch_starts(
+    nano_bundle: NanoBundle, nano: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened: list[OrtModel] = []
     make = OrtModel.__init__
 
@@ -303,7 +326,7 @@ def test_rounding_follows_the_recipe(nano_bundle: NanoBundle, nano: Checkpoint) 
         """Different numbers in the first block of the first row."""
         apply = rounding(changed, nano.tensor)
         assert apply is not None
-        return len(set(apply(name, embedding)[0, :changed.recipe.block_size].tolist()))
+        return len(set(apply(name, embedding)[0, : changed.recipe.block_size].tolist()))
 
     assert levels(manifest, "lm_head.weight") == levels(manifest, "model.embed_tokens.weight") <= 16
     excepted = replace(manifest, recipe=replace(manifest.recipe, int8=("lm_head",)))
@@ -368,8 +391,9 @@ def test_without_onnx_the_rest_is_still_checked(nano_bundle: NanoBundle, monkeyp
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "youtu_onnx.cli", "verify", *map(str, arguments)],
-                          capture_output=True, text=True, encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, "-m", "youtu_onnx.cli", "verify", *map(str, arguments)], capture_output=True, text=True, encoding="utf-8"
+    )
 
 
 def test_command_compares_with_the_checkpoint(nano_bundle: NanoBundle) -> None:

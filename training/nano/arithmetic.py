@@ -17,28 +17,86 @@ KINDS = ("add", "subtract", "multiply", "multiply", "divide", "divide", "divide"
 
 PHRASES = {
     "add": {
-        "en": ["What is {a} + {b}?", "{a} + {b} = ?", "{a}+{b}", "Add {a} and {b}.", "Calculate {a} + {b}.",
-               "What is {a} plus {b}?", "How much is {a} plus {b}?", "Find the sum of {a} and {b}."],
-        "zh": ["{a}+{b}等于多少？", "{a}加{b}等于多少？", "计算{a}+{b}。", "{a} + {b} = ?", "请计算{a}加{b}。",
-               "{a}加上{b}是多少？", "求{a}与{b}的和。"],
+        "en": [
+            "What is {a} + {b}?",
+            "{a} + {b} = ?",
+            "{a}+{b}",
+            "Add {a} and {b}.",
+            "Calculate {a} + {b}.",
+            "What is {a} plus {b}?",
+            "How much is {a} plus {b}?",
+            "Find the sum of {a} and {b}.",
+        ],
+        "zh": [
+            "{a}+{b}等于多少？",
+            "{a}加{b}等于多少？",
+            "计算{a}+{b}。",
+            "{a} + {b} = ?",
+            "请计算{a}加{b}。",
+            "{a}加上{b}是多少？",
+            "求{a}与{b}的和。",
+        ],
     },
     "subtract": {
-        "en": ["What is {a} - {b}?", "{a} - {b} = ?", "{a}-{b}", "Subtract {b} from {a}.", "Calculate {a} - {b}.",
-               "What is {a} minus {b}?", "How much is {a} minus {b}?", "Find the difference of {a} and {b}."],
-        "zh": ["{a}-{b}等于多少？", "{a}减{b}等于多少？", "计算{a}-{b}。", "{a} - {b} = ?", "请计算{a}减{b}。",
-               "{a}减去{b}是多少？", "求{a}与{b}的差。"],
+        "en": [
+            "What is {a} - {b}?",
+            "{a} - {b} = ?",
+            "{a}-{b}",
+            "Subtract {b} from {a}.",
+            "Calculate {a} - {b}.",
+            "What is {a} minus {b}?",
+            "How much is {a} minus {b}?",
+            "Find the difference of {a} and {b}.",
+        ],
+        "zh": [
+            "{a}-{b}等于多少？",
+            "{a}减{b}等于多少？",
+            "计算{a}-{b}。",
+            "{a} - {b} = ?",
+            "请计算{a}减{b}。",
+            "{a}减去{b}是多少？",
+            "求{a}与{b}的差。",
+        ],
     },
     "multiply": {
-        "en": ["What is {a} * {b}?", "{a} * {b} = ?", "{a}*{b}", "{a} × {b} = ?", "Multiply {a} by {b}.",
-               "Calculate {a} × {b}.", "What is {a} times {b}?", "Find the product of {a} and {b}."],
-        "zh": ["{a}×{b}等于多少？", "{a}乘以{b}等于多少？", "计算{a}×{b}。", "{a} * {b} = ?", "请计算{a}乘{b}。",
-               "{a}乘{b}是多少？", "求{a}与{b}的积。"],
+        "en": [
+            "What is {a} * {b}?",
+            "{a} * {b} = ?",
+            "{a}*{b}",
+            "{a} × {b} = ?",
+            "Multiply {a} by {b}.",
+            "Calculate {a} × {b}.",
+            "What is {a} times {b}?",
+            "Find the product of {a} and {b}.",
+        ],
+        "zh": [
+            "{a}×{b}等于多少？",
+            "{a}乘以{b}等于多少？",
+            "计算{a}×{b}。",
+            "{a} * {b} = ?",
+            "请计算{a}乘{b}。",
+            "{a}乘{b}是多少？",
+            "求{a}与{b}的积。",
+        ],
     },
     "divide": {
-        "en": ["What is {a} / {b}?", "{a} / {b} = ?", "{a}/{b}", "{a} ÷ {b} = ?", "Divide {a} by {b}.",
-               "Calculate {a} ÷ {b}.", "What is {a} divided by {b}?"],
-        "zh": ["{a}÷{b}等于多少？", "{a}除以{b}等于多少？", "计算{a}÷{b}。", "{a} / {b} = ?", "请计算{a}除以{b}。",
-               "{a}除以{b}是多少？"],
+        "en": [
+            "What is {a} / {b}?",
+            "{a} / {b} = ?",
+            "{a}/{b}",
+            "{a} ÷ {b} = ?",
+            "Divide {a} by {b}.",
+            "Calculate {a} ÷ {b}.",
+            "What is {a} divided by {b}?",
+        ],
+        "zh": [
+            "{a}÷{b}等于多少？",
+            "{a}除以{b}等于多少？",
+            "计算{a}÷{b}。",
+            "{a} / {b} = ?",
+            "请计算{a}除以{b}。",
+            "{a}除以{b}是多少？",
+        ],
     },
 }
 
@@ -88,7 +146,7 @@ def divide_thought(a: int, b: int) -> str:
 
 
 def quotient(a: int, b: int, language: str) -> str:
-    """"64" or "64 r 3" in English, "64余3" in Chinese."""
+    """ "64" or "64 r 3" in English, "64余3" in Chinese."""
     if a % b == 0:
         return str(a // b)
     return f"{a // b} r {a % b}" if language == "en" else f"{a // b}余{a % b}"

@@ -77,4 +77,4 @@ def batches(tokenizer: Tokenizer, rng: Random, rows: int, context: int, pad: int
         packed = packed_rows([s for s in samples if len(s[0]) <= ROW])
         rng.shuffle(packed)
         for at in range(0, len(packed) - rows + 1, rows):
-            yield collate(packed[at:at + rows], pad)
+            yield collate(packed[at : at + rows], pad)

@@ -13,8 +13,10 @@ SYSTEM = {
     "zh": ["你是一个有用的助手。", "你是一个细心的助手。", "请简短回答。"],
 }
 NO_THINKING = "<think>\n\n</think>\n\n"
-NAMES = {"en": ["Tom", "Amy", "Ben", "Lucy", "Sam", "Anna", "Jack", "Mary", "Leo", "Kate"],
-         "zh": ["小明", "小红", "小刚", "小丽", "小华", "小强", "小芳", "小军", "小兰", "小龙"]}
+NAMES = {
+    "en": ["Tom", "Amy", "Ben", "Lucy", "Sam", "Anna", "Jack", "Mary", "Leo", "Kate"],
+    "zh": ["小明", "小红", "小刚", "小丽", "小华", "小强", "小芳", "小军", "小兰", "小龙"],
+}
 
 
 @dataclass(frozen=True)

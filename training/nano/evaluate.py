@@ -1,6 +1,6 @@
 """Greedy accuracy on held-out problems, by family, kind and language.
 
-    python -m training.nano.evaluate youtu_onnx/models/youtu_nano --count 200
+python -m training.nano.evaluate youtu_onnx/models/youtu_nano --count 200
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from .tasks import MEASURED, held_out
 NEW_TOKENS = 96
 
 
-def replies(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversations: list[list[dict]],
-            batch: int = 64, **template) -> list[str]:
+def replies(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversations: list[list[dict]], batch: int = 64, **template
+) -> list[str]:
     """Greedy replies, left-padded batches of similar length; order kept."""
     texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True, **template) for c in conversations]
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     out = [""] * len(texts)
     for at in range(0, len(order), batch):
-        chosen = order[at:at + batch]
-        inputs = tokenizer([texts[i] for i in chosen], return_tensors="pt", padding=True, padding_side="left",
-                           add_special_tokens=False)
+        chosen = order[at : at + batch]
+        inputs = tokenizer(
+            [texts[i] for i in chosen], return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+        )
         with torch.inference_mode():
             ids = model.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)
-        for i, row in zip(chosen, ids[:, inputs["input_ids"].shape[1]:], strict=True):
+        for i, row in zip(chosen, ids[:, inputs["input_ids"].shape[1] :], strict=True):
             out[i] = tokenizer.decode(row, skip_special_tokens=True)
     return out
 
@@ -42,8 +44,13 @@ def messages(problem: Problem) -> list[dict]:
     return [{"role": "user", "content": problem.prompt}]
 
 
-def measure(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, problems: list[Problem],
-            history: list[dict] | None = None, **template) -> tuple[dict[tuple[str, str, str], list[bool]], list[tuple]]:
+def measure(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: list[Problem],
+    history: list[dict] | None = None,
+    **template,
+) -> tuple[dict[tuple[str, str, str], list[bool]], list[tuple]]:
     """Right or wrong by (family, kind, language), and the wrong ones with their replies."""
     texts = replies(model, tokenizer, [(history or []) + messages(p) for p in problems], **template)
     results, wrong = defaultdict(list), []
@@ -96,14 +103,13 @@ def main() -> int:
         with torch.no_grad():
             for weight in (p for p in model.parameters() if p.ndim == 2):
                 weight.copy_(round_to_int4(weight))
-    problems = [p for family in MEASURED for language in LANGUAGES
-                for p in held_out(family, args.count, args.seed, language)]
+    problems = [p for family in MEASURED for language in LANGUAGES for p in held_out(family, args.count, args.seed, language)]
     history = [{"role": "user", "content": "What is 5 + 6?"}, {"role": "assistant", "content": "11"}]
     template = {"enable_thinking": False} if args.no_thinking else {}
     results, wrong = measure(model, tokenizer, problems, history if args.second_turn else None, **template)
     table = summary(results)
     print(json.dumps(table, indent=2) if args.json else markdown(table))
-    for problem, text in wrong[:args.show_wrong]:
+    for problem, text in wrong[: args.show_wrong]:
         print(f"{problem.kind} {problem.prompt!r}: {text!r}, not {problem.answer!r}", file=sys.stderr)
     return 0
 

@@ -25,8 +25,13 @@ def lines() -> list[str]:
     for family in MEASURED:
         for language in LANGUAGES:
             for number, problem in enumerate(held_out(family, EACH, SEED, language)):
-                row = {"id": f"{family}-{language}-{number:02d}", "family": family, "language": language,
-                       "prompt": problem.prompt, "answer": problem.answer}
+                row = {
+                    "id": f"{family}-{language}-{number:02d}",
+                    "family": family,
+                    "language": language,
+                    "prompt": problem.prompt,
+                    "answer": problem.answer,
+                }
                 out.append(json.dumps(row, ensure_ascii=False))
     return out
 

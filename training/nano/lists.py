@@ -10,8 +10,12 @@ FAMILY = "list"
 
 PHRASES = {
     "sort": {
-        "en": ["Sort these numbers: {l}.", "Sort {l} in ascending order.", "Put {l} in order.",
-               "Arrange {l} from small to large."],
+        "en": [
+            "Sort these numbers: {l}.",
+            "Sort {l} in ascending order.",
+            "Put {l} in order.",
+            "Arrange {l} from small to large.",
+        ],
         "zh": ["把这些数从小到大排列：{l}。", "请将{l}从小到大排序。", "排序：{l}。"],
     },
     "max": {
@@ -48,7 +52,7 @@ def running_sum(values: list[int]) -> str:
 
 def insertions(values: list[int]) -> str:
     """Insertion sort, the sorted part after each number: a step copies it and finds one place."""
-    return ";".join(" ".join(map(str, sorted(values[:i + 1]))) for i in range(len(values)))
+    return ";".join(" ".join(map(str, sorted(values[: i + 1]))) for i in range(len(values)))
 
 
 def generate(rng: Random, language: str) -> Problem:
@@ -63,7 +67,7 @@ def generate(rng: Random, language: str) -> Problem:
         thought, answer = insertions(values), ", ".join(map(str, ordered))
     elif kind in ("max", "min"):
         best = max if kind == "max" else min
-        thought = " ".join(f"{v}:{best(values[:i + 1])}" for i, v in enumerate(values))
+        thought = " ".join(f"{v}:{best(values[: i + 1])}" for i, v in enumerate(values))
         answer = str(best(values))
     elif kind == "sum":
         thought, answer = running_sum(values), str(sum(values))

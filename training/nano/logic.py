@@ -28,12 +28,16 @@ TRUTH = {
     "zh": ["判断对错：{s}。", "{s}，对还是错？", "{s}对吗？请回答对或错。"],
 }
 ORDER = {
-    "en": [("{p} is taller than {q}.", "Who is the tallest?", "Who is the shortest?"),
-           ("{p} is older than {q}.", "Who is the oldest?", "Who is the youngest?"),
-           ("{p} is faster than {q}.", "Who is the fastest?", "Who is the slowest?")],
-    "zh": [("{p}比{q}高。", "谁最高？", "谁最矮？"),
-           ("{p}比{q}大。", "谁最大？", "谁最小？"),
-           ("{p}比{q}快。", "谁最快？", "谁最慢？")],
+    "en": [
+        ("{p} is taller than {q}.", "Who is the tallest?", "Who is the shortest?"),
+        ("{p} is older than {q}.", "Who is the oldest?", "Who is the youngest?"),
+        ("{p} is faster than {q}.", "Who is the fastest?", "Who is the slowest?"),
+    ],
+    "zh": [
+        ("{p}比{q}高。", "谁最高？", "谁最矮？"),
+        ("{p}比{q}大。", "谁最大？", "谁最小？"),
+        ("{p}比{q}快。", "谁最快？", "谁最慢？"),
+    ],
 }
 WORDS = {
     "en": {"even": "even", "odd": "odd", True: "true", False: "false"},

@@ -57,8 +57,13 @@ def save(weights: dict[str, torch.Tensor], tokenizer: Tokenizer, folder: Path) -
         model.to(torch.bfloat16).save_pretrained(scratch)
         bpe.save(tokenizer, Path(scratch))
         ids = model.config
-        generation = {"bos_token_id": ids.bos_token_id, "eos_token_id": ids.eos_token_id, "pad_token_id": ids.eos_token_id,
-                      "do_sample": False, "max_new_tokens": 192}
+        generation = {
+            "bos_token_id": ids.bos_token_id,
+            "eos_token_id": ids.eos_token_id,
+            "pad_token_id": ids.eos_token_id,
+            "do_sample": False,
+            "max_new_tokens": 192,
+        }
         Path(scratch, "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")
         for file in sorted(Path(scratch).iterdir()):
             file.chmod(0o644)

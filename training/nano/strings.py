@@ -16,19 +16,25 @@ FAMILY = "string"
 ONSETS = "bcdfghjklmnprstvwz"
 VOWELS = "aeiou"
 CODAS = "nlrstmpkdbg"
-WORDS = ("apple lemon bread water river stone house table chair light green black white paper music happy banana tiger "
-         "mouse horse sheep cloud night bird fish tree book door ship rain snow sun moon star cat dog cow pig hat cup "
-         "pen box bag bus car key map egg ice milk rice salt cake")
+WORDS = (
+    "apple lemon bread water river stone house table chair light green black white paper music happy banana tiger "
+    "mouse horse sheep cloud night bird fish tree book door ship rain snow sun moon star cat dog cow pig hat cup "
+    "pen box bag bus car key map egg ice milk rice salt cake"
+)
 KNOWN = tuple(WORDS.split())
 
 PHRASES = {
     "reverse": {
-        "en": ["Reverse the word {w}.", "Spell {w} backwards.", "What is {w} backwards?", "Write \"{w}\" in reverse."],
+        "en": ["Reverse the word {w}.", "Spell {w} backwards.", "What is {w} backwards?", 'Write "{w}" in reverse.'],
         "zh": ["把单词{w}倒过来写。", "反转{w}。", "{w}倒过来是什么？", "请把{w}反过来拼写。"],
     },
     "upper": {
-        "en": ["Write {w} in capital letters.", "Make {w} uppercase.", "Convert \"{w}\" to uppercase.",
-               "What is {w} in upper case?"],
+        "en": [
+            "Write {w} in capital letters.",
+            "Make {w} uppercase.",
+            'Convert "{w}" to uppercase.',
+            "What is {w} in upper case?",
+        ],
         "zh": ["把{w}变成大写。", "{w}的大写是什么？", "请用大写字母写{w}。", "把单词{w}转换成大写。"],
     },
     "count": {
@@ -36,15 +42,15 @@ PHRASES = {
         "zh": ["{w}里有几个{c}？", "单词{w}中字母{c}出现几次？", "数一数{w}里有几个字母{c}。"],
     },
     "first": {
-        "en": ["What is the first letter of {w}?", "Which letter does {w} start with?", "Give the first letter of \"{w}\"."],
+        "en": ["What is the first letter of {w}?", "Which letter does {w} start with?", 'Give the first letter of "{w}".'],
         "zh": ["{w}的第一个字母是什么？", "单词{w}以哪个字母开头？", "请给出{w}的首字母。"],
     },
     "last": {
-        "en": ["What is the last letter of {w}?", "Which letter does {w} end with?", "Give the last letter of \"{w}\"."],
+        "en": ["What is the last letter of {w}?", "Which letter does {w} end with?", 'Give the last letter of "{w}".'],
         "zh": ["{w}的最后一个字母是什么？", "单词{w}以哪个字母结尾？", "请给出{w}的末字母。"],
     },
     "length": {
-        "en": ["How many letters are in {w}?", "How long is the word {w}?", "Count the letters of \"{w}\"."],
+        "en": ["How many letters are in {w}?", "How long is the word {w}?", 'Count the letters of "{w}".'],
         "zh": ["{w}有几个字母？", "单词{w}有多长？", "数一数{w}的字母个数。"],
     },
 }
@@ -70,7 +76,7 @@ def generate(rng: Random, language: str) -> Problem:
     elif kind == "upper":
         thought, answer = spelled, text.upper()
     elif kind == "count":
-        running = " ".join(f"{c}{text[:i + 1].count(letter)}" for i, c in enumerate(text))
+        running = " ".join(f"{c}{text[: i + 1].count(letter)}" for i, c in enumerate(text))
         thought, answer = f"{letter}: {running}", str(text.count(letter))
     elif kind == "length":
         thought, answer = " ".join(f"{c}{i + 1}" for i, c in enumerate(text)), str(len(text))

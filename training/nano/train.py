@@ -83,8 +83,15 @@ class Trainer:
         # alone, and no direction grows into the outliers that int4 can't hold.
         self.optimizers = [
             torch.optim.Muon(matrices, lr=MATRIX_RATE, momentum=0.95, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW([{"params": [self.model.model.embed_tokens.weight], "weight_decay": 0.02},
-                               {"params": vectors, "weight_decay": 0.0}], lr=OTHER_RATE, betas=(0.9, 0.98), fused=True),
+            torch.optim.AdamW(
+                [
+                    {"params": [self.model.model.embed_tokens.weight], "weight_decay": 0.02},
+                    {"params": vectors, "weight_decay": 0.0},
+                ],
+                lr=OTHER_RATE,
+                betas=(0.9, 0.98),
+                fused=True,
+            ),
         ]
         self.rated = [(group, group["lr"]) for o in self.optimizers for group in o.param_groups]
         self.rounded = [*matrices, self.model.model.embed_tokens.weight]
@@ -125,8 +132,16 @@ class Trainer:
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(".part")
-        torch.save({"model": self.model.state_dict(), "average": self.average, "step": self.step, "spent": self.spent,
-                    "optimizers": [o.state_dict() for o in self.optimizers]}, scratch)
+        torch.save(
+            {
+                "model": self.model.state_dict(),
+                "average": self.average,
+                "step": self.step,
+                "spent": self.spent,
+                "optimizers": [o.state_dict() for o in self.optimizers],
+            },
+            scratch,
+        )
         os.replace(scratch, path)
 
     def load(self, path: Path) -> None:
@@ -141,8 +156,13 @@ class Trainer:
         """Held-out greedy accuracy of the averaged weights, a line for the log."""
         model = YoutuForCausalLM(package.config(self.tokenizer)).eval()
         model.load_state_dict(self.average)
-        wrapped = PreTrainedTokenizerFast(tokenizer_object=self.tokenizer, bos_token=bpe.BOS, eos_token=bpe.EOS,
-                                          pad_token=bpe.EOS, chat_template=bpe.TEMPLATE.read_text(encoding="utf-8"))
+        wrapped = PreTrainedTokenizerFast(
+            tokenizer_object=self.tokenizer,
+            bos_token=bpe.BOS,
+            eos_token=bpe.EOS,
+            pad_token=bpe.EOS,
+            chat_template=bpe.TEMPLATE.read_text(encoding="utf-8"),
+        )
         problems = [p for family in MEASURED for p in held_out(family, count, seed=1)]
         results, _ = evaluate.measure(model, wrapped, problems)
         table = evaluate.summary(results)

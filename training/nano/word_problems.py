@@ -21,28 +21,40 @@ BOXES = {"en": ["boxes", "bags", "baskets", "shelves"], "zh": ["个盒子", "个
 
 STORIES = {
     "add": {
-        "en": ["{n} has {a} {t} and buys {b} more. How many {t} does {n} have now?",
-               "{n} has {a} {t}. {m} has {b} {t}. How many {t} do they have together?",
-               "There are {a} {t} on the table. {n} puts {b} more there. How many {t} are on the table?"],
-        "zh": ["{n}有{a}{t}，又买了{b}{t}。{n}现在一共有多少{t0}？",
-               "{n}有{a}{t}，{m}有{b}{t}。他们一共有多少{t0}？",
-               "桌上有{a}{t}，{n}又放了{b}{t}。桌上一共有多少{t0}？"],
+        "en": [
+            "{n} has {a} {t} and buys {b} more. How many {t} does {n} have now?",
+            "{n} has {a} {t}. {m} has {b} {t}. How many {t} do they have together?",
+            "There are {a} {t} on the table. {n} puts {b} more there. How many {t} are on the table?",
+        ],
+        "zh": [
+            "{n}有{a}{t}，又买了{b}{t}。{n}现在一共有多少{t0}？",
+            "{n}有{a}{t}，{m}有{b}{t}。他们一共有多少{t0}？",
+            "桌上有{a}{t}，{n}又放了{b}{t}。桌上一共有多少{t0}？",
+        ],
     },
     "subtract": {
-        "en": ["{n} has {a} {t} and gives {b} to {m}. How many {t} does {n} have left?",
-               "{n} had {a} {t} and lost {b}. How many {t} are left?",
-               "There are {a} {t} on the table. {n} takes {b} away. How many {t} are left?"],
-        "zh": ["{n}有{a}{t}，给了{m}{b}{t}。{n}还剩多少{t0}？",
-               "{n}原来有{a}{t}，丢了{b}{t}。还剩多少{t0}？",
-               "桌上有{a}{t}，{n}拿走了{b}{t}。桌上还剩多少{t0}？"],
+        "en": [
+            "{n} has {a} {t} and gives {b} to {m}. How many {t} does {n} have left?",
+            "{n} had {a} {t} and lost {b}. How many {t} are left?",
+            "There are {a} {t} on the table. {n} takes {b} away. How many {t} are left?",
+        ],
+        "zh": [
+            "{n}有{a}{t}，给了{m}{b}{t}。{n}还剩多少{t0}？",
+            "{n}原来有{a}{t}，丢了{b}{t}。还剩多少{t0}？",
+            "桌上有{a}{t}，{n}拿走了{b}{t}。桌上还剩多少{t0}？",
+        ],
     },
     "multiply": {
-        "en": ["{n} has {b} {x} with {a} {t} in each. How many {t} are there in all?",
-               "There are {b} {x}. Each holds {a} {t}. How many {t} are there in all?",
-               "{n} buys {b} {x} of {a} {t} each. How many {t} does {n} buy?"],
-        "zh": ["{n}有{b}{x}，每{x0}里有{a}{t}。一共有多少{t0}？",
-               "有{b}{x}，每{x0}装{a}{t}。一共有多少{t0}？",
-               "{n}买了{b}{x}，每{x0}有{a}{t}。{n}一共买了多少{t0}？"],
+        "en": [
+            "{n} has {b} {x} with {a} {t} in each. How many {t} are there in all?",
+            "There are {b} {x}. Each holds {a} {t}. How many {t} are there in all?",
+            "{n} buys {b} {x} of {a} {t} each. How many {t} does {n} buy?",
+        ],
+        "zh": [
+            "{n}有{b}{x}，每{x0}里有{a}{t}。一共有多少{t0}？",
+            "有{b}{x}，每{x0}装{a}{t}。一共有多少{t0}？",
+            "{n}买了{b}{x}，每{x0}有{a}{t}。{n}一共买了多少{t0}？",
+        ],
     },
 }
 

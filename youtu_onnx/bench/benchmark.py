@@ -8,11 +8,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from youtu_onnx.runtimes.providers import providers
-from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
-from youtu_onnx.runtimes.ort.model import OrtDecoder, OrtModel
-from youtu_onnx.runtimes.providers.options import ProviderOptions
-from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.bench.plan import Plan, Trial, random_ids
 from youtu_onnx.bench.report import FirstPrompt, Report
 from youtu_onnx.bench.samples import Clock, Result, Sample, take_sample, warm_up
@@ -20,14 +15,28 @@ from youtu_onnx.bench.sequences import ManySequences, OneSequence, Sequences
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.machine import Machine, memory, peak_bytes, process_age, resident_bytes
 from youtu_onnx.core.progress import Progress, Silent
+from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
+from youtu_onnx.runtimes.ort.model import OrtDecoder, OrtModel
+from youtu_onnx.runtimes.ort.threads import thread_count
+from youtu_onnx.runtimes.providers import providers
+from youtu_onnx.runtimes.providers.options import ProviderOptions
 from youtu_onnx.text import Tokenizer
 
 
 class Benchmark:
     """A bundle opened for measuring. What was measured is in :meth:`report`, even when :meth:`run` was broken off."""
 
-    def __init__(self, bundle: Bundle, plan: Plan, model: OrtModel, threads: tuple[int, ...], tokenizer: Tokenizer,
-                 load_seconds: float, clock: Clock, options: ProviderOptions | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        plan: Plan,
+        model: OrtModel,
+        threads: tuple[int, ...],
+        tokenizer: Tokenizer,
+        load_seconds: float,
+        clock: Clock,
+        options: ProviderOptions | None = None,
+    ) -> None:
         self.bundle, self.plan, self._options = bundle, plan, options
         self._model, self._threads, self._tokenizer = model, threads, tokenizer
         self._load_seconds, self._memory_after_load = load_seconds, resident_bytes()
@@ -36,8 +45,17 @@ class Benchmark:
         self._samples: dict[tuple[Trial, int], list[Sample]] = {}
 
     @classmethod
-    def open(cls, path: str | Path, plan: Plan, provider: str | None = None, *, options: ProviderOptions | None = None,
-             require_provider: bool = False, progress: Progress | None = None, clock: Clock = time.perf_counter) -> Benchmark:
+    def open(
+        cls,
+        path: str | Path,
+        plan: Plan,
+        provider: str | None = None,
+        *,
+        options: ProviderOptions | None = None,
+        require_provider: bool = False,
+        progress: Progress | None = None,
+        clock: Clock = time.perf_counter,
+    ) -> Benchmark:
         """Check the plan, then load the model.
 
         Args:
@@ -77,11 +95,19 @@ class Benchmark:
         results = tuple(Result(trial, threads, tuple(samples)) for (trial, threads), samples in self._samples.items() if samples)
         runs = len(self.plan.trials) * len(self._threads) * self.plan.repetitions
         return Report(
-            bundle=self.bundle, plan=self.plan, machine=Machine.here(), provider=self._model.provider.name,
-            threads=self._threads[0], load_seconds=self._load_seconds, memory_after_load=self._memory_after_load,
-            peak_memory=peak_bytes(), first_prompt=self._first_prompt, results=results,
+            bundle=self.bundle,
+            plan=self.plan,
+            machine=Machine.here(),
+            provider=self._model.provider.name,
+            threads=self._threads[0],
+            load_seconds=self._load_seconds,
+            memory_after_load=self._memory_after_load,
+            peak_memory=peak_bytes(),
+            first_prompt=self._first_prompt,
+            results=results,
             complete=sum(len(result.samples) for result in results) == runs,
-            options=self._options.given() if self._options else {}, placement=self._model.placement,
+            options=self._options.given() if self._options else {},
+            placement=self._model.placement,
         )
 
     def close(self) -> None:
@@ -108,8 +134,9 @@ class Benchmark:
         samples = self._samples.setdefault((trial, threads), [])
         self._settle(sequences, trial, progress)
         batch = f", batch {trial.batch}" if trial.batch > 1 else ""
-        progress.begin(f"{trial.label}{batch}, {threads} thread{'' if threads == 1 else 's'}",
-                       total=self.plan.repetitions, unit="runs")
+        progress.begin(
+            f"{trial.label}{batch}, {threads} thread{'' if threads == 1 else 's'}", total=self.plan.repetitions, unit="runs"
+        )
         if self.plan.warmup:
             warm_up(trial, sequences)
         for _ in range(self.plan.repetitions):

@@ -74,8 +74,14 @@ class Plan:
     warmup: bool = True
 
     def __post_init__(self) -> None:
-        listed = {"--prompt": (self.prompts, 0), "--generate": (self.generate, 0), "--depth": (self.depths, 0),
-                  "--batch": (self.batches, 1), "--threads": (self.threads, 1), "--repetitions": ((self.repetitions,), 1)}
+        listed = {
+            "--prompt": (self.prompts, 0),
+            "--generate": (self.generate, 0),
+            "--depth": (self.depths, 0),
+            "--batch": (self.batches, 1),
+            "--threads": (self.threads, 1),
+            "--repetitions": ((self.repetitions,), 1),
+        }
         for option, (numbers, least) in listed.items():
             wrong = next((one for one in numbers if one < least), None)
             if wrong is not None:
@@ -84,8 +90,10 @@ class Plan:
         if unknown is not None:
             raise UsageError(f"unknown scenario {unknown!r}", hint=f"choose among: {', '.join(SCENARIOS)}")
         if not self.trials:
-            raise UsageError("nothing to measure: no prompt, no generated tokens, no scenario",
-                             hint="pass --prompt or --generate above 0, or a --scenario")
+            raise UsageError(
+                "nothing to measure: no prompt, no generated tokens, no scenario",
+                hint="pass --prompt or --generate above 0, or a --scenario",
+            )
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -108,13 +116,17 @@ class Plan:
         context = manifest.context_length
         for trial in self.trials:
             if trial.length > context:
-                raise UsageError(f"{trial.label} needs {trial.length:,} tokens, more than the model's context of {context:,}",
-                                 hint=f"choose --depth, --prompt and --generate that stay within {context:,} together")
+                raise UsageError(
+                    f"{trial.label} needs {trial.length:,} tokens, more than the model's context of {context:,}",
+                    hint=f"choose --depth, --prompt and --generate that stay within {context:,} together",
+                )
             least = least_memory(trial, manifest)
             if memory is not None and least > memory:
-                raise UsageError(f"{trial.label} in a batch of {trial.batch:,} needs {least / 1e9:.1f} GB at least, "
-                                 f"and {memory / 1e9:.1f} GB are available",
-                                 hint="choose a smaller --batch or --depth, or close other programs")
+                raise UsageError(
+                    f"{trial.label} in a batch of {trial.batch:,} needs {least / 1e9:.1f} GB at least, "
+                    f"and {memory / 1e9:.1f} GB are available",
+                    hint="choose a smaller --batch or --depth, or close other programs",
+                )
 
 
 def least_memory(trial: Trial, manifest: Manifest) -> int:

@@ -13,8 +13,15 @@ from youtu_onnx.bench.samples import Result
 Row = Sequence[str]
 STATISTICS = ("tokens_per_second", "seconds", "time_to_first_token_seconds", "generation_tokens_per_second")
 PARTS = ("median", "min", "max")
-FLAT = ("test", "prompt_tokens", "generated_tokens", "depth", "batch", "threads",
-        *(f"{name}_{part}" for name in STATISTICS for part in PARTS))
+FLAT = (
+    "test",
+    "prompt_tokens",
+    "generated_tokens",
+    "depth",
+    "batch",
+    "threads",
+    *(f"{name}_{part}" for name in STATISTICS for part in PARTS),
+)
 """Columns of one result in a spreadsheet."""
 
 
@@ -32,8 +39,10 @@ def markdown(report: Report) -> str:
     head, rows = _columns(report)
     parameters = _count(report.bundle.manifest.architecture.parameters)
     model = [report.model, f"{report.bundle.size / 2**20:.2f} MiB", parameters, report.provider.upper()]
-    lines = [_pipe(["model", "size", "params", "backend", *head]),
-             _pipe(["---", "---:", "---:", "---", "---:", *["---:" for _ in head[1:]]])]
+    lines = [
+        _pipe(["model", "size", "params", "backend", *head]),
+        _pipe(["---", "---:", "---:", "---", "---:", *["---:" for _ in head[1:]]]),
+    ]
     lines += [_pipe([*model, *row]) for row in rows]
     lines += [""] + [f"- {name}: {value}" for name, value in _facts(report)]
     return "\n".join(lines) + "\n"
@@ -58,16 +67,28 @@ RENDERERS: Mapping[str, Callable[[Report], str]] = {"table": table, "csv": comma
 
 def _facts(report: Report) -> list[tuple[str, str]]:
     machine, first, per_token = report.machine, report.first_prompt, report.bundle.manifest.cache.bytes_per_token
-    cold = "" if first is None else (f"; first token {first.since_start:.2f} s after the process started "
-                                     f"(prompt of {first.tokens}, cold: {first.seconds:.3f} s)")
+    cold = (
+        ""
+        if first is None
+        else (
+            f"; first token {first.since_start:.2f} s after the process started "
+            f"(prompt of {first.tokens}, cold: {first.seconds:.3f} s)"
+        )
+    )
     facts = [
         ("model", f"{report.model}: {report.bundle.size / 1e6:.1f} MB in files, {report.bits_per_weight:.2f} bits per weight"),
-        ("machine", f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; {machine.system}; "
-                    f"onnxruntime {machine.onnxruntime}"),
+        (
+            "machine",
+            f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; {machine.system}; "
+            f"onnxruntime {machine.onnxruntime}",
+        ),
         ("provider", report.provider),
         ("load", f"{report.load_seconds:.2f} s{cold}"),
-        ("memory", f"{report.memory_after_load / 1e9:.2f} GB after loading, {report.peak_memory / 1e9:.2f} GB at most; "
-                   f"cache {per_token / 1024:.1f} KiB per token"),
+        (
+            "memory",
+            f"{report.memory_after_load / 1e9:.2f} GB after loading, {report.peak_memory / 1e9:.2f} GB at most; "
+            f"cache {per_token / 1024:.1f} KiB per token",
+        ),
         ("runs", f"{report.plan.repetitions} each, {'after a warm-up' if report.plan.warmup else 'without a warm-up'}"),
     ]
     return facts if report.complete else [*facts, ("BROKEN OFF", "these are the runs that were made until then")]
@@ -83,11 +104,21 @@ def _columns(report: Report) -> tuple[Row, list[Row]]:
 
 def _cells(result: Result, batches: bool, both: bool) -> Row:
     rate, first, generation = result.tokens_per_second, result.time_to_first_token, result.generation
-    cells = [str(result.threads), *[str(result.trial.batch)] * batches, result.trial.label,
-             f"{rate.median:.2f}", f"{rate.min:.2f}", f"{rate.max:.2f}", f"{rate.spread:.1%}"]
+    cells = [
+        str(result.threads),
+        *[str(result.trial.batch)] * batches,
+        result.trial.label,
+        f"{rate.median:.2f}",
+        f"{rate.min:.2f}",
+        f"{rate.max:.2f}",
+        f"{rate.spread:.1%}",
+    ]
     if both:
-        cells += [f"{result.seconds.median:.3f}", f"{first.median:.3f}" if first else "-",
-                  f"{generation.median:.2f}" if generation else "-"]
+        cells += [
+            f"{result.seconds.median:.3f}",
+            f"{first.median:.3f}" if first else "-",
+            f"{generation.median:.2f}" if generation else "-",
+        ]
     return cells
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from youtu_onnx.runtimes.ort.placement import Placement
 from youtu_onnx import __version__
 from youtu_onnx.bench.plan import SEED, Plan
 from youtu_onnx.bench.samples import Result
 from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.inspect.bundle import Inspection
 from youtu_onnx.core.machine import Machine
+from youtu_onnx.inspect.bundle import Inspection
+from youtu_onnx.runtimes.ort.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,29 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         manifest, first = self.bundle.manifest, self.first_prompt
         return {
-            "bundle": str(self.bundle.path), "model": manifest.source.model, "precision": manifest.recipe.precision,
-            "parameters": manifest.architecture.parameters, "youtu_onnx": __version__,
-            "provider": self.provider, "provider_options": dict(self.options),
-            "placement": self.placement and self.placement.to_dict(), "threads": self.threads, "machine": self.machine.to_dict(),
-            "load_seconds": self.load_seconds, "start_to_first_token_seconds": first and first.since_start,
-            "first_prompt_tokens": first and first.tokens, "first_prompt_seconds": first and first.seconds,
-            "memory_after_load_bytes": self.memory_after_load, "peak_memory_bytes": self.peak_memory,
-            "file_bytes": self.bundle.size, "files": {name: entry.size for name, entry in manifest.files.items()},
-            "bits_per_weight": round(self.bits_per_weight, 3), "cache_bytes_per_token": manifest.cache.bytes_per_token,
-            "seed": SEED, "warmup": self.plan.warmup, "repetitions": self.plan.repetitions, "complete": self.complete,
+            "bundle": str(self.bundle.path),
+            "model": manifest.source.model,
+            "precision": manifest.recipe.precision,
+            "parameters": manifest.architecture.parameters,
+            "youtu_onnx": __version__,
+            "provider": self.provider,
+            "provider_options": dict(self.options),
+            "placement": self.placement and self.placement.to_dict(),
+            "threads": self.threads,
+            "machine": self.machine.to_dict(),
+            "load_seconds": self.load_seconds,
+            "start_to_first_token_seconds": first and first.since_start,
+            "first_prompt_tokens": first and first.tokens,
+            "first_prompt_seconds": first and first.seconds,
+            "memory_after_load_bytes": self.memory_after_load,
+            "peak_memory_bytes": self.peak_memory,
+            "file_bytes": self.bundle.size,
+            "files": {name: entry.size for name, entry in manifest.files.items()},
+            "bits_per_weight": round(self.bits_per_weight, 3),
+            "cache_bytes_per_token": manifest.cache.bytes_per_token,
+            "seed": SEED,
+            "warmup": self.plan.warmup,
+            "repetitions": self.plan.repetitions,
+            "complete": self.complete,
             "results": [result.to_dict() for result in self.results],
         }

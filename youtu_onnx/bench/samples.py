@@ -81,9 +81,14 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         first, generation = self.time_to_first_token, self.generation
         return {
-            "test": self.trial.name, "prompt_tokens": self.trial.prompt_tokens, "generated_tokens": self.trial.generated_tokens,
-            "depth": self.trial.depth, "batch": self.trial.batch, "threads": self.threads,
-            "tokens_per_second": self.tokens_per_second.to_dict(), "seconds": self.seconds.to_dict(),
+            "test": self.trial.name,
+            "prompt_tokens": self.trial.prompt_tokens,
+            "generated_tokens": self.trial.generated_tokens,
+            "depth": self.trial.depth,
+            "batch": self.trial.batch,
+            "threads": self.threads,
+            "tokens_per_second": self.tokens_per_second.to_dict(),
+            "seconds": self.seconds.to_dict(),
             "time_to_first_token_seconds": first and first.to_dict(),
             "generation_tokens_per_second": generation and generation.to_dict(),
         }

@@ -39,7 +39,7 @@ class OneSequence:
         return self._decoder.length
 
     def append(self, count: int) -> None:
-        self._decoder.prefill(self._ids[self.length:self.length + count])
+        self._decoder.prefill(self._ids[self.length : self.length + count])
 
     def rewind_to(self, length: int) -> None:
         self._decoder.rewind(max(self.length - length, 0))
@@ -64,10 +64,9 @@ class ManySequences:
         end = self.length + count
         while self.length < end:
             total = min(end, self.length + self._chunk)
-            ids = self._ids[:, self.length:total]                                              # [B, S]
-            positions = np.broadcast_to(np.arange(self.length, total), ids.shape)              # [B, S]
-            _, self._past = self._model.run(ids, np.ones((len(ids), total), np.int64), positions, self._past,
-                                            last_only=True)
+            ids = self._ids[:, self.length : total]  # [B, S]
+            positions = np.broadcast_to(np.arange(self.length, total), ids.shape)  # [B, S]
+            _, self._past = self._model.run(ids, np.ones((len(ids), total), np.int64), positions, self._past, last_only=True)
             self.length = total
 
     def rewind_to(self, length: int) -> None:
@@ -83,5 +82,5 @@ class ManySequences:
         assert self._past is not None
         if self._model.bundle.manifest.cache.length is not None:
             return self._past  # the mask drops the rest, and a step writes into buffers of its own
-        kept = [np.ascontiguousarray(value.numpy()[:, :, :length]) for value in self._past]    # [B, heads, length, width]
+        kept = [np.ascontiguousarray(value.numpy()[:, :, :length]) for value in self._past]  # [B, heads, length, width]
         return [ort.OrtValue.ortvalue_from_numpy(array, self._model.device, self._model.device_id) for array in kept]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from youtu_onnx.core.errors import UsageError
 from youtu_onnx.chat.prompt_lookup import Drafter, PromptLookup, Speculation
 from youtu_onnx.chat.sampling import Sampler, Sampling
+from youtu_onnx.core.errors import UsageError
 from youtu_onnx.text.thinking import Kind, ThinkingSplitter
 from youtu_onnx.text.tokenizer import Tokenizer
 
@@ -71,8 +71,14 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``youtu-onnx generate --json`` prints."""
-        fields = {"text": self.text, "thinking": self.thinking, "answer": self.answer, "token_ids": self.token_ids,
-                  "finish_reason": self.finish_reason, "usage": self.usage.to_dict()}
+        fields = {
+            "text": self.text,
+            "thinking": self.thinking,
+            "answer": self.answer,
+            "token_ids": self.token_ids,
+            "finish_reason": self.finish_reason,
+            "usage": self.usage.to_dict(),
+        }
         return fields | ({} if self.speculation is None else {"speculation": self.speculation.to_dict()})
 
 
@@ -122,9 +128,9 @@ class TokenCache:
                 return self.decoder.prefill(ids)
             rows = self.decoder.decode(new)
         finally:  # an interrupted prefill leaves its first steps in the cache
-            self.ids += new[:max(self.decoder.length - before, 0)]
-            del self.ids[self.decoder.length:]
-        self._ahead = list(rows[len(ids):])
+            self.ids += new[: max(self.decoder.length - before, 0)]
+            del self.ids[self.decoder.length :]
+        self._ahead = list(rows[len(ids) :])
         return rows[len(ids) - 1]
 
     def take(self, id_: int) -> np.ndarray | None:
@@ -139,7 +145,7 @@ class TokenCache:
         count, self._ahead = len(self._ahead), []
         if count:
             self.decoder.rewind(count)
-            del self.ids[self.decoder.length:]
+            del self.ids[self.decoder.length :]
 
     def clear(self) -> None:
         self.decoder.reset()
@@ -153,9 +159,18 @@ class Generation(Iterator[Piece]):
     called from a signal handler or another thread; the iteration then ends after the current token.
     """
 
-    def __init__(self, cache: TokenCache, tokenizer: Tokenizer, prompt: Sequence[int], *, sampling: Sampling,
-                 max_tokens: int | None, eos_ids: Collection[int], thinking: bool = False,
-                 prompt_lookup: PromptLookup | None = None) -> None:
+    def __init__(
+        self,
+        cache: TokenCache,
+        tokenizer: Tokenizer,
+        prompt: Sequence[int],
+        *,
+        sampling: Sampling,
+        max_tokens: int | None,
+        eos_ids: Collection[int],
+        thinking: bool = False,
+        prompt_lookup: PromptLookup | None = None,
+    ) -> None:
         """
         Args:
             max_tokens: at most so many tokens; None as many as the context has room for.
@@ -169,8 +184,10 @@ class Generation(Iterator[Piece]):
         if not prompt:
             raise UsageError("the prompt is empty", hint="write something to reply to")
         if len(prompt) + 1 > context:
-            raise UsageError(f"the prompt has {len(prompt)} tokens; the context of {context} leaves room for {context - 1}",
-                             hint="shorten the prompt, or drop the oldest messages")
+            raise UsageError(
+                f"the prompt has {len(prompt)} tokens; the context of {context} leaves room for {context - 1}",
+                hint="shorten the prompt, or drop the oldest messages",
+            )
         if max_tokens is not None and (isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1):
             raise UsageError(f"max_tokens is {max_tokens!r}; expected a whole number from 1")
         room = context - len(prompt)
@@ -249,10 +266,15 @@ class Generation(Iterator[Piece]):
 
     def _finish(self, reason: FinishReason, timing: Timing) -> None:
         self._result = Result(
-            text="".join(self._texts), thinking="".join(self._parts["thinking"]).strip(),
-            answer="".join(self._parts["answer"]).lstrip(), token_ids=self._token_ids, finish_reason=reason,
-            usage=Usage(len(self._prompt), len(self._token_ids)), timing=timing,
-            speculation=None if self._drafter is None else self._drafter.counts)
+            text="".join(self._texts),
+            thinking="".join(self._parts["thinking"]).strip(),
+            answer="".join(self._parts["answer"]).lstrip(),
+            token_ids=self._token_ids,
+            finish_reason=reason,
+            usage=Usage(len(self._prompt), len(self._token_ids)),
+            timing=timing,
+            speculation=None if self._drafter is None else self._drafter.counts,
+        )
 
 
 def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:

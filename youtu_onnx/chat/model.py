@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.chat.generate import Generation, Result, TokenCache
 from youtu_onnx.chat.prompt_lookup import PromptLookup
 from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.core.target import TARGETS
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.tokenizer import read_json
@@ -28,9 +28,16 @@ DEFAULT_MAX_TOKENS = 1024
 Messages = Sequence[Mapping[str, Any]]
 
 
-def load(path: str | Path, provider: str | None = None, runtime: str = "ort", threads: int | None = None,
-         prompt_lookup: PromptLookup | bool = False, *, provider_options: ProviderOptions | Mapping[str, object] | None = None,
-         require_provider: bool = False) -> Model:
+def load(
+    path: str | Path,
+    provider: str | None = None,
+    runtime: str = "ort",
+    threads: int | None = None,
+    prompt_lookup: PromptLookup | bool = False,
+    *,
+    provider_options: ProviderOptions | Mapping[str, object] | None = None,
+    require_provider: bool = False,
+) -> Model:
     """Open a bundle for generation.
 
     Args:
@@ -52,15 +59,18 @@ def load(path: str | Path, provider: str | None = None, runtime: str = "ort", th
     from youtu_onnx.runtimes.providers.options import ProviderOptions
 
     if prompt_lookup and runtime == "genai":
-        raise UsageError("the genai runtime gives the logits of one token per step, so prompt lookup can save none there",
-                         hint="use --runtime ort, or leave --prompt-lookup away")
+        raise UsageError(
+            "the genai runtime gives the logits of one token per step, so prompt lookup can save none there",
+            hint="use --runtime ort, or leave --prompt-lookup away",
+        )
     bundle = Bundle.open(path, target=variant_for(provider))
     options = provider_options if isinstance(provider_options, ProviderOptions) else ProviderOptions.of(provider_options)
     settings = PromptLookup() if prompt_lookup is True else prompt_lookup or None
     # The runtime packs weights on one core; the other reads the tokenizer meanwhile.
     with ThreadPoolExecutor(1) as background, ExitStack() as undo:
-        opening = background.submit(open_decoder, bundle, runtime, provider, threads, options=options,
-                                    require_provider=require_provider)
+        opening = background.submit(
+            open_decoder, bundle, runtime, provider, threads, options=options, require_provider=require_provider
+        )
         undo.callback(_close, opening)
         tokenizer = Tokenizer.open(bundle.path)
         model = Model(bundle, tokenizer, ChatTemplate.open(bundle.path, tokenizer), opening.result(), settings)
@@ -94,8 +104,14 @@ class Model:
         prompt_lookup: how replies guess ahead; None for those that don't. Read when a reply begins.
     """
 
-    def __init__(self, bundle: Bundle, tokenizer: Tokenizer, template: ChatTemplate | None, decoder: Decoder,
-                 prompt_lookup: PromptLookup | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        tokenizer: Tokenizer,
+        template: ChatTemplate | None,
+        decoder: Decoder,
+        prompt_lookup: PromptLookup | None = None,
+    ) -> None:
         self.bundle, self.tokenizer, self.template, self.decoder = bundle, tokenizer, template, decoder
         config = read_json(bundle.file(names.GENERATION_CONFIG))
         self.sampling = Sampling.from_generation_config(config)
@@ -124,18 +140,48 @@ class Model:
             self._current = None
         self._cache.clear()
 
-    def generate(self, prompt: str | Messages, *, max_tokens: int | None = None,
-                 temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
-                 seed: int | None = None, greedy: bool | None = None, raw: bool = False,
-                 enable_thinking: bool | None = None, tools: Messages | None = None) -> Result:
+    def generate(
+        self,
+        prompt: str | Messages,
+        *,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        greedy: bool | None = None,
+        raw: bool = False,
+        enable_thinking: bool | None = None,
+        tools: Messages | None = None,
+    ) -> Result:
         """The whole reply. Arguments and errors are :meth:`stream`'s."""
-        return self.stream(prompt, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
-                           greedy=greedy, raw=raw, enable_thinking=enable_thinking, tools=tools).result
+        return self.stream(
+            prompt,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            greedy=greedy,
+            raw=raw,
+            enable_thinking=enable_thinking,
+            tools=tools,
+        ).result
 
-    def stream(self, prompt: str | Messages, *, max_tokens: int | None = None,
-               temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
-               seed: int | None = None, greedy: bool | None = None, raw: bool = False,
-               enable_thinking: bool | None = None, tools: Messages | None = None) -> Generation:
+    def stream(
+        self,
+        prompt: str | Messages,
+        *,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        greedy: bool | None = None,
+        raw: bool = False,
+        enable_thinking: bool | None = None,
+        tools: Messages | None = None,
+    ) -> Generation:
         """A reply to iterate over: pieces of text as they come.
 
         Args:
@@ -151,28 +197,40 @@ class Model:
         """
         sampling = self.sampling.override(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
         ids, thinking = self._encode(prompt, raw, enable_thinking, tools)
-        generation = Generation(self._cache, self.tokenizer, ids, sampling=sampling,
-                                max_tokens=self.max_tokens if max_tokens is None else max_tokens,
-                                eos_ids=self.eos_ids, thinking=thinking, prompt_lookup=self.prompt_lookup)
+        generation = Generation(
+            self._cache,
+            self.tokenizer,
+            ids,
+            sampling=sampling,
+            max_tokens=self.max_tokens if max_tokens is None else max_tokens,
+            eos_ids=self.eos_ids,
+            thinking=thinking,
+            prompt_lookup=self.prompt_lookup,
+        )
         if self._current is not None:
             self._current.cancel()
         self._current = generation
         return generation
 
-    def _encode(self, prompt: str | Messages, raw: bool, enable_thinking: bool | None,
-                tools: Messages | None) -> tuple[list[int], bool]:
+    def _encode(
+        self, prompt: str | Messages, raw: bool, enable_thinking: bool | None, tools: Messages | None
+    ) -> tuple[list[int], bool]:
         if isinstance(prompt, str) and not (prompt if raw else prompt.strip()):
             raise UsageError("the prompt is empty", hint="write something to reply to")
         if raw:
             if not isinstance(prompt, str):
                 raise UsageError("raw generation continues a text; it takes no messages", hint="pass a string, or raw=False")
             if enable_thinking is not None or tools is not None:
-                raise UsageError("enable_thinking and tools act through the chat template, which raw generation leaves out",
-                                 hint="drop them, or drop raw")
+                raise UsageError(
+                    "enable_thinking and tools act through the chat template, which raw generation leaves out",
+                    hint="drop them, or drop raw",
+                )
             return self.tokenizer.encode(prompt, frame=True), False
         if self.template is None:
-            raise UsageError(f"the bundle at {self.bundle.path} has no chat template (a base model's has none)",
-                             hint="continue plain text instead: --raw, or raw=True")
+            raise UsageError(
+                f"the bundle at {self.bundle.path} has no chat template (a base model's has none)",
+                hint="continue plain text instead: --raw, or raw=True",
+            )
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         rendered = self.template.prompt(messages, enable_thinking=enable_thinking, tools=tools)
         return rendered.token_ids, rendered.thinking
@@ -184,8 +242,9 @@ def eos_ids(config: Mapping[str, Any], bundle: Bundle, tokenizer: Tokenizer) -> 
     if listed is not None:
         listed = listed if isinstance(listed, list) else [listed]
         if not all(type(one) is int for one in listed):
-            raise BundleError(f"generation_config.json: eos_token_id is {listed!r}; expected token ids",
-                              hint="copy or export the bundle again")
+            raise BundleError(
+                f"generation_config.json: eos_token_id is {listed!r}; expected token ids", hint="copy or export the bundle again"
+            )
         return tuple(listed)
     if bundle.manifest.architecture.eos_token_ids:
         return bundle.manifest.architecture.eos_token_ids

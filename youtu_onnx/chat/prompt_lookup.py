@@ -112,8 +112,10 @@ class NgramIndex:
         period repeats as often as asked.
         """
         ids = self._ids
-        start = next((self._after[end] for length in self._lengths
-                      if length <= len(ids) and (end := tuple(ids[-length:])) in self._after), None)
+        start = next(
+            (self._after[end] for length in self._lengths if length <= len(ids) and (end := tuple(ids[-length:])) in self._after),
+            None,
+        )
         if start is None:
             return []
         period = len(ids) - start

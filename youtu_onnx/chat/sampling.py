@@ -48,13 +48,21 @@ class Sampling:
         _require(_is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", self.top_p, "a number above 0, up to 1")
         _require(self.seed is None or (_is_whole(self.seed) and self.seed >= 0), "seed", self.seed, "a whole number from 0")
         _require(isinstance(self.greedy, bool), "greedy", self.greedy, "true or false")
-        _require(_is_number(self.repetition_penalty) and self.repetition_penalty > 0, "repetition_penalty",
-                 self.repetition_penalty, "a number above 0")
+        _require(
+            _is_number(self.repetition_penalty) and self.repetition_penalty > 0,
+            "repetition_penalty",
+            self.repetition_penalty,
+            "a number above 0",
+        )
         for name in ("presence_penalty", "frequency_penalty"):
             _require(_is_number(getattr(self, name)), name, getattr(self, name), "a number")
         pairs = self.logit_bias.items() if isinstance(self.logit_bias, Mapping) else self.logit_bias
-        _require(all(_is_whole(id_) and id_ >= 0 and _is_number(bias) for id_, bias in pairs), "logit_bias", self.logit_bias,
-                 "numbers by token id")
+        _require(
+            all(_is_whole(id_) and id_ >= 0 and _is_number(bias) for id_, bias in pairs),
+            "logit_bias",
+            self.logit_bias,
+            "numbers by token id",
+        )
         object.__setattr__(self, "logit_bias", tuple(sorted(dict(pairs).items())))
 
     @property
@@ -68,22 +76,33 @@ class Sampling:
         Raises:
             BundleError: the file holds numbers that can't be.
         """
-        fields = {name: config[name] for name in ("temperature", "top_k", "top_p", "repetition_penalty")
-                  if config.get(name) is not None}
+        fields = {
+            name: config[name] for name in ("temperature", "top_k", "top_p", "repetition_penalty") if config.get(name) is not None
+        }
         try:
             return cls(**fields, greedy=not config.get("do_sample", False))
         except UsageError as error:
             raise BundleError(f"generation_config.json: {error.message}", hint="copy or export the bundle again") from error
 
-    def override(self, *, temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
-                 seed: int | None = None, greedy: bool | None = None) -> Sampling:
+    def override(
+        self,
+        *,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        greedy: bool | None = None,
+    ) -> Sampling:
         """A copy with what the caller chose. Choosing a temperature, top_k or top_p means to sample.
 
         Raises:
             UsageError: a number that can't be, or greedy together with what only sampling uses.
         """
-        chosen: dict[str, Any] = {name: value for name, value in (("temperature", temperature), ("top_k", top_k),
-                                                                  ("top_p", top_p), ("seed", seed)) if value is not None}
+        chosen: dict[str, Any] = {
+            name: value
+            for name, value in (("temperature", temperature), ("top_k", top_k), ("top_p", top_p), ("seed", seed))
+            if value is not None
+        }
         if greedy and chosen and temperature != 0:
             raise UsageError(f"greedy decoding has no use for {', '.join(chosen)}", hint="drop greedy, or what it has no use for")
         if greedy is None and any(name in chosen for name in ("temperature", "top_k", "top_p")):
@@ -100,8 +119,14 @@ class Sampler:
         self._biased = np.array([id_ for id_, _ in sampling.logit_bias], np.int64)
         self._biases = np.array([bias for _, bias in sampling.logit_bias], np.float64)
 
-    def pick(self, logits: np.ndarray, seen: Collection[int] = (), *, generated: Mapping[int, int] | None = None,
-             allowed: np.ndarray | None = None) -> int:
+    def pick(
+        self,
+        logits: np.ndarray,
+        seen: Collection[int] = (),
+        *,
+        generated: Mapping[int, int] | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> int:
         """A token id.
 
         Args:
@@ -116,8 +141,7 @@ class Sampler:
         """
         logits = np.array(logits, np.float64)
         if not np.isfinite(logits.max()):  # a NaN anywhere makes the maximum NaN
-            raise BundleError("the model computed logits that are not numbers",
-                              hint="check the bundle with youtu-onnx verify")
+            raise BundleError("the model computed logits that are not numbers", hint="check the bundle with youtu-onnx verify")
         logits = self._adjust(penalize(logits, seen, self.sampling.repetition_penalty), generated or {})
         if allowed is not None:
             logits = _restrict(logits, allowed)
@@ -146,8 +170,11 @@ class Sampler:
 def _restrict(logits: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """Logits ``[V]`` with -inf at what is not allowed. Where the model rules out all that is, these are equally likely."""
     if allowed.shape != logits.shape or not allowed.any():
-        raise UsageError("no token is allowed" if allowed.shape == logits.shape
-                         else f"a mask of {allowed.shape} can't go with logits of {logits.shape}")
+        raise UsageError(
+            "no token is allowed"
+            if allowed.shape == logits.shape
+            else f"a mask of {allowed.shape} can't go with logits of {logits.shape}"
+        )
     if np.isneginf(logits[allowed].max()):
         logits = np.zeros_like(logits)
     return np.where(allowed, logits, -np.inf)
@@ -187,6 +214,7 @@ def distribution(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np
 
 _IMPOSSIBLE = -1000.0
 """A difference of logits whose exponential is 0 in float64, and that float32 can hold."""
+
 
 def _scaled(logits: np.ndarray, largest: np.float64, temperature: float) -> np.ndarray:
     """Differences from the largest logit, by the temperature. In place after the first step: fresh pages cost more than sums."""

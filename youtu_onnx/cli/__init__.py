@@ -37,8 +37,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if with_traceback:
             raise
-        console.error(f"unexpected {type(error).__name__}: {error}".splitlines()[0],
-                      f"this is a bug in youtu-onnx: run it again with --traceback (or {TRACEBACK_VARIABLE}=1) and report it")
+        console.error(
+            f"unexpected {type(error).__name__}: {error}".splitlines()[0],
+            f"this is a bug in youtu-onnx: run it again with --traceback (or {TRACEBACK_VARIABLE}=1) and report it",
+        )
         return 1
 
 

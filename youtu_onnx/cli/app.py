@@ -26,8 +26,15 @@ class _Commands(TyperGroup):
             console.stop_progress()
 
 
-app = typer.Typer(name="youtu-onnx", cls=_Commands, no_args_is_help=True, add_completion=False,
-                  rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    name="youtu-onnx",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 app.command()(export.export)
 app.command()(verify.verify)
@@ -51,8 +58,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True,
-                                          help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
     traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from; may stand anywhere.")] = False,
 ) -> None:
     """Export Youtu-LLM to ONNX with a latent KV cache, prove it equal to PyTorch, and run it anywhere."""

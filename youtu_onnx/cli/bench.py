@@ -15,18 +15,32 @@ FORMATS = ("table", "csv", "json", "md")
 
 def bench(
     bundle: options.BundleFolder,
-    prompt: Annotated[list[str] | None, typer.Option(
-        "--prompt", "-p", metavar="N,…", help="Tokens of a prompt; 0: no such test. Default: 512, none with --scenario.")] = None,
-    generate: Annotated[list[str] | None, typer.Option(
-        "--generate", "-n", metavar="N,…", help="Tokens generated one by one. Default: 128, none with --scenario.")] = None,
-    depth: Annotated[list[str] | None, typer.Option(
-        "--depth", "-d", metavar="N,…", help="Tokens that are in the cache already. Default: 0.")] = None,
-    batch: Annotated[list[str] | None, typer.Option(
-        "--batch", "-b", metavar="N,…", help="Sequences that are stepped together. Default: 1.")] = None,
-    threads: Annotated[list[str] | None, typer.Option(
-        "--threads", "-t", metavar="N,…", help="Threads on the CPU. Default: one per physical core.")] = None,
-    scenario: Annotated[list[str] | None, typer.Option(
-        metavar="NAME,…", help="A prompt and its reply: qa, math, code, chat (32+128, 64+256, 48+200, 128+150 tokens).")] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompt", "-p", metavar="N,…", help="Tokens of a prompt; 0: no such test. Default: 512, none with --scenario."
+        ),
+    ] = None,
+    generate: Annotated[
+        list[str] | None,
+        typer.Option("--generate", "-n", metavar="N,…", help="Tokens generated one by one. Default: 128, none with --scenario."),
+    ] = None,
+    depth: Annotated[
+        list[str] | None, typer.Option("--depth", "-d", metavar="N,…", help="Tokens that are in the cache already. Default: 0.")
+    ] = None,
+    batch: Annotated[
+        list[str] | None, typer.Option("--batch", "-b", metavar="N,…", help="Sequences that are stepped together. Default: 1.")
+    ] = None,
+    threads: Annotated[
+        list[str] | None,
+        typer.Option("--threads", "-t", metavar="N,…", help="Threads on the CPU. Default: one per physical core."),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,…", help="A prompt and its reply: qa, math, code, chat (32+128, 64+256, 48+200, 128+150 tokens)."
+        ),
+    ] = None,
     repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Runs of each test.")] = 5,
     warmup: Annotated[bool, typer.Option("--warmup/--no-warmup", help="Run each test once before it is measured.")] = True,
     output: Annotated[str | None, typer.Option("--output", "-o", help="table (default), csv, json or md.")] = None,
@@ -48,8 +62,12 @@ def bench(
     plan = Plan(
         prompts=_numbers("--prompt", prompt, () if scenarios else (512,)),
         generate=_numbers("--generate", generate, () if scenarios else (128,)),
-        depths=_numbers("--depth", depth, (0,)), batches=_numbers("--batch", batch, (1,)),
-        threads=_numbers("--threads", threads, ()), scenarios=scenarios, repetitions=repetitions, warmup=warmup,
+        depths=_numbers("--depth", depth, (0,)),
+        batches=_numbers("--batch", batch, (1,)),
+        threads=_numbers("--threads", threads, ()),
+        scenarios=scenarios,
+        repetitions=repetitions,
+        warmup=warmup,
     )
     progress = console.progress(bar=False)  # a bar moves by itself, in time that is being measured
     benchmark = Benchmark.open(bundle, plan, provider, options=chosen, require_provider=require_provider, progress=progress)
@@ -85,8 +103,9 @@ def _numbers(option: str, given: list[str] | None, default: tuple[int, ...]) -> 
     try:
         numbers = tuple(dict.fromkeys(int(part) for part in _listed(given)))
     except ValueError as error:
-        raise UsageError(f"{option} {','.join(given)}: not whole numbers",
-                         hint=f"write them like this: {option} 128,512") from error
+        raise UsageError(
+            f"{option} {','.join(given)}: not whole numbers", hint=f"write them like this: {option} 128,512"
+        ) from error
     if not numbers:
         raise UsageError(f"{option} has no number", hint=f"write it like this: {option} 512")
     return numbers

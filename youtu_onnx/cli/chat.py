@@ -54,8 +54,15 @@ def chat(
     Sampling().override(**choices)  # before the model is loaded, which may take a while
     chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     lookup = options.prompt_lookup(prompt_lookup, draft_tokens)
-    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup, provider_options=chosen,
-              require_provider=require_provider) as model:
+    with load(
+        bundle,
+        provider=provider,
+        runtime=runtime,
+        threads=threads,
+        prompt_lookup=lookup,
+        provider_options=chosen,
+        require_provider=require_provider,
+    ) as model:
         conversation = _Conversation(model, system, {**choices, "max_tokens": max_tokens, "enable_thinking": thinking})
         if sys.stdin.isatty():
             console.note(f"{model.bundle.manifest.source.model} at {bundle}; /help lists the commands")

@@ -175,8 +175,15 @@ def _bars(unit: str) -> Any:
 
     amount: list[ProgressColumn] = [DownloadColumn()] if unit == "B" else [MofNCompleteColumn(), TextColumn(unit)]
     # transient: the finished stage's line takes the bar's place
-    return Bars(TextColumn("{task.description}", markup=False), BarColumn(), *amount, TimeElapsedColumn(), Memory(),
-                console=Console(stderr=True), transient=True)
+    return Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        *amount,
+        TimeElapsedColumn(),
+        Memory(),
+        console=Console(stderr=True),
+        transient=True,
+    )
 
 
 def resident_bytes() -> int:

@@ -9,17 +9,21 @@ import typer
 
 from youtu_onnx.cli import console
 
-QUESTIONS = ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。",
-             "Tom has 12 apples and buys 7 more. How many apples does he have now?")
+QUESTIONS = (
+    "What is 47 + 38?",
+    "把列表 [4, 9, 1, 7] 从小到大排序。",
+    "Tom has 12 apples and buys 7 more. How many apples does he have now?",
+)
 
 
 def demo(
-    output: Annotated[Path, typer.Option(
-        "--output", "-o", help="Where to put the bundle; one that is there is replaced.")] = Path("youtu-nano-int4"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where to put the bundle; one that is there is replaced.")
+    ] = Path("youtu-nano-int4"),
 ) -> None:
     """Export the built-in youtu-nano to int4, verify it against PyTorch, and talk to it."""
-    from youtu_onnx.publish.export import export
     from youtu_onnx.chat.model import load
+    from youtu_onnx.publish.export import export
 
     console.note(f"Exporting youtu-nano to int4 at {output} …")
     made = export("youtu-nano", output, precision="int4", force=True, progress=console.progress())
@@ -30,5 +34,7 @@ def demo(
             for piece in model.stream(question, greedy=True, max_tokens=256):
                 typer.echo(console.printable(piece), nl=False)
             typer.echo("\n")
-    typer.echo(f"The bundle is at {made.bundle.path} ({made.bundle.size / 1e6:.1f} MB). Talk to it with:\n\n"
-               f"    {console.program()} chat {console.quoted(made.bundle.path)}\n")
+    typer.echo(
+        f"The bundle is at {made.bundle.path} ({made.bundle.size / 1e6:.1f} MB). Talk to it with:\n\n"
+        f"    {console.program()} chat {console.quoted(made.bundle.path)}\n"
+    )

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    bundle: Annotated[Path | None, typer.Argument(
-        metavar="BUNDLE", help="Open this bundle too, and say where its nodes run.", show_default=False)] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(metavar="BUNDLE", help="Open this bundle too, and say where its nodes run.", show_default=False),
+    ] = None,
     provider: options.Provider = None,
     device: options.Device = None,
     memory_limit: options.MemoryLimit = None,
@@ -43,8 +45,16 @@ def doctor(
         except YoutuOnnxError as error:  # what was found out about the machine is told all the same
             failure = error
     if as_json:
-        opened = {} if bundle is None else {"bundle": str(bundle), "placement": placement and placement.to_dict(),
-                                            "failure": failure and failure.message, "advice": failure and failure.hint}
+        opened = (
+            {}
+            if bundle is None
+            else {
+                "bundle": str(bundle),
+                "placement": placement and placement.to_dict(),
+                "failure": failure and failure.message,
+                "advice": failure and failure.hint,
+            }
+        )
         typer.echo(json.dumps(found.to_dict() | opened, ensure_ascii=not console.stdout_is_utf8()))
     else:
         flags = ", ".join(found.cpu_flags or ()) or f"none of {', '.join(CPU_FLAGS)}"
@@ -58,8 +68,11 @@ def doctor(
         for number, one in enumerate(found.providers):
             typer.echo(f"{'' if number else 'providers':<10} {'ok' if one.works else 'FAILED':<6}  {one.provider}: {one.detail}")
         for extra, purpose in PURPOSES.items():
-            listed = ", ".join(f"{p.name} {p.version or 'MISSING'}{'' if p.good or not p.version else ' (too old)'}"
-                               for p in found.packages if p.extra == extra)
+            listed = ", ".join(
+                f"{p.name} {p.version or 'MISSING'}{'' if p.good or not p.version else ' (too old)'}"
+                for p in found.packages
+                if p.extra == extra
+            )
             typer.echo(f"packages   for {purpose}: {listed}")
         for missing in found.missing:
             typer.echo(f"missing    {missing.what}")
@@ -73,8 +86,8 @@ def doctor(
 
 
 def _placement(path: Path, provider: str | None, chosen: ProviderOptions, required: bool) -> Placement:
-    from youtu_onnx.runtimes.ort.model import OrtModel
     from youtu_onnx.core.bundle import Bundle
+    from youtu_onnx.runtimes.ort.model import OrtModel
 
     model = OrtModel(Bundle.open(path), provider, options=chosen, require_provider=required)
     try:

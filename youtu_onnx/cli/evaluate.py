@@ -13,8 +13,9 @@ from youtu_onnx.cli import console, options
 
 def evaluate(
     bundle: options.BundleFolder,
-    problems: Annotated[Path | None, typer.Option(
-        help="JSON Lines of problems; the default is youtu-nano's held-out set.")] = None,
+    problems: Annotated[
+        Path | None, typer.Option(help="JSON Lines of problems; the default is youtu-nano's held-out set.")
+    ] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest reply in tokens.")] = 160,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, wrong answers included.")] = False,
     provider: options.Provider = None,
@@ -29,15 +30,22 @@ def evaluate(
     draft_tokens: options.DraftTokens = None,
 ) -> None:
     """Count the held-out problems that a bundle answers right."""
+    from youtu_onnx.chat.model import load
     from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
     from youtu_onnx.evaluate.problems import evaluate as run
-    from youtu_onnx.chat.model import load
 
     chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     lookup = options.prompt_lookup(prompt_lookup, draft_tokens)
     listed = read_problems(problems or HELD_OUT)
-    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup, provider_options=chosen,
-              require_provider=require_provider) as model:
+    with load(
+        bundle,
+        provider=provider,
+        runtime=runtime,
+        threads=threads,
+        prompt_lookup=lookup,
+        provider_options=chosen,
+        require_provider=require_provider,
+    ) as model:
         made = run(model, listed, max_tokens=max_tokens, progress=console.progress())
     if as_json:
         typer.echo(json.dumps(made.to_dict(), ensure_ascii=False))

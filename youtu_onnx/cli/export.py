@@ -15,24 +15,52 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: Annotated[str, typer.Option("--model", "-m", metavar="DIR_OR_HUB_ID",
-                                       help="Checkpoint folder, hub id, or youtu-nano.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT",
-                                         help="Folder of the bundle; it must not exist or be empty.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="DIR_OR_HUB_ID", help="Checkpoint folder, hub id, or youtu-nano.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the bundle; it must not exist or be empty.")
+    ],
     precision: Annotated[str, typer.Option("--precision", "-p", help="fp32, fp16, int8 or int4.")] = "int4",
-    block_size: Annotated[int | None, typer.Option(help="Weights per scale: 16, 32, 64, 128 or 256; without it, what is "
-                                                        "fast on the target: 256 on CPUs, elsewhere 128.")] = None,
+    block_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Weights per scale: 16, 32, 64, 128 or 256; without it, what is fast on the target: 256 on CPUs, elsewhere 128."
+        ),
+    ] = None,
     symmetric: Annotated[bool, typer.Option("--symmetric/--asymmetric", help="Without zero points, or with.")] = False,
     int8: Annotated[str, typer.Option(metavar="PATTERNS", help="Keep these matrices at 8 bits, e.g. 'lm_head,*.o_proj'.")] = "",
-    target: Annotated[str, typer.Option("--target", "-e", help="Where it will run: cpu, cuda, dml, webgpu or mobile; several, "
-                                      "separated by commas, become a bundle each in one folder.")] = "cpu",
-    cache: Annotated[str | None, typer.Option(metavar="FORM", help="latent (small), latent-int8 (a quarter of that, faster "
-                                              "beyond 4,000 tokens) or expanded (per-head keys and values); without it, latent, "
-                                              "and for mobile latent-int8 where the weights are int4 or int8.")] = None,
-    max_length: Annotated[int | None, typer.Option(metavar="TOKENS", help="Tokens to reserve where the cache is static (target "
-                                                   "dml); without it, 4096 or the model's context.")] = None,
-    layout: Annotated[str | None, typer.Option(metavar="NAME", help="Also lay the files out for a library that has its own "
-                                                                    "names for them: transformers.js.")] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            "-e",
+            help="Where it will run: cpu, cuda, dml, webgpu or mobile; several, "
+            "separated by commas, become a bundle each in one folder.",
+        ),
+    ] = "cpu",
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORM",
+            help="latent (small), latent-int8 (a quarter of that, faster "
+            "beyond 4,000 tokens) or expanded (per-head keys and values); without it, latent, "
+            "and for mobile latent-int8 where the weights are int4 or int8.",
+        ),
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TOKENS",
+            help="Tokens to reserve where the cache is static (target dml); without it, 4096 or the model's context.",
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Also lay the files out for a library that has its own names for them: transformers.js."
+        ),
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove it equal to PyTorch before publishing.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle, and publish one that failed verification.")] = False,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
@@ -46,8 +74,17 @@ def export(
     patterns = tuple(pattern.strip() for pattern in int8.split(",") if pattern.strip())
     targets = [one.strip() for one in target.split(",")]
     options: dict[str, Any] = {
-        "precision": precision, "block_size": block_size, "symmetric": symmetric, "int8": patterns, "cache": cache,
-        "max_length": max_length, "layout": layout, "verify": verify, "force": force, "revision": revision, "offline": offline,
+        "precision": precision,
+        "block_size": block_size,
+        "symmetric": symmetric,
+        "int8": patterns,
+        "cache": cache,
+        "max_length": max_length,
+        "layout": layout,
+        "verify": verify,
+        "force": force,
+        "revision": revision,
+        "offline": offline,
         "progress": console.progress(),
     }
     if len(targets) == 1:
@@ -67,9 +104,15 @@ def export(
 
 def _described(made: Exported) -> dict[str, Any]:
     manifest = made.bundle.manifest
-    return {"bundle": str(made.bundle.path), "bytes": made.bundle.size, "target": manifest.target,
-            "recipe": manifest.recipe.to_dict(), "tensors": dict(manifest.tensors),
-            "kv_bytes_per_token": manifest.cache.bytes_per_token, "verification": manifest.verification}
+    return {
+        "bundle": str(made.bundle.path),
+        "bytes": made.bundle.size,
+        "target": manifest.target,
+        "recipe": manifest.recipe.to_dict(),
+        "tensors": dict(manifest.tensors),
+        "kv_bytes_per_token": manifest.cache.bytes_per_token,
+        "verification": manifest.verification,
+    }
 
 
 def _print(made: Exported) -> None:

@@ -56,12 +56,28 @@ def generate(
     messages = [{"role": "user", "content": text}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
-    with load(bundle, provider=provider, runtime=runtime, threads=threads, prompt_lookup=lookup, provider_options=chosen,
-              require_provider=require_provider) as model:
+    with load(
+        bundle,
+        provider=provider,
+        runtime=runtime,
+        threads=threads,
+        prompt_lookup=lookup,
+        provider_options=chosen,
+        require_provider=require_provider,
+    ) as model:
         if verbose:
             _print_placement(model.decoder)
-        reply = model.stream(text if raw else messages, max_tokens=max_tokens, temperature=temperature, top_k=top_k,
-                             top_p=top_p, seed=seed, greedy=greedy or None, raw=raw, enable_thinking=thinking)
+        reply = model.stream(
+            text if raw else messages,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            greedy=greedy or None,
+            raw=raw,
+            enable_thinking=thinking,
+        )
         if as_json:
             print(json.dumps(reply.result.to_dict(), ensure_ascii=not console.stdout_is_utf8()))
             return

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 def inspect(
     bundle: options.BundleFolder,
-    target: Annotated[str | None, typer.Option("--target", "-e", help="Also print where this target's provider would run the "
-                                               "nodes: cuda, dml, webgpu or web-wasm.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", "-e", help="Also print where this target's provider would run the nodes: cuda, dml, webgpu or web-wasm."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Say what a bundle is: source, precision, sizes, memory at several lengths, operators."""
@@ -44,23 +48,36 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
     exceptions = f", 8 bits for {', '.join(recipe.int8)}" if recipe.int8 else ""
     q_lora = "none" if a.q_lora_rank is None else a.q_lora_rank
     rows = [
-        ("source", source), ("created", f"{manifest.created} by youtu-onnx {manifest.tools.get('youtu-onnx', '?')}"),
-        ("target", manifest.target), ("precision", f"{recipe.precision}{quantized}{exceptions}"),
-        ("architecture", f"{a.num_hidden_layers} layers, hidden {a.hidden_size}, {a.num_attention_heads} heads, q_lora {q_lora}, "
-                         f"kv_lora {a.kv_lora_rank}, vocabulary {a.vocab_size:,}, context {a.max_position_embeddings:,}"),
+        ("source", source),
+        ("created", f"{manifest.created} by youtu-onnx {manifest.tools.get('youtu-onnx', '?')}"),
+        ("target", manifest.target),
+        ("precision", f"{recipe.precision}{quantized}{exceptions}"),
+        (
+            "architecture",
+            f"{a.num_hidden_layers} layers, hidden {a.hidden_size}, {a.num_attention_heads} heads, q_lora {q_lora}, "
+            f"kv_lora {a.kv_lora_rank}, vocabulary {a.vocab_size:,}, context {a.max_position_embeddings:,}",
+        ),
         ("parameters", f"{a.parameters:,}"),
         ("weights", f"{_bytes(found.weights)}, {found.bits_per_weight:.2f} bits per parameter"),
         *_under("stored as", [f"{count} × {kind}" for kind, count in manifest.tensors.items()]),
         *_under("files", [f"{_bytes(entry.size):>10}  {name}" for name, entry in manifest.files.items()]),
-        ("cache", f"{cache.form}, {cache.dtype}, {_bytes(cache.bytes_per_token)} per token"
-                  + ("" if cache.length is None else f", reserved for {cache.length:,} tokens")),
+        (
+            "cache",
+            f"{cache.form}, {cache.dtype}, {_bytes(cache.bytes_per_token)} per token"
+            + ("" if cache.length is None else f", reserved for {cache.length:,} tokens"),
+        ),
     ]
     if cache.form == "latent":
         times = found.expanded_bytes_per_token / cache.bytes_per_token
         rows.append(("", f"(per-head keys and values: {_bytes(found.expanded_bytes_per_token)}, {times:.1f} times as much)"))
-    rows += _under("memory", [f"{c.tokens:>7,} tokens: {_bytes(c.memory)} at least (cache {_bytes(c.cache)}), "
-                              f"{_bytes(c.prompt)} while it reads a prompt"
-                              for c in found.contexts])
+    rows += _under(
+        "memory",
+        [
+            f"{c.tokens:>7,} tokens: {_bytes(c.memory)} at least (cache {_bytes(c.cache)}), "
+            f"{_bytes(c.prompt)} while it reads a prompt"
+            for c in found.contexts
+        ],
+    )
     if found.operators is None:
         rows.append(("operators", "unknown: onnx is not installed (pip install onnx)"))
     else:
@@ -74,8 +91,10 @@ def _placement(found: Inspection, target: str) -> list[tuple[str, str]]:
     if placed is None:
         return [(f"on {target}", "unknown: onnx and onnx-ir are not installed (pip install onnx-ir)")]
     verdict = "takes the graph" if not placed.faults else f"does not take it: {len(placed.faults)} nodes are not as it needs them"
-    return [(f"on {target}", f"{placed.on_provider} of {len(placed.placements)} nodes; {placed.table.release} {verdict}"),
-            *(("", line) for line in placed.summary())]
+    return [
+        (f"on {target}", f"{placed.on_provider} of {len(placed.placements)} nodes; {placed.table.release} {verdict}"),
+        *(("", line) for line in placed.summary()),
+    ]
 
 
 def _verdict(found: Inspection) -> str:

@@ -16,12 +16,23 @@ if TYPE_CHECKING:
 
 def mobile(
     bundle: options.BundleFolder,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR",
-                                                help="Folder to write for the Android and iOS samples. Without it, only say "
-                                                     "what fits which phone.")] = None,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT",
-                                      help="ort (one file, for reduced builds) or onnx (the bundle's graph and data file; less "
-                                           "memory).")] = "ort",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder to write for the Android and iOS samples. Without it, only say what fits which phone.",
+        ),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="ort (one file, for reduced builds) or onnx (the bundle's graph and data file; less memory).",
+        ),
+    ] = "ort",
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that this command wrote.")] = False,
     share: Annotated[float, typer.Option(help="Part of a phone's memory that one app may use.")] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
@@ -38,10 +49,22 @@ def mobile(
         fits = rooms(opened.manifest, weights=weights, share=share)
     sizes = footprints(opened.manifest, weights=weights)
     if as_json:
-        written = None if made is None else {"folder": str(made.path), "graph": made.graph, "bytes": made.size,
-                                             "chat": made.chat is not None}
-        typer.echo(json.dumps({"bundle": str(bundle), "written": written, "footprints": [one.to_dict() for one in sizes],
-                               "rooms": [one.to_dict() for one in fits]}, ensure_ascii=not console.stdout_is_utf8()))
+        written = (
+            None
+            if made is None
+            else {"folder": str(made.path), "graph": made.graph, "bytes": made.size, "chat": made.chat is not None}
+        )
+        typer.echo(
+            json.dumps(
+                {
+                    "bundle": str(bundle),
+                    "written": written,
+                    "footprints": [one.to_dict() for one in sizes],
+                    "rooms": [one.to_dict() for one in fits],
+                },
+                ensure_ascii=not console.stdout_is_utf8(),
+            )
+        )
         return
     if made is not None:
         typer.echo(f"written    {made.path}")

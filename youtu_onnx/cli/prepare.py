@@ -15,8 +15,9 @@ from youtu_onnx.core.errors import UsageError, VerificationError
 
 def prepare(
     bundle: options.BundleFolder,
-    serve: Annotated[bool, typer.Option(
-        "--serve", help="Copy the graph that answers several at once, which youtu-onnx serve runs, instead.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Copy the graph that answers several at once, which youtu-onnx serve runs, instead.")
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Hash every byte of the copies. Exit code 3: damaged.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the copies; the bundle need not be there any more.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
@@ -38,16 +39,23 @@ def prepare(
 
 
 def _make(path: Path, serve: bool) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    from youtu_onnx.core.bundle import Bundle, names
     from youtu_onnx.runtimes.ort.prepared import VARIABLE
     from youtu_onnx.runtimes.ort.preparing import make
-    from youtu_onnx.core.bundle import Bundle, names
 
     found, new = make(Bundle.open(path), console.progress(), names.BATCH if serve else names.MODEL)
     if os.environ.get(VARIABLE) == "0":
         console.note(f"it isn't used as long as {VARIABLE}=0 is set")
     before, after = found.load_seconds
-    result = {"graph": found.graph, "folder": str(found.folder), "made": new, "created": found.created, "bytes": found.size,
-              "packed_bytes": found.packed, "load_seconds": {"bundle": before, "prepared": after}}
+    result = {
+        "graph": found.graph,
+        "folder": str(found.folder),
+        "made": new,
+        "created": found.created,
+        "bytes": found.size,
+        "packed_bytes": found.packed,
+        "load_seconds": {"bundle": before, "prepared": after},
+    }
     return result, [
         ("prepared", f"{found.folder}{'' if new else ' (it was there already)'}"),
         ("size", f"{found.size / 1e6:,.1f} MB on disk"),
@@ -57,8 +65,8 @@ def _make(path: Path, serve: bool) -> tuple[dict[str, Any], list[tuple[str, str]
 
 
 def _check(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from youtu_onnx.runtimes.ort.prepared import check, command, made_of
     from youtu_onnx.core.bundle import Bundle
+    from youtu_onnx.runtimes.ort.prepared import check, command, made_of
 
     bundle, copies, lines = Bundle.open(path), [], []
     for graph in made_of(bundle):
@@ -68,8 +76,14 @@ def _check(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     damaged = [copy["graph"] for copy in copies if copy["fault"]]
     if damaged:
         again = console.quoted(path)
-        lines.append(("", " && ".join([f"make it again: youtu-onnx prepare {again} --remove",
-                                       *(command(again, copy["graph"]) for copy in copies)])))
+        lines.append(
+            (
+                "",
+                " && ".join(
+                    [f"make it again: youtu-onnx prepare {again} --remove", *(command(again, copy["graph"]) for copy in copies)]
+                ),
+            )
+        )
     return {"passed": not damaged, "copies": copies}, lines
 
 

@@ -21,8 +21,9 @@ MARKS = {True: "ok", False: "FAILED", None: "note"}
 
 def verify(
     bundle: options.BundleFolder,
-    model: Annotated[str | None, typer.Option("--model", "-m", metavar="DIR_OR_HUB_ID",
-                                              help="Compare with this checkpoint in PyTorch, too.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="DIR_OR_HUB_ID", help="Compare with this checkpoint in PyTorch, too.")
+    ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the hub's local cache only.")] = False,
     provider: options.Provider = None,
@@ -62,11 +63,15 @@ def verify(
 
 def _print_differences(title: str, paths: Mapping[str, Difference]) -> None:
     typer.echo(f"\n{title}")
-    typer.echo(f"{'path':<9} {'positions':>9} {'max |Δlogit|':>13} {'rel. error':>10} {'mean KL':>9} {'max KL':>9} "
-               f"{'KL share':>9} {'correlation':>11} {'top-1':>7}")
+    typer.echo(
+        f"{'path':<9} {'positions':>9} {'max |Δlogit|':>13} {'rel. error':>10} {'mean KL':>9} {'max KL':>9} "
+        f"{'KL share':>9} {'correlation':>11} {'top-1':>7}"
+    )
     for name, d in paths.items():
-        typer.echo(f"{name:<9} {d.positions:>9} {d.max_abs:>13.3g} {d.relative_error:>10.2g} {d.mean_kl:>9.2g} {d.max_kl:>9.2g} "
-                   f"{d.kl_share:>9.2g} {d.correlation:>11.6f} {d.top1:>7.1%}")
+        typer.echo(
+            f"{name:<9} {d.positions:>9} {d.max_abs:>13.3g} {d.relative_error:>10.2g} {d.mean_kl:>9.2g} {d.max_kl:>9.2g} "
+            f"{d.kl_share:>9.2g} {d.correlation:>11.6f} {d.top1:>7.1%}"
+        )
 
 
 def _print_parity(parity: Parity) -> None:

@@ -45,6 +45,7 @@ class Conformance:
     @property
     def faults(self) -> tuple[Placement, ...]:
         """Nodes that the provider doesn't take: all elsewhere but those on the CPU that may be there."""
+
         def allowed(one: Placement) -> bool:
             reason = excuse(self.table.may_leave, one.operator, one.node)
             return one.where == "cpu" and reason is not None and (one.of_sizes or reason != SIZES)
@@ -54,8 +55,10 @@ class Conformance:
     def summary(self) -> list[str]:
         """A line for each operator that isn't on the provider, with its reason and how often."""
         counted = Counter((one.operator, one.where, one.reason) for one in self.placements if one.where != "provider")
-        return [f"{count} × {operator}: {'wrong: ' if where == 'wrong' else ''}{reason}"
-                for (operator, where, reason), count in counted.most_common()]
+        return [
+            f"{count} × {operator}: {'wrong: ' if where == 'wrong' else ''}{reason}"
+            for (operator, where, reason), count in counted.most_common()
+        ]
 
 
 def conformance(model: ir.Model, table: Table) -> Conformance:
@@ -98,8 +101,11 @@ def _place(node: ir.Node, opset: int, table: Table, sizes: set[int]) -> Placemen
 def _computes_sizes(node: ir.Node, sizes: set[int]) -> bool:
     """Whether all operands are sizes or constants, and one of them is a size."""
     producers = [value for value in node.inputs if value is not None and value.producer() is not None]
-    return bool(producers) and all(id(value) in sizes for value in producers) \
+    return (
+        bool(producers)
+        and all(id(value) in sizes for value in producers)
         and not any(value is not None and value.is_graph_input() for value in node.inputs)
+    )
 
 
 def _since(operator: str, opset: int) -> int | None:

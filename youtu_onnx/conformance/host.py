@@ -14,7 +14,9 @@ _ANGLES = "angles of the rotary embedding: made of the int64 positions, a few nu
 OF_SIZES: Mapping[str, str] = dict.fromkeys(("Shape", "Size", "Squeeze", "Unsqueeze", "Concat"), SIZES)
 WIDE: Mapping[str, str] = {"Cast": "ids, mask and positions: 64-bit numbers, a few for each token"}
 ANY: Mapping[str, str] = {
-    **OF_SIZES, **WIDE, **dict.fromkeys(("Range", "Sub", "Add", "Equal", "LessOrEqual", "Not", "And"), _MASK),
+    **OF_SIZES,
+    **WIDE,
+    **dict.fromkeys(("Range", "Sub", "Add", "Equal", "LessOrEqual", "Not", "And"), _MASK),
     **dict.fromkeys(("Cos", "Sin"), _ANGLES),
 }
 """Operator → why it may stay on the CPU. :data:`ANY` is for providers without a table, which run graphs made for the CPU."""

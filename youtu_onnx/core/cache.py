@@ -19,8 +19,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.families.youtu.architecture import Architecture
 
 CacheForm = Literal["latent", "latent-int8", "expanded"]
 """What a user chooses; a layout of ``latent-int8`` has the form ``latent`` and the dtype ``uint8``."""
@@ -71,12 +71,21 @@ class CacheLayout:
         if form in ("latent", "latent-int8"):
             width, dtype = architecture.latent_dim, dtype if form == "latent" else "uint8"
             if form == "latent-int8" and width < SCALE_BITS:
-                raise UsageError(f"an int8 cache keeps a row's scale in {SCALE_BITS} of its numbers; this model's rows have "
-                                 f"{width} (kv_lora_rank {architecture.kv_lora_rank}, qk_rope_head_dim "
-                                 f"{architecture.qk_rope_head_dim})", hint="export with --cache latent")
+                raise UsageError(
+                    f"an int8 cache keeps a row's scale in {SCALE_BITS} of its numbers; this model's rows have "
+                    f"{width} (kv_lora_rank {architecture.kv_lora_rank}, qk_rope_head_dim "
+                    f"{architecture.qk_rope_head_dim})",
+                    hint="export with --cache latent",
+                )
             return cls("latent", architecture.num_hidden_layers, 1, width, width, dtype, length)
-        return cls("expanded", architecture.num_hidden_layers, architecture.num_attention_heads,
-                   architecture.qk_head_dim, architecture.v_head_dim, dtype)
+        return cls(
+            "expanded",
+            architecture.num_hidden_layers,
+            architecture.num_attention_heads,
+            architecture.qk_head_dim,
+            architecture.v_head_dim,
+            dtype,
+        )
 
     @property
     def num_pairs(self) -> int:
@@ -95,8 +104,9 @@ class CacheLayout:
                 else:
                     layer, role = pair, kind
                 width = self.key_width if slot == 0 else self.value_width
-                listed.append(CacheTensor(f"past_key_values.{pair}.{kind}", f"present.{pair}.{kind}",
-                                          self.heads, width, layer, role))
+                listed.append(
+                    CacheTensor(f"past_key_values.{pair}.{kind}", f"present.{pair}.{kind}", self.heads, width, layer, role)
+                )
         return tuple(listed)
 
     @property
@@ -122,9 +132,13 @@ class CacheLayout:
 
 def _refuse_length(architecture: Architecture, form: CacheForm, length: int) -> None:
     if form != "latent":
-        raise UsageError(f"a cache of reserved length is kept in the form latent only, not {form}",
-                         hint="export with --cache latent, or for a target whose cache grows, such as cpu")
+        raise UsageError(
+            f"a cache of reserved length is kept in the form latent only, not {form}",
+            hint="export with --cache latent, or for a target whose cache grows, such as cpu",
+        )
     longest = architecture.max_position_embeddings
     if not 1 <= length <= longest:
-        raise UsageError(f"a cache of {length:,} tokens can't be reserved: this model has positions for 1 to {longest:,}",
-                         hint=f"choose a --max-length from 1 to {longest}")
+        raise UsageError(
+            f"a cache of {length:,} tokens can't be reserved: this model has positions for 1 to {longest:,}",
+            hint=f"choose a --max-length from 1 to {longest}",
+        )

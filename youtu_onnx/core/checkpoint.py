@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.core.bundle.manifest import is_plain_name
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.hub import locate
+from youtu_onnx.families.youtu.architecture import Architecture
 
 if TYPE_CHECKING:
     import torch
@@ -82,8 +82,10 @@ class Checkpoint:
         faults += _faults(architecture, tensors)
         if faults:
             listed = faults[:LISTED_FAULTS] + [f"… and {len(faults) - LISTED_FAULTS} more"] * (len(faults) > LISTED_FAULTS)
-            raise CheckpointError(f"the weights in {folder} don't fit its config.json:\n  - " + "\n  - ".join(listed),
-                                  hint="download the checkpoint again, all files from one revision")
+            raise CheckpointError(
+                f"the weights in {folder} don't fit its config.json:\n  - " + "\n  - ".join(listed),
+                hint="download the checkpoint again, all files from one revision",
+            )
         needed = {name: tensors[name] for name in architecture.tensor_shapes()}
         return cls(folder, name, revision, config, architecture, needed, files)
 
@@ -109,14 +111,17 @@ class Checkpoint:
             with info.file.open("rb", buffering=0) as stream:
                 stream.seek(info.offset + start * stride)
                 done = 0
-                while done < len(view) and (count := stream.readinto(view[done:done + _PIECE])):
+                while done < len(view) and (count := stream.readinto(view[done : done + _PIECE])):
                     done += count
         except OSError as error:
-            raise CheckpointError(f"{info.file}: can't be read ({error.strerror or error})",
-                                  hint="check the disk and the file's permissions") from error
+            raise CheckpointError(
+                f"{info.file}: can't be read ({error.strerror or error})", hint="check the disk and the file's permissions"
+            ) from error
         if done < len(view):
-            raise CheckpointError(f"{info.file} was cut short while it was being read: {name} ends {len(view) - done} "
-                                  "bytes early", hint="download the checkpoint again")
+            raise CheckpointError(
+                f"{info.file} was cut short while it was being read: {name} ends {len(view) - done} bytes early",
+                hint="download the checkpoint again",
+            )
         tensor = data.view(getattr(torch, info.dtype)).reshape(stop - start, *info.shape[1:])
         _refuse_not_finite(tensor, name, info.file)
         return tensor
@@ -131,8 +136,9 @@ def _read_object(path: Path, missing_hint: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} can't be read as JSON ({error})", hint="download the checkpoint again") from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds a JSON {type(value).__name__}; expected an object",
-                              hint="download the checkpoint again")
+        raise CheckpointError(
+            f"{path} holds a JSON {type(value).__name__}; expected an object", hint="download the checkpoint again"
+        )
     return value
 
 
@@ -143,28 +149,34 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
     if not (folder / INDEX).is_file():
         present = sorted(path.name for path in folder.iterdir())
         if any(name.endswith(".safetensors") for name in present):
-            raise CheckpointError(f"{folder} has safetensors files, but neither {SINGLE} nor {INDEX}",
-                                  hint="download the checkpoint again, with its index")
+            raise CheckpointError(
+                f"{folder} has safetensors files, but neither {SINGLE} nor {INDEX}",
+                hint="download the checkpoint again, with its index",
+            )
         if any(name.endswith((".bin", ".pt", ".pth")) for name in present):
             raise CheckpointError(
                 f"{folder} has only pickled weights (.bin, .pt), which can run any code when loaded; they are refused",
                 hint="save them as safetensors where you trust them: "
-                     "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)")
+                "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)",
+            )
         raise CheckpointError(f"{folder} has no weights: neither {SINGLE} nor {INDEX}", hint="download the checkpoint again")
     shards = _read_object(folder / INDEX, "").get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
-        raise CheckpointError(f"{folder / INDEX} has no weight_map of tensor names to file names",
-                              hint="download the checkpoint again")
+        raise CheckpointError(
+            f"{folder / INDEX} has no weight_map of tensor names to file names", hint="download the checkpoint again"
+        )
     names = sorted(set(shards.values()))
     outside = [name for name in names if not is_plain_name(name) or not name.endswith(".safetensors")]
     if outside:
         listed = ", ".join(map(repr, outside))
-        raise CheckpointError(f"{folder / INDEX} names what is no safetensors file of this folder: {listed}",
-                              hint="do not use this checkpoint")
+        raise CheckpointError(
+            f"{folder / INDEX} names what is no safetensors file of this folder: {listed}", hint="do not use this checkpoint"
+        )
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise CheckpointError(f"{folder} lacks {len(missing)} of {len(names)} weight files: {', '.join(missing)}",
-                              hint="download the missing files")
+        raise CheckpointError(
+            f"{folder} lacks {len(missing)} of {len(names)} weight files: {', '.join(missing)}", hint="download the missing files"
+        )
     return tuple(folder / name for name in names)
 
 
@@ -261,8 +273,10 @@ def _refuse_not_finite(tensor: torch.Tensor, name: str, file: Path) -> None:
     torch = _torch()
     if tensor.numel() and not all(map(torch.isfinite, torch.aminmax(tensor))):
         count = sum(int((~torch.isfinite(piece)).sum()) for piece in tensor.flatten().split(_PIECE))
-        raise CheckpointError(f"{name} in {file} holds {count} NaN or infinite value{'s' * (count > 1)}",
-                              hint="download the file again; if it persists, the checkpoint itself is broken")
+        raise CheckpointError(
+            f"{name} in {file} holds {count} NaN or infinite value{'s' * (count > 1)}",
+            hint="download the file again; if it persists, the checkpoint itself is broken",
+        )
 
 
 def _torch() -> Any:

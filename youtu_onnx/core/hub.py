@@ -31,17 +31,23 @@ def locate(model: str, revision: str | None, offline: bool) -> tuple[Path, str, 
     folder = BUILT_IN.get(model, Path(model).expanduser())
     if folder.is_dir():
         if revision is not None:
-            raise UsageError(f"--revision {revision} has no meaning for {model}: it is not on a hub",
-                             hint="drop --revision, or name a hub id such as tencent/Youtu-LLM-2B")
+            raise UsageError(
+                f"--revision {revision} has no meaning for {model}: it is not on a hub",
+                hint="drop --revision, or name a hub id such as tencent/Youtu-LLM-2B",
+            )
         return folder, model if model in BUILT_IN else folder.resolve().name, None
     if model in BUILT_IN:
-        raise CheckpointError(f"{model} is missing from this installation (looked in {folder})",
-                              hint="pip install --force-reinstall --no-deps youtu-onnx")
+        raise CheckpointError(
+            f"{model} is missing from this installation (looked in {folder})",
+            hint="pip install --force-reinstall --no-deps youtu-onnx",
+        )
     if folder.is_file():
         raise CheckpointError(f"{model} is a file; --model names the folder that it lies in", hint=f"try --model {folder.parent}")
     if not _HUB_ID.fullmatch(model):
-        raise CheckpointError(f"no checkpoint at {model}: nothing is there",
-                              hint=f"name a folder, a hub id such as tencent/Youtu-LLM-2B, or one of: {', '.join(BUILT_IN)}")
+        raise CheckpointError(
+            f"no checkpoint at {model}: nothing is there",
+            hint=f"name a folder, a hub id such as tencent/Youtu-LLM-2B, or one of: {', '.join(BUILT_IN)}",
+        )
     return _fetch(model, revision, offline)
 
 
@@ -56,8 +62,9 @@ def locate_bundle(bundle: str, revision: str | None = None, offline: bool = Fals
     folder = Path(bundle).expanduser()
     if folder.exists() or not _HUB_ID.fullmatch(bundle):
         if revision is not None:
-            raise UsageError(f"revision {revision} has no meaning for {bundle}: it is not on a hub",
-                             hint="drop it, or name a hub id")
+            raise UsageError(
+                f"revision {revision} has no meaning for {bundle}: it is not on a hub", hint="drop it, or name a hub id"
+            )
         return folder
     try:
         return _fetch(bundle, revision, offline, FETCHED_BUNDLE)[0]
@@ -65,37 +72,50 @@ def locate_bundle(bundle: str, revision: str | None = None, offline: bool = Fals
         raise BundleError(error.message, hint=error.hint) from error
 
 
-def _fetch(model: str, revision: str | None, offline: bool,
-           files: tuple[str, ...] = FETCHED) -> tuple[Path, str, str | None]:
+def _fetch(model: str, revision: str | None, offline: bool, files: tuple[str, ...] = FETCHED) -> tuple[Path, str, str | None]:
     """The repository's snapshot in the hub's cache, downloaded where it isn't there yet."""
     try:
         import huggingface_hub
         from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
     except ImportError as error:
-        raise CheckpointError(f"{model} is no folder here, and downloading it needs huggingface_hub",
-                              hint="pip install 'youtu-onnx[export]'") from error
+        raise CheckpointError(
+            f"{model} is no folder here, and downloading it needs huggingface_hub", hint="pip install 'youtu-onnx[export]'"
+        ) from error
     try:
-        folder = Path(huggingface_hub.snapshot_download(
-            model, revision=revision, local_files_only=offline, allow_patterns=list(files), ignore_patterns=["*/*"]))
+        folder = Path(
+            huggingface_hub.snapshot_download(
+                model, revision=revision, local_files_only=offline, allow_patterns=list(files), ignore_patterns=["*/*"]
+            )
+        )
     except GatedRepoError as error:
-        raise CheckpointError(f"{model} asks its readers to accept terms, and this account has not",
-                              hint=f"accept them on the page of {model}, then: hf auth login") from error
+        raise CheckpointError(
+            f"{model} asks its readers to accept terms, and this account has not",
+            hint=f"accept them on the page of {model}, then: hf auth login",
+        ) from error
     except RevisionNotFoundError as error:
-        raise CheckpointError(f"{model} has no revision {revision!r}",
-                              hint="choose a branch, tag or commit of the model") from error
+        raise CheckpointError(
+            f"{model} has no revision {revision!r}", hint="choose a branch, tag or commit of the model"
+        ) from error
     except RepositoryNotFoundError as error:
-        raise CheckpointError(f"neither a folder nor a model on the hub is called {model}",
-                              hint="check the spelling; a private model needs: hf auth login") from error
+        raise CheckpointError(
+            f"neither a folder nor a model on the hub is called {model}",
+            hint="check the spelling; a private model needs: hf auth login",
+        ) from error
     except LocalEntryNotFoundError as error:
         if offline:
-            raise CheckpointError(f"{model} is not (or not wholly) in the hub's cache, and --offline forbids fetching it",
-                                  hint=f"once, with a network: hf download {model}") from error
-        raise CheckpointError(f"{model} is no folder here, and the hub can't be reached ({error.__cause__ or error})",
-                              hint="check the network or HF_ENDPOINT, or point --model at a folder") from error
+            raise CheckpointError(
+                f"{model} is not (or not wholly) in the hub's cache, and --offline forbids fetching it",
+                hint=f"once, with a network: hf download {model}",
+            ) from error
+        raise CheckpointError(
+            f"{model} is no folder here, and the hub can't be reached ({error.__cause__ or error})",
+            hint="check the network or HF_ENDPOINT, or point --model at a folder",
+        ) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise ResourceError(f"the disk is full; {model} was not downloaded",
-                                hint="free some space, or move the hub's cache with HF_HOME") from error
+            raise ResourceError(
+                f"the disk is full; {model} was not downloaded", hint="free some space, or move the hub's cache with HF_HOME"
+            ) from error
         raise _download_failed(model, error) from error
     except Exception as error:  # the hub's client changed its transport, and with it the errors that escape, more than once
         raise _download_failed(model, error) from error
@@ -103,5 +123,7 @@ def _fetch(model: str, revision: str | None, offline: bool,
 
 
 def _download_failed(model: str, error: Exception) -> CheckpointError:
-    return CheckpointError(f"downloading {model} failed ({type(error).__name__}: {error})",
-                           hint="try again: files that arrived are kept; or point --model at a folder")
+    return CheckpointError(
+        f"downloading {model} failed ({type(error).__name__}: {error})",
+        hint="try again: files that arrived are kept; or point --model at a folder",
+    )

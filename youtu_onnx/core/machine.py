@@ -34,8 +34,14 @@ class Machine:
     def here(cls) -> Machine:
         import onnxruntime
 
-        return cls(cpu=cpu_name(), cores=cores(), memory_bytes=memory()[0],
-                   system=system(), python=platform.python_version(), onnxruntime=onnxruntime.__version__)
+        return cls(
+            cpu=cpu_name(),
+            cores=cores(),
+            memory_bytes=memory()[0],
+            system=system(),
+            python=platform.python_version(),
+            onnxruntime=onnxruntime.__version__,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -50,11 +50,14 @@ class Recipe:
         if self.precision not in PRECISIONS:
             raise UsageError(f"unknown precision {self.precision!r}", hint=f"choose one of: {', '.join(PRECISIONS)}")
         if self.block_size not in BLOCK_SIZES:
-            raise UsageError(f"block size {self.block_size} is not supported",
-                             hint=f"choose one of: {', '.join(map(str, BLOCK_SIZES))}")
+            raise UsageError(
+                f"block size {self.block_size} is not supported", hint=f"choose one of: {', '.join(map(str, BLOCK_SIZES))}"
+            )
         if self.int8 and self.precision != "int4":
-            raise UsageError(f"--int8 names exceptions from int4, but the precision is {self.precision}",
-                             hint="drop --int8, or export with --precision int4")
+            raise UsageError(
+                f"--int8 names exceptions from int4, but the precision is {self.precision}",
+                hint="drop --int8, or export with --precision int4",
+            )
 
     @property
     def quantized(self) -> bool:
@@ -98,6 +101,7 @@ def block_for(columns: int, bits: int, largest: int) -> int:
     It is ``largest`` wherever that divides the row. A last block is stored whole, so rows of 128 numbers in blocks of 256 would
     be half padding.
     """
+
     def row_bytes(size: int) -> float:
         return -(-columns // size) * (size * bits / 8 + SCALE_BYTES + bits / 8)  # codes, scale, zero point
 

@@ -39,5 +39,8 @@ class Slots:
     def tensors(self, slot: int | None) -> tuple[CacheTensor, ...]:
         """Cache tensors of a slot, from 0, or of the chunk (None), one for each layer."""
         stem = "chunk" if slot is None else f"slots.{slot}"
-        return tuple(replace(one, past=f"{stem}.{one.past}", present=f"{stem}.{one.present}")
-                     for one in self.cache.tensors() if one.role != "unused")
+        return tuple(
+            replace(one, past=f"{stem}.{one.past}", present=f"{stem}.{one.present}")
+            for one in self.cache.tensors()
+            if one.role != "unused"
+        )

@@ -99,27 +99,72 @@ class Target:
         """
         if max_length is not None and not self.static_cache:
             static = ", ".join(row.name for row in TARGETS.values() if row.static_cache)
-            raise UsageError(f"--max-length reserves a cache of fixed length; that of target {self.name} grows with the sequence",
-                             hint=f"leave --max-length away, or choose --target {static}")
+            raise UsageError(
+                f"--max-length reserves a cache of fixed length; that of target {self.name} grows with the sequence",
+                hint=f"leave --max-length away, or choose --target {static}",
+            )
 
     def floats(self, precision: str) -> str:
         """dtype of activations and logits for a recipe's precision: its own where that is a float's."""
         return {"fp32": "float32", "fp16": "float16"}.get(precision, self.float_dtype)
 
 
-_CPU = Target("cpu", CPU, None, "float32", zero_points=False, gather_quantized=True, absorbed_int8=True, dual_form=True,
-              block_size=256, batch_graph=True)
+_CPU = Target(
+    "cpu",
+    CPU,
+    None,
+    "float32",
+    zero_points=False,
+    gather_quantized=True,
+    absorbed_int8=True,
+    dual_form=True,
+    block_size=256,
+    batch_graph=True,
+)
 TARGETS = {
     "cpu": _CPU,
     # The same graph: on a phone, too, the CPU provider runs it, and blocks of 256 are the fewest bytes. Memory is what a phone is
     # short of, hence the cache of bytes; nor do phones serve others.
     "mobile": replace(_CPU, name="mobile", even_blocks=True, byte_cache=True, batch_graph=False),
-    "cuda": Target("cuda", "CUDAExecutionProvider", "cuda", "float16", zero_points=False, gather_quantized=True,
-                   absorbed_int8=False, dual_form=False, block_size=128, opset=18),
-    "dml": Target("dml", "DmlExecutionProvider", "dml", "float16", zero_points=True, gather_quantized=False,
-                  absorbed_int8=False, dual_form=False, block_size=128, opset=18, static_cache=True, columns=32),
-    "webgpu": Target("webgpu", "WebGpuExecutionProvider", "webgpu", "float16", zero_points=True, gather_quantized=True,
-                     absorbed_int8=False, dual_form=False, block_size=128, opset=18, fused_matmul=False),
+    "cuda": Target(
+        "cuda",
+        "CUDAExecutionProvider",
+        "cuda",
+        "float16",
+        zero_points=False,
+        gather_quantized=True,
+        absorbed_int8=False,
+        dual_form=False,
+        block_size=128,
+        opset=18,
+    ),
+    "dml": Target(
+        "dml",
+        "DmlExecutionProvider",
+        "dml",
+        "float16",
+        zero_points=True,
+        gather_quantized=False,
+        absorbed_int8=False,
+        dual_form=False,
+        block_size=128,
+        opset=18,
+        static_cache=True,
+        columns=32,
+    ),
+    "webgpu": Target(
+        "webgpu",
+        "WebGpuExecutionProvider",
+        "webgpu",
+        "float16",
+        zero_points=True,
+        gather_quantized=True,
+        absorbed_int8=False,
+        dual_form=False,
+        block_size=128,
+        opset=18,
+        fused_matmul=False,
+    ),
 }
 
 

@@ -61,10 +61,15 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         right, total = self.score()
         return {
-            "right": right, "total": total, "accuracy": right / total,
+            "right": right,
+            "total": total,
+            "accuracy": right / total,
             "families": {name: dict(zip(("right", "total"), self.score(family=name), strict=True)) for name in self.families},
-            "wrong": [{"id": o.problem.id, "prompt": o.problem.prompt, "expected": o.problem.answer, "reply": o.reply}
-                      for o in self.outcomes if not o.right],
+            "wrong": [
+                {"id": o.problem.id, "prompt": o.problem.prompt, "expected": o.problem.answer, "reply": o.reply}
+                for o in self.outcomes
+                if not o.right
+            ],
         }
 
 
@@ -83,8 +88,10 @@ def read_problems(path: Path) -> tuple[Problem, ...]:
             fields = json.loads(line)
             problems.append(Problem(*(str(fields[name]) for name in ("id", "family", "language", "prompt", "answer"))))
         except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path}, line {number}: not a problem ({type(error).__name__}: {error})",
-                             hint='expected {"id": …, "family": …, "language": …, "prompt": …, "answer": …}') from error
+            raise UsageError(
+                f"{path}, line {number}: not a problem ({type(error).__name__}: {error})",
+                hint='expected {"id": …, "family": …, "language": …, "prompt": …, "answer": …}',
+            ) from error
     if not problems:
         raise UsageError(f"{path} holds no problems")
     return tuple(problems)

@@ -14,14 +14,26 @@ from youtu_onnx.graphs.integers import product_shape
 
 def transposed_product(x: Tensor, right: Tensor) -> Tensor:
     """``x @ rightᵀ`` over the last axis of both, without a transposed copy of ``right``; float."""
-    return symbolic("com.microsoft::FusedMatMul", [x, right], {"transB": 1}, dtype=x.dtype,
-                    shape=product_shape(x, right.transpose(-1, -2)), version=1)
+    return symbolic(
+        "com.microsoft::FusedMatMul",
+        [x, right],
+        {"transB": 1},
+        dtype=x.dtype,
+        shape=product_shape(x, right.transpose(-1, -2)),
+        version=1,
+    )
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """``x / sqrt(mean(x²) + eps) · weight`` over the last axis."""
-    return symbolic("SimplifiedLayerNormalization", [x, weight], {"axis": -1, "epsilon": eps, "stash_type": 1}, dtype=x.dtype,
-                    shape=x.shape, version=1)
+    return symbolic(
+        "SimplifiedLayerNormalization",
+        [x, weight],
+        {"axis": -1, "epsilon": eps, "stash_type": 1},
+        dtype=x.dtype,
+        shape=x.shape,
+        version=1,
+    )
 
 
 def silu(x: Tensor) -> Tensor:

@@ -47,15 +47,24 @@ def product(codes: Tensor, right: Tensor, scales: Tensor | None = None) -> Tenso
         scales: one for each column, ``[…,1,N]``; None for ones.
     """
     one = torch.full((), 1.0)
-    return symbolic("com.microsoft::MatMulIntegerToFloat",
-                    [codes, right, one, one if scales is None else scales, torch.full((), MIDDLE, dtype=torch.uint8)],
-                    dtype=torch.float32, shape=product_shape(codes, right), version=1)
+    return symbolic(
+        "com.microsoft::MatMulIntegerToFloat",
+        [codes, right, one, one if scales is None else scales, torch.full((), MIDDLE, dtype=torch.uint8)],
+        dtype=torch.float32,
+        shape=product_shape(codes, right),
+        version=1,
+    )
 
 
 def integer_product(codes: Tensor, right: Tensor) -> Tensor:
     """``(codes - 128) @ right`` in int32, as :func:`product`; for many rows and few columns the faster of the two."""
-    return symbolic("MatMulInteger", [codes, right, torch.full((), MIDDLE, dtype=torch.uint8)], dtype=torch.int32,
-                    shape=product_shape(codes, right), version=10)
+    return symbolic(
+        "MatMulInteger",
+        [codes, right, torch.full((), MIDDLE, dtype=torch.uint8)],
+        dtype=torch.int32,
+        shape=product_shape(codes, right),
+        version=10,
+    )
 
 
 def raw_sums(codes: Tensor, right: Tensor) -> Tensor:
@@ -66,8 +75,7 @@ def raw_sums(codes: Tensor, right: Tensor) -> Tensor:
 def sums(weights: Tensor, codes: Tensor) -> Tensor:
     """``weights @ (codes - 128)`` in int32; weights uint8 ``[…,M,K]``, codes uint8 ``[…,K,N]``."""
     zeros = torch.zeros((), dtype=torch.uint8), torch.full((), MIDDLE, dtype=torch.uint8)
-    return symbolic("MatMulInteger", [weights, codes, *zeros], dtype=torch.int32, shape=product_shape(weights, codes),
-                    version=10)
+    return symbolic("MatMulInteger", [weights, codes, *zeros], dtype=torch.int32, shape=product_shape(weights, codes), version=10)
 
 
 def product_shape(left: Tensor, right: Tensor) -> tuple[int, ...]:

@@ -8,8 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 
-def append(part: ir.Model, graph: ir.Graph, weights: dict[str, ir.Value], prefix: str, kind: str,
-           inputs: list[ir.Value], scope: str = "") -> list[ir.Value]:
+def append(
+    part: ir.Model, graph: ir.Graph, weights: dict[str, ir.Value], prefix: str, kind: str, inputs: list[ir.Value], scope: str = ""
+) -> list[ir.Value]:
     """Append a part's nodes to ``graph`` with prefixed names, fed with ``inputs``; returns its outputs.
 
     The part's small constants (those with data) are named after its ``kind`` and shared by all copies; its weights are not.
@@ -25,8 +26,16 @@ def append(part: ir.Model, graph: ir.Graph, weights: dict[str, ir.Value], prefix
     for node in part.graph:
         outputs = [ir.Value(name=f"{prefix}{kind}{o.name}", shape=_scoped(o.shape, scope), type=o.type) for o in node.outputs]
         values.update(zip(node.outputs, outputs, strict=True))
-        graph.append(ir.Node(node.domain, node.op_type, [None if i is None else values[i] for i in node.inputs],
-                             node.attributes.values(), outputs=outputs, name=f"{outputs[0].name}/{node.op_type}"))
+        graph.append(
+            ir.Node(
+                node.domain,
+                node.op_type,
+                [None if i is None else values[i] for i in node.inputs],
+                node.attributes.values(),
+                outputs=outputs,
+                name=f"{outputs[0].name}/{node.op_type}",
+            )
+        )
     return [values[output] for output in part.graph.outputs]
 
 
@@ -36,8 +45,9 @@ def _scoped(shape: ir.Shape | None, scope: str) -> ir.Shape | None:
     return ir.Shape([dim if isinstance(dim, int) else f"{dim}_{scope}" for dim in shape])
 
 
-def branch(part: ir.Model, weights: dict[str, ir.Value], prefix: str, kind: str, inputs: list[ir.Value],
-           scope: str = "") -> ir.Graph:
+def branch(
+    part: ir.Model, weights: dict[str, ir.Value], prefix: str, kind: str, inputs: list[ir.Value], scope: str = ""
+) -> ir.Graph:
     """A part as one branch of an ``If``: it takes the outer graph's values by name."""
     graph = ir.Graph([], [], nodes=[], name=f"{prefix}{kind}branch")
     graph.outputs.extend(append(part, graph, weights, prefix, kind, inputs, scope))
@@ -46,8 +56,16 @@ def branch(part: ir.Model, weights: dict[str, ir.Value], prefix: str, kind: str,
 
 def choose(graph: ir.Graph, condition: ir.Value, then: ir.Graph, otherwise: ir.Graph, *, name: str) -> ir.Value:
     chosen = ir.Value(name=name, shape=then.outputs[0].shape, type=then.outputs[0].type)
-    graph.append(ir.Node("", "If", [condition], [ir.AttrGraph("then_branch", then), ir.AttrGraph("else_branch", otherwise)],
-                         outputs=[chosen], name=f"{name}/If"))
+    graph.append(
+        ir.Node(
+            "",
+            "If",
+            [condition],
+            [ir.AttrGraph("then_branch", then), ir.AttrGraph("else_branch", otherwise)],
+            outputs=[chosen],
+            name=f"{name}/If",
+        )
+    )
     return chosen
 
 

@@ -28,8 +28,9 @@ def static_reshape(model: ir.Model) -> int:
         name = f"shape_{'_'.join(str(size).replace('-', 'rest') for size in sizes)}"
         tensor = ir.tensor(np.array(sizes, np.int64), name=name)
         if name not in model.graph.initializers:
-            model.graph.initializers[name] = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype),
-                                                      const_value=tensor)
+            model.graph.initializers[name] = ir.Value(
+                name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
+            )
         node.replace_input_with(1, model.graph.initializers[name])
         node.attributes.pop("allowzero", None)
         count += 1

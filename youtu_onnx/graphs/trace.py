@@ -60,8 +60,10 @@ def trace(parts: Mapping[str, Part], *, dtype: torch.dtype = torch.float32, opse
             initializer.const_value = None  # fake: nothing may ask for its numbers
         onnxscript.optimizer.optimize(model)
     given, made = (iter([value.name for value in values]) for values in (model.graph.inputs, model.graph.outputs))
-    ends = [(set(islice(given, len(part.dynamic))), set(islice(made, outputs.num_leaves)))
-            for part, outputs in zip(parts.values(), program.call_spec.out_spec.children(), strict=True)]
+    ends = [
+        (set(islice(given, len(part.dynamic))), set(islice(made, outputs.num_leaves)))
+        for part, outputs in zip(parts.values(), program.call_spec.out_spec.children(), strict=True)
+    ]
     return {name: _cut(model, place, *ends[place], part.dynamic) for place, (name, part) in enumerate(parts.items())}
 
 

@@ -8,18 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
+from youtu_onnx.conformance import TABLES, Conformance, conformance
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.cache import CacheLayout
-from youtu_onnx.conformance import TABLES, Conformance, conformance
-from youtu_onnx.verify.graph import operators
 from youtu_onnx.core.target import TARGETS
+from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
+from youtu_onnx.verify.graph import operators
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 CONTEXTS = (4096, 32768)
 """Lengths for which memory is stated, beside the model's full context."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -60,8 +61,15 @@ class Inspection:
         full, per_token = self.manifest.context_length, self.manifest.cache.bytes_per_token
         # a static cache takes its whole length from the first token on
         lengths = [length for length in CONTEXTS if length < full and self.manifest.cache.length is None] + [full]
-        return tuple(Context(length, length * per_token, self.weights + length * per_token,
-                             self.weights + length * per_token + step_bytes(self.manifest, length)) for length in lengths)
+        return tuple(
+            Context(
+                length,
+                length * per_token,
+                self.weights + length * per_token,
+                self.weights + length * per_token + step_bytes(self.manifest, length),
+            )
+            for length in lengths
+        )
 
     @cached_property
     def graph(self) -> ir.Model | None:
@@ -81,19 +89,38 @@ class Inspection:
         manifest, cache = self.manifest, self.manifest.cache
         placements = {name: placed for name in TABLES if (placed := self.placement(name))}
         return {
-            "bundle": str(self.path), "source": {"model": manifest.source.model, "revision": manifest.source.revision},
-            "created": manifest.created, "tools": dict(manifest.tools), "target": manifest.target,
-            "recipe": manifest.recipe.to_dict(), "tensors": dict(manifest.tensors),
-            "architecture": manifest.architecture.to_dict(), "parameters": manifest.architecture.parameters,
-            "bits_per_weight": round(self.bits_per_weight, 3), "size": self.size, "weights": self.weights,
+            "bundle": str(self.path),
+            "source": {"model": manifest.source.model, "revision": manifest.source.revision},
+            "created": manifest.created,
+            "tools": dict(manifest.tools),
+            "target": manifest.target,
+            "recipe": manifest.recipe.to_dict(),
+            "tensors": dict(manifest.tensors),
+            "architecture": manifest.architecture.to_dict(),
+            "parameters": manifest.architecture.parameters,
+            "bits_per_weight": round(self.bits_per_weight, 3),
+            "size": self.size,
+            "weights": self.weights,
             "files": {name: entry.size for name, entry in manifest.files.items()},
-            "cache": {"form": cache.form, "dtype": cache.dtype, "length": cache.length, "bytes_per_token": cache.bytes_per_token,
-                      "expanded_bytes_per_token": self.expanded_bytes_per_token},
+            "cache": {
+                "form": cache.form,
+                "dtype": cache.dtype,
+                "length": cache.length,
+                "bytes_per_token": cache.bytes_per_token,
+                "expanded_bytes_per_token": self.expanded_bytes_per_token,
+            },
             "contexts": [asdict(context) for context in self.contexts],
-            "operators": None if self.operators is None else dict(self.operators), "placements": {
-                name: {"release": found.table.release, "nodes": len(found.placements), "on_provider": found.on_provider,
-                         "taken": not found.faults, "elsewhere": found.summary()}
-                for name, found in placements.items()},
+            "operators": None if self.operators is None else dict(self.operators),
+            "placements": {
+                name: {
+                    "release": found.table.release,
+                    "nodes": len(found.placements),
+                    "on_provider": found.on_provider,
+                    "taken": not found.faults,
+                    "elsewhere": found.summary(),
+                }
+                for name, found in placements.items()
+            },
             "verification": manifest.verification,
         }
 

@@ -18,10 +18,25 @@ from youtu_onnx.runtimes.providers.advice import distribution_version as importl
 from youtu_onnx.runtimes.providers.probe import Probe, probe
 
 PACKAGES: Mapping[str, Mapping[str, str]] = {
-    "": {"onnxruntime": "1.27", "numpy": "1.26", "tokenizers": "0.21", "jinja2": "3.1", "typer": "0.15", "rich": "13",
-         "psutil": "5.9", "filelock": "3.13"},
-    "export": {"torch": "2.9", "transformers": "5.1", "onnx": "1.19", "onnx-ir": "0.1.12", "onnxscript": "0.5.4",
-               "safetensors": "0.5", "huggingface_hub": "1.0"},
+    "": {
+        "onnxruntime": "1.27",
+        "numpy": "1.26",
+        "tokenizers": "0.21",
+        "jinja2": "3.1",
+        "typer": "0.15",
+        "rich": "13",
+        "psutil": "5.9",
+        "filelock": "3.13",
+    },
+    "export": {
+        "torch": "2.9",
+        "transformers": "5.1",
+        "onnx": "1.19",
+        "onnx-ir": "0.1.12",
+        "onnxscript": "0.5.4",
+        "safetensors": "0.5",
+        "huggingface_hub": "1.0",
+    },
     "genai": {"onnxruntime-genai": "0.10"},
     "serve": {"fastapi": "0.115", "uvicorn": "0.50"},
 }
@@ -30,8 +45,12 @@ PACKAGES: Mapping[str, Mapping[str, str]] = {
 PURPOSES = {"": "running", "export": "exporting and verifying", "genai": "--runtime genai", "serve": "the HTTP server"}
 
 CPU_FLAGS = {
-    "avx2": "fast float and int8 products", "avx512f": "faster ones", "avx512_vnni": "int8 dot products: int4 at full speed",
-    "avx_vnni": "the same with AVX", "asimddp": "NEON int8 dot products: int4 at full speed", "i8mm": "int8 matrix products",
+    "avx2": "fast float and int8 products",
+    "avx512f": "faster ones",
+    "avx512_vnni": "int8 dot products: int4 at full speed",
+    "avx_vnni": "the same with AVX",
+    "asimddp": "NEON int8 dot products: int4 at full speed",
+    "i8mm": "int8 matrix products",
 }
 """Features that decide how fast int4 runs on a CPU, by the names that Linux gives them."""
 
@@ -94,16 +113,24 @@ def diagnose(folder: Path | None = None) -> Diagnosis:
 
     Starts one Python process for each provider that ONNX Runtime says to have.
     """
-    packages = tuple(Package(name, _version(name), minimum, extra)
-                     for extra, listed in PACKAGES.items() for name, minimum in listed.items())
+    packages = tuple(
+        Package(name, _version(name), minimum, extra) for extra, listed in PACKAGES.items() for name, minimum in listed.items()
+    )
     providers = tuple(probe(name) for name in _listed_providers())
     total, available = machine.memory()
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     return Diagnosis(
-        python=f"{platform.python_version()} ({sys.executable})", system=system,
-        cpu=machine.cpu_name(), cores=machine.cores(),
-        cpu_flags=_cpu_flags(), packages=packages, providers=providers, memory_total=total,
-        memory_available=available, disk_free=shutil.disk_usage(folder or Path.cwd()).free, missing=_missing(packages, providers),
+        python=f"{platform.python_version()} ({sys.executable})",
+        system=system,
+        cpu=machine.cpu_name(),
+        cores=machine.cores(),
+        cpu_flags=_cpu_flags(),
+        packages=packages,
+        providers=providers,
+        memory_total=total,
+        memory_available=available,
+        disk_free=shutil.disk_usage(folder or Path.cwd()).free,
+        missing=_missing(packages, providers),
     )
 
 
@@ -126,18 +153,29 @@ def _missing(packages: tuple[Package, ...], providers: tuple[Probe, ...]) -> tup
             found.append(Missing(f"{purpose}: {named}", f"pip install -U {_pip_name(extra)}"))
     installed = installed_runtimes(importlib_version)
     if len(installed) > 1:
-        found.append(Missing(f"only one of these may be installed, they overwrite each other: {', '.join(installed)}",
-                             reinstall(installed)))
+        found.append(
+            Missing(
+                f"only one of these may be installed, they overwrite each other: {', '.join(installed)}", reinstall(installed)
+            )
+        )
     for one in providers:
         if not one.works:
             found.append(Missing(f"{one.provider}: {one.detail}", one.advice or _repair(one.provider)))
     listed = {one.provider for one in providers}
     if "CUDAExecutionProvider" not in listed and shutil.which("nvidia-smi"):
-        found.append(Missing("this machine has an NVIDIA driver, but onnxruntime has no CUDA",
-                             "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"))
+        found.append(
+            Missing(
+                "this machine has an NVIDIA driver, but onnxruntime has no CUDA",
+                "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'",
+            )
+        )
     if "DmlExecutionProvider" not in listed and platform.system() == "Windows":
-        found.append(Missing("Windows can run on any GPU through DirectML, but onnxruntime has none",
-                             "pip uninstall -y onnxruntime && pip install onnxruntime-directml"))
+        found.append(
+            Missing(
+                "Windows can run on any GPU through DirectML, but onnxruntime has none",
+                "pip uninstall -y onnxruntime && pip install onnxruntime-directml",
+            )
+        )
     return tuple(found)
 
 

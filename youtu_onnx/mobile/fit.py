@@ -56,8 +56,9 @@ class Room:
         return asdict(self)
 
 
-def footprints(manifest: Manifest, *, weights: int | None = None, new: int = STEP,
-               lengths: Sequence[int] = LENGTHS) -> tuple[Footprint, ...]:
+def footprints(
+    manifest: Manifest, *, weights: int | None = None, new: int = STEP, lengths: Sequence[int] = LENGTHS
+) -> tuple[Footprint, ...]:
     """The model's own cache first, then the other kind that it could have been exported with, at each length it can have.
 
     Args:
@@ -66,8 +67,9 @@ def footprints(manifest: Manifest, *, weights: int | None = None, new: int = STE
     """
     full = manifest.architecture.max_position_embeddings
     fitting = [length for length in lengths if length < full] or [full]
-    return tuple(footprint(manifest, layout, length, weights=weights, new=new)
-                 for layout in layouts(manifest) for length in fitting)
+    return tuple(
+        footprint(manifest, layout, length, weights=weights, new=new) for layout in layouts(manifest) for length in fitting
+    )
 
 
 def footprint(manifest: Manifest, layout: CacheLayout, tokens: int, *, weights: int | None = None, new: int = STEP) -> Footprint:
@@ -88,8 +90,9 @@ def step_bytes(manifest: Manifest, tokens: int, new: int = STEP) -> int:
     return floats * (scores + widest + heads + new * a.vocab_size)
 
 
-def rooms(manifest: Manifest, *, weights: int | None = None, new: int = STEP, ram_gb: Sequence[float] = RAM_GB,
-          share: float = SHARE) -> tuple[Room, ...]:
+def rooms(
+    manifest: Manifest, *, weights: int | None = None, new: int = STEP, ram_gb: Sequence[float] = RAM_GB, share: float = SHARE
+) -> tuple[Room, ...]:
     """For each size of phone and kind of cache, the longest sequence whose footprint stays within the app's share.
 
     Raises:
@@ -101,8 +104,9 @@ def rooms(manifest: Manifest, *, weights: int | None = None, new: int = STEP, ra
     for gigabytes in ram_gb:
         ram = int(gigabytes * 1e9)
         for layout in layouts(manifest):
-            found.append(Room(ram, int(share * ram), layout.dtype,
-                              _longest(manifest, layout, int(share * ram), weights=weights, new=new)))
+            found.append(
+                Room(ram, int(share * ram), layout.dtype, _longest(manifest, layout, int(share * ram), weights=weights, new=new))
+            )
     return tuple(found)
 
 

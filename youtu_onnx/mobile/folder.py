@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 import onnxruntime as ort
 
+from youtu_onnx.chat.model import eos_ids
+from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.bundle import Bundle, FileEntry, Manifest, Staging, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.core.progress import Progress, Silent
+from youtu_onnx.core.target import TARGETS
 from youtu_onnx.mobile import ort_format
 from youtu_onnx.mobile.frame import ChatFrame
-from youtu_onnx.chat.model import eos_ids
-from youtu_onnx.core.progress import Progress, Silent
-from youtu_onnx.chat.sampling import Sampling
-from youtu_onnx.core.target import TARGETS
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.tokenizer import read_json
 
@@ -57,11 +57,16 @@ class MobileFolder:
     def to_dict(self) -> dict[str, Any]:
         cache, architecture = self.manifest.cache, self.manifest.architecture
         return {
-            "format_version": FORMAT_VERSION, "model": self.manifest.source.model, "graph": self.graph,
+            "format_version": FORMAT_VERSION,
+            "model": self.manifest.source.model,
+            "graph": self.graph,
             "onnxruntime": LEAST if self.graph == names.MODEL else ort.__version__,
-            "vocab_size": architecture.vocab_size, "context_length": architecture.max_position_embeddings,
-            "end_token_ids": list(self.end_token_ids), "chat": None if self.chat is None else self.chat.to_dict(),
-            "sampling": _sampling(self.sampling), "cache": cache.to_dict(),
+            "vocab_size": architecture.vocab_size,
+            "context_length": architecture.max_position_embeddings,
+            "end_token_ids": list(self.end_token_ids),
+            "chat": None if self.chat is None else self.chat.to_dict(),
+            "sampling": _sampling(self.sampling),
+            "cache": cache.to_dict(),
             "files": {name: asdict(entry) for name, entry in self.files.items()},
         }
 
@@ -69,8 +74,9 @@ class MobileFolder:
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
 
 
-def write_mobile(bundle: Bundle, output: Path, *, form: str = "ort", force: bool = False,
-                 progress: Progress | None = None) -> MobileFolder:
+def write_mobile(
+    bundle: Bundle, output: Path, *, form: str = "ort", force: bool = False, progress: Progress | None = None
+) -> MobileFolder:
     """Write the folder for a bundle; it is there whole or not at all.
 
     Args:
@@ -87,8 +93,10 @@ def write_mobile(bundle: Bundle, output: Path, *, form: str = "ort", force: bool
         raise UsageError(f"unknown format {form!r}", hint=f"choose from {', '.join(FORMATS)}")
     row = TARGETS.get(bundle.manifest.target)
     if row is None or not row.on_cpu:
-        raise UsageError(f"the bundle at {bundle.path} is for {bundle.manifest.target}; phones run graphs for the CPU",
-                         hint="export it again with --target mobile")
+        raise UsageError(
+            f"the bundle at {bundle.path} is for {bundle.manifest.target}; phones run graphs for the CPU",
+            hint="export it again with --target mobile",
+        )
     progress = progress or Silent()
     tokenizer = Tokenizer.open(bundle.path)
     template = ChatTemplate.open(bundle.path, tokenizer)
@@ -112,8 +120,9 @@ def write_mobile(bundle: Bundle, output: Path, *, form: str = "ort", force: bool
             progress.begin("hashing", sum(path.stat().st_size for path in staging.folder.iterdir()))
             files = {path.name: describe_file(path, progress.advance) for path in sorted(staging.folder.iterdir())}
             _check_copies(bundle, files)
-            made = MobileFolder(staging.final, graph, bundle.manifest, eos_ids(defaults, bundle, tokenizer), chat, sampling,
-                                files)
+            made = MobileFolder(
+                staging.final, graph, bundle.manifest, eos_ids(defaults, bundle, tokenizer), chat, sampling, files
+            )
             staging.publish(made)
         finally:
             progress.finish()
@@ -129,5 +138,6 @@ def _check_copies(bundle: Bundle, files: Mapping[str, FileEntry]) -> None:
     """What was copied is what the bundle's manifest says; large files aren't hashed when a bundle is opened."""
     for name, entry in bundle.manifest.files.items():
         if name in files and files[name] != entry:
-            raise BundleError(f"{bundle.file(name)} is not what its manifest says (SHA-256 differs)",
-                              hint="copy or export the bundle again")
+            raise BundleError(
+                f"{bundle.file(name)} is not what its manifest says (SHA-256 differs)", hint="copy or export the bundle again"
+            )

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from youtu_onnx.runtimes.providers import providers
-from youtu_onnx.runtimes.ort.model import session_options
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.errors import ResourceError, UsageError
 from youtu_onnx.core.progress import Progress
+from youtu_onnx.runtimes.ort.model import session_options
+from youtu_onnx.runtimes.providers import providers
 
 MODEL = "model.ort"
 OPERATORS = "required_operators.config"
@@ -38,19 +38,24 @@ def convert(bundle: Bundle, folder: Path, progress: Progress) -> None:
     """
     size = _size(bundle.manifest)
     if size > LARGEST:
-        raise UsageError(f"{size / 1e9:.2f} GB of graph and weights don't fit ORT format, whose files end at 2.15 GB",
-                         hint="use --format onnx, or export with --precision int4")
+        raise UsageError(
+            f"{size / 1e9:.2f} GB of graph and weights don't fit ORT format, whose files end at 2.15 GB",
+            hint="use --format onnx, or export with --precision int4",
+        )
     progress.begin("converting to ORT format")
     options = session_options(bundle, providers.provider("cpu"), 1)
     options.optimized_model_filepath = str(folder / MODEL)
     options.add_session_config_entry("session.save_model_format", "ORT")
     try:
         # the one optimizer that rearranges weights for this machine's vectors; phones have others
-        ort.InferenceSession(bundle.file(names.MODEL), options, providers=["CPUExecutionProvider"],
-                             disabled_optimizers=["NchwcTransformer"])
+        ort.InferenceSession(
+            bundle.file(names.MODEL), options, providers=["CPUExecutionProvider"], disabled_optimizers=["NchwcTransformer"]
+        )
     except Exception as error:  # the binding raises its own classes, all bare Exceptions
-        raise ResourceError(f"onnxruntime {ort.__version__} can't write {MODEL}: {str(error).strip()}",
-                            hint="free disk space and memory; or use --format onnx") from error
+        raise ResourceError(
+            f"onnxruntime {ort.__version__} can't write {MODEL}: {str(error).strip()}",
+            hint="free disk space and memory; or use --format onnx",
+        ) from error
     for name, types in ((OPERATORS, False), (OPERATORS_AND_TYPES, True)):
         _write_operators(folder / MODEL, folder / name, types)
 

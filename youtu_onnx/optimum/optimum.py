@@ -16,18 +16,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.core.bundle import Manifest, names
 from youtu_onnx.core.errors import BundleError, UsageError, YoutuOnnxError
+from youtu_onnx.families.youtu.architecture import Architecture
 
 try:
     from optimum.exporters.onnx.model_configs import DeepSeekV3OnnxConfig
     from optimum.exporters.tasks import TasksManager
     from transformers import AutoConfig, AutoModelForCausalLM, DeepseekV3Config, DeepseekV3ForCausalLM, LlamaConfig
 except ImportError as error:
-    raise YoutuOnnxError(f"Optimum's exporter can't be imported: {error}",
-                         hint="pip install optimum-onnx in an environment of its own (it brings transformers 4), or use "
-                              "youtu-onnx export, which needs no Optimum") from error
+    raise YoutuOnnxError(
+        f"Optimum's exporter can't be imported: {error}",
+        hint="pip install optimum-onnx in an environment of its own (it brings transformers 4), or use "
+        "youtu-onnx export, which needs no Optimum",
+    ) from error
 
 MODEL_TYPE = "youtu"
 TASKS = ("text-generation", "text-generation-with-past")
@@ -68,8 +70,10 @@ def register() -> None:
     import transformers
 
     if hasattr(transformers, "YoutuForCausalLM"):
-        raise UsageError(f"transformers {transformers.__version__} has a Youtu of its own, which optimum-onnx doesn't know",
-                         hint="use transformers below 4.58 with optimum-onnx, or youtu-onnx export")
+        raise UsageError(
+            f"transformers {transformers.__version__} has a Youtu of its own, which optimum-onnx doesn't know",
+            hint="use transformers below 4.58 with optimum-onnx, or youtu-onnx export",
+        )
     AutoConfig.register(MODEL_TYPE, YoutuConfig, exist_ok=True)
     AutoModelForCausalLM.register(YoutuConfig, YoutuForCausalLM, exist_ok=True)
     TasksManager.create_register("onnx", overwrite_existing=True)(MODEL_TYPE, *TASKS)(YoutuOnnxConfig)
@@ -97,16 +101,25 @@ def ort_config(folder: str | Path) -> DeepseekV3Config | LlamaConfig:
         # Optimum writes rope_scaling and rope_theta, as transformers 4 does; Architecture reads them, too.
         architecture, cache = Architecture.from_config(read), None
     else:
-        raise BundleError(f"{folder} has neither {names.MANIFEST} nor {names.CONFIG}",
-                          hint="name a folder that youtu-onnx export or Optimum's exporter wrote")
+        raise BundleError(
+            f"{folder} has neither {names.MANIFEST} nor {names.CONFIG}",
+            hint="name a folder that youtu-onnx export or Optimum's exporter wrote",
+        )
     if cache is not None and cache.length is not None:
-        raise UsageError(f"{folder} reserves {cache.length:,} rows of cache, and ORTModelForCausalLM takes the rows of a cache "
-                         "for the tokens in it", hint="use ORTYoutuForCausalLM, or export with --target cpu or cuda")
+        raise UsageError(
+            f"{folder} reserves {cache.length:,} rows of cache, and ORTModelForCausalLM takes the rows of a cache "
+            "for the tokens in it",
+            hint="use ORTYoutuForCausalLM, or export with --target cpu or cuda",
+        )
     fields = architecture.to_hf_config()
     if cache is not None and cache.form == "latent":
         # Its head width is hidden_size / num_attention_heads; nothing else of these numbers is used.
-        heads = {"num_attention_heads": cache.heads, "num_key_value_heads": cache.heads,
-                 "hidden_size": cache.heads * cache.key_width, "head_dim": cache.key_width}
+        heads = {
+            "num_attention_heads": cache.heads,
+            "num_key_value_heads": cache.heads,
+            "hidden_size": cache.heads * cache.key_width,
+            "head_dim": cache.key_width,
+        }
         kept = ("vocab_size", "num_hidden_layers", "max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
         return LlamaConfig(**{name: fields[name] for name in kept}, **heads)
     return DeepseekV3Config(**YoutuConfig(**fields).to_dict() | {"model_type": "deepseek_v3"})

@@ -12,10 +12,10 @@ from youtu_onnx.core.bundle import Bundle, Staging, names
 from youtu_onnx.core.bundle.variants import Variants, share_equal_files
 from youtu_onnx.core.cache import CACHE_FORMS, CacheForm
 from youtu_onnx.core.errors import CheckpointError, ResourceError, UsageError, VerificationError, YoutuOnnxError
-from youtu_onnx.exporters.layouts import add_layout, check_layout
 from youtu_onnx.core.progress import Progress, Silent
 from youtu_onnx.core.recipe import Precision, Recipe
 from youtu_onnx.core.target import target as target_called
+from youtu_onnx.exporters.layouts import add_layout, check_layout
 
 if TYPE_CHECKING:
     from youtu_onnx.verify.verify import Parity
@@ -83,8 +83,10 @@ def export(
         progress.begin("checkpoint")
         checkpoint = Checkpoint.open(model, revision=revision, offline=offline)
         if not (checkpoint.path / names.TOKENIZER).is_file():
-            raise CheckpointError(f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
-                                  hint="download the checkpoint's tokenizer files beside its weights")
+            raise CheckpointError(
+                f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
+                hint="download the checkpoint's tokenizer files beside its weights",
+            )
         if block_size is None and row.even_blocks and recipe.precision == "int4" and not recipe.symmetric:
             recipe = recipe.with_even_blocks(checkpoint.architecture.hidden_size)
         assembly, cache_layout = exporter.assemble(checkpoint, recipe, row, cache, progress, max_length)
@@ -107,9 +109,17 @@ def export(
     return Exported(Bundle(path, manifest), parity)
 
 
-def export_several(model: str, output: str | Path, targets: Sequence[str], *, max_length: int | None = None,
-                   layout: str | None = None, force: bool = False, progress: Progress | None = None,
-                   **options: Any) -> tuple[Exported, ...]:
+def export_several(
+    model: str,
+    output: str | Path,
+    targets: Sequence[str],
+    *,
+    max_length: int | None = None,
+    layout: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> tuple[Exported, ...]:
     """Export for several targets into one folder: a bundle for each, in a folder of its target's name. Files that come out
     equal lie on the disk once, where it has hard links.
 
@@ -128,8 +138,19 @@ def export_several(model: str, output: str | Path, targets: Sequence[str], *, ma
     for row in rows:
         check_layout(layout, row)
     with Staging(Path(output), force=force, record=names.VARIANTS, kind="folder of bundles") as staging:
-        made = [export(model, staging.folder / row.name, target=row.name, layout=layout, force=force, progress=progress,
-                       max_length=max_length if row.static_cache else None, **options) for row in rows]
+        made = [
+            export(
+                model,
+                staging.folder / row.name,
+                target=row.name,
+                layout=layout,
+                force=force,
+                progress=progress,
+                max_length=max_length if row.static_cache else None,
+                **options,
+            )
+            for row in rows
+        ]
         share_equal_files([one.bundle.path for one in made])
         path = staging.publish(Variants(staging.folder, tuple(targets)))
     return tuple(Exported(Bundle(path / row.name, one.bundle.manifest), one.parity) for row, one in zip(rows, made, strict=True))
@@ -139,8 +160,9 @@ def _exporter():
     try:
         from youtu_onnx.exporters import bundle_writer
     except ImportError as error:
-        raise YoutuOnnxError(f"exporting needs packages that aren't installed ({error.name})",
-                             hint='pip install "youtu-onnx[export]"') from error
+        raise YoutuOnnxError(
+            f"exporting needs packages that aren't installed ({error.name})", hint='pip install "youtu-onnx[export]"'
+        ) from error
     return bundle_writer
 
 
@@ -149,10 +171,11 @@ def _verified(folder: Path, checkpoint: object, progress: Progress, force: bool)
 
     parity = verify_parity(folder, checkpoint, progress)
     if not parity.passed and not force:
-        raise VerificationError("the bundle does not compute what PyTorch computes; it was not published:\n  - "
-                                + "\n  - ".join(parity.faults),
-                                hint="use a smaller --block-size, --int8 for sensitive tensors, or a higher --precision; "
-                                     "--force publishes it all the same")
+        raise VerificationError(
+            "the bundle does not compute what PyTorch computes; it was not published:\n  - " + "\n  - ".join(parity.faults),
+            hint="use a smaller --block-size, --int8 for sensitive tensors, or a higher --precision; "
+            "--force publishes it all the same",
+        )
     return parity
 
 
@@ -161,8 +184,12 @@ def _refuse_what_does_not_fit(memory: int, disk: int, folder: Path) -> None:
 
     available, free = psutil.virtual_memory().available, shutil.disk_usage(folder).free
     if available < memory:
-        raise ResourceError(f"this export needs about {memory / 1e9:.1f} GB of memory; {available / 1e9:.1f} GB are available",
-                            hint="close other programs, or export on a larger machine and copy the bundle here")
+        raise ResourceError(
+            f"this export needs about {memory / 1e9:.1f} GB of memory; {available / 1e9:.1f} GB are available",
+            hint="close other programs, or export on a larger machine and copy the bundle here",
+        )
     if free < disk:
-        raise ResourceError(f"this export needs about {disk / 1e9:.2f} GB on the disk of {folder.parent}; "
-                            f"{free / 1e9:.2f} GB are free", hint="free space, or choose an --output on another disk")
+        raise ResourceError(
+            f"this export needs about {disk / 1e9:.2f} GB on the disk of {folder.parent}; {free / 1e9:.2f} GB are free",
+            hint="free space, or choose an --output on another disk",
+        )

@@ -65,8 +65,12 @@ def app(arguments: Arguments) -> serve.Application:
 
     places = arguments.places or 8
     deployment = serve.deployment(
-        serve.ingress(replica)(), name=DEPLOYMENT, num_replicas=arguments.replicas,
-        ray_actor_options={"num_cpus": arguments.cpus}, max_ongoing_requests=places + arguments.max_queue + SPARE)
+        serve.ingress(replica)(),
+        name=DEPLOYMENT,
+        num_replicas=arguments.replicas,
+        ray_actor_options={"num_cpus": arguments.cpus},
+        max_ongoing_requests=places + arguments.max_queue + SPARE,
+    )
     return deployment.bind()
 
 
@@ -79,13 +83,20 @@ def open_replica(arguments: Arguments, settings: Settings) -> "FastAPI":
     """
     from pathlib import Path
 
-    from youtu_onnx.serve.http.application import application
     from youtu_onnx.serve.engine.scheduler import open_engine
-    from youtu_onnx.serve.text.model_text import ModelText
+    from youtu_onnx.serve.http.application import application
     from youtu_onnx.serve.http.workers import prepare
+    from youtu_onnx.serve.text.model_text import ModelText
 
     prepare(Path(arguments.bundle))
     caches = arguments.cache_memory or int(memory()[1] * CACHE_SHARE / arguments.replicas)
-    engine = open_engine(arguments.bundle, provider="cpu", threads=arguments.cpus, places=arguments.places,
-                         max_queue=arguments.max_queue, context=arguments.context, cache_memory=caches)
+    engine = open_engine(
+        arguments.bundle,
+        provider="cpu",
+        threads=arguments.cpus,
+        places=arguments.places,
+        max_queue=arguments.max_queue,
+        context=arguments.context,
+        cache_memory=caches,
+    )
     return application(engine, text=ModelText.open(arguments.bundle, name=arguments.name, target="cpu"), settings=settings)

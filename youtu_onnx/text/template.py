@@ -55,8 +55,9 @@ class ChatTemplate:
         try:
             self._templates = {name: environment.from_string(source) for name, source in templates.items()}
         except jinja2.TemplateError as error:
-            raise BundleError(f"the chat template of {where} can't be read: {error}",
-                              hint="copy or export the folder again") from error
+            raise BundleError(
+                f"the chat template of {where} can't be read: {error}", hint="copy or export the folder again"
+            ) from error
 
     @classmethod
     def open(cls, folder: str | Path, tokenizer: Tokenizer) -> ChatTemplate | None:
@@ -79,14 +80,25 @@ class ChatTemplate:
         if isinstance(found, list):
             found = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, Mapping)}
         templates = {"default": found} if isinstance(found, str) else found
-        if (not isinstance(templates, Mapping) or "default" not in templates
-                or not all(isinstance(source, str) for source in templates.values())):
-            raise BundleError(f"{path}: chat_template is neither a template nor named templates with a 'default'",
-                              hint="copy or export the folder again")
+        if (
+            not isinstance(templates, Mapping)
+            or "default" not in templates
+            or not all(isinstance(source, str) for source in templates.values())
+        ):
+            raise BundleError(
+                f"{path}: chat_template is neither a template nor named templates with a 'default'",
+                hint="copy or export the folder again",
+            )
         return cls(templates, tokenizer, where=str(path))
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True,
-               enable_thinking: bool | None = None, tools: Sequence[Mapping[str, Any]] | None = None) -> str:
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        enable_thinking: bool | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
         """The conversation as text, character for character what transformers renders.
 
         The text alone no longer tells a message's characters from the template's: tokenize with :meth:`encode_chat`.
@@ -96,15 +108,27 @@ class ChatTemplate:
         """
         return self._render(_clean_messages(messages), _clean_tools(tools), add_generation_prompt, enable_thinking)
 
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True,
-                    enable_thinking: bool | None = None,
-                    tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
+    def encode_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        enable_thinking: bool | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[int]:
         """The token ids of :meth:`prompt`."""
-        return self.prompt(messages, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking,
-                           tools=tools).token_ids
+        return self.prompt(
+            messages, add_generation_prompt=add_generation_prompt, enable_thinking=enable_thinking, tools=tools
+        ).token_ids
 
-    def prompt(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True,
-               enable_thinking: bool | None = None, tools: Sequence[Mapping[str, Any]] | None = None) -> Prompt:
+    def prompt(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        enable_thinking: bool | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> Prompt:
         """Messages → prompt. ``enable_thinking`` None leaves the choice to the template.
 
         Raises:
@@ -128,8 +152,10 @@ class ChatTemplate:
             return f"{nonce}{len(literals) - 1}z"
 
         swapped = [
-            {key: swap(value, message["role"] == "assistant" and key in ("content", *REASONING_FIELDS))
-             for key, value in message.items()}
+            {
+                key: swap(value, message["role"] == "assistant" and key in ("content", *REASONING_FIELDS))
+                for key, value in message.items()
+            }
             for message in cleaned
         ]
         marked = self._render(swapped, swap(cleaned_tools), add_generation_prompt, enable_thinking)
@@ -141,18 +167,27 @@ class ChatTemplate:
                 ids += self._tokenizer.encode(piece, special=not is_literal)
         return Prompt(text, ids, thinking=add_generation_prompt and marked.rstrip().endswith(OPEN))
 
-    def _render(self, messages: list[dict[str, Any]], tools: list[Any] | None, add_generation_prompt: bool,
-                enable_thinking: bool | None) -> str:
+    def _render(
+        self, messages: list[dict[str, Any]], tools: list[Any] | None, add_generation_prompt: bool, enable_thinking: bool | None
+    ) -> str:
         template = self._templates["default"]
         if tools is not None:
             template = self._templates.get("tool_use", template)
         choices = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
         try:
-            return template.render(messages=messages, tools=tools, documents=None,
-                                   add_generation_prompt=add_generation_prompt, **self._tokenizer.named, **choices)
+            return template.render(
+                messages=messages,
+                tools=tools,
+                documents=None,
+                add_generation_prompt=add_generation_prompt,
+                **self._tokenizer.named,
+                **choices,
+            )
         except Exception as error:  # a template is a program: whatever it raises is about these messages
-            raise UsageError(f"the model's chat template refuses these messages: {error}",
-                             hint="check the roles and their order: system, then user and assistant in turn") from error
+            raise UsageError(
+                f"the model's chat template refuses these messages: {error}",
+                hint="check the roles and their order: system, then user and assistant in turn",
+            ) from error
 
 
 class _GenerationTag(jinja2.ext.Extension):
@@ -168,13 +203,19 @@ class _GenerationTag(jinja2.ext.Extension):
 def _environment() -> jinja2.Environment:
     """Jinja as transformers sets it up; templates come with checkpoints and so run in a sandbox."""
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols])
+        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
+    )
 
     def raise_exception(message: str) -> None:
         raise jinja2.TemplateError(message)
 
-    def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None,
-               separators: tuple[str, str] | None = None, sort_keys: bool = False) -> str:
+    def tojson(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | None = None,
+        separators: tuple[str, str] | None = None,
+        sort_keys: bool = False,
+    ) -> str:
         # Jinja's own filter escapes HTML, which a prompt must not have
         return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
@@ -187,8 +228,7 @@ def _environment() -> jinja2.Environment:
 def _clean_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Plain JSON copies without null fields; lists of text parts are joined; thinking gets its standard name."""
     if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence):
-        raise UsageError(f"messages is a {type(messages).__name__}; expected a list of "
-                         '{"role": …, "content": …} objects')
+        raise UsageError(f'messages is a {type(messages).__name__}; expected a list of {{"role": …, "content": …}} objects')
     if not messages:
         raise UsageError("the conversation has no messages", hint='pass at least one: {"role": "user", "content": "…"}')
     cleaned = []
@@ -212,16 +252,18 @@ def _content(content: Any, number: int) -> str:
         return content
     if isinstance(content, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
         return "".join(part["text"] for part in content)
-    raise UsageError(f"the content of message {number} is not text",
-                     hint="Youtu-LLM reads text only: pass a string, or a list of text parts")
+    raise UsageError(
+        f"the content of message {number} is not text", hint="Youtu-LLM reads text only: pass a string, or a list of text parts"
+    )
 
 
 def _clean_tools(tools: Sequence[Mapping[str, Any]] | None) -> list[Any] | None:
     if tools is None:
         return None
     if isinstance(tools, (str, Mapping)) or not all(isinstance(tool, Mapping) for tool in tools):
-        raise UsageError("tools is not a list of JSON schemas",
-                         hint='a tool is {"type": "function", "function": {"name": …, "parameters": …}}')
+        raise UsageError(
+            "tools is not a list of JSON schemas", hint='a tool is {"type": "function", "function": {"name": …, "parameters": …}}'
+        )
     return [_plain(tool, "a tool") for tool in tools]
 
 

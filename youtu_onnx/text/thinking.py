@@ -28,8 +28,8 @@ class ThinkingSplitter:
             stripped = text.lstrip()
             if stripped.startswith(OPEN):
                 space = len(text) - len(stripped)
-                parts.append(("tag", text[:space + len(OPEN)]))
-                text, self._state = stripped[len(OPEN):], "thinking"
+                parts.append(("tag", text[: space + len(OPEN)]))
+                text, self._state = stripped[len(OPEN) :], "thinking"
             elif OPEN.startswith(stripped):  # white space alone, or a piece of the tag
                 self._held = text
                 return parts
@@ -42,8 +42,8 @@ class ThinkingSplitter:
                 text, self._state = after, "answer"
             else:
                 keep = _overlap(text, CLOSE)
-                parts.append(("thinking", text[:len(text) - keep]))
-                text, self._held = "", text[len(text) - keep:]
+                parts.append(("thinking", text[: len(text) - keep]))
+                text, self._held = "", text[len(text) - keep :]
         parts.append(("answer", text))
         return [(kind, part) for kind, part in parts if part]
 

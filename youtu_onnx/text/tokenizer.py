@@ -61,8 +61,7 @@ class Tokenizer:
         try:
             serialized = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"can't read the tokenizer at {path}: {error}",
-                              hint="copy or export the folder again") from error
+            raise BundleError(f"can't read the tokenizer at {path}: {error}", hint="copy or export the folder again") from error
         config = {**read_json(folder / names.SPECIAL_TOKENS_MAP), **read_json(folder / names.TOKENIZER_CONFIG)}
         return cls(serialized, config, where=str(path))
 
@@ -141,18 +140,18 @@ class TextStream:
         self._pending.append(id_)
         text = self._decode(self._pending)
         if not text.endswith(REPLACEMENT):
-            piece = text[self._emitted:]
+            piece = text[self._emitted :]
             self._pending, self._emitted = [], 0
             return piece
         # Only the last U+FFFD may still turn into a character: what comes before it is final.
-        piece = text[self._emitted:-1]
+        piece = text[self._emitted : -1]
         self._emitted = len(text) - 1
         self._trim(text)
         return piece
 
     def finish(self) -> str:
         """What was held back; the stream is empty afterwards."""
-        piece = self._decode(self._pending)[self._emitted:]
+        piece = self._decode(self._pending)[self._emitted :]
         self._pending, self._emitted = [], 0
         return piece
 
@@ -160,9 +159,9 @@ class TextStream:
         """Forget old tokens of a long run of broken bytes, so that a step's cost stays bounded."""
         if len(self._pending) < 4 * self._TAIL:
             return
-        head, tail = self._decode(self._pending[:-self._TAIL]), self._decode(self._pending[-self._TAIL:])
+        head, tail = self._decode(self._pending[: -self._TAIL]), self._decode(self._pending[-self._TAIL :])
         if head + tail == text and len(head) <= self._emitted:
-            self._pending = self._pending[-self._TAIL:]
+            self._pending = self._pending[-self._TAIL :]
             self._emitted -= len(head)
 
     def _decode(self, ids: Sequence[int]) -> str:

@@ -129,10 +129,21 @@ def _compare_row(r: np.ndarray, x: np.ndarray, around: np.ndarray) -> Difference
     decided = bool(first - second >= DECIDED)
     varying, twin = r - r.mean() - around, x - x.mean() - around
     return Difference(
-        positions=1, max_abs=float(np.abs(x - r).max()), peak=peak, noise=float(np.var(x - r)), signal=float(np.var(r)),
-        cross=float(varying @ twin), own=float(varying @ varying), other=float(twin @ twin), kl=kl, max_kl=kl,
-        information=float(p @ log_p) + math.log(r.size), agreed=int(agreed), decided=int(decided),
-        decided_agreed=int(agreed and decided))
+        positions=1,
+        max_abs=float(np.abs(x - r).max()),
+        peak=peak,
+        noise=float(np.var(x - r)),
+        signal=float(np.var(r)),
+        cross=float(varying @ twin),
+        own=float(varying @ varying),
+        other=float(twin @ twin),
+        kl=kl,
+        max_kl=kl,
+        information=float(p @ log_p) + math.log(r.size),
+        agreed=int(agreed),
+        decided=int(decided),
+        decided_agreed=int(agreed and decided),
+    )
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

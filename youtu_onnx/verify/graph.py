@@ -17,8 +17,19 @@ if TYPE_CHECKING:
     from youtu_onnx.runtimes.ort.model import OrtModel
     from youtu_onnx.runtimes.providers.options import ProviderOptions
 
-ONNX_BITS = {"FLOAT": 32, "FLOAT16": 16, "BFLOAT16": 16, "INT64": 64, "INT32": 32, "INT8": 8, "UINT8": 8, "BOOL": 8,
-             "DOUBLE": 64, "INT4": 4, "UINT4": 4}
+ONNX_BITS = {
+    "FLOAT": 32,
+    "FLOAT16": 16,
+    "BFLOAT16": 16,
+    "INT64": 64,
+    "INT32": 32,
+    "INT8": 8,
+    "UINT8": 8,
+    "BOOL": 8,
+    "DOUBLE": 64,
+    "INT4": 4,
+    "UINT4": 4,
+}
 ORT_TYPES = {"float32": "tensor(float)", "float16": "tensor(float16)", "uint8": "tensor(uint8)"}
 INTEGER_INPUTS = {"input_ids": 2, "attention_mask": 2, "position_ids": 2}
 """Inputs beside the cache, with their rank; int64."""
@@ -36,8 +47,9 @@ class Check:
         return asdict(self)
 
 
-def check_graph(bundle: Bundle, provider: str | None = None, options: ProviderOptions | None = None, *,
-                require_provider: bool = False) -> tuple[Check, ...]:
+def check_graph(
+    bundle: Bundle, provider: str | None = None, options: ProviderOptions | None = None, *, require_provider: bool = False
+) -> tuple[Check, ...]:
     """Check ``model.onnx`` without its checkpoint: external data (where ``onnx`` is installed), interface, two tiny steps.
 
     Args:
@@ -52,8 +64,9 @@ def check_graph(bundle: Bundle, provider: str | None = None, options: ProviderOp
 
     checks = [_check_external_data(bundle)]
     try:
-        model = OrtModel(bundle, provider or usable_provider(bundle), options=options, require_provider=require_provider,
-                         find=lambda _: None)  # the bundle's own graph
+        model = OrtModel(
+            bundle, provider or usable_provider(bundle), options=options, require_provider=require_provider, find=lambda _: None
+        )  # the bundle's own graph
     except ResourceError:
         raise
     except BundleError as error:
@@ -93,8 +106,9 @@ def _load(bundle: Bundle) -> Any | None:
     try:
         return onnx.load(str(bundle.file(names.MODEL)), load_external_data=False).graph
     except Exception as error:  # protobuf raises its own classes
-        raise BundleError(f"{bundle.file(names.MODEL)} is no ONNX model ({error})",
-                          hint="copy or export the bundle again") from error
+        raise BundleError(
+            f"{bundle.file(names.MODEL)} is no ONNX model ({error})", hint="copy or export the bundle again"
+        ) from error
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
@@ -137,8 +151,9 @@ def _check_interface(model: OrtModel) -> Check:
     layout, vocab = model.bundle.manifest.cache, model.bundle.manifest.architecture.vocab_size
     target = TARGETS.get(model.bundle.manifest.target, TARGETS["cpu"])
     floats, stored = ORT_TYPES[target.floats(model.bundle.manifest.recipe.precision)], ORT_TYPES[layout.dtype]
-    expected: dict[str, tuple[str, list[int | None]]] = {name: ("tensor(int64)", [None] * rank)
-                                                         for name, rank in INTEGER_INPUTS.items()}
+    expected: dict[str, tuple[str, list[int | None]]] = {
+        name: ("tensor(int64)", [None] * rank) for name, rank in INTEGER_INPUTS.items()
+    }
     expected["logits"] = (floats, [None, None, vocab])
     for tensor in layout.tensors():
         expected[tensor.past] = expected[tensor.present] = (stored, [None, tensor.heads, layout.length, tensor.width])
@@ -148,8 +163,9 @@ def _check_interface(model: OrtModel) -> Check:
         if found.type != kind:
             faults.append(f"{found.name} is {found.type}; expected {kind}")
         # a symbolic length may be any text or None, a literal one must agree
-        elif len(found.shape) != len(dims) or any(isinstance(got, int) and want is not None and got != want
-                                                  for got, want in zip(found.shape, dims, strict=True)):
+        elif len(found.shape) != len(dims) or any(
+            isinstance(got, int) and want is not None and got != want for got, want in zip(found.shape, dims, strict=True)
+        ):
             faults.append(f"{found.name} has shape {found.shape}; expected {dims}")
     detail = "; ".join(faults[:5]) if faults else f"{len(expected)} inputs and outputs are what the cache layout says"
     return Check("interface", not faults, detail)
@@ -176,8 +192,11 @@ def _check_steps(model: OrtModel) -> Check:
             for tensor, value in zip(layout, past, strict=True):
                 expected = [2, tensor.heads, reserved or total, tensor.width]
                 if list(value.shape()) != expected:
-                    return Check("run", False, f"{tensor.present} has shape {list(value.shape())} after {total} tokens; "
-                                               f"expected {expected}")
+                    return Check(
+                        "run",
+                        False,
+                        f"{tensor.present} has shape {list(value.shape())} after {total} tokens; expected {expected}",
+                    )
     except BundleError as error:
         return Check("run", False, error.message)
     kind = "growing" if reserved is None else "static"

@@ -40,8 +40,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from youtu_onnx.verify.difference import Difference
 from youtu_onnx.core.recipe import Precision
+from youtu_onnx.verify.difference import Difference
 
 PATHS = ("prefill", "chunks", "tokens", "decode", "batch", "slots")
 CONFIDENT = 0.5
@@ -88,8 +88,13 @@ class PromptParity:
     greedy_steps: int
 
     def to_dict(self) -> dict[str, Any]:
-        return {"prompt": self.prompt, "tokens": self.tokens, "greedy_equal": self.greedy_equal,
-                "greedy_steps": self.greedy_steps, "paths": {name: found.to_dict() for name, found in self.paths.items()}}
+        return {
+            "prompt": self.prompt,
+            "tokens": self.tokens,
+            "greedy_equal": self.greedy_equal,
+            "greedy_steps": self.greedy_steps,
+            "paths": {name: found.to_dict() for name, found in self.paths.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -144,10 +149,12 @@ class Parity:
         """What is outside the gate, in words; empty where all is well."""
         gate, faults = self.gate, []
         for path, found in self.graph.items():
-            checks = (_above("max |Δlogit| over the largest logit", found.max_abs_share, gate.max_abs_share),
-                      _above("relative error of the logits", found.relative_error, gate.relative_error),
-                      _below("correlation of the logits", found.correlation, gate.correlation),
-                      _below("top-1 agreement", found.top1, gate.top1))
+            checks = (
+                _above("max |Δlogit| over the largest logit", found.max_abs_share, gate.max_abs_share),
+                _above("relative error of the logits", found.relative_error, gate.relative_error),
+                _below("correlation of the logits", found.correlation, gate.correlation),
+                _below("top-1 agreement", found.top1, gate.top1),
+            )
             faults += [f"{path}: {fault} (against PyTorch with the same stored weights)" for fault in checks if fault]
         if self.confident:
             checks = ((path, _above("KL share", found.kl_share, gate.kl_share)) for path, found in self.paths.items())
@@ -169,17 +176,25 @@ class Parity:
         total = self.total
         verdict = "equal to PyTorch" if self.passed else "NOT equal to PyTorch"
         error = f"max |Δlogit| {total.max_abs:.2g}, " if self.precision == "fp32" else ""
-        return (f"{verdict} within the limits of {self.precision}: {error}mean KL {total.mean_kl:.2g} nats, "
-                f"top-1 {total.top1:.1%}, greedy {self.greedy_agreement:.1%} ({total.positions} positions, {self.provider})")
+        return (
+            f"{verdict} within the limits of {self.precision}: {error}mean KL {total.mean_kl:.2g} nats, "
+            f"top-1 {total.top1:.1%}, greedy {self.greedy_agreement:.1%} ({total.positions} positions, {self.provider})"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; the manifest's ``verification``."""
         gate = {name: limit for name, limit in asdict(self.gate).items() if limit is not None}
         return {
-            "passed": self.passed, "faults": list(self.faults), "precision": self.precision, "provider": self.provider,
-            "gate": gate, "confident": self.confident,
-            "reference_nll": _short(self.reference_nll), "bundle_nll": _short(self.bundle_nll),
-            "greedy_agreement": self.greedy_agreement, **self.total.to_dict(),
+            "passed": self.passed,
+            "faults": list(self.faults),
+            "precision": self.precision,
+            "provider": self.provider,
+            "gate": gate,
+            "confident": self.confident,
+            "reference_nll": _short(self.reference_nll),
+            "bundle_nll": _short(self.bundle_nll),
+            "greedy_agreement": self.greedy_agreement,
+            **self.total.to_dict(),
             "paths": {name: found.to_dict() for name, found in self.paths.items()},
             "graph": {name: found.to_dict() for name, found in self.graph.items()},
             "prompts": [prompt.to_dict() for prompt in self.prompts],
@@ -191,8 +206,11 @@ def _short(value: float | None) -> float | None:
 
 
 def _by_path(listed: Sequence[Mapping[str, Difference]]) -> dict[str, Difference]:
-    return {name: sum((paths[name] for paths in listed if name in paths), Difference())
-            for name in PATHS if any(name in paths for paths in listed)}
+    return {
+        name: sum((paths[name] for paths in listed if name in paths), Difference())
+        for name in PATHS
+        if any(name in paths for paths in listed)
+    }
 
 
 def _above(what: str, value: float, limit: float | None) -> str | None:

@@ -45,7 +45,7 @@ def rounding(manifest: Manifest, read: Callable[[str], torch.Tensor]) -> Roundin
     def apply(name: str, tensor: torch.Tensor) -> torch.Tensor:
         storage = storages.get(name)
         if storage is not None:
-            return round_to_nearest(tensor, storage, scale_dtype).dequantize()[:, :tensor.shape[1]]
+            return round_to_nearest(tensor, storage, scale_dtype).dequantize()[:, : tensor.shape[1]]
         if form.integer_heads and name.endswith("kv_b_proj.weight"):
             if not form.byte_cache:
                 return _int8(tensor.float())

@@ -17,19 +17,19 @@ import numpy as np
 
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.bundle.bundle import describe_file
-from youtu_onnx.verify.difference import TIE, Difference, centre, compare
 from youtu_onnx.core.errors import BundleError, VerificationError
+from youtu_onnx.core.progress import Progress, Silent
+from youtu_onnx.core.target import MANY
+from youtu_onnx.verify.difference import TIE, Difference, centre, compare
 from youtu_onnx.verify.graph import Check, check_graph, usable_provider
 from youtu_onnx.verify.parity import Parity, PromptParity
-from youtu_onnx.core.progress import Progress, Silent
 from youtu_onnx.verify.prompts import encode_prompts
 from youtu_onnx.verify.rounding import Rounding, rounding
-from youtu_onnx.core.target import MANY
 
 if TYPE_CHECKING:
+    from youtu_onnx.core.checkpoint import Checkpoint
     from youtu_onnx.runtimes.ort.model import OrtModel
     from youtu_onnx.runtimes.providers.options import ProviderOptions
-    from youtu_onnx.core.checkpoint import Checkpoint
 
 LONGEST = 128
 """Tokens of a prompt at most."""
@@ -62,13 +62,22 @@ class Verification:
         return all(check.passed is not False for check in self.checks) and (self.parity is None or self.parity.passed)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"passed": self.passed, "checks": [check.to_dict() for check in self.checks],
-                "parity": self.parity.to_dict() if self.parity else None}
+        return {
+            "passed": self.passed,
+            "checks": [check.to_dict() for check in self.checks],
+            "parity": self.parity.to_dict() if self.parity else None,
+        }
 
 
-def verify_bundle(path: str | Path, checkpoint: Checkpoint | None = None, progress: Progress | None = None, *,
-                  provider: str | None = None, options: ProviderOptions | None = None,
-                  require_provider: bool = False) -> Verification:
+def verify_bundle(
+    path: str | Path,
+    checkpoint: Checkpoint | None = None,
+    progress: Progress | None = None,
+    *,
+    provider: str | None = None,
+    options: ProviderOptions | None = None,
+    require_provider: bool = False,
+) -> Verification:
     """Hash all files, check the graph, and compare it with a checkpoint where one is given.
 
     A bundle with damaged files is not run. On CUDA, float32 products are not rounded to TF32 unless ``options`` say so:
@@ -128,8 +137,14 @@ def _check_source(bundle: Bundle, checkpoint: Checkpoint, progress: Progress) ->
     return Check("source", None, f"made of {source.model}, but these are other weights than then: {', '.join(differing)}")
 
 
-def verify_parity(bundle_path: str | Path, checkpoint: Checkpoint, progress: Progress | None = None, *,
-                  provider: str | None = None, options: ProviderOptions | None = None) -> Parity:
+def verify_parity(
+    bundle_path: str | Path,
+    checkpoint: Checkpoint,
+    progress: Progress | None = None,
+    *,
+    provider: str | None = None,
+    options: ProviderOptions | None = None,
+) -> Parity:
     """Compare a bundle with PyTorch on real prompts.
 
     Args:
@@ -152,8 +167,10 @@ def verify_parity(bundle_path: str | Path, checkpoint: Checkpoint, progress: Pro
     prompts = encode_prompts(bundle.path, longest=longest)
     largest = max(max(ids) for _, ids in prompts)
     if largest >= architecture.vocab_size:
-        raise BundleError(f"{bundle.path}: the tokenizer gives id {largest}, the model has {architecture.vocab_size} tokens",
-                          hint="export the bundle again, with the model's own tokenizer")
+        raise BundleError(
+            f"{bundle.path}: the tokenizer gives id {largest}, the model has {architecture.vocab_size} tokens",
+            hint="export the bundle again, with the model's own tokenizer",
+        )
     traces, used = _run_bundle(bundle, [ids for _, ids in prompts], steps, provider, options, progress)
     compared = _compare([text for text, _ in prompts], traces, checkpoint, rounding(bundle.manifest, checkpoint.tensor), progress)
     progress.finish()
@@ -202,8 +219,14 @@ class _Spool:
         return read
 
 
-def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provider: str | None,
-                options: ProviderOptions | None, progress: Progress) -> tuple[list[_Trace], str]:
+def _run_bundle(
+    bundle: Bundle,
+    prompts: Sequence[list[int]],
+    steps: int,
+    provider: str | None,
+    options: ProviderOptions | None,
+    progress: Progress,
+) -> tuple[list[_Trace], str]:
     from youtu_onnx.runtimes.ort.model import OrtModel
     from youtu_onnx.runtimes.providers.providers import provider as provider_called
 
@@ -211,8 +234,11 @@ def _run_bundle(bundle: Bundle, prompts: Sequence[list[int]], steps: int, provid
     traces = [_Trace(ids, spool) for ids in prompts]
     by_length = sorted(traces, key=lambda trace: len(trace.ids))
     shortest, batch = by_length[:SLOW], by_length[:BATCHED]
-    total = (sum(len(t.ids) + steps for t in traces) + 2 * sum(len(t.ids) for t in shortest)
-             + len(batch) * max(len(t.ids) for t in batch))
+    total = (
+        sum(len(t.ids) + steps for t in traces)
+        + 2 * sum(len(t.ids) for t in shortest)
+        + len(batch) * max(len(t.ids) for t in batch)
+    )
     used = provider or usable_provider(bundle)
     slots = bundle.manifest.slots is not None and provider_called(used).name == "cpu"
     total += sum(len(t.ids) + steps - 1 for t in batch) if slots else 0
@@ -253,7 +279,7 @@ def _run_greedy(model: OrtModel, trace: _Trace, steps: int, advance: Callable[[i
     """Paths ``prefill`` and ``decode``."""
     length = len(trace.ids)
     logits, past = model.run(*_inputs(trace.ids, 0), None)
-    trace.keep("prefill", trace.first, logits[0, trace.first:])
+    trace.keep("prefill", trace.first, logits[0, trace.first :])
     rows = [logits[0, -1].copy()]  # a view would keep all positions' logits
     advance(length)
     for _ in range(steps):
@@ -272,9 +298,9 @@ def _run_in_steps(model: OrtModel, trace: _Trace, size: int, advance: Callable[[
     """Logits of the prompt's compared positions, ``size`` tokens a step."""
     kept, past = [], None
     for start in range(0, len(trace.ids), size):
-        part = trace.ids[start:start + size]
+        part = trace.ids[start : start + size]
         logits, past = model.run(*_inputs(part, start), past)
-        kept.append(logits[0, max(0, trace.first - start):].copy())
+        kept.append(logits[0, max(0, trace.first - start) :].copy())
         advance(len(part))
     return np.concatenate(kept)
 
@@ -283,7 +309,7 @@ def _run_batch(model: OrtModel, traces: Sequence[_Trace], advance: Callable[[int
     """Path ``batch``: the prompts padded on the left, then the first greedy token of each."""
     width = max(len(trace.ids) for trace in traces)
     prompts, mask, past = model.run_batch([trace.ids for trace in traces], pad_id=0)
-    kept = [prompts[row, width - (len(trace.ids) - trace.first):].copy() for row, trace in enumerate(traces)]
+    kept = [prompts[row, width - (len(trace.ids) - trace.first) :].copy() for row, trace in enumerate(traces)]
     del prompts
     advance(width * len(traces))
     ids = np.array([trace.greedy[:1] for trace in traces])
@@ -324,8 +350,9 @@ def _inputs(ids: Sequence[int], length: int) -> tuple[np.ndarray, np.ndarray, np
     return np.array([ids], np.int64), np.ones((1, total), np.int64), np.arange(length, total, dtype=np.int64)[None]
 
 
-def _compare(texts: Sequence[str], traces: Sequence[_Trace], checkpoint: Checkpoint, stored: Rounding | None,
-             progress: Progress) -> tuple[tuple[PromptParity, ...], float | None, float | None]:
+def _compare(
+    texts: Sequence[str], traces: Sequence[_Trace], checkpoint: Checkpoint, stored: Rounding | None, progress: Progress
+) -> tuple[tuple[PromptParity, ...], float | None, float | None]:
     """Prompts' parity, and the mean nats per prompt token of the reference and of the bundle."""
     tied = checkpoint.architecture.tie_word_embeddings
     again = checkpoint.tensors["model.embed_tokens.weight"].nbytes if tied else 0
@@ -335,10 +362,10 @@ def _compare(texts: Sequence[str], traces: Sequence[_Trace], checkpoint: Checkpo
     for text, trace, reference in zip(texts, traces, references, strict=True):
         paths = _differences(trace, reference)
         last = len(trace.ids) - 1 - trace.first  # its row chooses the first greedy token
-        chosen = reference[last:last + len(trace.greedy)]
+        chosen = reference[last : last + len(trace.greedy)]
         equal = [row[token] >= row.max() - TIE * np.abs(row).max() for row, token in zip(chosen, trace.greedy, strict=True)]
         prompts.append(PromptParity(text, len(trace.ids), paths, {} if stored else paths, int(sum(equal)), len(equal)))
-        following = trace.ids[trace.first + 1:]
+        following = trace.ids[trace.first + 1 :]
         nll += _nll(reference, following)
         twin_nll += _nll(trace.paths["prefill"][1](), following)
     if stored:
@@ -354,15 +381,20 @@ def _reference(checkpoint: Checkpoint, traces: Sequence[_Trace], stored: Roundin
     """PyTorch's logits from each trace's first compared position on."""
     from youtu_onnx.runtimes.pytorch import reference_logits
 
-    return reference_logits(checkpoint, [trace.sequence for trace in traces], weights=stored,
-                            keep=[slice(trace.first, None) for trace in traces], on_bytes=progress.advance)
+    return reference_logits(
+        checkpoint,
+        [trace.sequence for trace in traces],
+        weights=stored,
+        keep=[slice(trace.first, None) for trace in traces],
+        on_bytes=progress.advance,
+    )
 
 
 def _differences(trace: _Trace, reference: np.ndarray) -> dict[str, Difference]:
     around, found = centre(reference), {}
     for name, (start, read) in trace.paths.items():
         logits = read()
-        found[name] = compare(reference[start - trace.first:start - trace.first + len(logits)], logits, around)
+        found[name] = compare(reference[start - trace.first : start - trace.first + len(logits)], logits, around)
     return found
 
 
@@ -380,5 +412,7 @@ def _refuse_another_shape(bundle: Bundle, checkpoint: Checkpoint) -> None:
     other = checkpoint.architecture.to_dict()
     differing = ", ".join(f"{name} {one[name]} and {other[name]}" for name in one if one[name] != other[name])
     if differing:
-        raise VerificationError(f"{bundle.path} was made of a model of another shape than {checkpoint.name}: {differing}",
-                                hint=f"name the checkpoint that it was made of: {bundle.manifest.source.model}")
+        raise VerificationError(
+            f"{bundle.path} was made of a model of another shape than {checkpoint.name}: {differing}",
+            hint=f"name the checkpoint that it was made of: {bundle.manifest.source.model}",
+        )

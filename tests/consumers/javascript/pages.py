@@ -15,8 +15,14 @@ import pytest
 
 QUIET = ("--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 NO_GPU = (*QUIET, "--disable-gpu")
-SOFTWARE_GPU = (*QUIET, "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
-                "--use-vulkan=swiftshader", "--ignore-gpu-blocklist")
+SOFTWARE_GPU = (
+    *QUIET,
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--enable-features=Vulkan",
+    "--use-vulkan=swiftshader",
+    "--ignore-gpu-blocklist",
+)
 
 
 def chromium() -> str:

@@ -39,8 +39,9 @@ def furnish(folder: Path, cache: Path) -> Path:
 
 def drive(folder: Path, program: str, job: dict[str, Any], timeout: float = 900) -> Any:
     """Run one of the programs beside this file: a job as JSON in, what it found as JSON out."""
-    done = subprocess.run(["node", program], cwd=folder, input=json.dumps(job), capture_output=True, text=True, encoding="utf-8",
-                          timeout=timeout)
+    done = subprocess.run(
+        ["node", program], cwd=folder, input=json.dumps(job), capture_output=True, text=True, encoding="utf-8", timeout=timeout
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout)
 

@@ -13,7 +13,6 @@ from tests.vectors.make import NANO
 if TYPE_CHECKING:
     import torch
     from transformers import YoutuForCausalLM
-
     from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
 
@@ -56,8 +55,9 @@ def batch(tokenizer: Any) -> dict[str, torch.Tensor]:
     from tests.runtimes.hf.inputs import QUESTIONS
 
     chats = [[{"role": "user", "content": question}] for question in QUESTIONS]
-    made = dict(tokenizer.apply_chat_template(chats, add_generation_prompt=True, return_tensors="pt", padding=True,
-                                              return_dict=True))
+    made = dict(
+        tokenizer.apply_chat_template(chats, add_generation_prompt=True, return_tensors="pt", padding=True, return_dict=True)
+    )
     assert (made["attention_mask"] == 0).any() and made["attention_mask"][:, -1].all()
     return made
 

@@ -14,17 +14,19 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5.1")
 
 import torch
-
-from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 from youtu_onnx.runtimes.huggingface.cache import OrtCache
+from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 from youtu_onnx.runtimes.ort.model import OrtDecoder
+
 from tests.consumers import CACHES
 from tests.runtimes.hf.inputs import VECTORS, generated, random_ids, same
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: ("fp32", options) for name, options in CACHES.items()}, "bytes": ("int4", {"cache": "latent-int8"})}
+    **{name: ("fp32", options) for name, options in CACHES.items()},
+    "bytes": ("int4", {"cache": "latent-int8"}),
+}
 
 
 @pytest.fixture(params=KINDS.values(), ids=KINDS)
@@ -110,7 +112,8 @@ def test_the_int8_cache_gives_what_the_decoder_gives(nano_bundle) -> None:
         expected.append(int(row.argmax()))
         row = decoder.decode(expected[-1:])[-1]
     with ORTYoutuForCausalLM.from_pretrained(path, threads=1) as model:
-        made = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), max_new_tokens=20,
-                              min_new_tokens=20, eos_token_id=[])
+        made = model.generate(
+            torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), max_new_tokens=20, min_new_tokens=20, eos_token_id=[]
+        )
         assert made[0, len(ids) :].tolist() == expected
         assert {array.dtype for array in model(torch.tensor([ids])).past_key_values.arrays()} == {np.dtype(np.uint8)}

@@ -12,9 +12,9 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5.1")
 
 import torch
-
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
 from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
+
 from tests.runtimes.hf.inputs import TOLERANCE, VECTORS, random_ids
 from youtu_onnx.core.errors import ResourceError, UsageError
 
@@ -90,8 +90,13 @@ def test_a_long_prompt_costs_one_row_of_logits(model, monkeypatch) -> None:
     model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=3, min_new_tokens=3)
     assert steps == [(PREFILL_CHUNK, 1), (20, 1), (1, 1), (1, 1)]
     steps.clear()
-    model.generate(ids[:, :100], attention_mask=torch.ones(1, 100, dtype=torch.long), max_new_tokens=2, min_new_tokens=2,
-                   prompt_lookup_num_tokens=3)
+    model.generate(
+        ids[:, :100],
+        attention_mask=torch.ones(1, 100, dtype=torch.long),
+        max_new_tokens=2,
+        min_new_tokens=2,
+        prompt_lookup_num_tokens=3,
+    )
     assert steps[0][1] == 1 and all(rows <= 4 for _, rows in steps)
 
 
@@ -110,8 +115,9 @@ def test_a_failed_step_leaves_the_cache_as_it_was(model, monkeypatch) -> None:
         with pytest.raises(ResourceError):
             model(ids[:, 3:], past_key_values=cache)
     assert cache.get_seq_length() == 3
-    torch.testing.assert_close(model(ids[:, 3:6], past_key_values=cache).logits, model(ids[:, :6]).logits[:, 3:],
-                               atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(
+        model(ids[:, 3:6], past_key_values=cache).logits, model(ids[:, :6]).logits[:, 3:], atol=TOLERANCE, rtol=0
+    )
 
 
 def test_a_reply_ends_where_the_context_does(model, caplog) -> None:

@@ -23,9 +23,9 @@ from transformers import (
     TextStreamer,
     pipeline,
 )
-
-from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 from youtu_onnx.runtimes.huggingface.cache import OrtCache
+from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
+
 from tests.consumers import CACHES
 from tests.runtimes.hf.inputs import QUESTIONS, TOLERANCE, VECTORS, generated
 
@@ -83,13 +83,14 @@ def test_scores_and_what_else_a_dict_has(model, reference, batch, options: dict[
     assert made.sequences.tolist() == expected.sequences.tolist()
     assert len(made.scores) == len(expected.scores) > 1
     for name in ("scores", "logits"):
-        torch.testing.assert_close(torch.stack(getattr(made, name)), torch.stack(getattr(expected, name)),
-                                   atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(torch.stack(getattr(made, name)), torch.stack(getattr(expected, name)), atol=TOLERANCE, rtol=0)
     beams = {"beam_indices": made.beam_indices} if options else {}
     if options:
         torch.testing.assert_close(made.sequences_scores, expected.sequences_scores, atol=TOLERANCE, rtol=0)
-    scores = [one.compute_transition_scores(one_made.sequences, one_made.scores, **beams)
-              for one, one_made in ((model, made), (reference, expected))]
+    scores = [
+        one.compute_transition_scores(one_made.sequences, one_made.scores, **beams)
+        for one, one_made in ((model, made), (reference, expected))
+    ]
     torch.testing.assert_close(*scores, atol=TOLERANCE, rtol=0)
     assert isinstance(made.past_key_values, OrtCache)
     assert made.past_key_values.get_seq_length() == expected.past_key_values.get_seq_length()
@@ -97,10 +98,12 @@ def test_scores_and_what_else_a_dict_has(model, reference, batch, options: dict[
 
 @pytest.mark.parametrize("assistant", ["prompt lookup", "PyTorch assists", "the bundle assists", "the bundle assists itself"])
 def test_assisted_generation_gives_the_tokens_of_greedy(model, reference, single, assistant: str) -> None:
-    main, helper = {"prompt lookup": (model, {"prompt_lookup_num_tokens": 4}),
-                    "PyTorch assists": (model, {"assistant_model": reference}),
-                    "the bundle assists": (reference, {"assistant_model": model}),
-                    "the bundle assists itself": (model, {"assistant_model": model})}[assistant]
+    main, helper = {
+        "prompt lookup": (model, {"prompt_lookup_num_tokens": 4}),
+        "PyTorch assists": (model, {"assistant_model": reference}),
+        "the bundle assists": (reference, {"assistant_model": model}),
+        "the bundle assists itself": (model, {"assistant_model": model}),
+    }[assistant]
     expected = generated(reference, single, max_new_tokens=24)
     assert generated(main, single, max_new_tokens=24, **helper).tolist() == expected.tolist()
 
@@ -140,8 +143,10 @@ def test_the_bundles_generation_config_is_the_default(model, reference, single) 
 
 
 def test_generations_at_the_same_time_do_not_disturb_each_other(model, batch) -> None:
-    rows = [{"input_ids": batch["input_ids"][row : row + 1, mask], "attention_mask": batch["attention_mask"][row : row + 1, mask]}
-            for row, mask in enumerate(batch["attention_mask"].bool())]
+    rows = [
+        {"input_ids": batch["input_ids"][row : row + 1, mask], "attention_mask": batch["attention_mask"][row : row + 1, mask]}
+        for row, mask in enumerate(batch["attention_mask"].bool())
+    ]
     expected = [model.generate(**one, max_new_tokens=16).tolist() for one in rows]
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(lambda one: model.generate(**one, max_new_tokens=16).tolist(), rows))

@@ -16,19 +16,22 @@ pytest.importorskip("transformers", minversion="5.1")
 
 import huggingface_hub
 import torch
-
 from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
+
 from tests.runtimes.hf.inputs import generated
 from tests.vectors.make import NANO
 from youtu_onnx.core.errors import BundleError, UsageError
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"export": True}, "youtu-onnx export --model"),
-    ({"torch_dtype": torch.float16, "device_map": "auto"}, "device_map, torch_dtype: no such option"),
-    ({"revision": "main"}, "it is not on a hub"),
-    ({"provider": "abacus"}, "abacus"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"export": True}, "youtu-onnx export --model"),
+        ({"torch_dtype": torch.float16, "device_map": "auto"}, "device_map, torch_dtype: no such option"),
+        ({"revision": "main"}, "it is not on a hub"),
+        ({"provider": "abacus"}, "abacus"),
+    ],
+)
 def test_what_from_pretrained_refuses(nano_bundle, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ORTYoutuForCausalLM.from_pretrained(nano_bundle("fp32"), **options)
@@ -54,8 +57,16 @@ def test_saving_copies_the_bundle(model, tmp_path: Path) -> None:
 
 
 def test_the_config_is_the_checkpoints(model, reference) -> None:
-    for name in ("model_type", "vocab_size", "kv_lora_rank", "max_position_embeddings", "eos_token_id", "rope_parameters",
-                 "num_attention_heads", "architectures"):
+    for name in (
+        "model_type",
+        "vocab_size",
+        "kv_lora_rank",
+        "max_position_embeddings",
+        "eos_token_id",
+        "rope_parameters",
+        "num_attention_heads",
+        "architectures",
+    ):
         assert getattr(model.config, name) == getattr(reference.config, name), name
     assert model.can_generate() and model.main_input_name == "input_ids" and model.device == torch.device("cpu")
 
@@ -84,15 +95,19 @@ def test_a_bundle_in_the_hubs_cache(nano_bundle, single, model, tmp_path: Path, 
 
 def test_a_bundle_is_fetched_with_its_weights_and_without_code(nano_bundle, monkeypatch) -> None:
     asked = []
-    monkeypatch.setattr(huggingface_hub, "snapshot_download",
-                        lambda repository, **options: asked.append((repository, options)) or str(nano_bundle("fp32")))
+    monkeypatch.setattr(
+        huggingface_hub,
+        "snapshot_download",
+        lambda repository, **options: asked.append((repository, options)) or str(nano_bundle("fp32")),
+    )
     ORTYoutuForCausalLM.from_pretrained("someone/youtu-nano-onnx", revision="v1").close()
     [(repository, options)] = asked
     assert (repository, options["revision"]) == ("someone/youtu-nano-onnx", "v1")
     wanted = {file.name for file in nano_bundle("fp32").iterdir() if file.suffix != ".lock"}
     assert all(any(fnmatch(name, pattern) for pattern in options["allow_patterns"]) for name in wanted)
-    assert not any(fnmatch(name, pattern) for name in ("modeling.py", "pytorch_model.bin")
-                   for pattern in options["allow_patterns"])
+    assert not any(
+        fnmatch(name, pattern) for name in ("modeling.py", "pytorch_model.bin") for pattern in options["allow_patterns"]
+    )
 
 
 def test_optimums_base_is_the_base_where_it_can_be_imported() -> None:

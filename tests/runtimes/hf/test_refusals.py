@@ -49,17 +49,20 @@ def test_continuous_batching_is_refused(model) -> None:
         model.generate_batch([[1, 2]])
 
 
-@pytest.mark.parametrize(("inputs", "message"), [
-    ({"input_ids": None}, "input_ids is None"),
-    ({"input_ids": torch.zeros(1, 0, dtype=torch.long)}, "at least one of each"),
-    ({"input_ids": torch.zeros(3, dtype=torch.long)}, "expected whole numbers"),
-    ({"input_ids": torch.zeros(1, 2)}, "torch.float32"),
-    ({"input_ids": torch.tensor([[1, 1280]])}, "reach from 1 to 1280; the vocabulary has 1280"),
-    ({"input_ids": torch.tensor([[-1, 5]])}, "reach from -1"),
-    ({"input_ids": torch.ones(1, 2, dtype=torch.long), "attention_mask": torch.ones(1, 3)}, r"expected \[1, 2\]"),
-    ({"input_ids": torch.ones(1, 2, dtype=torch.long), "position_ids": torch.ones(1, 3)}, "position_ids"),
-    ({"input_ids": torch.ones(1, 2, dtype=torch.long), "output_attentions": True}, "attention weights"),
-])
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"input_ids": None}, "input_ids is None"),
+        ({"input_ids": torch.zeros(1, 0, dtype=torch.long)}, "at least one of each"),
+        ({"input_ids": torch.zeros(3, dtype=torch.long)}, "expected whole numbers"),
+        ({"input_ids": torch.zeros(1, 2)}, "torch.float32"),
+        ({"input_ids": torch.tensor([[1, 1280]])}, "reach from 1 to 1280; the vocabulary has 1280"),
+        ({"input_ids": torch.tensor([[-1, 5]])}, "reach from -1"),
+        ({"input_ids": torch.ones(1, 2, dtype=torch.long), "attention_mask": torch.ones(1, 3)}, r"expected \[1, 2\]"),
+        ({"input_ids": torch.ones(1, 2, dtype=torch.long), "position_ids": torch.ones(1, 3)}, "position_ids"),
+        ({"input_ids": torch.ones(1, 2, dtype=torch.long), "output_attentions": True}, "attention weights"),
+    ],
+)
 def test_what_forward_refuses(model, inputs: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         model(**inputs)

@@ -24,8 +24,14 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def open(cls, path: str | Path, *, target: str | None = None, hash_limit: int | None = HASHED_ON_OPEN,
-             on_bytes: Callable[[int], None] | None = None) -> Bundle:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        target: str | None = None,
+        hash_limit: int | None = HASHED_ON_OPEN,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Bundle:
         """Open a folder that ``youtu-onnx export`` wrote.
 
         Args:
@@ -42,11 +48,14 @@ class Bundle:
         if Variants.are_in(path):
             path = Variants.open(path).choose(target)
         if not path.is_dir():
-            raise BundleError(f"no bundle at {path}: {'it is not a folder' if path.exists() else 'nothing is there'}",
-                              hint=f"make one with: youtu-onnx export --model youtu-nano --output {path}")
+            raise BundleError(
+                f"no bundle at {path}: {'it is not a folder' if path.exists() else 'nothing is there'}",
+                hint=f"make one with: youtu-onnx export --model youtu-nano --output {path}",
+            )
         if not (path / names.MANIFEST).is_file():
-            raise BundleError(f"{path} is not a bundle: it has no {names.MANIFEST}",
-                              hint="name the folder that youtu-onnx export wrote")
+            raise BundleError(
+                f"{path} is not a bundle: it has no {names.MANIFEST}", hint="name the folder that youtu-onnx export wrote"
+            )
         manifest = Manifest.read(path / names.MANIFEST)
         faults = []
         for name, entry in manifest.files.items():
@@ -55,8 +64,7 @@ class Bundle:
             if fault:
                 faults.append(f"{name}: {fault}")
         if faults:
-            raise BundleError(f"the bundle at {path} is damaged:\n  - " + "\n  - ".join(faults),
-                              hint="copy or export it again")
+            raise BundleError(f"the bundle at {path} is damaged:\n  - " + "\n  - ".join(faults), hint="copy or export it again")
         return cls(path, manifest)
 
     def file(self, name: str) -> Path:

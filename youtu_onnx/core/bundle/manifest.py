@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import BundleError
 from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.families.youtu.architecture import Architecture
 
 FORMAT_VERSION = 1
 MOST_SLOTS = 64
@@ -91,11 +91,14 @@ class Manifest:
             fields = json.loads(path.read_text(encoding="utf-8"))
             version = fields["format_version"]
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise BundleError(f"{path} is not a bundle's manifest ({type(error).__name__}: {error})",
-                              hint="export the bundle again") from error
+            raise BundleError(
+                f"{path} is not a bundle's manifest ({type(error).__name__}: {error})", hint="export the bundle again"
+            ) from error
         if version != FORMAT_VERSION:
-            raise BundleError(f"{path} has format version {version}; this youtu-onnx reads version {FORMAT_VERSION}",
-                              hint="upgrade youtu-onnx, or export the bundle again")
+            raise BundleError(
+                f"{path} has format version {version}; this youtu-onnx reads version {FORMAT_VERSION}",
+                hint="upgrade youtu-onnx, or export the bundle again",
+            )
         try:
             files = {name: FileEntry(int(e["size"]), str(e["sha256"])) for name, e in fields["files"].items()}
             source = fields["source"]
@@ -104,18 +107,28 @@ class Manifest:
                 recipe=Recipe.from_dict(fields["recipe"]),
                 cache=CacheLayout.from_dict(fields["cache"]),
                 target=str(fields["target"]),
-                source=Source(source["model"], source["revision"],
-                              {name: FileEntry(e["size"], e["sha256"]) for name, e in source["files"].items()}),
-                tools=fields["tools"], created=fields["created"], files=files, tensors=fields["tensors"],
-                verification=fields["verification"], slots=_slots(fields.get("slots")),
+                source=Source(
+                    source["model"],
+                    source["revision"],
+                    {name: FileEntry(e["size"], e["sha256"]) for name, e in source["files"].items()},
+                ),
+                tools=fields["tools"],
+                created=fields["created"],
+                files=files,
+                tensors=fields["tensors"],
+                verification=fields["verification"],
+                slots=_slots(fields.get("slots")),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise BundleError(f"{path} lacks or misstates a field ({type(error).__name__}: {error})",
-                              hint="export the bundle again") from error
+            raise BundleError(
+                f"{path} lacks or misstates a field ({type(error).__name__}: {error})", hint="export the bundle again"
+            ) from error
         for name in files:
             if not is_plain_name(name):
-                raise BundleError(f"{path} lists a file outside the bundle: {name!r}",
-                                  hint="do not use this bundle; it was not written by youtu-onnx")
+                raise BundleError(
+                    f"{path} lists a file outside the bundle: {name!r}",
+                    hint="do not use this bundle; it was not written by youtu-onnx",
+                )
         batch = [names.BATCH] if manifest.slots else []
         for required in (names.MODEL, names.MODEL_DATA, names.CONFIG, names.TOKENIZER, *batch):
             if required not in files:
@@ -132,5 +145,12 @@ def _slots(number: Any) -> int | None:
 def is_plain_name(name: str) -> bool:
     """Whether a name stays inside its folder on every system: relative, no ``..``, no drive, no backslash."""
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
-    return (bool(name) and not posix.is_absolute() and not windows.drive and not windows.root
-            and "\\" not in name and "\0" not in name and ".." not in posix.parts)
+    return (
+        bool(name)
+        and not posix.is_absolute()
+        and not windows.drive
+        and not windows.root
+        and "\\" not in name
+        and "\0" not in name
+        and ".." not in posix.parts
+    )

@@ -65,8 +65,10 @@ class Staging:
             self.folder.mkdir()
         except OSError as error:
             self._lock.release()
-            raise ResourceError(f"can't write beside {self.final}: {error.strerror or error}",
-                                hint="choose an --output folder that you may write to") from error
+            raise ResourceError(
+                f"can't write beside {self.final}: {error.strerror or error}",
+                hint="choose an --output folder that you may write to",
+            ) from error
         except YoutuOnnxError:
             self._lock.release()
             raise
@@ -77,8 +79,10 @@ class Staging:
         self._lock.release()
         Path(self._lock.lock_file).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in DISK_FULL:
-            raise ResourceError(f"the disk of {self.final.parent} is full ({error.strerror}); nothing was left there",
-                                hint="free space, or choose an --output on another disk") from error
+            raise ResourceError(
+                f"the disk of {self.final.parent} is full ({error.strerror}); nothing was left there",
+                hint="free space, or choose an --output on another disk",
+            ) from error
 
     def publish(self, record: Record) -> Path:
         """Write the record, flush everything to disk, and give the folder its final name."""
@@ -104,11 +108,13 @@ class Staging:
             return
         known = BUNDLES if self.record in BUNDLES else (self.record,)
         if not any((self.final / name).is_file() for name in known):
-            raise UsageError(f"{self.final} is not empty and not a {self.kind}; it won't be touched",
-                             hint="choose another --output folder")
+            raise UsageError(
+                f"{self.final} is not empty and not a {self.kind}; it won't be touched", hint="choose another --output folder"
+            )
         if not self.force:
-            raise UsageError(f"{self.final} already holds a {self.kind}",
-                             hint="choose another --output, or replace it with --force")
+            raise UsageError(
+                f"{self.final} already holds a {self.kind}", hint="choose another --output, or replace it with --force"
+            )
 
 
 def clean_up_after_killed(final: Path) -> None:

@@ -44,14 +44,20 @@ class Variants:
             fields = json.loads(file.read_text(encoding="utf-8"))
             version, targets = fields["format_version"], tuple(fields["variants"])
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise BundleError(f"{file} is no list of variants ({type(error).__name__}: {error})",
-                              hint="export the folder again, or name one of the bundles in it") from error
+            raise BundleError(
+                f"{file} is no list of variants ({type(error).__name__}: {error})",
+                hint="export the folder again, or name one of the bundles in it",
+            ) from error
         if version != FORMAT_VERSION:
-            raise BundleError(f"{file} has format version {version}; this youtu-onnx reads version {FORMAT_VERSION}",
-                              hint="upgrade youtu-onnx, or name one of the bundles in the folder")
+            raise BundleError(
+                f"{file} has format version {version}; this youtu-onnx reads version {FORMAT_VERSION}",
+                hint="upgrade youtu-onnx, or name one of the bundles in the folder",
+            )
         if not targets or not all(isinstance(one, str) and is_plain_name(one) and "/" not in one for one in targets):
-            raise BundleError(f"{file} names no variants, or folders outside of its own",
-                              hint="do not use this folder; it was not written by youtu-onnx")
+            raise BundleError(
+                f"{file} names no variants, or folders outside of its own",
+                hint="do not use this folder; it was not written by youtu-onnx",
+            )
         return cls(path, targets)
 
     def choose(self, target: str | None) -> Path:
@@ -63,12 +69,17 @@ class Variants:
         if target is None:
             target = DEFAULT if DEFAULT in self.targets else self.targets[0]
         if target not in self.targets:
-            alike = [one for one in self.targets if one in TARGETS and target in TARGETS
-                     and TARGETS[one].provider == TARGETS[target].provider]
+            alike = [
+                one
+                for one in self.targets
+                if one in TARGETS and target in TARGETS and TARGETS[one].provider == TARGETS[target].provider
+            ]
             if alike:
                 return self.path / alike[0]
-            raise UsageError(f"{self.path} has no bundle for {target}; it has: {', '.join(self.targets)}",
-                             hint=f"export it again with --target {','.join((*self.targets, target))}")
+            raise UsageError(
+                f"{self.path} has no bundle for {target}; it has: {', '.join(self.targets)}",
+                hint=f"export it again with --target {','.join((*self.targets, target))}",
+            )
         return self.path / target
 
     def to_json(self) -> str:

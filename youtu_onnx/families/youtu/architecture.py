@@ -20,8 +20,17 @@ ROPE_FIELDS = {
     "default": _ALWAYS,
     "linear": (*_ALWAYS, "factor", "mscale_all_dim"),
     "dynamic": (*_ALWAYS, "factor", "mscale_all_dim"),
-    "yarn": (*_ALWAYS, "factor", "mscale_all_dim", "original_max_position_embeddings", "attention_factor", "beta_fast",
-             "beta_slow", "mscale", "truncate"),
+    "yarn": (
+        *_ALWAYS,
+        "factor",
+        "mscale_all_dim",
+        "original_max_position_embeddings",
+        "attention_factor",
+        "beta_fast",
+        "beta_slow",
+        "mscale",
+        "truncate",
+    ),
 }
 """RoPE types, and the fields of ``rope_parameters`` that each reads (mscale_all_dim: the softmax scale of any but default)."""
 
@@ -169,8 +178,10 @@ class Architecture:
         architecture = reader.architecture()
         if reader.faults:
             listed = "\n  - ".join(reader.faults)
-            raise CheckpointError(f"{where} describes no model that can be:\n  - {listed}",
-                                  hint="compare it with the config.json that the model's authors publish")
+            raise CheckpointError(
+                f"{where} describes no model that can be:\n  - {listed}",
+                hint="compare it with the config.json that the model's authors publish",
+            )
         assert architecture is not None
         return architecture
 
@@ -195,8 +206,17 @@ class _Reader:
             self.faults.append(f"hidden_act is {act!r}; a Youtu MLP is SwiGLU: 'silu'")
         values: dict[str, Any] = {
             name: self.size(name)
-            for name in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "kv_lora_rank",
-                         "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "max_position_embeddings")
+            for name in (
+                "vocab_size",
+                "hidden_size",
+                "intermediate_size",
+                "num_hidden_layers",
+                "kv_lora_rank",
+                "qk_nope_head_dim",
+                "qk_rope_head_dim",
+                "v_head_dim",
+                "max_position_embeddings",
+            )
         }
         values["num_attention_heads"] = heads
         values["q_lora_rank"] = self.size("q_lora_rank") if self.config.get("q_lora_rank") is not None else None
@@ -218,8 +238,9 @@ class _Reader:
     def size(self, name: str) -> int:
         value = self.config.get(name)
         if type(value) is not int or not 0 < value < 2**31:
-            self.faults.append(f"{name} is {value!r}; expected a positive whole number" if name in self.config
-                               else f"{name} is missing")
+            self.faults.append(
+                f"{name} is {value!r}; expected a positive whole number" if name in self.config else f"{name} is missing"
+            )
             return 2  # any even size: keeps the later checks from failing a second time
         return value
 
@@ -271,9 +292,12 @@ class _Reader:
             for name in ("attention_factor", "mscale", "mscale_all_dim")
         }
         return Rope(
-            rope_type=rope_type, rope_theta=theta, factor=self.positive("factor", factor),
+            rope_type=rope_type,
+            rope_theta=theta,
+            factor=self.positive("factor", factor),
             original_max_position_embeddings=original,
             beta_fast=self.positive("beta_fast", scaling.get("beta_fast") or 32.0),
             beta_slow=self.positive("beta_slow", scaling.get("beta_slow") or 1.0),
-            truncate=bool(scaling.get("truncate", True)), **optional,
+            truncate=bool(scaling.get("truncate", True)),
+            **optional,
         )

@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from youtu_onnx.core.errors import YoutuOnnxError
 from youtu_onnx.chat.generate import FinishReason
 from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.core.errors import YoutuOnnxError
 
 
 class Constraint(Protocol):

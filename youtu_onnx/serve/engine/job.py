@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from youtu_onnx.core.errors import YoutuOnnxError
 from youtu_onnx.chat.generate import FinishReason
 from youtu_onnx.chat.sampling import Sampler, likeliest
+from youtu_onnx.core.errors import YoutuOnnxError
 from youtu_onnx.serve.engine.engine import Ended, Event, Request, Token
 from youtu_onnx.serve.engine.prefixes import Rows
 
@@ -77,8 +77,9 @@ class Job:
         """
         self._first = self._first or time.monotonic()
         constraint = self.request.constraint
-        id_ = self._sampler.pick(logits, self._seen, generated=self._generated,
-                                 allowed=constraint.allowed() if constraint else None)
+        id_ = self._sampler.pick(
+            logits, self._seen, generated=self._generated, allowed=constraint.allowed() if constraint else None
+        )
         if id_ in self.request.end_ids:
             return "stop"
         if constraint:
@@ -96,8 +97,9 @@ class Job:
         self._over = True
         now = time.monotonic()
         started, first = self._started or now, self._first or now
-        self._send(Ended(reason, self.completion_tokens, self._reused, started - self.submitted, first - started, now - first,
-                         error))
+        self._send(
+            Ended(reason, self.completion_tokens, self._reused, started - self.submitted, first - started, now - first, error)
+        )
 
     def _send(self, event: Event) -> None:
         try:

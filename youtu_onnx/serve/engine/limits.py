@@ -27,12 +27,18 @@ def share(count: int, limits: Limits) -> Limits:
 
     caches = limits.cache_memory or int(memory()[1] * CACHE_SHARE)
     threads = thread_count(limits.threads)
-    return replace(limits, threads=threads if limits.threads else max(1, threads // count),
-                   max_queue=-(-limits.max_queue // count), cache_memory=caches // count)
+    return replace(
+        limits,
+        threads=threads if limits.threads else max(1, threads // count),
+        max_queue=-(-limits.max_queue // count),
+        cache_memory=caches // count,
+    )
 
 
 def capacity(engine: Engine) -> str:
     """A line for the user."""
     stats = engine.stats()
-    return (f"{stats.places} replies at once, {stats.queue_limit} may wait, {engine.context_length} tokens of context each, "
-            f"at most {stats.cache_limit / 1e6:,.0f} MB of cached tokens")
+    return (
+        f"{stats.places} replies at once, {stats.queue_limit} may wait, {engine.context_length} tokens of context each, "
+        f"at most {stats.cache_limit / 1e6:,.0f} MB of cached tokens"
+    )

@@ -48,8 +48,9 @@ CACHE_SHARE = 0.5
 class Scheduler:
     """Implements :class:`youtu_onnx.serve.engine.engine.Engine`."""
 
-    def __init__(self, batch: Batch, *, places: int | None = None, max_queue: int = MAX_QUEUE, context: int | None = None,
-                 cache_limit: int) -> None:
+    def __init__(
+        self, batch: Batch, *, places: int | None = None, max_queue: int = MAX_QUEUE, context: int | None = None, cache_limit: int
+    ) -> None:
         """
         Args:
             places: replies that are written at once; None: as many as the batch has places for.
@@ -63,20 +64,28 @@ class Scheduler:
         if max_queue < 0:
             raise UsageError(f"a queue of {max_queue} requests can't be", hint="pass a number from 0")
         if context is not None and not 2 <= context <= batch.context_length:
-            raise UsageError(f"a context of {context:,} tokens can't be: this bundle has room for 2 to {batch.context_length:,}",
-                             hint="leave --context away, or choose a number within these")
+            raise UsageError(
+                f"a context of {context:,} tokens can't be: this bundle has room for 2 to {batch.context_length:,}",
+                hint="leave --context away, or choose a number within these",
+            )
         if places is not None and not 1 <= places <= batch.count:
-            raise UsageError(f"{places} replies can't be written at once: this bundle has places for 1 to {batch.count}",
-                             hint="leave --places away, or choose a number within these")
+            raise UsageError(
+                f"{places} replies can't be written at once: this bundle has places for 1 to {batch.count}",
+                hint="leave --places away, or choose a number within these",
+            )
         self._places = places or batch.count
         self.vocab_size, self.context_length = batch.vocab_size, context or batch.context_length
         if cache_limit < 256 * batch.bytes_per_token:
-            raise ResourceError(f"{cache_limit / 1e6:.0f} MB for caches are too little: a token takes "
-                                f"{batch.bytes_per_token / 1e3:.0f} kB", hint="give --cache-memory more")
+            raise ResourceError(
+                f"{cache_limit / 1e6:.0f} MB for caches are too little: a token takes {batch.bytes_per_token / 1e3:.0f} kB",
+                hint="give --cache-memory more",
+            )
         room = cache_limit // (2 * batch.bytes_per_token)  # buffers grow by half, and one of them is twice there meanwhile
         if context is not None and context > room:
-            raise ResourceError(f"{cache_limit / 1e9:.1f} GB for caches have room for {room:,} tokens, not for a context of "
-                                f"{context:,}", hint="give --cache-memory more, or choose a shorter --context")
+            raise ResourceError(
+                f"{cache_limit / 1e9:.1f} GB for caches have room for {room:,} tokens, not for a context of {context:,}",
+                hint="give --cache-memory more, or choose a shorter --context",
+            )
         self.context_length = min(self.context_length, room)
         self._batch, self._max_queue, self._cache_limit = batch, max_queue, cache_limit
         self._changed = threading.Condition()
@@ -100,8 +109,11 @@ class Scheduler:
             free = self._places - len(self._reading) - len(self._writing)
             if (waiting := self._waiting()) - free >= self._max_queue:
                 turns = (waiting + 1) / self._places
-                raise Busy(f"{waiting} requests are waiting already", retry_after=max(1.0, turns * self._duration),
-                           hint="try again later, or start the server with a larger --max-queue")
+                raise Busy(
+                    f"{waiting} requests are waiting already",
+                    retry_after=max(1.0, turns * self._duration),
+                    hint="try again later, or start the server with a larger --max-queue",
+                )
             job = Job(request, deliver, self.context_length - len(request.prompt), self._wake)
             self._queue.append(job)
             self._changed.notify()
@@ -109,9 +121,19 @@ class Scheduler:
 
     def stats(self) -> EngineStats:
         with self._changed:
-            return EngineStats(self._waiting(), len(self._reading) + len(self._writing), self._places, self._max_queue,
-                               self._prompt_tokens, self._reused_tokens, self._completion_tokens, self._steps,
-                               self._cache_bytes, self._cache_limit, taking=self._closing is None)
+            return EngineStats(
+                self._waiting(),
+                len(self._reading) + len(self._writing),
+                self._places,
+                self._max_queue,
+                self._prompt_tokens,
+                self._reused_tokens,
+                self._completion_tokens,
+                self._steps,
+                self._cache_bytes,
+                self._cache_limit,
+                taking=self._closing is None,
+            )
 
     def close(self, drain_seconds: float = 0.0) -> None:
         with self._changed:
@@ -202,7 +224,7 @@ class Scheduler:
             reader = None
         if not reader and not self._writing:
             return
-        piece = reader.ids[len(reader.rows.ids):][:self._piece(reader)] if reader else []
+        piece = reader.ids[len(reader.rows.ids) :][: self._piece(reader)] if reader else []
         whole = reader is not None and len(piece) == reader.missing
         alone, started = not self._writing, time.monotonic()
         for job, logits in self._computed(dict(self._writing), reader, piece, whole):
@@ -245,8 +267,9 @@ class Scheduler:
         size = min(max(size, SMALLEST_PIECE), LARGEST_PIECE)
         return reader.missing if reader.missing <= size + size // 2 else size
 
-    def _computed(self, writing: dict[int, Job], reader: Job | None, piece: list[int],
-                  whole: bool) -> list[tuple[Job, np.ndarray]]:
+    def _computed(
+        self, writing: dict[int, Job], reader: Job | None, piece: list[int], whole: bool
+    ) -> list[tuple[Job, np.ndarray]]:
         """Run a step; each job that has a next token to choose, and logits ``[V]`` for it.
 
         Where it fails, every sequence is tried alone, so that one's failure is its own.
@@ -263,8 +286,9 @@ class Scheduler:
             found += self._computed(tokens, one, piece, whole)
         return found
 
-    def _stepped(self, writing: dict[int, Job], reader: Job | None, piece: list[int],
-                 whole: bool) -> list[tuple[Job, np.ndarray]]:
+    def _stepped(
+        self, writing: dict[int, Job], reader: Job | None, piece: list[int], whole: bool
+    ) -> list[tuple[Job, np.ndarray]]:
         from youtu_onnx.runtimes.batch import Chunk
 
         for job in (*writing.values(), *([reader] if reader else [])):
@@ -360,9 +384,17 @@ def _without_frames(error: YoutuOnnxError) -> YoutuOnnxError:
     return error
 
 
-def open_engine(bundle: str | Path, *, provider: str | None = None, threads: int | None = None,
-                options: ProviderOptions | None = None, places: int | None = None, max_queue: int = MAX_QUEUE,
-                context: int | None = None, cache_memory: int | None = None) -> Scheduler:
+def open_engine(
+    bundle: str | Path,
+    *,
+    provider: str | None = None,
+    threads: int | None = None,
+    options: ProviderOptions | None = None,
+    places: int | None = None,
+    max_queue: int = MAX_QUEUE,
+    context: int | None = None,
+    cache_memory: int | None = None,
+) -> Scheduler:
     """Open a bundle to answer several requests at once.
 
     Args:
@@ -376,9 +408,9 @@ def open_engine(bundle: str | Path, *, provider: str | None = None, threads: int
     """
     import psutil
 
-    from youtu_onnx.runtimes import open_batch
-    from youtu_onnx.core.bundle import Bundle
     from youtu_onnx.chat.model import variant_for
+    from youtu_onnx.core.bundle import Bundle
+    from youtu_onnx.runtimes import open_batch
 
     opened = Bundle.open(bundle, target=variant_for(provider))
     batch = open_batch(opened, provider, threads, options=options)

@@ -13,14 +13,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 
 from youtu_onnx import __version__
-from youtu_onnx.serve.http import answers, chat, completions, documentation, page_files, problems, requests
-from youtu_onnx.serve.text import markdown
 from youtu_onnx.serve.engine.engine import Engine
+from youtu_onnx.serve.http import answers, chat, completions, documentation, page_files, problems, requests
 from youtu_onnx.serve.http.guard import Guard
 from youtu_onnx.serve.http.metrics import CONTENT_TYPE, CountRequests, Metrics
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.service import Service
 from youtu_onnx.serve.http.settings import Settings
+from youtu_onnx.serve.text import markdown
 from youtu_onnx.serve.text.model_text import ModelText
 
 DESCRIPTION = """Youtu-LLM on ONNX Runtime. `/v1` is OpenAI's API, for clients that know it; `/chat` is a smaller one.
@@ -37,8 +37,14 @@ def application(engine: Engine, *, text: ModelText, settings: Settings | None = 
     settings = settings or Settings()
     metrics = metrics or Metrics(engine)
     service = Service(engine, text, settings, metrics)
-    app = FastAPI(title="youtu-onnx serve", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None,
-                  exception_handlers={kind: problems.respond for kind in (Problem, RequestValidationError, HTTPException)})
+    app = FastAPI(
+        title="youtu-onnx serve",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers={kind: problems.respond for kind in (Problem, RequestValidationError, HTTPException)},
+    )
     app.state.service = service
     _add_openai(app, service)
     _add_own(app, service)
@@ -46,8 +52,13 @@ def application(engine: Engine, *, text: ModelText, settings: Settings | None = 
     page_files.add(app)
     app.add_middleware(Guard, settings=settings)
     if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["GET", "POST"],
-                           allow_headers=["Authorization", "Content-Type"], expose_headers=["Retry-After"])
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
+        )
     app.add_middleware(CountRequests, metrics=metrics)
     _describe(app)
     return app
@@ -65,8 +76,12 @@ def _add_openai(app: FastAPI, service: Service) -> None:
         service.check_model(name)
         return JSONResponse(_model(service))
 
-    @app.post("/v1/chat/completions", response_model=answers.ChatCompletion, tags=["OpenAI"],
-              responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}})
+    @app.post(
+        "/v1/chat/completions",
+        response_model=answers.ChatCompletion,
+        tags=["OpenAI"],
+        responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}},
+    )
     async def chat_completions(body: requests.ChatCompletion, http: Request) -> Response:
         """A reply to a conversation. With `stream`, `chat.completion.chunk` events.
 
@@ -75,8 +90,12 @@ def _add_openai(app: FastAPI, service: Service) -> None:
         """
         return await chat.complete(service, body, http)
 
-    @app.post("/v1/completions", response_model=answers.TextCompletion, tags=["OpenAI"],
-              responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}})
+    @app.post(
+        "/v1/completions",
+        response_model=answers.TextCompletion,
+        tags=["OpenAI"],
+        responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}},
+    )
     async def text_completions(body: requests.TextCompletion, http: Request) -> Response:
         """Text that goes on from a prompt, without the chat template. With `stream`, `text_completion` events."""
         return await completions.complete(service, body, http)
@@ -85,8 +104,12 @@ def _add_openai(app: FastAPI, service: Service) -> None:
 def _add_own(app: FastAPI, service: Service) -> None:
     renderer = ThreadPoolExecutor(1, "markdown")  # its own: long texts keep nobody's prompt waiting for a thread
 
-    @app.post("/chat", response_model=answers.Chat, tags=["youtu-onnx"],
-              responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}})
+    @app.post(
+        "/chat",
+        response_model=answers.Chat,
+        tags=["youtu-onnx"],
+        responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}},
+    )
     async def plain_chat(body: requests.Chat, http: Request) -> Response:
         """A reply to a prompt or a conversation.
 
@@ -103,17 +126,33 @@ def _add_own(app: FastAPI, service: Service) -> None:
         made = await asyncio.get_running_loop().run_in_executor(renderer, markdown.render, body.markdown)
         return JSONResponse({"html": made})
 
-    @app.get("/health", response_model=answers.Health, tags=["youtu-onnx"],
-             responses=_only(403, 500) | {503: {"model": answers.Health, "description": "The server is about to stop."}})
+    @app.get(
+        "/health",
+        response_model=answers.Health,
+        tags=["youtu-onnx"],
+        responses=_only(403, 500) | {503: {"model": answers.Health, "description": "The server is about to stop."}},
+    )
     async def health() -> Response:
         """Whether the server takes requests. Needs no key."""
         stats = service.engine.stats()
         ok = stats.taking and not service.draining
-        return JSONResponse({"status": "ok" if ok else "draining", "model": service.text.id, "queued": stats.queued,
-                             "running": stats.running, "places": stats.places}, 200 if ok else 503)
+        return JSONResponse(
+            {
+                "status": "ok" if ok else "draining",
+                "model": service.text.id,
+                "queued": stats.queued,
+                "running": stats.running,
+                "places": stats.places,
+            },
+            200 if ok else 503,
+        )
 
-    @app.get("/metrics", tags=["youtu-onnx"], response_class=Response,
-             responses=_only(401, 403, 500) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
+    @app.get(
+        "/metrics",
+        tags=["youtu-onnx"],
+        response_class=Response,
+        responses=_only(401, 403, 500) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
     async def prometheus() -> Response:
         """Prometheus metrics."""
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
@@ -121,12 +160,24 @@ def _add_own(app: FastAPI, service: Service) -> None:
 
 def _model(service: Service) -> dict[str, Any]:
     text, length = service.text, service.engine.context_length
-    return {"id": text.id, "object": "model", "created": text.created, "owned_by": "youtu-onnx", "context_length": length,
-            "max_model_len": length, "chat": text.template is not None, "tools": text.calls_tools and text.template is not None,
-            "thinking_switch": text.thinking_switch,
-            "defaults": {"temperature": 0.0 if text.sampling.deterministic else text.sampling.temperature,
-                         "top_p": text.sampling.top_p, "top_k": text.sampling.top_k,
-                         "repetition_penalty": text.sampling.repetition_penalty, "max_tokens": text.max_tokens}}
+    return {
+        "id": text.id,
+        "object": "model",
+        "created": text.created,
+        "owned_by": "youtu-onnx",
+        "context_length": length,
+        "max_model_len": length,
+        "chat": text.template is not None,
+        "tools": text.calls_tools and text.template is not None,
+        "thinking_switch": text.thinking_switch,
+        "defaults": {
+            "temperature": 0.0 if text.sampling.deterministic else text.sampling.temperature,
+            "top_p": text.sampling.top_p,
+            "top_k": text.sampling.top_k,
+            "repetition_penalty": text.sampling.repetition_penalty,
+            "max_tokens": text.max_tokens,
+        },
+    }
 
 
 def _only(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -10,12 +10,12 @@ from typing import Any
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from youtu_onnx.serve.engine.engine import Request, Token
 from youtu_onnx.serve.http import requests
 from youtu_onnx.serve.http.chat import sampling
-from youtu_onnx.serve.engine.engine import Request, Token
 from youtu_onnx.serve.http.problems import Problem
-from youtu_onnx.serve.text.reply import Content, Part, Reply
 from youtu_onnx.serve.http.service import Finish, Job, Service, Step, now
+from youtu_onnx.serve.text.reply import Content, Part, Reply
 
 DEFAULT_LENGTH = 16
 """Tokens, where a request says nothing: OpenAI's number."""
@@ -26,13 +26,21 @@ async def complete(service: Service, body: requests.TextCompletion, http: HttpRe
     service.check_model(body.model)
     service.check_count((body.n or 1) * len(body.prompts))
     job = await asyncio.to_thread(_job, service, body)
-    head = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "created": now(), "model": service.text.id,
-            "system_fingerprint": service.text.fingerprint}
+    head = {
+        "id": f"cmpl-{secrets.token_hex(12)}",
+        "object": "text_completion",
+        "created": now(),
+        "model": service.text.id,
+        "system_fingerprint": service.text.fingerprint,
+    }
 
     def make(parts: list[list[Part]], reasons: list[Finish], usage: dict[str, Any]) -> dict[str, Any]:
         choices = [_Choice(service, body, number) for number in range(len(parts))]
-        return {**head, "usage": usage, "choices": [
-            choice.of(made, reason) for choice, made, reason in zip(choices, parts, reasons, strict=True)]}
+        return {
+            **head,
+            "usage": usage,
+            "choices": [choice.of(made, reason) for choice, made, reason in zip(choices, parts, reasons, strict=True)],
+        }
 
     if not body.stream:
         return await service.answer(http, job, make)
@@ -54,12 +62,23 @@ def _job(service: Service, body: requests.TextCompletion) -> Job:
         if not ids:
             raise Problem(400, "the prompt is empty", param="prompt", code="invalid_value")
         if max(ids) >= service.engine.vocab_size:
-            raise Problem(400, f"token {max(ids)} is outside the vocabulary of {service.engine.vocab_size}", param="prompt",
-                          code="invalid_value")
+            raise Problem(
+                400,
+                f"token {max(ids)} is outside the vocabulary of {service.engine.vocab_size}",
+                param="prompt",
+                code="invalid_value",
+            )
         service.check_prompt(ids, "prompt")
         for number in range(job.copies):
-            job.requests.append(Request(tuple(ids), body.max_tokens or DEFAULT_LENGTH, sampling(service, body, number),
-                                        text.eos_ids, logprobs=body.logprobs))
+            job.requests.append(
+                Request(
+                    tuple(ids),
+                    body.max_tokens or DEFAULT_LENGTH,
+                    sampling(service, body, number),
+                    text.eos_ids,
+                    logprobs=body.logprobs,
+                )
+            )
             job.replies.append(Reply(text.tokenizer, stops=body.stops))
     return job
 
@@ -74,8 +93,12 @@ class _Choice:
     def of(self, parts: Sequence[Part], finish: Finish | None) -> dict[str, Any]:
         content = [part for part in parts if isinstance(part, Content)]
         tokens = [token for part in content for token in part.tokens]
-        return {"index": self._index, "text": "".join(part.text for part in content), "finish_reason": finish,
-                "logprobs": None if self._body.logprobs is None else self._logprobs(tokens)}
+        return {
+            "index": self._index,
+            "text": "".join(part.text for part in content),
+            "finish_reason": finish,
+            "logprobs": None if self._body.logprobs is None else self._logprobs(tokens),
+        }
 
     def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any]:
         made: dict[str, Any] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}

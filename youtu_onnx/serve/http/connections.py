@@ -54,8 +54,11 @@ class Connection(H11Protocol):
             self.app = _full
 
     def _end_longest_idle(self) -> bool:
-        idle = [other for other in self.connections if isinstance(other, Connection) and other is not self and other.idle
-                and not other.transport.is_closing()]
+        idle = [
+            other
+            for other in self.connections
+            if isinstance(other, Connection) and other is not self and other.idle and not other.transport.is_closing()
+        ]
         for other in sorted(idle, key=lambda other: other._idle_since):
             if not other._has_unread():
                 other.transport.close()
@@ -123,8 +126,12 @@ class Connection(H11Protocol):
 
 async def _full(scope: Scope, receive: Receive, send: Send) -> None:
     """The application of a connection for which there is no room."""
-    problem = Problem(503, "the server has as many connections as it takes; ask again later", code="too_many_connections",
-                      headers={"Retry-After": str(FULL_RETRY_SECONDS), "Connection": "close"})
+    problem = Problem(
+        503,
+        "the server has as many connections as it takes; ask again later",
+        code="too_many_connections",
+        headers={"Retry-After": str(FULL_RETRY_SECONDS), "Connection": "close"},
+    )
     await problem.response()(scope, receive, send)
 
 
@@ -134,8 +141,12 @@ def protocol(settings: Settings) -> Any:
     Raises:
         UsageError: more connections than descriptors.
     """
-    return partial(Connection, limit=connection_limit(settings.connections), idle_seconds=settings.idle_seconds,
-                   stall_seconds=settings.stall_seconds)
+    return partial(
+        Connection,
+        limit=connection_limit(settings.connections),
+        idle_seconds=settings.idle_seconds,
+        stall_seconds=settings.stall_seconds,
+    )
 
 
 def connection_limit(asked: int | None) -> int:
@@ -148,8 +159,11 @@ def connection_limit(asked: int | None) -> int:
     if asked is None:
         return max(1, min(1000, room))
     if asked > room:
-        raise UsageError(f"{asked} connections need {asked + SPARE_DESCRIPTORS} open files, and this process may have "
-                         f"{room + SPARE_DESCRIPTORS}", hint="raise the limit (ulimit -n), or pass a smaller --limit-connections")
+        raise UsageError(
+            f"{asked} connections need {asked + SPARE_DESCRIPTORS} open files, and this process may have "
+            f"{room + SPARE_DESCRIPTORS}",
+            hint="raise the limit (ulimit -n), or pass a smaller --limit-connections",
+        )
     return asked
 
 

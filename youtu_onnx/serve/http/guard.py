@@ -20,7 +20,7 @@ OPEN_PATHS = re.compile(r"/|/health|/static/.*|/favicon\.ico")
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-                               "object-src 'none'; img-src 'self' data:",
+    "object-src 'none'; img-src 'self' data:",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -70,8 +70,9 @@ class Guard:
         host = headers.get("host", "")
         name = host[1:].split("]")[0] if host.startswith("[") else host.rsplit(":", 1)[0]
         if name.lower().rstrip(".") not in hosts:
-            raise Problem(403, f"this server answers to {', '.join(hosts)} alone, and was asked for as {host!r}",
-                          code="wrong_host")
+            raise Problem(
+                403, f"this server answers to {', '.join(hosts)} alone, and was asked for as {host!r}", code="wrong_host"
+            )
 
     def _check_key(self, headers: Headers) -> None:
         if not self._keys:
@@ -80,15 +81,20 @@ class Guard:
         given = _digest(key.strip() if kind.lower() == "bearer" else "")
         # every key is compared, each in constant time
         if not sum(hmac.compare_digest(given, one) for one in self._keys):
-            raise Problem(401, "no API key, or a wrong one: send Authorization: Bearer KEY", code="invalid_api_key",
-                          headers={"WWW-Authenticate": "Bearer"})
+            raise Problem(
+                401,
+                "no API key, or a wrong one: send Authorization: Bearer KEY",
+                code="invalid_api_key",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
 
     async def _read(self, headers: Headers, receive: Receive) -> Receive:
         """Read the body; the ``receive`` that gives it to the application, and after it what the server's own says."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
-            raise Problem(415, f"the body is {kind or 'of no type'}; send Content-Type: application/json",
-                          code="wrong_content_type")
+            raise Problem(
+                415, f"the body is {kind or 'of no type'}; send Content-Type: application/json", code="wrong_content_type"
+            )
         limit = self._settings.body_limit
         body = bytearray()
         try:
@@ -101,14 +107,17 @@ class Guard:
                     body += message.get("body", b"")
                     more = message.get("more_body", False)
                     if len(body) > limit:
-                        raise Problem(413, f"the body is larger than {limit} bytes", code="body_too_large",
-                                      headers={"Connection": "close"})
+                        raise Problem(
+                            413, f"the body is larger than {limit} bytes", code="body_too_large", headers={"Connection": "close"}
+                        )
         except TimeoutError:
-            raise Problem(408, f"the body took longer than {self._settings.body_seconds:g} seconds",
-                          headers={"Connection": "close"}) from None
+            raise Problem(
+                408, f"the body took longer than {self._settings.body_seconds:g} seconds", headers={"Connection": "close"}
+            ) from None
         if json_depth(bytes(body)) > self._settings.depth_limit:
-            raise Problem(400, f"the body has more than {self._settings.depth_limit} levels of objects and lists",
-                          code="too_deep")
+            raise Problem(
+                400, f"the body has more than {self._settings.depth_limit} levels of objects and lists", code="too_deep"
+            )
         return _replay([{"type": "http.request", "body": bytes(body), "more_body": False}], receive)
 
 

@@ -23,14 +23,20 @@ class Metrics:
         self._registry = prometheus_client.CollectorRegistry()
         self._registry.register(EngineCollector(engine))
         self.requests = prometheus_client.Counter(
-            "youtu_onnx_requests", "Answered requests.", ("route", "status"), registry=self._registry)
+            "youtu_onnx_requests", "Answered requests.", ("route", "status"), registry=self._registry
+        )
         self._first_token = prometheus_client.Histogram(
-            "youtu_onnx_time_to_first_token_seconds", "From a request's arrival to its first token.", buckets=SECONDS,
-            registry=self._registry)
+            "youtu_onnx_time_to_first_token_seconds",
+            "From a request's arrival to its first token.",
+            buckets=SECONDS,
+            registry=self._registry,
+        )
         self._queue = prometheus_client.Histogram(
-            "youtu_onnx_queue_seconds", "Waiting for a place.", buckets=SECONDS, registry=self._registry)
+            "youtu_onnx_queue_seconds", "Waiting for a place.", buckets=SECONDS, registry=self._registry
+        )
         self._rate = prometheus_client.Histogram(
-            "youtu_onnx_tokens_per_second", "Of each reply, after its first token.", buckets=RATES, registry=self._registry)
+            "youtu_onnx_tokens_per_second", "Of each reply, after its first token.", buckets=RATES, registry=self._registry
+        )
 
     def text(self) -> bytes:
         return prometheus_client.generate_latest(self._registry)
@@ -56,7 +62,8 @@ class EngineCollector(Collector):
         for name, text, value in (
             ("queued", "Requests that wait for a place.", stats.queued),
             ("running", "Requests that have a place.", stats.running),
-            ("places", "Requests that run at once.", stats.places), ("queue_limit", "Requests that may wait.", stats.queue_limit),
+            ("places", "Requests that run at once.", stats.places),
+            ("queue_limit", "Requests that may wait.", stats.queue_limit),
             ("cache_bytes", "Memory of all cached rows.", stats.cache_bytes),
             ("cache_limit_bytes", "Most memory that cached rows may take.", stats.cache_limit),
         ):
@@ -64,7 +71,8 @@ class EngineCollector(Collector):
         for name, text, value in (
             ("prompt_tokens", "Tokens of prompts.", stats.prompt_tokens),
             ("reused_tokens", "Tokens of prompts that a cache held already.", stats.reused_tokens),
-            ("completion_tokens", "Tokens of replies.", stats.completion_tokens), ("steps", "Runs of the model.", stats.steps),
+            ("completion_tokens", "Tokens of replies.", stats.completion_tokens),
+            ("steps", "Runs of the model.", stats.steps),
         ):
             yield CounterMetricFamily(f"youtu_onnx_{name}", text, value=value)
 
@@ -92,5 +100,3 @@ class CountRequests:
         finally:
             route = getattr(scope.get("route"), "path", None) or "other"
             self._metrics.requests.labels(route, str(status)).inc()
-
-

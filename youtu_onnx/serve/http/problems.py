@@ -25,8 +25,15 @@ DRAIN_RETRY_SECONDS = 5
 class Problem(Exception):
     """A request that gets an error for an answer."""
 
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None,
-                 headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.message, self.param, self.code, self.headers = status, message, param, code, dict(headers or {})
 
@@ -61,8 +68,12 @@ def of(error: Exception) -> Problem:
 
 
 def draining() -> Problem:
-    return Problem(503, "the server is about to stop and takes no more requests", code="draining",
-                   headers={"Retry-After": str(DRAIN_RETRY_SECONDS)})
+    return Problem(
+        503,
+        "the server is about to stop and takes no more requests",
+        code="draining",
+        headers={"Retry-After": str(DRAIN_RETRY_SECONDS)},
+    )
 
 
 async def respond(request: Request, error: Exception) -> JSONResponse:

@@ -19,14 +19,24 @@ Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 
 OFF: Mapping[str, Callable[[Any], bool]] = {
     # fields of OpenAI's that do nothing here, and the values with which they ask for nothing
-    "audio": lambda value: False, "best_of": lambda value: value == 1 and value is not True, "echo": lambda value: value is False,
-    "function_call": lambda value: value in ("none", "auto"), "functions": lambda value: value == [],
-    "metadata": lambda value: isinstance(value, dict), "modalities": lambda value: value == ["text"],
-    "prediction": lambda value: False, "prompt_cache_key": lambda value: isinstance(value, str),
-    "prompt_cache_retention": lambda value: isinstance(value, str), "reasoning_effort": lambda value: False,
-    "safety_identifier": lambda value: isinstance(value, str), "service_tier": lambda value: value in ("auto", "default"),
-    "store": lambda value: value is False, "suffix": lambda value: value == "", "verbosity": lambda value: value == "medium",
-    "web_search_options": lambda value: False, "user": lambda value: isinstance(value, str),
+    "audio": lambda value: False,
+    "best_of": lambda value: value == 1 and value is not True,
+    "echo": lambda value: value is False,
+    "function_call": lambda value: value in ("none", "auto"),
+    "functions": lambda value: value == [],
+    "metadata": lambda value: isinstance(value, dict),
+    "modalities": lambda value: value == ["text"],
+    "prediction": lambda value: False,
+    "prompt_cache_key": lambda value: isinstance(value, str),
+    "prompt_cache_retention": lambda value: isinstance(value, str),
+    "reasoning_effort": lambda value: False,
+    "safety_identifier": lambda value: isinstance(value, str),
+    "service_tier": lambda value: value in ("auto", "default"),
+    "store": lambda value: value is False,
+    "suffix": lambda value: value == "",
+    "verbosity": lambda value: value == "medium",
+    "web_search_options": lambda value: False,
+    "user": lambda value: isinstance(value, str),
 }
 
 
@@ -45,8 +55,11 @@ class _WithoutOff(Body):
         if not isinstance(data, dict):
             return data
         known = set(cls.model_fields)
-        return {name: value for name, value in data.items()
-                if not (name not in known and name in OFF and (value is None or OFF[name](value)))}
+        return {
+            name: value
+            for name, value in data.items()
+            if not (name not in known and name in OFF and (value is None or OFF[name](value)))
+        }
 
 
 class StreamOptions(Body):
@@ -65,7 +78,8 @@ class SamplingFields(_WithoutOff):
     presence_penalty: float | None = Field(None, ge=-2, le=2, description="Taken from tokens that the reply has already.")
     frequency_penalty: float | None = Field(None, ge=-2, le=2, description="The same, for each time that it has them.")
     logit_bias: dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Bias] | None = Field(
-        None, max_length=1024, description="Added to the logits of tokens, by token id.")
+        None, max_length=1024, description="Added to the logits of tokens, by token id."
+    )
 
     def sampling(self, defaults: Sampling, vocab_size: int, number: int = 0) -> Sampling:
         """What was asked for over the model's defaults. ``number``: of the reply, so that n replies differ.
@@ -79,8 +93,12 @@ class SamplingFields(_WithoutOff):
         bias = {int(id_): value for id_, value in (self.logit_bias or {}).items()}
         if bias and max(bias) >= vocab_size:
             raise ValueError(f"token {max(bias)} is outside the vocabulary of {vocab_size}")
-        fields = {"presence_penalty": self.presence_penalty, "frequency_penalty": self.frequency_penalty,
-                  "repetition_penalty": self.repetition_penalty, "logit_bias": bias or None}
+        fields = {
+            "presence_penalty": self.presence_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "repetition_penalty": self.repetition_penalty,
+            "logit_bias": bias or None,
+        }
         return replace(chosen, **{name: value for name, value in fields.items() if value is not None})
 
 
@@ -92,7 +110,8 @@ class CommonFields(SamplingFields):
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=128, description="So many replies.")
     stop: Stop | Annotated[list[Stop], Field(max_length=4)] | None = Field(
-        None, description="Strings that end the reply and are not part of it.")
+        None, description="Strings that end the reply and are not part of it."
+    )
     user: str | None = Field(None, description="Accepted and not used.")
 
     @property
@@ -118,7 +137,7 @@ class TextPart(Body):
     @model_validator(mode="after")
     def _has_text(self) -> TextPart:
         if (self.text is None) == (self.refusal is None):
-            raise ValueError("a part of a message is {\"type\": \"text\", \"text\": …}; the model reads text only")
+            raise ValueError('a part of a message is {"type": "text", "text": …}; the model reads text only')
         return self
 
 
@@ -173,8 +192,10 @@ class Message(_WithoutOff):
 
     def for_template(self) -> dict[str, Any]:
         """As chat templates read it."""
-        fields: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role,
-                                  "content": _joined(self.content) or self.refusal or ""}
+        fields: dict[str, Any] = {
+            "role": "system" if self.role == "developer" else self.role,
+            "content": _joined(self.content) or self.refusal or "",
+        }
         if self.name is not None:
             fields["name"] = self.name
         if self.reasoning_content:
@@ -182,8 +203,14 @@ class Message(_WithoutOff):
         if self.tool_call_id is not None:
             fields["tool_call_id"] = self.tool_call_id
         if self.tool_calls:
-            fields["tool_calls"] = [{"id": call.id, "type": "function", "function": {
-                "name": call.function.name, "arguments": _parsed(call.function.arguments)}} for call in self.tool_calls]
+            fields["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.function.name, "arguments": _parsed(call.function.arguments)},
+                }
+                for call in self.tool_calls
+            ]
         return fields
 
 
@@ -250,11 +277,19 @@ class TemplateOptions(Body):
 class ChatCompletion(CommonFields):
     """POST /v1/chat/completions"""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [
-        {"messages": [{"role": "user", "content": "What is 47 + 38?"}]},
-        {"messages": [{"role": "user", "content": "What is 47 + 38?"}], "stream": True,
-         "stream_options": {"include_usage": True}, "chat_template_kwargs": {"enable_thinking": False}},
-    ]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"messages": [{"role": "user", "content": "What is 47 + 38?"}]},
+                {
+                    "messages": [{"role": "user", "content": "What is 47 + 38?"}],
+                    "stream": True,
+                    "stream_options": {"include_usage": True},
+                    "chat_template_kwargs": {"enable_thinking": False},
+                },
+            ]
+        }
+    )
 
     messages: list[Message] = Field(min_length=1, max_length=10_000)
     max_tokens: int | None = Field(None, ge=1, lt=1 << 31, description="The reply's length, thinking included.")
@@ -262,7 +297,8 @@ class ChatCompletion(CommonFields):
     logprobs: bool | None = Field(None, description="Log probabilities of the answer's tokens.")
     top_logprobs: int | None = Field(None, ge=0, le=20, description="And those of so many likeliest.")
     response_format: PlainFormat | SchemaFormat | None = Field(
-        None, description="The answer is JSON, or JSON of a schema. Thinking before it is free.")
+        None, description="The answer is JSON, or JSON of a schema. Thinking before it is free."
+    )
     tools: list[Tool] | None = Field(None, max_length=128)
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = Field(None, description="Whether a reply may hold several calls.")
@@ -308,10 +344,12 @@ class TextCompletion(CommonFields):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "Once upon a time", "max_tokens": 32}]})
 
-    prompt: (Text | Annotated[list[Text], Field(min_length=1, max_length=128)]
-             | Annotated[list[TokenId], Field(min_length=1)]
-             | Annotated[list[Annotated[list[TokenId], Field(min_length=1)]], Field(min_length=1, max_length=128)]) = Field(
-        description="Text to continue, or its token ids; or several of them.")
+    prompt: (
+        Text
+        | Annotated[list[Text], Field(min_length=1, max_length=128)]
+        | Annotated[list[TokenId], Field(min_length=1)]
+        | Annotated[list[Annotated[list[TokenId], Field(min_length=1)]], Field(min_length=1, max_length=128)]
+    ) = Field(description="Text to continue, or its token ids; or several of them.")
     max_tokens: int | None = Field(None, ge=1, lt=1 << 31, description="The length of what is added; 16 where left out.")
     logprobs: int | None = Field(None, ge=0, le=20, description="Log probabilities of the tokens and so many likeliest.")
 
@@ -325,9 +363,14 @@ class TextCompletion(CommonFields):
 class Chat(SamplingFields):
     """POST /chat"""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [
-        {"prompt": "What is 47 + 38?"}, {"prompt": "What is 47 + 38?", "stream": True, "max_tokens": 64, "temperature": 0.7},
-    ]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"prompt": "What is 47 + 38?"},
+                {"prompt": "What is 47 + 38?", "stream": True, "max_tokens": 64, "temperature": 0.7},
+            ]
+        }
+    )
 
     prompt: Text | None = Field(None, description="What to say to the model.")
     messages: list[Message] | None = Field(None, min_length=1, max_length=10_000, description="Or a whole conversation.")

@@ -40,8 +40,10 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise ResourceError(f"can't listen at {host}, port {port}: {error.strerror or error}",
-                            hint="choose another --port, or end what uses this one") from error
+        raise ResourceError(
+            f"can't listen at {host}, port {port}: {error.strerror or error}",
+            hint="choose another --port, or end what uses this one",
+        ) from error
     return listening
 
 
@@ -62,9 +64,19 @@ def run(app: FastAPI, listening: socket.socket, *, drain_seconds: float, ready: 
         ready: called once, when requests are answered.
     """
     settings = app.state.service.settings
-    config = uvicorn.Config(app, log_config=None, log_level="error", access_log=False, lifespan="off", server_header=False,
-                            http=connections.protocol(settings), ws="none", backlog=connections.BACKLOG,
-                            timeout_keep_alive=int(settings.idle_seconds), timeout_graceful_shutdown=CLOSING_SECONDS)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        http=connections.protocol(settings),
+        ws="none",
+        backlog=connections.BACKLOG,
+        timeout_keep_alive=int(settings.idle_seconds),
+        timeout_graceful_shutdown=CLOSING_SECONDS,
+    )
     Server(config, app.state.service, drain_seconds, ready).run([listening])
 
 

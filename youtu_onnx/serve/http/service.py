@@ -13,15 +13,15 @@ from typing import Any, Literal
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from youtu_onnx.serve.http import problems, sse
-from youtu_onnx.serve.text.constraint import GrammarConstraint, Grammars
 from youtu_onnx.serve.engine.engine import Ended, Engine, Request, Token
+from youtu_onnx.serve.http import problems, sse
 from youtu_onnx.serve.http.metrics import Metrics
 from youtu_onnx.serve.http.problems import Problem
-from youtu_onnx.serve.text.reply import Part, Reply
 from youtu_onnx.serve.http.running import Running
 from youtu_onnx.serve.http.settings import Settings
+from youtu_onnx.serve.text.constraint import GrammarConstraint, Grammars
 from youtu_onnx.serve.text.model_text import ModelText
+from youtu_onnx.serve.text.reply import Part, Reply
 
 Finish = Literal["stop", "length", "tool_calls"]
 
@@ -57,8 +57,12 @@ class Job:
         prompt = sum(len(self.requests[number].prompt) for number in first)
         completion = sum(reply.count for reply in self.replies)
         cached = sum(ended[number].reused_tokens for number in first if number in ended)
-        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
-                "prompt_tokens_details": {"cached_tokens": cached}}
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        }
 
 
 @dataclass
@@ -92,16 +96,25 @@ class Service:
     def check_prompt(self, ids: Sequence[int], param: str) -> None:
         room = self.engine.context_length - 1
         if len(ids) > room:
-            raise Problem(400, f"the prompt has {len(ids)} tokens; the context of {room + 1} leaves room for {room}",
-                          param=param, code="context_length_exceeded")
+            raise Problem(
+                400,
+                f"the prompt has {len(ids)} tokens; the context of {room + 1} leaves room for {room}",
+                param=param,
+                code="context_length_exceeded",
+            )
 
     def check_count(self, count: int) -> None:
         if count > self.settings.replies_limit:
-            raise Problem(400, f"{count} replies were asked for; one request may have {self.settings.replies_limit}",
-                          param="n", code="invalid_value")
+            raise Problem(
+                400,
+                f"{count} replies were asked for; one request may have {self.settings.replies_limit}",
+                param="n",
+                code="invalid_value",
+            )
 
-    async def answer(self, http: HttpRequest, job: Job,
-                     make: Callable[[list[list[Part]], list[Finish], dict[str, Any]], Any]) -> Response:
+    async def answer(
+        self, http: HttpRequest, job: Job, make: Callable[[list[list[Part]], list[Finish], dict[str, Any]], Any]
+    ) -> Response:
         """Wait for all replies, or until the client leaves. ``make`` gets the parts and reasons of each, and the usage."""
         running = self._submit(job)
         work = asyncio.create_task(self._gather(job, running))
@@ -118,8 +131,9 @@ class Service:
                 with suppress(asyncio.CancelledError, Exception):
                     await task
 
-    def stream(self, job: Job, write: Callable[[Step], list[Any]], begin: Sequence[Any],
-               end: Callable[[dict[str, Any]], list[Any]]) -> Response:
+    def stream(
+        self, job: Job, write: Callable[[Step], list[Any]], begin: Sequence[Any], end: Callable[[dict[str, Any]], list[Any]]
+    ) -> Response:
         """Events: the beginning, what ``write`` makes of each step, and the end, which gets the usage."""
         running = self._submit(job, self.settings.behind_limit)
 

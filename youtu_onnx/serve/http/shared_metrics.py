@@ -54,8 +54,9 @@ class SharedMetrics(Metrics):
                 name, (sample,) = family.name, family.samples
                 if family.type == "gauge":
                     if name not in self._gauges:
-                        self._gauges[name] = prometheus_client.Gauge(name, family.documentation, registry=self._own,
-                                                                     multiprocess_mode="livesum")
+                        self._gauges[name] = prometheus_client.Gauge(
+                            name, family.documentation, registry=self._own, multiprocess_mode="livesum"
+                        )
                     self._gauges[name].set(sample.value)
                     continue
                 if name not in self._counters:

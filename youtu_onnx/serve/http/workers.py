@@ -25,8 +25,8 @@ from uvicorn.supervisors import Multiprocess
 
 from youtu_onnx.core.errors import ResourceError, YoutuOnnxError
 from youtu_onnx.core.progress import Progress, Silent
-from youtu_onnx.serve.http import connections
 from youtu_onnx.serve.engine.limits import Limits, capacity
+from youtu_onnx.serve.http import connections
 from youtu_onnx.serve.http.server import CLOSING_SECONDS
 from youtu_onnx.serve.http.settings import Settings
 
@@ -65,8 +65,8 @@ class Worker:
 
     def __call__(self) -> FastAPI:
         """Runs inside ``uvicorn.Server.serve``, whose signal handlers are set by then."""
-        from youtu_onnx.serve.http.application import application
         from youtu_onnx.serve.engine.scheduler import open_engine
+        from youtu_onnx.serve.http.application import application
         from youtu_onnx.serve.http.shared_metrics import SharedMetrics
         from youtu_onnx.serve.text.model_text import ModelText
 
@@ -94,11 +94,21 @@ def run(worker: Worker, workers: int, listening: socket) -> None:
         before = os.environ.get(METRICS_VARIABLE)
         os.environ[METRICS_VARIABLE] = folder  # which the workers' prometheus_client reads when it is imported
         try:
-            config = uvicorn.Config(worker, factory=True, workers=workers, log_config=None, access_log=False, lifespan="off",
-                                    http=connections.protocol(worker.settings), backlog=connections.BACKLOG,
-                                    server_header=False, ws="none", timeout_keep_alive=30,
-                                    timeout_graceful_shutdown=int(worker.drain_seconds) + CLOSING_SECONDS,
-                                    timeout_worker_healthcheck=HEALTH_SECONDS)
+            config = uvicorn.Config(
+                worker,
+                factory=True,
+                workers=workers,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                http=connections.protocol(worker.settings),
+                backlog=connections.BACKLOG,
+                server_header=False,
+                ws="none",
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=int(worker.drain_seconds) + CLOSING_SECONDS,
+                timeout_worker_healthcheck=HEALTH_SECONDS,
+            )
             supervisor = Multiprocess(config, [listening])
             supervisor.run()
         finally:
@@ -115,8 +125,8 @@ def prepare(bundle: Path, progress: Progress | None = None) -> None:
     Raises:
         As :func:`youtu_onnx.runtimes.ort.preparing.make`.
     """
-    from youtu_onnx.runtimes.ort import prepared, preparing
     from youtu_onnx.core.bundle import Bundle, names
+    from youtu_onnx.runtimes.ort import prepared, preparing
 
     progress = progress or Silent()
     if os.environ.get(prepared.VARIABLE) == "0":
@@ -128,8 +138,9 @@ def prepare(bundle: Path, progress: Progress | None = None) -> None:
     except preparing.NothingPacked as nothing:
         progress.note(nothing.message)
     except ResourceError as error:
-        raise ResourceError(error.message, hint=f"{error.hint}; or set {prepared.VARIABLE}=0, and every worker packs weights "
-                                                "in memory of its own") from error
+        raise ResourceError(
+            error.message, hint=f"{error.hint}; or set {prepared.VARIABLE}=0, and every worker packs weights in memory of its own"
+        ) from error
 
 
 def _drain_on_signal(service: Service, seconds: float) -> None:

@@ -25,8 +25,14 @@ Thinking = Literal["open", "possible", "none"]
 WRITING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """One way to write JSON: a model can't fill its reply with white space."""
 
-LIMITS = llguidance.LLParserLimits(max_items_in_row=2000, initial_lexer_fuel=1_000_000, step_lexer_fuel=200_000,
-                                   step_max_items=50_000, max_lexer_states=50_000, max_grammar_size=100_000)
+LIMITS = llguidance.LLParserLimits(
+    max_items_in_row=2000,
+    initial_lexer_fuel=1_000_000,
+    step_lexer_fuel=200_000,
+    step_max_items=50_000,
+    max_lexer_states=50_000,
+    max_grammar_size=100_000,
+)
 
 
 @dataclass(frozen=True)
@@ -72,10 +78,12 @@ class Grammars:
         """
         more = "more*" if parallel else ""
         text = "" if required else "PLAIN | PLAIN? "
-        rules = [f"{_start(thinking, self._text.thinks)} ( {text}<tool_call> body {more} )",
-                 r"PLAIN: /(?s:.*)/ & ~/(?s:.*<tool_call>.*)/ & ~/\s*<think>(?s:.*)/",
-                 r"more: /\n?/ <tool_call> body",
-                 r"body: /\n?/ ( " + " | ".join(f"call{n}" for n in range(len(functions))) + r" ) /\n?/ </tool_call>"]
+        rules = [
+            f"{_start(thinking, self._text.thinks)} ( {text}<tool_call> body {more} )",
+            r"PLAIN: /(?s:.*)/ & ~/(?s:.*<tool_call>.*)/ & ~/\s*<think>(?s:.*)/",
+            r"more: /\n?/ <tool_call> body",
+            r"body: /\n?/ ( " + " | ".join(f"call{n}" for n in range(len(functions))) + r" ) /\n?/ </tool_call>",
+        ]
         for number, function in enumerate(functions):
             head = json.dumps(f'{{"name": {json.dumps(function.name)}, "arguments": ')
             schema = function.parameters or {"type": "object", "properties": {}}

@@ -33,14 +33,70 @@ CODE_LIMIT = 20_000
 """Characters of a block of code that are highlighted."""
 
 MATHML = "http://www.w3.org/1998/Math/MathML"
-ELEMENTS = frozenset({
-    "math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mfrac", "msqrt", "mroot", "msub", "msup", "msubsup", "munder", "mover",
-    "munderover", "mtable", "mtr", "mtd", "mstyle", "mpadded", "mphantom", "menclose", "mfenced", "merror", "mmultiscripts"})
-ATTRIBUTES = frozenset({
-    "display", "mathvariant", "stretchy", "fence", "form", "separator", "accent", "accentunder", "linethickness",
-    "columnalign", "rowspacing", "columnspacing", "columnlines", "rowlines", "displaystyle", "scriptlevel", "width", "height",
-    "depth", "lspace", "rspace", "minsize", "maxsize", "movablelimits", "notation", "mathcolor", "mathbackground", "symmetric",
-    "largeop", "voffset"})
+ELEMENTS = frozenset(
+    {
+        "math",
+        "mrow",
+        "mi",
+        "mn",
+        "mo",
+        "mtext",
+        "mspace",
+        "mfrac",
+        "msqrt",
+        "mroot",
+        "msub",
+        "msup",
+        "msubsup",
+        "munder",
+        "mover",
+        "munderover",
+        "mtable",
+        "mtr",
+        "mtd",
+        "mstyle",
+        "mpadded",
+        "mphantom",
+        "menclose",
+        "mfenced",
+        "merror",
+        "mmultiscripts",
+    }
+)
+ATTRIBUTES = frozenset(
+    {
+        "display",
+        "mathvariant",
+        "stretchy",
+        "fence",
+        "form",
+        "separator",
+        "accent",
+        "accentunder",
+        "linethickness",
+        "columnalign",
+        "rowspacing",
+        "columnspacing",
+        "columnlines",
+        "rowlines",
+        "displaystyle",
+        "scriptlevel",
+        "width",
+        "height",
+        "depth",
+        "lspace",
+        "rspace",
+        "minsize",
+        "maxsize",
+        "movablelimits",
+        "notation",
+        "mathcolor",
+        "mathbackground",
+        "symmetric",
+        "largeop",
+        "voffset",
+    }
+)
 VALUE = re.compile(r"[\w#%.+\- ]{0,64}")
 """What an attribute may be: words, numbers, lengths, colours."""
 
@@ -58,8 +114,9 @@ def _markdown() -> MarkdownIt:
     markdown.use(dollarmath_plugin, allow_labels=False, allow_digits=False, double_inline=True)
     # not texmath's rules for brackets: they take time squared to find that many open and none closes
     markdown.inline.ruler.before("escape", "math_brackets", _brackets_inline)
-    markdown.block.ruler.before("fence", "math_brackets_block", _brackets_block,
-                                {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    markdown.block.ruler.before(
+        "fence", "math_brackets_block", _brackets_block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    )
     markdown.validateLink = lambda url: bool(LINK.match(url))  # type: ignore[method-assign]
     markdown.add_render_rule("link_open", _link)
     markdown.add_render_rule("math_inline", _inline)
@@ -70,14 +127,14 @@ def _markdown() -> MarkdownIt:
 
 def _brackets_inline(state: StateInline, silent: bool) -> bool:
     """``\\(…\\)``, and ``\\[…\\]`` within a paragraph."""
-    kind = {"\\(": ("math_inline", "\\)"), "\\[": ("math_inline_double", "\\]")}.get(state.src[state.pos:state.pos + 2])
+    kind = {"\\(": ("math_inline", "\\)"), "\\[": ("math_inline_double", "\\]")}.get(state.src[state.pos : state.pos + 2])
     if kind is None:
         return False
     end = state.src.find(kind[1], state.pos + 2, state.pos + 2 + FORMULA_LIMIT)
     if end < 0:
         return False
     if not silent:
-        state.push(kind[0], "math", 0).content = state.src[state.pos + 2:end]
+        state.push(kind[0], "math", 0).content = state.src[state.pos + 2 : end]
     state.pos = end + 2
     return True
 
@@ -91,7 +148,7 @@ def _brackets_block(state: StateBlock, first: int, last: int, silent: bool) -> b
     line = first
     while line < last and state.eMarks[line] < end:
         line += 1
-    if end < 0 or line >= last or state.src[end + 2:state.eMarks[line]].strip():
+    if end < 0 or line >= last or state.src[end + 2 : state.eMarks[line]].strip():
         return False
     if not silent:
         token = state.push("math_block", "math", 0)
@@ -141,8 +198,9 @@ def _copied(element: ElementTree.Element) -> str:
     name = element.tag.removeprefix(f"{{{MATHML}}}")
     if name not in ELEMENTS:
         raise ValueError(f"<{name}> is no formula")
-    attributes: Mapping[str, str] = {key: value for key, value in element.attrib.items()
-                                     if key in ATTRIBUTES and VALUE.fullmatch(value)}
+    attributes: Mapping[str, str] = {
+        key: value for key, value in element.attrib.items() if key in ATTRIBUTES and VALUE.fullmatch(value)
+    }
     inside = html.escape(element.text or "") + "".join(_copied(child) + html.escape(child.tail or "") for child in element)
     written = "".join(f' {key}="{html.escape(value)}"' for key, value in attributes.items())
     return f"<{name}{written}>{inside}</{name}>"

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import UsageError
 from youtu_onnx.chat.model import DEFAULT_MAX_TOKENS, eos_ids
 from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.errors import UsageError
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.thinking import CLOSE, OPEN
 from youtu_onnx.text.tokenizer import read_json
@@ -56,11 +56,15 @@ class ModelText:
         length = config.get("max_new_tokens")
         manifest = bundle.file(names.MANIFEST)
         return cls(
-            id=name or bundle.manifest.source.model, tokenizer=tokenizer, template=ChatTemplate.open(bundle.path, tokenizer),
+            id=name or bundle.manifest.source.model,
+            tokenizer=tokenizer,
+            template=ChatTemplate.open(bundle.path, tokenizer),
             sampling=Sampling.from_generation_config(config),
             max_tokens=length if type(length) is int and length > 0 else DEFAULT_MAX_TOKENS,
-            eos_ids=frozenset(eos_ids(config, bundle, tokenizer)), created=int(manifest.stat().st_mtime),
-            fingerprint="fp_" + hashlib.sha256(manifest.read_bytes()).hexdigest()[:12])
+            eos_ids=frozenset(eos_ids(config, bundle, tokenizer)),
+            created=int(manifest.stat().st_mtime),
+            fingerprint="fp_" + hashlib.sha256(manifest.read_bytes()).hexdigest()[:12],
+        )
 
     @property
     def calls_tools(self) -> bool:

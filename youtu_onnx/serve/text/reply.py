@@ -42,8 +42,9 @@ class Reply:
         stopped: a stop string was found: nothing more will come.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, stops: Sequence[str] = (), thinking: bool | None = None,
-                 tools: bool = False) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, *, stops: Sequence[str] = (), thinking: bool | None = None, tools: bool = False
+    ) -> None:
         """
         Args:
             thinking: the prompt ended inside an open ``<think>``; None: the text is passed on as it is, tags and all.
@@ -140,6 +141,6 @@ class _Trimmed:
     def push(self, text: str) -> str:
         text = self._space + text if self._begun else text.lstrip()
         body = text.rstrip()
-        self._space = text[len(body):]
+        self._space = text[len(body) :]
         self._begun = self._begun or bool(body)
         return body

@@ -32,10 +32,10 @@ class StopCutter:
         found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
             self.stopped = True
-            text = text[:min(found)[1]]
+            text = text[: min(found)[1]]
         elif self._stops:
             keep = max(_overlap(text, stop) for stop in self._stops)
-            text, self._held = text[:len(text) - keep], text[len(text) - keep:]
+            text, self._held = text[: len(text) - keep], text[len(text) - keep :]
         self.passed += len(text)
         return text
 

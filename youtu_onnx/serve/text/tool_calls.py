@@ -79,17 +79,17 @@ class ToolCallSplitter:
         keep = len(before) - len(before.rstrip())  # white space belongs to what follows it
         if not keep:
             keep = next((n for n in range(min(len(before), len(OPEN) - 1), 0, -1) if before.endswith(OPEN[:n])), 0)
-            keep += len(before[:len(before) - keep]) - len(before[:len(before) - keep].rstrip()) if keep else 0
+            keep += len(before[: len(before) - keep]) - len(before[: len(before) - keep].rstrip()) if keep else 0
         if len(before) > keep:
-            parts.append(Said(before[:len(before) - keep]))
-        self._held = before[len(before) - keep:]
+            parts.append(Said(before[: len(before) - keep]))
+        self._held = before[len(before) - keep :]
         return False
 
     def _head(self, parts: list[Said | Called]) -> bool:
         if (head := HEAD.match(self._held)) and (name := _string(head[1])) is not None:
             parts.append(Called(self.calls, name, ""))
             self.calls += 1
-            self._held, self._state = self._held[head.end():], "arguments"
+            self._held, self._state = self._held[head.end() :], "arguments"
             self._value = _Value(quoted=self._held.startswith('"'))
             return True
         body, tag, after = self._held.partition(CLOSE)

@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from youtu_onnx.graphs import fused
-from youtu_onnx.families.youtu.graph.modules import Projections, RMSNorm, split_heads
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph.modules import Projections, RMSNorm, split_heads
+from youtu_onnx.graphs import fused
 
 
 class DevicePrologue(nn.Module):
@@ -58,5 +58,9 @@ class TableProjections(Projections):
         both = torch.cat([q_rope.reshape(q_rope.shape[0], q_rope.shape[1], heads, width), k_rope.unsqueeze(2)], 2)
         first, second = both.chunk(2, -1)
         q_rope, k_rope = (both * cos + torch.cat([second, first], -1) * sin).split([heads, 1], 2)
-        return (split_heads(q_nope, self.a.qk_nope_head_dim), q_rope.transpose(1, 2), self.kv_a_layernorm(c_kv),
-                k_rope.squeeze(2))
+        return (
+            split_heads(q_nope, self.a.qk_nope_head_dim),
+            q_rope.transpose(1, 2),
+            self.kv_a_layernorm(c_kv),
+            k_rope.squeeze(2),
+        )

@@ -19,15 +19,15 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from youtu_onnx.graphs.static_reshape import static_reshape
-from youtu_onnx.graphs.trace import Part, trace
-from youtu_onnx.families.youtu.graph import device, latent, static
-from youtu_onnx.graphs import parts
-from youtu_onnx.families.youtu.graph.form import GraphForm
-from youtu_onnx.families.youtu.graph.modules import Completion, Epilogue, ExpandedCache, Projection, Prologue, RMSNorm
-from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.core.cache import CacheLayout, CacheTensor
 from youtu_onnx.core.target import MANY
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph import device, latent, static
+from youtu_onnx.families.youtu.graph.form import GraphForm
+from youtu_onnx.families.youtu.graph.modules import Completion, Epilogue, ExpandedCache, Projection, Prologue, RMSNorm
+from youtu_onnx.graphs import parts
+from youtu_onnx.graphs.static_reshape import static_reshape
+from youtu_onnx.graphs.trace import Part, trace
 
 BATCH, SEQUENCE, PAST, TOTAL = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
 TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
@@ -69,8 +69,10 @@ def traced_model(a: Architecture, form: GraphForm) -> ModelParts:
     """Shared by the graph of one sequence and the batch graph; nobody changes it."""
     ids = lambda length: torch.ones(2, length, dtype=torch.int64)  # noqa: E731
     new, total = {0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}
-    ends = {"prologue": Part(lambda: _prologue(a, form), lambda: (ids(3), ids(8), ids(3)), [new, total, new]),
-            "epilogue": Part(lambda: Epilogue(a, _norm(form)), lambda: (torch.ones(2, 3, a.hidden_size),), [new])}
+    ends = {
+        "prologue": Part(lambda: _prologue(a, form), lambda: (ids(3), ids(8), ids(3)), [new, total, new]),
+        "epilogue": Part(lambda: Epilogue(a, _norm(form)), lambda: (torch.ones(2, 3, a.hidden_size),), [new]),
+    }
     return ModelParts(**traced_parts(form, ends | (_static_layer if form.static else _layer)(a, form)))
 
 
@@ -93,23 +95,29 @@ def _layer(a: Architecture, form: GraphForm) -> dict[str, Part]:
     new, total, past = {0: BATCH, 1: SEQUENCE}, {0: BATCH, 2: TOTAL}, {0: BATCH, 2: PAST}
     by_head = {0: BATCH, 2: SEQUENCE}
     turns = (1, a.qk_rope_head_dim) if form.device else (a.qk_rope_head_dim // 2,)
-    queries = lambda: [torch.ones(2, a.num_attention_heads, 3, width)  # noqa: E731
-                       for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)]
+    queries = lambda: [torch.ones(2, a.num_attention_heads, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)]
     keys = lambda: [torch.ones(2, 3, a.kv_lora_rank), torch.ones(2, 3, a.qk_rope_head_dim)]  # noqa: E731
     bias, bias_axes = lambda: torch.ones(2, 1, 3, 8), {0: BATCH, 2: SEQUENCE, 3: TOTAL}
     tensors = _layer_tensors(form.cache, 0)
-    pasts = lambda length: [torch.ones(2, t.heads, length, t.width, dtype=TORCH_DTYPES[form.cache.dtype])  # noqa: E731
-                            for t in tensors]
+    pasts = lambda length: [torch.ones(2, t.heads, length, t.width, dtype=TORCH_DTYPES[form.cache.dtype]) for t in tensors]
 
     layer = _around_attention(a, form, turns, device.TableProjections if form.device else None)
     if form.cache.form == "expanded":
-        return layer | {"attend": Part(lambda: ExpandedCache(a), lambda: [*queries(), *keys(), bias(), *pasts(5)],
-                                       [by_head, by_head, new, new, bias_axes, past, past])}
+        return layer | {
+            "attend": Part(
+                lambda: ExpandedCache(a),
+                lambda: [*queries(), *keys(), bias(), *pasts(5)],
+                [by_head, by_head, new, new, bias_axes, past, past],
+            )
+        }
 
     def attention(build: Callable[[latent.Heads], torch.nn.Module], *more: dict[int, str]) -> Part:
         heads = (lambda: latent.ByteHeads(a)) if form.integer_heads else (lambda: latent.FloatHeads(a))
-        return Part(lambda: build(heads()), lambda: [*queries(), *pasts(8), bias(), *(torch.ones(8) for _ in more)],
-                    [by_head, by_head, total, bias_axes, *more])
+        return Part(
+            lambda: build(heads()),
+            lambda: [*queries(), *pasts(8), bias(), *(torch.ones(8) for _ in more)],
+            [by_head, by_head, total, bias_axes, *more],
+        )
 
     rows = (lambda: latent.ByteRows(a)) if form.byte_cache else (lambda: latent.FloatRows(a))
     layer["store"] = Part(rows, lambda: [*keys(), *pasts(5)], [new, new, past])
@@ -128,25 +136,47 @@ def _static_layer(a: Architecture, form: GraphForm) -> dict[str, Part]:
     by_head = {0: BATCH, 2: SEQUENCE}
     past = lambda: torch.ones(2, 1, length, a.latent_dim)  # noqa: E731
     return _around_attention(a, form, (1, a.qk_rope_head_dim), device.TableProjections) | {
-        "store": Part(static.StaticRows, lambda: [
-            torch.ones(2, 3, a.kv_lora_rank), torch.ones(2, 3, a.qk_rope_head_dim), past(),
-            torch.ones(2, 1, length, 1, dtype=torch.bool), torch.ones(1, 1, length, 3)],
-            [new, new, {0: BATCH}, {0: BATCH}, {3: SEQUENCE}]),
-        "attend": Part(lambda: static.StaticAbsorbed(a, latent.FloatHeads(a), latent.OverFloats(keys_first=False)), lambda: [
-            *(torch.ones(2, heads, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)), past(),
-            torch.ones(2, 1, 3, length)], [by_head, by_head, {0: BATCH}, by_head])}
+        "store": Part(
+            static.StaticRows,
+            lambda: [
+                torch.ones(2, 3, a.kv_lora_rank),
+                torch.ones(2, 3, a.qk_rope_head_dim),
+                past(),
+                torch.ones(2, 1, length, 1, dtype=torch.bool),
+                torch.ones(1, 1, length, 3),
+            ],
+            [new, new, {0: BATCH}, {0: BATCH}, {3: SEQUENCE}],
+        ),
+        "attend": Part(
+            lambda: static.StaticAbsorbed(a, latent.FloatHeads(a), latent.OverFloats(keys_first=False)),
+            lambda: [
+                *(torch.ones(2, heads, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)),
+                past(),
+                torch.ones(2, 1, 3, length),
+            ],
+            [by_head, by_head, {0: BATCH}, by_head],
+        ),
+    }
 
 
-def _around_attention(a: Architecture, form: GraphForm, turns: tuple[int, ...],
-                      projections: type[device.TableProjections] | None) -> dict[str, Part]:
+def _around_attention(
+    a: Architecture, form: GraphForm, turns: tuple[int, ...], projections: type[device.TableProjections] | None
+) -> dict[str, Part]:
     """``turns``: the last axes of cosines and of sines."""
     new = {0: BATCH, 1: SEQUENCE}
     hidden = lambda: torch.ones(2, 3, a.hidden_size)  # noqa: E731
     return {
-        "project": Part(lambda: Projection(a, _norm(form), projections),
-                        lambda: [hidden(), *(torch.ones(2, 3, *turns) for _ in ("cos", "sin"))], [new] * 3),
-        "complete": Part(lambda: Completion(a, _norm(form), cpu=form.cpu),
-                         lambda: [hidden(), torch.ones(2, 3, a.num_attention_heads * a.v_head_dim)], [new] * 2)}
+        "project": Part(
+            lambda: Projection(a, _norm(form), projections),
+            lambda: [hidden(), *(torch.ones(2, 3, *turns) for _ in ("cos", "sin"))],
+            [new] * 3,
+        ),
+        "complete": Part(
+            lambda: Completion(a, _norm(form), cpu=form.cpu),
+            lambda: [hidden(), torch.ones(2, 3, a.num_attention_heads * a.v_head_dim)],
+            [new] * 2,
+        ),
+    }
 
 
 def _norm(form: GraphForm) -> type[RMSNorm]:
@@ -160,12 +190,15 @@ def _layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:
 
 def _assemble(a: Architecture, form: GraphForm, model: ModelParts) -> ir.Model:
     cache, floats, stored = form.cache, IR_DTYPES[form.float_dtype], IR_DTYPES[form.cache.dtype]
-    inputs = {name: parts.declare(name, ir.DataType.INT64, [BATCH, length]) for name, length in
-              (("input_ids", SEQUENCE), ("attention_mask", TOTAL), ("position_ids", SEQUENCE))}
+    inputs = {
+        name: parts.declare(name, ir.DataType.INT64, [BATCH, length])
+        for name, length in (("input_ids", SEQUENCE), ("attention_mask", TOTAL), ("position_ids", SEQUENCE))
+    }
     past_length, total = (PAST, TOTAL) if cache.length is None else (cache.length, cache.length)
     pasts = {t.past: parts.declare(t.past, stored, [BATCH, t.heads, past_length, t.width]) for t in cache.tensors()}
-    graph = ir.Graph([*inputs.values(), *pasts.values()], [], nodes=[], opset_imports={"": form.opset, "com.microsoft": 1},
-                     name="youtu")
+    graph = ir.Graph(
+        [*inputs.values(), *pasts.values()], [], nodes=[], opset_imports={"": form.opset, "com.microsoft": 1}, name="youtu"
+    )
     weights = graph.initializers
     hidden, cos, sin, bias, *more = parts.append(model.prologue, graph, weights, "model.", "embed.", list(inputs.values()))
     many = _many_tokens(graph, inputs["input_ids"]) if model.expanded is not None else None
@@ -185,8 +218,10 @@ def _assemble(a: Architecture, form: GraphForm, model: ModelParts) -> ir.Model:
             if model.expanded is None:
                 [context] = parts.append(model.attend, graph, weights, attention, "absorbed.", [*seen, *dither])
             else:
-                branches = [parts.branch(part, weights, attention, name, values) for name, part, values in
-                            (("expanded.", model.expanded, seen), ("absorbed.", model.attend, [*seen, *dither]))]
+                branches = [
+                    parts.branch(part, weights, attention, name, values)
+                    for name, part, values in (("expanded.", model.expanded, seen), ("absorbed.", model.attend, [*seen, *dither]))
+                ]
                 context = parts.choose(graph, many, *branches, name=f"{attention}context")
         presents.update(zip((t.present for t in tensors), made, strict=True))
         [hidden] = parts.append(model.complete, graph, weights, prefix, "complete.", [hidden, context])
@@ -209,8 +244,11 @@ def _many_tokens(graph: ir.Graph, input_ids: ir.Value) -> ir.Value:
     """Scalar: whether this step has so many new tokens that expanding is the faster order."""
     graph.append(length := ir.node("Shape", [input_ids], {"start": 1, "end": 2}, outputs=[ir.Value(name="step.length")]))
     scalar = ir.node("Squeeze", [length.outputs[0]], outputs=[ir.Value(name="step.new")])
-    many = ir.node("GreaterOrEqual", [scalar.outputs[0], parts.constant(graph, "step.many_from", np.array(MANY, np.int64))],
-                   outputs=[ir.Value(name="step.many")])
+    many = ir.node(
+        "GreaterOrEqual",
+        [scalar.outputs[0], parts.constant(graph, "step.many_from", np.array(MANY, np.int64))],
+        outputs=[ir.Value(name="step.many")],
+    )
     graph.extend([scalar, many])
     return many.outputs[0]
 
@@ -228,8 +266,9 @@ def _last_positions(graph: ir.Graph, hidden: ir.Value) -> ir.Value:
 
 def positions_from(graph: ir.Graph, hidden: ir.Value, start: ir.Value, name: str) -> ir.Value:
     """``[B,S,D]`` from position ``start`` [1] on; below zero it counts from the end."""
-    bounds = [parts.constant(graph, f"head.{bound}", np.array([number], np.int64))
-              for bound, number in (("end", 2**31), ("axis", 1))]
+    bounds = [
+        parts.constant(graph, f"head.{bound}", np.array([number], np.int64)) for bound, number in (("end", 2**31), ("axis", 1))
+    ]
     graph.append(ir.node("Slice", [hidden, start, *bounds], outputs=[kept := ir.Value(name=name)]))
     return kept
 

@@ -19,10 +19,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from youtu_onnx.graphs import fused, integers
-from youtu_onnx.families.youtu.graph.modules import merge_heads
-from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.core.cache import SCALE_BITS
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph.modules import merge_heads
+from youtu_onnx.graphs import fused, integers
 
 STEPS_PER_OCTAVE = 8
 """A row's scale is kept as a byte: eight to a factor of two, 32 octaves from 2^-24 on."""

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.onnx.ops import rotary_embedding
 
-from youtu_onnx.graphs import fused
-from youtu_onnx.families.youtu.graph.rope import attention_scaling
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph.rope import attention_scaling
+from youtu_onnx.graphs import fused
 
 LATENT_NORM_EPS = 1e-6
 """transformers builds q_a_layernorm and kv_a_layernorm with this epsilon, whatever rms_norm_eps says."""
@@ -98,8 +98,9 @@ def thresholds(keys: Tensor) -> Tensor:
 class Projection(nn.Module):
     """From hidden states to queries and to what a token leaves in the cache."""
 
-    def __init__(self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm,
-                 projections: type[Projections] | None = None) -> None:
+    def __init__(
+        self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm, projections: type[Projections] | None = None
+    ) -> None:
         super().__init__()
         self.input_layernorm = norm(architecture.hidden_size, architecture.rms_norm_eps)
         self.self_attn = (projections or Projections)(architecture, norm)
@@ -138,8 +139,12 @@ class Projections(nn.Module):
         # The key rotates as one more head beside the query's: one operator instead of two.
         rotated = rotary_embedding(torch.cat([q_rope, k_rope], -1), cos, sin, num_heads=heads + 1)
         q_rope, k_rope = rotated.split([heads * a.qk_rope_head_dim, a.qk_rope_head_dim], -1)
-        return (split_heads(q_nope, a.qk_nope_head_dim), split_heads(q_rope, a.qk_rope_head_dim),
-                self.kv_a_layernorm(c_kv), k_rope)
+        return (
+            split_heads(q_nope, a.qk_nope_head_dim),
+            split_heads(q_rope, a.qk_rope_head_dim),
+            self.kv_a_layernorm(c_kv),
+            k_rope,
+        )
 
 
 def split_heads(x: Tensor, width: int) -> Tensor:
@@ -160,8 +165,9 @@ class ExpandedCache(nn.Module):
         a = self.a = architecture
         self.kv_b_proj = nn.Linear(a.kv_lora_rank, a.num_attention_heads * (a.qk_nope_head_dim + a.v_head_dim), bias=False)
 
-    def forward(self, q_nope: Tensor, q_rope: Tensor, c_kv: Tensor, k_rope: Tensor, bias: Tensor, past_key: Tensor,
-                past_value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, q_nope: Tensor, q_rope: Tensor, c_kv: Tensor, k_rope: Tensor, bias: Tensor, past_key: Tensor, past_value: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """``past_key`` ``[B,H,P,N+R]``, ``past_value`` ``[B,H,P,V]``; returns the context ``[B,S,H·V]`` and both presents."""
         a, heads = self.a, self.a.num_attention_heads
         k_nope, value = self.kv_b_proj(c_kv).split([heads * a.qk_nope_head_dim, heads * a.v_head_dim], -1)
@@ -192,8 +198,9 @@ class Completion(nn.Module):
     def __init__(self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm, *, cpu: bool = False) -> None:
         super().__init__()
         a = architecture
-        self.self_attn = nn.ModuleDict({"o_proj": nn.Linear(a.num_attention_heads * a.v_head_dim, a.hidden_size,
-                                                            bias=a.attention_bias)})
+        self.self_attn = nn.ModuleDict(
+            {"o_proj": nn.Linear(a.num_attention_heads * a.v_head_dim, a.hidden_size, bias=a.attention_bias)}
+        )
         self.post_attention_layernorm = norm(a.hidden_size, a.rms_norm_eps)
         self.mlp = MLP(a, cpu=cpu)
 

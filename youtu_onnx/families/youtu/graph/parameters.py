@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.form import GraphForm
-from youtu_onnx.graphs.integers import MIDDLE
 from youtu_onnx.families.youtu.graph.latent import ByteHeads
 from youtu_onnx.families.youtu.graph.rope import attention_scaling, inverse_frequencies
-from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.graphs.integers import MIDDLE
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ def _positions(a: Architecture, form: GraphForm) -> dict[str, Parameter]:
         return torch.cat([half * sign, half], -1)
 
     shape = (length, a.qk_rope_head_dim)
-    found = {"model.rope_cos": Parameter((), shape, lambda: table(torch.cos, 1), "vector"),
-             "model.rope_sin": Parameter((), shape, lambda: table(torch.sin, -1), "vector")}
+    found = {
+        "model.rope_cos": Parameter((), shape, lambda: table(torch.cos, 1), "vector"),
+        "model.rope_sin": Parameter((), shape, lambda: table(torch.sin, -1), "vector"),
+    }
     if form.static:
         found["model.slots"] = Parameter((), (length,), lambda: torch.arange(length).float(), "constant")
     return found
@@ -99,8 +101,16 @@ class _Layer:
         self.a, self.form, self.prefix = architecture, form, prefix
         self.found: dict[str, Parameter] = {}
 
-    def add(self, name: str, sources: list[str], shape: tuple[int, ...], build: Callable[..., Tensor], kind: str = "matrix",
-            beside: list[str] | None = None, shared: Callable[..., Any] | None = None) -> None:
+    def add(
+        self,
+        name: str,
+        sources: list[str],
+        shape: tuple[int, ...],
+        build: Callable[..., Tensor],
+        kind: str = "matrix",
+        beside: list[str] | None = None,
+        shared: Callable[..., Any] | None = None,
+    ) -> None:
         names = [tuple(self.prefix + source for source in listed) for listed in (sources, beside or [])]
         self.found[name] = Parameter(names[0], shape, build, kind, names[1], shared)
 
@@ -110,12 +120,17 @@ class _Layer:
             self.add(f"{norm}.weight", [f"{norm}.weight"], (width,), _same, "vector")
         self._projections()
         self._heads()
-        self.add("self_attn.o_proj.weight", ["self_attn.o_proj.weight"], (a.hidden_size, a.num_attention_heads * a.v_head_dim),
-                 _same)
+        self.add(
+            "self_attn.o_proj.weight", ["self_attn.o_proj.weight"], (a.hidden_size, a.num_attention_heads * a.v_head_dim), _same
+        )
         if a.attention_bias:
             self.add("self_attn.o_proj.bias", ["self_attn.o_proj.bias"], (a.hidden_size,), _same, "vector")
-        self.add("mlp.gate_up_proj.weight", ["mlp.gate_proj.weight", "mlp.up_proj.weight"],
-                 (2 * a.intermediate_size, a.hidden_size), lambda gate, up: torch.cat([gate, up]))
+        self.add(
+            "mlp.gate_up_proj.weight",
+            ["mlp.gate_proj.weight", "mlp.up_proj.weight"],
+            (2 * a.intermediate_size, a.hidden_size),
+            lambda gate, up: torch.cat([gate, up]),
+        )
         self.add("mlp.down_proj.weight", ["mlp.down_proj.weight"], (a.hidden_size, a.intermediate_size), _same)
         return self.found
 
@@ -146,11 +161,18 @@ class _Layer:
             return torch.cat([q.to(kv.dtype), kv] if kv.dtype == torch.float32 else [q, kv.to(q.dtype)])
 
         kv_a, width = "self_attn.kv_a_proj_with_mqa", first_width + a.latent_dim
-        self.add("self_attn.qkv_a_proj.weight", [f"{first}.weight", f"{kv_a}.weight"], (width, a.hidden_size), fuse,
-                 beside=for_both)
+        self.add(
+            "self_attn.qkv_a_proj.weight", [f"{first}.weight", f"{kv_a}.weight"], (width, a.hidden_size), fuse, beside=for_both
+        )
         if a.attention_bias and a.q_lora_rank is None:  # q_proj has no bias in any Youtu checkpoint
-            self.add("self_attn.qkv_a_proj.bias", [f"{kv_a}.bias"], (width,),
-                     lambda kv, *more: torch.cat([torch.zeros(query), keys(kv, *more).float()]), "vector", for_keys)
+            self.add(
+                "self_attn.qkv_a_proj.bias",
+                [f"{kv_a}.bias"],
+                (width,),
+                lambda kv, *more: torch.cat([torch.zeros(query), keys(kv, *more).float()]),
+                "vector",
+                for_keys,
+            )
         elif a.attention_bias:
             self.add("self_attn.qkv_a_proj.bias", [f"{first}.bias", f"{kv_a}.bias"], (width,), fuse, "vector", for_keys)
         gain = torch.ones_like if self.form.byte_cache else _same
@@ -161,20 +183,27 @@ class _Layer:
         heads, nope, value, rank = a.num_attention_heads, a.qk_nope_head_dim, a.v_head_dim, a.kv_lora_rank
         stem = "self_attn.heads"
         if self.form.cache.form == "expanded":
-            self.add("self_attn.kv_b_proj.weight", kv_b, (heads * (nope + value), rank),
-                     lambda w: torch.cat([part.reshape(-1, rank) for part in self._split(w)]))
+            self.add(
+                "self_attn.kv_b_proj.weight",
+                kv_b,
+                (heads * (nope + value), rank),
+                lambda w: torch.cat([part.reshape(-1, rank) for part in self._split(w)]),
+            )
         elif not self.form.integer_heads:
             self.add(f"{stem}.w_uk", kv_b, (heads, nope, rank), itemgetter(0), "heads", shared=self._split)
-            self.add(f"{stem}.w_uv", kv_b, (heads, rank, value), lambda parts: parts[1].transpose(1, 2), "heads",
-                     shared=self._split)
+            self.add(
+                f"{stem}.w_uv", kv_b, (heads, rank, value), lambda parts: parts[1].transpose(1, 2), "heads", shared=self._split
+            )
         else:
             parts = ByteHeads.parts(a)
-            for name, shape, kind in (("w_uk_q8", (heads, parts, nope, rank // parts), "bytes"),
-                                      ("w_uk_offsets", (heads, 1, rank), "vector"),
-                                      ("w_uk_t_q8", (heads, rank, nope), "bytes"),
-                                      ("w_uv_q8", (heads, rank, value), "bytes"),
-                                      ("w_uv_offsets", (heads, 1, value), "vector"),
-                                      ("w_uv_scales", (heads, 1, value), "vector")):
+            for name, shape, kind in (
+                ("w_uk_q8", (heads, parts, nope, rank // parts), "bytes"),
+                ("w_uk_offsets", (heads, 1, rank), "vector"),
+                ("w_uk_t_q8", (heads, rank, nope), "bytes"),
+                ("w_uv_q8", (heads, rank, value), "bytes"),
+                ("w_uv_offsets", (heads, 1, value), "vector"),
+                ("w_uv_scales", (heads, 1, value), "vector"),
+            ):
                 self.add(f"{stem}.{name}", kv_b, shape, itemgetter(name), kind, beside, self._byte_heads)
 
     def _byte_heads(self, *tensors: Tensor) -> dict[str, Tensor]:
@@ -183,9 +212,14 @@ class _Layer:
         uk, uv = row_codes(w_uk), row_codes(w_uv_t).transpose(1, 2)
         heads, nope, rank = uk.shape
         parts = ByteHeads.parts(self.a)
-        return {"w_uk_q8": uk.view(heads, nope, parts, rank // parts).transpose(1, 2), "w_uk_offsets": _offsets(uk),
-                "w_uk_t_q8": uk.transpose(1, 2),
-                "w_uv_q8": uv, "w_uv_offsets": _offsets(uv), "w_uv_scales": row_scales(w_uv_t).unsqueeze(1)}
+        return {
+            "w_uk_q8": uk.view(heads, nope, parts, rank // parts).transpose(1, 2),
+            "w_uk_offsets": _offsets(uk),
+            "w_uk_t_q8": uk.transpose(1, 2),
+            "w_uv_q8": uv,
+            "w_uv_offsets": _offsets(uv),
+            "w_uv_scales": row_scales(w_uv_t).unsqueeze(1),
+        }
 
     def _beside(self) -> list[str]:
         """What the factors are made of, in the order in which the builders take it: the last two are all that the keys' are."""

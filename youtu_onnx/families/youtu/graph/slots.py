@@ -19,15 +19,23 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from youtu_onnx.graphs.trace import Part
-from youtu_onnx.families.youtu.graph import latent
-from youtu_onnx.graphs import parts
-from youtu_onnx.families.youtu.graph.form import GraphForm
-from youtu_onnx.families.youtu.graph.graph import IR_DTYPES, TORCH_DTYPES, ModelParts, append_head, positions_from, traced_model, traced_parts
-from youtu_onnx.families.youtu.graph.modules import Prologue, merge_heads, thresholds
 from youtu_onnx.core import slots
-from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.core.target import MANY
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph import latent
+from youtu_onnx.families.youtu.graph.form import GraphForm
+from youtu_onnx.families.youtu.graph.graph import (
+    IR_DTYPES,
+    TORCH_DTYPES,
+    ModelParts,
+    append_head,
+    positions_from,
+    traced_model,
+    traced_parts,
+)
+from youtu_onnx.families.youtu.graph.modules import Prologue, merge_heads, thresholds
+from youtu_onnx.graphs import parts
+from youtu_onnx.graphs.trace import Part
 
 TOKENS, IN_SLOTS, IN_SLOT, CHUNK = "tokens", "tokens_in_slots", "tokens_in_slot", "chunk_length"
 TOTAL, PAST = "total_length", "past_length"
@@ -123,14 +131,26 @@ def _slot_parts(a: Architecture, form: GraphForm) -> dict[str, Part]:
     by_head, behind, tokens = {2: IN_SLOTS}, {2: TOTAL}, {1: TOKENS}
     dithers = [{0: TOTAL}] if form.byte_cache else []
     wanted = {
-        "prologue": Part(lambda: SlotsPrologue(a, dither=form.byte_cache), lambda: (ids(5), ids(5), ids(3), ids(8)),
-                         [tokens, tokens, {1: CHUNK}, {1: TOTAL}]),
-        "rows": Part(lambda: NewRows(rows()), lambda: (torch.ones(1, 3, a.kv_lora_rank), torch.ones(1, 3, a.qk_rope_head_dim)),
-                     [tokens, tokens]),
-        "queries": Part(lambda: SlotQueries(heads()), lambda: [torch.ones(1, count, 3, width) for width in (
-            a.qk_nope_head_dim, a.qk_rope_head_dim)], [by_head, by_head]),
-        "attend": Part(lambda: SlotAttention(over()), lambda: [query(), present(), *(torch.ones(8) for _ in dithers)],
-                       [{1: IN_SLOT}, behind, *dithers]),
+        "prologue": Part(
+            lambda: SlotsPrologue(a, dither=form.byte_cache),
+            lambda: (ids(5), ids(5), ids(3), ids(8)),
+            [tokens, tokens, {1: CHUNK}, {1: TOTAL}],
+        ),
+        "rows": Part(
+            lambda: NewRows(rows()),
+            lambda: (torch.ones(1, 3, a.kv_lora_rank), torch.ones(1, 3, a.qk_rope_head_dim)),
+            [tokens, tokens],
+        ),
+        "queries": Part(
+            lambda: SlotQueries(heads()),
+            lambda: [torch.ones(1, count, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)],
+            [by_head, by_head],
+        ),
+        "attend": Part(
+            lambda: SlotAttention(over()),
+            lambda: [query(), present(), *(torch.ones(8) for _ in dithers)],
+            [{1: IN_SLOT}, behind, *dithers],
+        ),
         "values": Part(lambda: SlotValues(heads(), a.kv_lora_rank), lambda: (query(),), [{1: IN_SLOTS}]),
     }
     if form.byte_cache:
@@ -143,16 +163,32 @@ class _Assembler:
 
     def __init__(self, a: Architecture, form: GraphForm, layout: slots.Slots, model: ModelParts, more: SlotParts) -> None:
         self.a, self.form, self.layout, self.model, self.more = a, form, layout, model, more
-        self.inputs = {name: parts.declare(name, ir.DataType.INT64, dims) for name, dims in (
-            (slots.SLOT_IDS, [1, IN_SLOTS]), (slots.SLOT_POSITIONS, [1, IN_SLOTS]), (slots.SLOT_TOKENS, [layout.count]),
-            (slots.CHUNK_IDS, [1, CHUNK]), (slots.CHUNK_POSITIONS, [1, CHUNK]), (slots.CHUNK_MASK, [1, TOTAL]),
-            (slots.CHUNK_LOGITS, [1]))}
+        self.inputs = {
+            name: parts.declare(name, ir.DataType.INT64, dims)
+            for name, dims in (
+                (slots.SLOT_IDS, [1, IN_SLOTS]),
+                (slots.SLOT_POSITIONS, [1, IN_SLOTS]),
+                (slots.SLOT_TOKENS, [layout.count]),
+                (slots.CHUNK_IDS, [1, CHUNK]),
+                (slots.CHUNK_POSITIONS, [1, CHUNK]),
+                (slots.CHUNK_MASK, [1, TOTAL]),
+                (slots.CHUNK_LOGITS, [1]),
+            )
+        }
         self.lanes: tuple[int | None, ...] = (*range(layout.count), None)
         stored = IR_DTYPES[form.cache.dtype]
-        self.pasts = {t.past: parts.declare(t.past, stored, [1, t.heads, f"{PAST}_{_name(lane)}", t.width])
-                      for lane in self.lanes for t in layout.tensors(lane)}
-        self.g = ir.Graph([*self.inputs.values(), *self.pasts.values()], [], nodes=[], name="youtu_batch",
-                          opset_imports={"": form.opset, "com.microsoft": 1})
+        self.pasts = {
+            t.past: parts.declare(t.past, stored, [1, t.heads, f"{PAST}_{_name(lane)}", t.width])
+            for lane in self.lanes
+            for t in layout.tensors(lane)
+        }
+        self.g = ir.Graph(
+            [*self.inputs.values(), *self.pasts.values()],
+            [],
+            nodes=[],
+            name="youtu_batch",
+            opset_imports={"": form.opset, "com.microsoft": 1},
+        )
         self.presents: dict[str, ir.Value] = {}
         self.dithers: dict[int | None, list[ir.Value]] = {lane: [] for lane in self.lanes}
 
@@ -168,10 +204,17 @@ class _Assembler:
         self.any = self.node("Greater", [scalar, self.number("step.none", 0)], "step.any")
         self.many = self.node("GreaterOrEqual", [scalar, self.number("step.many_from", MANY)], "step.many")
         self.choices()
-        self.empty = parts.constant(g, "step.empty", np.zeros((1, 0, self.a.num_attention_heads * self.a.v_head_dim),
-                                                              self.form.float_dtype))
-        hidden, cos, sin, bias, *dither = parts.append(self.more.prologue, g, weights, "model.", "embed.", [
-            ids, positions, inputs[slots.CHUNK_IDS], inputs[slots.CHUNK_MASK]])
+        self.empty = parts.constant(
+            g, "step.empty", np.zeros((1, 0, self.a.num_attention_heads * self.a.v_head_dim), self.form.float_dtype)
+        )
+        hidden, cos, sin, bias, *dither = parts.append(
+            self.more.prologue,
+            g,
+            weights,
+            "model.",
+            "embed.",
+            [ids, positions, inputs[slots.CHUNK_IDS], inputs[slots.CHUNK_MASK]],
+        )
         self.dithers[None] = dither
         for index in range(self.a.num_hidden_layers):
             hidden = self.add_layer(index, hidden, cos, sin, bias)
@@ -182,8 +225,13 @@ class _Assembler:
         parts.declare_output(g, logits, "logits", IR_DTYPES[self.form.float_dtype], [1, "logits_length", self.a.vocab_size])
         for lane in self.lanes:
             for t in self.layout.tensors(lane):
-                parts.declare_output(g, self.presents[t.present], t.present, IR_DTYPES[self.form.cache.dtype],
-                                     [1, t.heads, f"{TOTAL}_{_name(lane)}", t.width])
+                parts.declare_output(
+                    g,
+                    self.presents[t.present],
+                    t.present,
+                    IR_DTYPES[self.form.cache.dtype],
+                    [1, t.heads, f"{TOTAL}_{_name(lane)}", t.width],
+                )
         return ir.Model(g, ir_version=10, producer_name="youtu-onnx")
 
     def add_layer(self, index: int, hidden: ir.Value, cos: ir.Value, sin: ir.Value, bias: ir.Value) -> ir.Value:
@@ -191,14 +239,16 @@ class _Assembler:
         own = f"{prefix}self_attn."
         q_nope, q_rope, c_kv, k_rope = parts.append(self.model.project, g, weights, prefix, "project.", [hidden, cos, sin])
         [new] = parts.append(self.more.rows, g, weights, own, "new.", [c_kv, k_rope])
-        for lane, rows in zip(self.lanes, self.split(new, self.each, 2, [f"{own}rows.{_name(x)}" for x in self.lanes]),
-                              strict=True):
+        for lane, rows in zip(
+            self.lanes, self.split(new, self.each, 2, [f"{own}rows.{_name(x)}" for x in self.lanes]), strict=True
+        ):
             tensor = self.layout.tensors(lane)[index]
             self.presents[tensor.present] = self.node("Concat", [self.pasts[tensor.past], rows], tensor.present, axis=2)
         if index == 0 and self.more.thresholds is not None:
             for lane in range(self.layout.count):
-                self.dithers[lane] = parts.append(self.more.thresholds, g, weights, f"step.{lane}.", "dither.",
-                                                  [self.present(0, lane)], _name(lane))
+                self.dithers[lane] = parts.append(
+                    self.more.thresholds, g, weights, f"step.{lane}.", "dither.", [self.present(0, lane)], _name(lane)
+                )
         nope, chunk_nope = self.split(q_nope, self.two, 2, [f"{own}q_nope.slots", f"{own}q_nope.chunk"])
         rope, chunk_rope = self.split(q_rope, self.two, 2, [f"{own}q_rope.slots", f"{own}q_rope.chunk"])
         [query] = parts.append(self.more.queries, g, weights, own, "queries.", [nope, rope])
@@ -242,8 +292,9 @@ class _Assembler:
         contexts = []
         for lane, one in enumerate(queries):
             seen = [one, self.present(index, lane), *self.dithers[lane]]
-            contexts += parts.append(self.more.attend, graph, self.g.initializers, f"{own}{lane}.", "slot.", seen,
-                                     f"{lane}_of_{count}")
+            contexts += parts.append(
+                self.more.attend, graph, self.g.initializers, f"{own}{lane}.", "slot.", seen, f"{lane}_of_{count}"
+            )
         if count == 1:
             return contexts[0]
         joined = ir.Value(name=f"{own}joined", type=ir.TensorType(IR_DTYPES[self.form.float_dtype]))
@@ -275,8 +326,9 @@ class _Assembler:
         return node.outputs[0]
 
     def split(self, value: ir.Value, sizes: ir.Value, axis: int, names: list[str]) -> list[ir.Value]:
-        node = ir.node("Split", [value, sizes], {"axis": axis}, outputs=[ir.Value(name=name) for name in names],
-                       name=f"{names[0]}/Split")
+        node = ir.node(
+            "Split", [value, sizes], {"axis": axis}, outputs=[ir.Value(name=name) for name in names], name=f"{names[0]}/Split"
+        )
         self.g.append(node)
         return list(node.outputs)
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from youtu_onnx.families.youtu.graph import latent
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph import latent
 
 
 class StaticPrologue(nn.Module):
