@@ -22,8 +22,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from youtu_onnx.runtimes.ort.threads import thread_count
-
 from benchmarks import processes
 from benchmarks.comparison import OURS, OURS_INT8, THEIRS, Point, Results, Run, llama_bench_samples, our_samples, speed
 from benchmarks.comparison_report import LLAMA, markdown, picture
@@ -31,6 +29,7 @@ from benchmarks.llama_cpp import CACHE, LlamaCpp
 from benchmarks.machine import Machine, load_average
 from benchmarks.shapes import YOUTU_LLM_2B
 from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.runtimes.ort.threads import thread_count
 
 POINTS = "decode@0,prefill@512,start,memory,decode@1024,decode@4096,prefill@4096,decode@16384"
 QUICK = "decode@0,prefill@512,start,memory,decode@1024"

@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from youtu_onnx.runtimes.ort.model import OrtDecoder
-
 from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.runtimes.ort.model import OrtDecoder
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

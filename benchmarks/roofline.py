@@ -25,9 +25,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from youtu_onnx.runtimes.ort.model import session_options
-from youtu_onnx.runtimes.ort.threads import thread_count
-from youtu_onnx.runtimes.providers import providers
 
 from benchmarks import kernels
 from benchmarks.kernels import Timed
@@ -35,6 +32,9 @@ from benchmarks.machine import Machine
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.recipe import BLOCK_SIZES
 from youtu_onnx.core.target import target
+from youtu_onnx.runtimes.ort.model import session_options
+from youtu_onnx.runtimes.ort.threads import thread_count
+from youtu_onnx.runtimes.providers import providers
 
 COPIES = 16
 """Of the matrix that int4 products are timed with: 0.2 GB at the 2B shape, far more than a cache holds."""

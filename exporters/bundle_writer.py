@@ -13,13 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import onnx_ir as ir
-from youtu_onnx.exporters.assembly import Assembly
-from youtu_onnx.exporters.genai_config import genai_config
-from youtu_onnx.exporters.model_card import write_model_card
-from youtu_onnx.exporters.passes.embedding import embedding
-from youtu_onnx.exporters.passes.floats import floats
-from youtu_onnx.exporters.passes.linear import linear
-from youtu_onnx.exporters.weights import packed_bytes, write_weights
 
 from youtu_onnx import __version__
 from youtu_onnx.conformance import TABLES, conformance
@@ -32,6 +25,13 @@ from youtu_onnx.core.progress import Progress
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.slots import Slots
 from youtu_onnx.core.target import Target
+from youtu_onnx.exporters.assembly import Assembly
+from youtu_onnx.exporters.genai_config import genai_config
+from youtu_onnx.exporters.model_card import write_model_card
+from youtu_onnx.exporters.passes.embedding import embedding
+from youtu_onnx.exporters.passes.floats import floats
+from youtu_onnx.exporters.passes.linear import linear
+from youtu_onnx.exporters.weights import packed_bytes, write_weights
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.graph import build_graph

@@ -16,12 +16,12 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor
-from youtu_onnx.exporters.assembly import Assembly, Packing
 
 from youtu_onnx.core.bundle import FileEntry, names
 from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.progress import Progress
+from youtu_onnx.exporters.assembly import Assembly, Packing
 from youtu_onnx.families.youtu.graph.parameters import Parameter
 
 PAGE = 2**16

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from youtu_onnx.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from youtu_onnx.core.bundle import Bundle
     from youtu_onnx.runtimes.batch import Batch
     from youtu_onnx.runtimes.decoder import Decoder
     from youtu_onnx.runtimes.providers.options import ProviderOptions
-
-    from youtu_onnx.core.bundle import Bundle
 
 RUNTIMES = ("ort", "genai")
 

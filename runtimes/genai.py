@@ -12,12 +12,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
-from youtu_onnx.runtimes.providers import providers
 
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError
 from youtu_onnx.core.target import TARGETS
+from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
+from youtu_onnx.runtimes.providers import providers
 
 GENAI_NAMES = {"cpu": None, "cuda": "cuda", "webgpu": "WebGPU"}
 """What onnxruntime-genai calls the providers on which a sequence may be continued. DirectML isn't one of them: there a

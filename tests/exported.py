@@ -12,7 +12,6 @@ import onnx
 import onnxruntime as ort
 import torch
 from transformers import YoutuConfig, YoutuForCausalLM
-from youtu_onnx.exporters.bundle_writer import assemble, write_bundle
 
 from youtu_onnx.core.bundle import Manifest
 from youtu_onnx.core.cache import CacheForm
@@ -20,6 +19,7 @@ from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target as target_called
+from youtu_onnx.exporters.bundle_writer import assemble, write_bundle
 from youtu_onnx.families.youtu.architecture import Architecture
 
 Past = list[np.ndarray]

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from youtu_onnx.runtimes.batch import Chunk
 
 VOCABULARY, CONTEXT = 97, 256

@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from youtu_onnx.runtimes.batch import Chunk
-from youtu_onnx.runtimes.ort.slots import SlotModel
-
 from youtu_onnx.cli import main
 from youtu_onnx.core.errors import ProviderError
+from youtu_onnx.runtimes.batch import Chunk
+from youtu_onnx.runtimes.ort.slots import SlotModel
 from youtu_onnx.serve.http import settings
 
 FATAL = 77

@@ -14,10 +14,10 @@ import httpx
 import psutil
 import ray
 from ray import serve
-from youtu_onnx.runtimes.ort import prepared
 
 from tests.runtimes.test_prepared_batch import mapped
 from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.runtimes.ort import prepared
 from youtu_onnx.serve.ray import DEPLOYMENT, Arguments, app
 
 bundle, temporary = sys.argv[1:]

@@ -9,9 +9,8 @@ import sys
 import time
 from typing import Any
 
-from youtu_onnx.runtimes.ort.slots import SlotModel
-
 from youtu_onnx.cli import main
+from youtu_onnx.runtimes.ort.slots import SlotModel
 
 PAUSE = 0.03
 

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import uvicorn
 from starlette.types import ASGIApp
-from youtu_onnx.runtimes.ort.model import OrtDecoder
 
 from youtu_onnx.chat.generate import TokenCache
 from youtu_onnx.chat.sampling import Sampler
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError, YoutuOnnxError
+from youtu_onnx.runtimes.ort.model import OrtDecoder
 from youtu_onnx.serve.engine.engine import Busy, Draining, Ended, EngineStats, Event, Request, Token
 
 

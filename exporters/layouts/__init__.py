@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from youtu_onnx.exporters.layouts import transformers_js
-
 from youtu_onnx.core.bundle import Manifest
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.target import Target
+from youtu_onnx.exporters.layouts import transformers_js
 
 LAYOUTS = {"transformers.js": transformers_js.add}
 

@@ -62,6 +62,7 @@ def add(manifest: Manifest, folder: Path) -> Manifest:
 def _write_graph(source: Path, destination: Path, data: str, target_name: str) -> None:
     """The graph with its weights in the file ``data``."""
     import onnx_ir as ir
+
     from youtu_onnx.exporters.layouts.plain_embedding import plain_embedding
 
     model = ir.load(source)

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
-from youtu_onnx.exporters.passes.unpacking import Unpacking
-from youtu_onnx.exporters.quantize.packing import blockwise
 
 from youtu_onnx.core.recipe import Blockwise, Recipe
 from youtu_onnx.core.target import Target
+from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
+from youtu_onnx.exporters.passes.unpacking import Unpacking
+from youtu_onnx.exporters.quantize.packing import blockwise
 
 NAME, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 

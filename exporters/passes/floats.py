@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import onnx_ir as ir
+
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.quantize.packing import plain
 

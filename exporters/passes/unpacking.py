@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
-from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
 
 from youtu_onnx.core.recipe import Blockwise
+from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
 
 
 class Unpacking:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from youtu_onnx.exporters.quantize.chunks import by_rows, chunk_rows
-from youtu_onnx.exporters.quantize.fit import fit
 
 from youtu_onnx.core.recipe import Blockwise
+from youtu_onnx.exporters.quantize.chunks import by_rows, chunk_rows
+from youtu_onnx.exporters.quantize.fit import fit
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Bundles behind transformers' ``generate()``."""

@@ -11,10 +11,10 @@ import numpy as np
 import onnxruntime as ort
 import torch
 from transformers import Cache
-from youtu_onnx.runtimes.ort.cache import InPlaceCache, ReturnedCache, StaticCache, empty_past
 
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.runtimes.ort.cache import InPlaceCache, ReturnedCache, StaticCache, empty_past
 
 
 class OrtCache(Cache):

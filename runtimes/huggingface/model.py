@@ -21,16 +21,16 @@ import torch
 from transformers import GenerationConfig, GenerationMixin, PretrainedConfig
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
-from youtu_onnx.runtimes.huggingface.cache import OrtCache
-from youtu_onnx.runtimes.huggingface.config import config_of, generation_config_of
-from youtu_onnx.runtimes.huggingface.inputs import arrays
-from youtu_onnx.runtimes.ort.model import OrtModel
 
 from youtu_onnx.chat.model import variant_for
 from youtu_onnx.core.bundle import Bundle, Staging
 from youtu_onnx.core.errors import UsageError, YoutuOnnxError
 from youtu_onnx.core.hub import locate_bundle
+from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
+from youtu_onnx.runtimes.huggingface.cache import OrtCache
+from youtu_onnx.runtimes.huggingface.config import config_of, generation_config_of
+from youtu_onnx.runtimes.huggingface.inputs import arrays
+from youtu_onnx.runtimes.ort.model import OrtModel
 
 try:
     from optimum.modeling_base import OptimizedModel

@@ -12,6 +12,10 @@ from functools import cached_property
 
 import numpy as np
 import onnxruntime as ort
+
+from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
+from youtu_onnx.core.target import target
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
 from youtu_onnx.runtimes.ort.cache import (
     InPlaceCache,
@@ -31,10 +35,6 @@ from youtu_onnx.runtimes.providers.advice import advise, said_last
 from youtu_onnx.runtimes.providers.options import ProviderOptions
 from youtu_onnx.runtimes.providers.probe import probe
 from youtu_onnx.runtimes.providers.sessions import available, open_session, plugin_failure
-
-from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
-from youtu_onnx.core.target import target
 
 INPUT_IDS, ATTENTION_MASK, POSITION_IDS, LOGITS = "input_ids", "attention_mask", "position_ids", "logits"
 LOGITS_TO_KEEP = "logits_to_keep"

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from youtu_onnx.runtimes.providers.providers import Provider, short
-
 from youtu_onnx.conformance import TABLES
 from youtu_onnx.conformance.host import ANY, excuse
 from youtu_onnx.core.errors import ProviderError
+from youtu_onnx.runtimes.providers.providers import Provider, short
 
 HEAVY_OPS = frozenset(
     (

@@ -20,6 +20,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from filelock import FileLock, Timeout
+
+from youtu_onnx.core.bundle import Bundle, Manifest, names
+from youtu_onnx.core.bundle.bundle import describe_file
+from youtu_onnx.core.bundle.staging import DISK_FULL
+from youtu_onnx.core.errors import BundleError, ResourceError, UsageError, VerificationError
+from youtu_onnx.core.progress import Progress, Silent
+from youtu_onnx.core.target import MANY
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort.model import OrtModel, session_options
 from youtu_onnx.runtimes.ort.prepared import (
@@ -42,13 +49,6 @@ from youtu_onnx.runtimes.ort.prepared import (
 from youtu_onnx.runtimes.ort.slots import SlotModel
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers import providers
-
-from youtu_onnx.core.bundle import Bundle, Manifest, names
-from youtu_onnx.core.bundle.bundle import describe_file
-from youtu_onnx.core.bundle.staging import DISK_FULL
-from youtu_onnx.core.errors import BundleError, ResourceError, UsageError, VerificationError
-from youtu_onnx.core.progress import Progress, Silent
-from youtu_onnx.core.target import MANY
 
 LOCK = ".lock"
 

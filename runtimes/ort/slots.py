@@ -9,6 +9,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnxruntime as ort
+
+from youtu_onnx.core import slots
+from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.core.target import target
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort.cache import InPlaceCache
 from youtu_onnx.runtimes.ort.model import LOGITS, explain, open_graph
@@ -16,11 +21,6 @@ from youtu_onnx.runtimes.ort.prepared import Prepared, find_batch
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers import providers
 from youtu_onnx.runtimes.providers.options import ProviderOptions
-
-from youtu_onnx.core import slots
-from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import BundleError, UsageError
-from youtu_onnx.core.target import target
 
 
 class SlotModel:

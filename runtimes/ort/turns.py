@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort.cache import InPlaceCache, SequenceCache
 from youtu_onnx.runtimes.ort.model import OrtModel, new_cache

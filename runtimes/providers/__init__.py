@@ -1,0 +1,1 @@
+"""Execution providers: names, options, sessions, and what goes wrong with them."""

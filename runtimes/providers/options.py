@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from youtu_onnx.runtimes.providers.providers import Provider
-
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.runtimes.providers.providers import Provider
 
 APPLIES: Mapping[str, tuple[str, ...]] = {
     "device_id": ("cuda", "dml", "migraphx"),

@@ -7,35 +7,19 @@ shows only when a session is made, and ONNX Runtime then goes on with the CPU wi
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from youtu_onnx.runtimes.providers.advice import advise, said_last
 
 SECONDS = 120
 """A first start of CUDA or DirectML may compile kernels."""
 
-_SCRIPT = """
-import json, sys
-sys.path.insert(0, sys.argv[3])
-import numpy, onnxruntime
-from runtimes.provider_options import ProviderOptions
-from runtimes.providers import PROVIDERS, Provider
-from runtimes.sessions import available, open_session, plugin_failure
-row = next((one for one in PROVIDERS if one.ort == sys.argv[2]), Provider(sys.argv[2], sys.argv[2], None))
-listed = available(row)
-if plugin_failure(row) or row.ort not in listed:
-    sys.exit(plugin_failure(row) or f"it is not in the installed onnxruntime, which has {', '.join(listed)}")
-options = onnxruntime.SessionOptions()
-session = open_session(bytes.fromhex(sys.argv[1]), options, row, ProviderOptions.of(json.loads(sys.argv[4])), quiet=False)
-x = numpy.arange(16, dtype=numpy.float32).reshape(4, 4)
-[y] = session.run(None, {"x": x})
-print(json.dumps({"runs_on": session.get_providers()[0], "right": bool(numpy.allclose(y, x @ x))}))
-"""
-_ROOT = Path(__file__).parent.parent
+PROGRAM = "youtu_onnx.runtimes.providers.trial"
+"""What the process runs."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +39,11 @@ def probe(provider: str, options: Mapping[str, object] | None = None) -> Probe:
         provider: ONNX Runtime's name of it.
         options: the provider's options, as ``ProviderOptions.of`` takes them.
     """
-    command = [sys.executable, "-c", _SCRIPT, tiny_model().hex(), provider, str(_ROOT), json.dumps(dict(options or {}))]
+    command = [sys.executable, "-m", PROGRAM, provider, json.dumps(dict(options or {}))]
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=SECONDS)
+        ended = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=SECONDS, env=_environment()
+        )
     except subprocess.TimeoutExpired:
         return Probe(provider, False, f"no answer within {SECONDS} s")
     except OSError as error:
@@ -83,21 +69,6 @@ def probe(provider: str, options: Mapping[str, object] | None = None) -> Probe:
     return Probe(provider, False, said_last(ended.stderr) or f"ended with exit code {ended.returncode:#x}")
 
 
-def tiny_model() -> bytes:
-    """An ONNX model of one node, ``y = MatMul(x, x)`` on float32 [4,4], written field by field: no onnx package needed.
-
-    Field numbers are those of onnx.proto; protobuf marks each field with ``number << 3 | kind`` (0 integer, 2 bytes).
-    """
-    dims = _bytes(1, _integer(1, 4)) * 2  # TensorShapeProto.dim = {dim_value 4}, twice
-    tensor = _bytes(2, _bytes(1, _integer(1, 1) + _bytes(2, dims)))  # ValueInfoProto.type = {tensor_type {FLOAT, shape}}
-    node = _bytes(1, b"x") * 2 + _bytes(2, b"y") + _bytes(4, b"MatMul")
-    graph = _bytes(1, node) + _bytes(2, b"probe") + _bytes(11, _bytes(1, b"x") + tensor) + _bytes(12, _bytes(1, b"y") + tensor)
-    return _integer(1, 8) + _bytes(7, graph) + _bytes(8, _integer(2, 17))  # ir_version 8, graph, opset_import {version 17}
-
-
-def _integer(field: int, value: int) -> bytes:
-    return bytes([field << 3, value])  # one byte holds what is below 128
-
-
-def _bytes(field: int, content: bytes) -> bytes:
-    return bytes([field << 3 | 2, len(content)]) + content
+def _environment() -> dict[str, str]:
+    """The same packages wherever this process found them, and none of the folder that it happens to be in."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONSAFEPATH": "1"}

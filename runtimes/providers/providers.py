@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from youtu_onnx.runtimes.providers.advice import advise, distribution_version, installed_runtimes
-from youtu_onnx.runtimes.providers.probe import Probe
-
 from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
 from youtu_onnx.core.target import TARGETS
+from youtu_onnx.runtimes.providers.advice import advise, distribution_version, installed_runtimes
+from youtu_onnx.runtimes.providers.probe import Probe
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
-from youtu_onnx.runtimes.providers.options import KNOWN, ProviderOptions, refuse_unknown
-from youtu_onnx.runtimes.providers.probe import tiny_model
-from youtu_onnx.runtimes.providers.providers import Provider
 
 from youtu_onnx.core.errors import ProviderError
+from youtu_onnx.runtimes.providers.options import KNOWN, ProviderOptions, refuse_unknown
+from youtu_onnx.runtimes.providers.providers import Provider
+from youtu_onnx.runtimes.providers.tiny_model import tiny_model
 
 PLUGINS: Mapping[str, str] = {"WebGpuExecutionProvider": "onnxruntime_ep_webgpu"}
 """Provider → the module of the package that brings it as a library of its own, beside any build of ONNX Runtime."""

@@ -20,7 +20,6 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
 
 from youtu_onnx.bench import SCENARIOS, Benchmark, Plan, Report, Result, Sample, Statistics, Trial
 from youtu_onnx.bench.plan import least_memory, random_ids
@@ -31,6 +30,7 @@ from youtu_onnx.core import machine
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.machine import Machine
+from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
 
 NanoBundle = Callable[..., Path]
 

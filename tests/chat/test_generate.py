@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from youtu_onnx.runtimes.decoder import check_ids, check_rewind
-from youtu_onnx.runtimes.ort.model import OrtDecoder
 
 import youtu_onnx
 from youtu_onnx.chat.generate import Generation, Piece, TokenCache
@@ -21,6 +19,8 @@ from youtu_onnx.chat.model import Model, load
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.runtimes.decoder import check_ids, check_rewind
+from youtu_onnx.runtimes.ort.model import OrtDecoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
 NANO = Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano"

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from youtu_onnx.runtimes.decoder import check_ids, check_rewind
 
 from tests.chat.test_prompt_lookup_index import naive
 from youtu_onnx.chat.generate import Generation, Result, TokenCache
 from youtu_onnx.chat.prompt_lookup import PromptLookup
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.errors import BundleError
+from youtu_onnx.runtimes.decoder import check_ids, check_rewind
 from youtu_onnx.text import Tokenizer
 
 TOKENIZER = Tokenizer.open(Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano")

@@ -22,7 +22,7 @@ SUITE = "bookworm"
 PACKAGES = ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgomp1")
 PYTHON = "usr/bin/python3.11"
 WHEELS = ("onnxruntime", "numpy")
-CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"
 SITE = "wheels"
 """Where the wheels lie in the folder."""
 CPUINFO = "".join(

@@ -25,7 +25,7 @@ from tests.vectors.make import FILE
 BY_PATH = """
 import json, sys
 import numpy, onnxruntime
-from tests.aarch64_steps import Steps
+from tests.consumers.aarch64_steps import Steps
 
 def held(name):
     fields = dict(line.split(":") for line in open("/proc/self/status") if line.startswith(("Rss", "VmHWM")))

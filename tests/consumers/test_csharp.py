@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.consumers import CACHES, check_chat, check_logits, check_too_long, check_vectors
+from tests.consumer_bundles import CACHES, check_chat, check_logits, check_too_long, check_vectors
 from tests.consumers.test_vectors import VECTORS
 
 CSHARP = Path(__file__).parents[2] / "runtimes" / "csharp"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.consumers import CACHES, check_chat, check_logits, check_too_long, check_vectors
+from tests.consumer_bundles import CACHES, check_chat, check_logits, check_too_long, check_vectors
 
 JAVA = Path(__file__).parents[2] / "runtimes" / "java"
 FOREIGN = ("--add-modules", "jdk.incubator.foreign", "--add-exports", "java.base/sun.nio.ch=ALL-UNNAMED")

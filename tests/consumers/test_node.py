@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.consumers import CACHES
+from tests.consumer_bundles import CACHES
 from tests.consumers.javascript.workshop import drive, workshop
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO

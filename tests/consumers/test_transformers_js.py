@@ -12,8 +12,6 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from youtu_onnx.exporters.layouts import add_layout
-from youtu_onnx.exporters.layouts.plain_embedding import plain_embedding
 
 from tests.consumers.javascript.pages import NO_GPU, chromium, served
 from tests.consumers.javascript.workshop import drive, workshop
@@ -22,6 +20,8 @@ from tests.vectors.make import MOST_TOKENS
 from youtu_onnx import export
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.exporters.layouts import add_layout
+from youtu_onnx.exporters.layouts.plain_embedding import plain_embedding
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from youtu_onnx.runtimes.ort.model import OrtModel
 
 from tests.consumers.javascript.workshop import drive, workshop
 from tests.consumers.test_vectors import TOLERANCES, VECTORS
@@ -19,6 +18,7 @@ from youtu_onnx.conformance import WEB_WASM
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.target import MANY
 from youtu_onnx.inspect.bundle import inspect_bundle
+from youtu_onnx.runtimes.ort.model import OrtModel
 
 COMPUTED = [
     ("int4", "latent"),

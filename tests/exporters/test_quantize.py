@@ -10,10 +10,10 @@ ir = pytest.importorskip("onnx_ir")
 
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from youtu_onnx.exporters.quantize import chunks, packing  # noqa: E402
-from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
 
 from youtu_onnx.core.recipe import BLOCK_SIZES, Blockwise, Recipe, block_for  # noqa: E402
+from youtu_onnx.exporters.quantize import chunks, packing  # noqa: E402
+from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
 from youtu_onnx.families.youtu.graph.parameters import Parameter  # noqa: E402
 
 SHAPES = {  # blocks that a search could stumble over; columns vary, the last block may be partly padding

@@ -15,15 +15,15 @@ import pytest
 pytest.importorskip("torch")
 
 import onnxruntime as ort
-from youtu_onnx.runtimes import open_decoder
-from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
-from youtu_onnx.runtimes.ort.model import LOGITS, OrtDecoder
 
 from tests.exported import Graph, Past, Stepwise, cut, export_tiny, reference
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.core.bundle import Bundle, Manifest
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.families.youtu.graph.graph import LOGITS_TO_KEEP, MANY
+from youtu_onnx.runtimes import open_decoder
+from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
+from youtu_onnx.runtimes.ort.model import LOGITS, OrtDecoder
 from youtu_onnx.verify.difference import centre, compare
 
 TOLERANCE = 1e-3

@@ -16,12 +16,6 @@ import pytest
 pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from youtu_onnx.exporters.bundle_writer import traced_batch  # noqa: E402
-from youtu_onnx.runtimes import open_batch  # noqa: E402
-from youtu_onnx.runtimes.batch import Chunk  # noqa: E402
-from youtu_onnx.runtimes.ort.slots import SlotModel  # noqa: E402
-from youtu_onnx.runtimes.ort.turns import TurnsModel  # noqa: E402
-
 from tests.exported import export_tiny, nodes  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx import export
@@ -31,7 +25,12 @@ from youtu_onnx.core.bundle.bundle import describe_file  # noqa: E402
 from youtu_onnx.core.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.core.errors import BundleError, UsageError, VerificationError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
+from youtu_onnx.exporters.bundle_writer import traced_batch  # noqa: E402
 from youtu_onnx.families.youtu.graph.slots import SlotAttention  # noqa: E402
+from youtu_onnx.runtimes import open_batch  # noqa: E402
+from youtu_onnx.runtimes.batch import Chunk  # noqa: E402
+from youtu_onnx.runtimes.ort.slots import SlotModel  # noqa: E402
+from youtu_onnx.runtimes.ort.turns import TurnsModel  # noqa: E402
 from youtu_onnx.verify.verify import verify_parity  # noqa: E402
 
 NanoBundle = Callable[..., Path]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import onnxruntime as ort
 import pytest
-from youtu_onnx.runtimes.ort.model import session_options
-from youtu_onnx.runtimes.providers import providers
 
 from tests.exported import load, nodes
 from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.runtimes.ort.model import session_options
+from youtu_onnx.runtimes.providers import providers
 
 Levels = ort.GraphOptimizationLevel
 

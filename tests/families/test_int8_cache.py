@@ -14,8 +14,6 @@ import pytest
 
 pytest.importorskip("torch")
 
-from youtu_onnx.runtimes import open_decoder
-
 import youtu_onnx
 from benchmarks.shapes import YOUTU_LLM_2B
 from tests.exported import Graph, Stepwise, export_tiny, load, nodes, reference
@@ -30,6 +28,7 @@ from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.inspect.bundle import inspect_bundle
+from youtu_onnx.runtimes import open_decoder
 from youtu_onnx.verify.difference import Difference, centre, compare
 from youtu_onnx.verify.graph import check_graph
 from youtu_onnx.verify.parity import PATHS

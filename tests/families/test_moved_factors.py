@@ -15,13 +15,13 @@ pytest.importorskip("torch")
 
 import torch
 from torch import Tensor
-from youtu_onnx.exporters.passes.linear import quantized_names
-from youtu_onnx.exporters.weights import builder
 
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors
 from youtu_onnx.core.cache import CacheForm, CacheLayout
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import TARGETS
+from youtu_onnx.exporters.passes.linear import quantized_names
+from youtu_onnx.exporters.weights import builder
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.parameters import parameters, row_scales

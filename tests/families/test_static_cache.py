@@ -14,11 +14,6 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
-from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
-from youtu_onnx.runtimes import open_decoder  # noqa: E402
-from youtu_onnx.runtimes.ort.cache import full_mask  # noqa: E402
-from youtu_onnx.runtimes.ort.model import OrtModel  # noqa: E402
-
 from tests.exported import Graph, cut, export_tiny, load, nodes, reference, reference_logits, session  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx import export  # noqa: E402
@@ -28,7 +23,11 @@ from youtu_onnx.core.cache import CacheLayout  # noqa: E402
 from youtu_onnx.core.errors import BundleError, UsageError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.core.target import RESERVED, target  # noqa: E402
+from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
 from youtu_onnx.inspect.bundle import inspect_bundle  # noqa: E402
+from youtu_onnx.runtimes import open_decoder  # noqa: E402
+from youtu_onnx.runtimes.ort.cache import full_mask  # noqa: E402
+from youtu_onnx.runtimes.ort.model import OrtModel  # noqa: E402
 
 LENGTH = 21
 EXACT = {"rtol": 1e-4, "atol": 1e-4}

@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from youtu_onnx.runtimes.providers.probe import Probe, probe, tiny_model
 
 from youtu_onnx.inspect import doctor
 from youtu_onnx.inspect.doctor import PACKAGES, Package, diagnose
+from youtu_onnx.runtimes.providers.probe import Probe, probe
+from youtu_onnx.runtimes.providers.tiny_model import tiny_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,8 +48,10 @@ def test_a_provider_that_is_not_there_is_not_the_cpu() -> None:
         ("""print('{"runs_on": "SomeProvider", "right": false}')""", "wrong matrix product"),
     ],
 )
-def test_a_crash_is_a_finding(monkeypatch: pytest.MonkeyPatch, script: str, expected: str) -> None:
-    monkeypatch.setattr("youtu_onnx.runtimes.providers.probe._SCRIPT", script)
+def test_a_crash_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, expected: str) -> None:
+    (tmp_path / "failing_trial.py").write_text(script, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("youtu_onnx.runtimes.providers.probe.PROGRAM", "failing_trial")
     monkeypatch.setattr("youtu_onnx.runtimes.providers.probe.SECONDS", 2)
     found = probe("SomeProvider")
     assert not found.works

@@ -17,8 +17,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from youtu_onnx.exporters.bundle_writer import assemble
-from youtu_onnx.runtimes.ort.model import OrtDecoder
 
 from tests.cli_process import ROOT, failed, run
 from tests.consumers.aarch64_steps import logits_of
@@ -32,10 +30,12 @@ from youtu_onnx.core.errors import BundleError, ResourceError, UsageError
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target
+from youtu_onnx.exporters.bundle_writer import assemble
 from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
 from youtu_onnx.mobile.fit import layouts, step_bytes
 from youtu_onnx.mobile.frame import ChatFrame
 from youtu_onnx.publish.export import export, export_several
+from youtu_onnx.runtimes.ort.model import OrtDecoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
 PROMPTS = [{"ids": one["ids"], "tokens": one["tokens"][:6]} for one in json.loads(FILE.read_text())["greedy"][:2]]

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 pytest.importorskip("torch")
 
-from tests.consumers import CACHES
+from tests.consumer_bundles import CACHES
 from tests.vectors.make import FILE, NANO
 from youtu_onnx.core.errors import YoutuOnnxError
 

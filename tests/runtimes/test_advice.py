@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from youtu_onnx.runtimes.providers.advice import advise, said_last
 
 OBSERVED: list[dict[str, Any]] = json.loads((Path(__file__).parent / "provider_messages.json").read_text(encoding="utf-8"))

@@ -12,18 +12,17 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-from youtu_onnx.runtimes import open_batch, open_decoder
-from youtu_onnx.runtimes.batch import Batch, Chunk
-from youtu_onnx.runtimes.decoder import Decoder
-from youtu_onnx.runtimes.ort.slots import SlotModel
-from youtu_onnx.runtimes.ort.turns import TurnsModel
-
 from tests.exported import export_tiny, reference, reference_logits
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import BundleError, ResourceError, UsageError
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import MANY
+from youtu_onnx.runtimes import open_batch, open_decoder
+from youtu_onnx.runtimes.batch import Batch, Chunk
+from youtu_onnx.runtimes.decoder import Decoder
+from youtu_onnx.runtimes.ort.slots import SlotModel
+from youtu_onnx.runtimes.ort.turns import TurnsModel
 
 CASES = {
     "slots": ("fp32", "latent", "cpu", SlotModel),

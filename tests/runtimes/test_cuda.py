@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from youtu_onnx.runtimes.ort.model import OrtDecoder, OrtModel
-from youtu_onnx.runtimes.providers.options import ProviderOptions
-from youtu_onnx.runtimes.providers.probe import probe
 
 from tests.cli_process import failed, run
 from tests.consumers.test_vectors import TOLERANCES, VECTORS
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.runtimes.ort.model import OrtDecoder, OrtModel
+from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.runtimes.providers.probe import probe
 
 EXACT = ProviderOptions(use_tf32=False)
 """TF32 rounds the factors of float32 products to 10 bits: faster, and not what these tests ask about."""

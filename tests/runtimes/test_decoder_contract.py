@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from youtu_onnx.runtimes import open_decoder
-from youtu_onnx.runtimes.decoder import PREFILL_CHUNK, Decoder
-from youtu_onnx.runtimes.ort.model import OrtModel, left_pad
 
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
+from youtu_onnx.runtimes import open_decoder
+from youtu_onnx.runtimes.decoder import PREFILL_CHUNK, Decoder
+from youtu_onnx.runtimes.ort.model import OrtModel, left_pad
 
 ADAPTERS = ("ort", "ort-int8", "ort-static", "genai", "genai-int8", "genai-static", "pytorch")
 """``-int8``: over a bundle of int8 weights and cache, the others over float32; ``-static``: over a cache of reserved length."""
@@ -26,9 +26,8 @@ FLOAT, INTEGER = {"rtol": 1e-3, "atol": 2e-4}, {"rtol": 0, "atol": 0.5}
 
 def open_adapter(name: str, nano_bundle: Callable[..., Path]) -> Decoder:
     if name == "pytorch":
-        from youtu_onnx.runtimes.pytorch import PyTorchDecoder
-
         from youtu_onnx.core.checkpoint import Checkpoint
+        from youtu_onnx.runtimes.pytorch import PyTorchDecoder
 
         return PyTorchDecoder(Checkpoint.open("youtu-nano"))
     runtime, _, kind = name.partition("-")

@@ -8,15 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from youtu_onnx.runtimes.ort.model import OrtModel
-from youtu_onnx.runtimes.ort.placement import HEAVY_OPS, Placement, Stray
-from youtu_onnx.runtimes.providers.providers import provider
 
 from tests.cli_process import run
 from youtu_onnx.conformance import TABLES
 from youtu_onnx.conformance.host import ANY
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import ProviderError
+from youtu_onnx.runtimes.ort.model import OrtModel
+from youtu_onnx.runtimes.ort.placement import HEAVY_OPS, Placement, Stray
+from youtu_onnx.runtimes.providers.providers import provider
 
 CPU = "CPUExecutionProvider"
 

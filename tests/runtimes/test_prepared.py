@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from youtu_onnx.runtimes.ort import prepared, preparing
-from youtu_onnx.runtimes.ort.model import OrtModel
-from youtu_onnx.runtimes.providers.options import ProviderOptions
 
 from tests.cli_process import ROOT
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ResourceError, VerificationError
+from youtu_onnx.runtimes.ort import prepared, preparing
+from youtu_onnx.runtimes.ort.model import OrtModel
+from youtu_onnx.runtimes.providers.options import ProviderOptions
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="owners and modes as POSIX has them")
 

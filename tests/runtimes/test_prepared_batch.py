@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from youtu_onnx.runtimes.batch import Chunk
-from youtu_onnx.runtimes.ort import prepared, preparing
-from youtu_onnx.runtimes.ort.slots import SlotModel
 
 from tests.cli_process import ROOT, failed, run
 from tests.runtimes import test_prepared
 from tests.runtimes.test_prepared import flip, left_in, spoil
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError, VerificationError
+from youtu_onnx.runtimes.batch import Chunk
+from youtu_onnx.runtimes.ort import prepared, preparing
+from youtu_onnx.runtimes.ort.slots import SlotModel
 
 bundle, cache = test_prepared.bundle, test_prepared.cache
 

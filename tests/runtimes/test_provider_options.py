@@ -6,17 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from youtu_onnx.runtimes import open_decoder
-from youtu_onnx.runtimes.providers.options import APPLIES, CAPTURE, ProviderOptions, parse
-from youtu_onnx.runtimes.providers.probe import tiny_model
-from youtu_onnx.runtimes.providers.providers import PROVIDERS, provider
-from youtu_onnx.runtimes.providers.sessions import open_session
 
 import youtu_onnx
 from tests.cli_process import failed, run
 from youtu_onnx.cli.options import provider_options
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.runtimes import open_decoder
+from youtu_onnx.runtimes.providers.options import APPLIES, CAPTURE, ProviderOptions, parse
+from youtu_onnx.runtimes.providers.providers import PROVIDERS, provider
+from youtu_onnx.runtimes.providers.sessions import open_session
+from youtu_onnx.runtimes.providers.tiny_model import tiny_model
 from youtu_onnx.verify.verify import _exact
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
+from youtu_onnx.core.target import TARGETS
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers.probe import Probe
 from youtu_onnx.runtimes.providers.providers import PROVIDERS, check_started, provider, resolve
 from youtu_onnx.runtimes.providers.sessions import available, plugin_failure
-
-from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
-from youtu_onnx.core.target import TARGETS
 
 CPU = ["AzureExecutionProvider", "CPUExecutionProvider"]
 

@@ -814,10 +814,9 @@ def test_youtu_nano_replies_as_it_does_alone(nano_bundle: Callable[..., Path], k
         engine = open_engine(nano_bundle("fp32"), threads=1, max_queue=8, cache_memory=2**28)
         assert engine.stats().places == 8
     else:
+        from youtu_onnx.core.bundle import Bundle
         from youtu_onnx.runtimes.ort.model import OrtModel
         from youtu_onnx.runtimes.ort.turns import TurnsModel
-
-        from youtu_onnx.core.bundle import Bundle
 
         engine = Scheduler(TurnsModel(OrtModel(Bundle.open(nano_bundle("fp32")), threads=1)), cache_limit=2**28)
     for _ in range(2):  # the second time what they begin with is kept

@@ -17,11 +17,11 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from youtu_onnx.runtimes.ort import prepared
 
 from tests.cli_process import ROOT, failed, run
 from tests.runtimes.test_prepared_batch import mapped
 from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.runtimes.ort import prepared
 from youtu_onnx.serve.engine.limits import Limits, share
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

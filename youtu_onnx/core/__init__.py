@@ -1,0 +1,1 @@
+"""Nouns that every room shares; nothing here imports from another room."""

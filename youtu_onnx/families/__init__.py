@@ -1,0 +1,1 @@
+"""Model families: their numbers, tensors, caches and graphs."""

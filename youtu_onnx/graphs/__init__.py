@@ -1,0 +1,1 @@
+"""From torch modules to pieces of ONNX graphs, whatever the model."""

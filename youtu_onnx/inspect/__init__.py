@@ -1,0 +1,1 @@
+"""What a bundle is, and what a machine has."""

@@ -132,7 +132,3 @@ def main() -> None:
     register()
     sys.argv[0] = "optimum-cli"
     optimum_cli()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""Whether a bundle is sound, and computes what its checkpoint computes."""

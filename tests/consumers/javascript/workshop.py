@@ -16,7 +16,7 @@ import pytest
 from filelock import FileLock
 
 HERE = Path(__file__).parent
-RUNTIMES = HERE.parent.parent / "runtimes"
+RUNTIMES = HERE.parents[2] / "runtimes" / "consumers"
 CONSUMERS = ("javascript", "node", "browser", "transformers_js")
 OLDEST_NODE = 20
 

@@ -13,6 +13,7 @@ from tests.vectors.make import NANO
 if TYPE_CHECKING:
     import torch
     from transformers import YoutuForCausalLM
+
     from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
 

@@ -14,14 +14,14 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5.1")
 
 import torch
-from youtu_onnx.runtimes.huggingface.cache import OrtCache
-from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
-from youtu_onnx.runtimes.ort.model import OrtDecoder
 
-from tests.consumers import CACHES
+from tests.consumer_bundles import CACHES
 from tests.runtimes.hf.inputs import VECTORS, generated, random_ids, same
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.runtimes.huggingface.cache import OrtCache
+from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
+from youtu_onnx.runtimes.ort.model import OrtDecoder
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ("fp32", options) for name, options in CACHES.items()},

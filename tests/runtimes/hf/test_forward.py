@@ -12,11 +12,11 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5.1")
 
 import torch
-from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
-from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
 from tests.runtimes.hf.inputs import TOLERANCE, VECTORS, random_ids
 from youtu_onnx.core.errors import ResourceError, UsageError
+from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
+from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
 
 @pytest.mark.parametrize("padding", ["none", "left", "right"])

@@ -23,11 +23,11 @@ from transformers import (
     TextStreamer,
     pipeline,
 )
+
+from tests.consumer_bundles import CACHES
+from tests.runtimes.hf.inputs import QUESTIONS, TOLERANCE, VECTORS, generated
 from youtu_onnx.runtimes.huggingface.cache import OrtCache
 from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
-
-from tests.consumers import CACHES
-from tests.runtimes.hf.inputs import QUESTIONS, TOLERANCE, VECTORS, generated
 
 
 @pytest.mark.parametrize("cache", CACHES)

@@ -16,11 +16,11 @@ pytest.importorskip("transformers", minversion="5.1")
 
 import huggingface_hub
 import torch
-from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
 from tests.runtimes.hf.inputs import generated
 from tests.vectors.make import NANO
 from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
 
 @pytest.mark.parametrize(

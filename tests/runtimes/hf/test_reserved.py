@@ -14,11 +14,11 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5.1")
 
 import torch
-from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
-from tests.consumers import CACHES
+from tests.consumer_bundles import CACHES
 from tests.runtimes.hf.inputs import VECTORS, generated, random_ids, same
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
 LENGTH = CACHES["reserved"]["max_length"]
 

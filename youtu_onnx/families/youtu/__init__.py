@@ -1,0 +1,1 @@
+"""Youtu-LLM: dense decoders with multi-head latent attention."""

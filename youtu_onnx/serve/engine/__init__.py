@@ -1,0 +1,1 @@
+"""Many requests at once, in token ids; knows neither HTTP nor text."""

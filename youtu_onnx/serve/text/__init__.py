@@ -1,0 +1,1 @@
+"""Between tokens and what a client sends and gets."""
