@@ -14,7 +14,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from youtu_onnx import __version__
+from youtu_onnx.core.version import __version__
 from youtu_onnx.conformance import TABLES, conformance
 from youtu_onnx.core.bundle import FileEntry, Manifest, Source, names
 from youtu_onnx.core.bundle.bundle import describe_file

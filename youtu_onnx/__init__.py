@@ -7,42 +7,34 @@ All are imported on first use: this module brings neither torch nor onnxruntime.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["ORTYoutuForCausalLM", "__version__", "export", "load"]
+from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.core.version import __version__
 
 if TYPE_CHECKING:
     from youtu_onnx.chat.model import load
     from youtu_onnx.publish.export import export
     from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
+__all__ = ["ORTYoutuForCausalLM", "__version__", "export", "load"]
+
+_PLACES = {
+    "load": ("youtu_onnx.chat.model", "pip install youtu-onnx"),
+    "export": ("youtu_onnx.publish.export", 'pip install "youtu-onnx[export]"'),
+    "ORTYoutuForCausalLM": ("youtu_onnx.runtimes.huggingface.model", 'pip install "youtu-onnx[transformers]"'),
+}
+"""Name → the module that has it, and the command that brings what it needs."""
+
 
 def __getattr__(name: str) -> Any:
-    if name == "load":
-        from youtu_onnx.chat.model import load
-
-        return load
-    if name == "export":
-        from youtu_onnx.publish.export import export
-
-        return export
-    if name == "ORTYoutuForCausalLM":
-        return _class_for_transformers()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _class_for_transformers() -> type:
-    from youtu_onnx.core.errors import YoutuOnnxError
-
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, command = _PLACES[name]
     try:
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise YoutuOnnxError(
-            f"ORTYoutuForCausalLM needs packages that aren't installed ({error.name})",
-            hint='pip install "youtu-onnx[transformers]", or open the bundle with youtu_onnx.load',
-        ) from error
-    from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
-
-    return ORTYoutuForCausalLM
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(__name__):
+            raise
+        raise YoutuOnnxError(f"youtu_onnx.{name} needs packages that aren't installed ({error.name})", hint=command) from error

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from youtu_onnx import __version__
+from youtu_onnx.core.version import __version__
 from youtu_onnx.bench.plan import SEED, Plan
 from youtu_onnx.bench.samples import Result
 from youtu_onnx.core.bundle import Bundle, names

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 
-from youtu_onnx import __version__
+from youtu_onnx.core.version import __version__
 from youtu_onnx.serve.engine.engine import Engine
 from youtu_onnx.serve.http import answers, chat, completions, documentation, page_files, problems, requests
 from youtu_onnx.serve.http.guard import Guard
