@@ -31,7 +31,7 @@ from benchmarks.kernels import Timed
 from benchmarks.machine import Machine
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.recipe import BLOCK_SIZES
-from youtu_onnx.core.target import target
+from youtu_onnx.families.known import architecture_of
 from youtu_onnx.runtimes.ort.model import session_options
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers import providers
@@ -59,7 +59,7 @@ class Work:
 
     @classmethod
     def of(cls, manifest: Manifest, graph: onnx.GraphProto) -> Work:
-        a = manifest.architecture
+        a = architecture_of(manifest.model)
         stored = {one.name: one for one in graph.initializer}
         size = products = 0
         for node in graph.node:
@@ -98,14 +98,14 @@ class Step:
 
 def int4_kernels(manifest: Manifest, threads: int, rounds: int) -> list[Timed]:
     """The widest matrix of a layer, gate and up together, in every block size that its rows are a multiple of."""
-    k, n = manifest.architecture.hidden_size, 2 * manifest.architecture.intermediate_size
+    k, n = architecture_of(manifest.model).hidden_size, 2 * architecture_of(manifest.model).intermediate_size
     sizes = [size for size in BLOCK_SIZES if size >= 32 and k % size == 0]
     return kernels.in_turns([kernels.int4_product(k, n, size, COPIES) for size in sizes], threads, rounds)
 
 
 def attention_kernels(manifest: Manifest, tokens: int, threads: int, rounds: int) -> list[Timed]:
     """The two products of attention over all layers' rows: first those that the bundle's graph makes, then others to compare."""
-    a = manifest.architecture
+    a = architecture_of(manifest.model)
     shape = (a.num_hidden_layers, tokens, a.latent_dim, a.num_attention_heads)
     made = [kernels.scores(*shape), kernels.context(*shape)]
     others = [kernels.byte_scores(*shape), kernels.byte_context(*shape)]
@@ -136,7 +136,7 @@ class Model:
             binding.bind_cpu_input(name, array)
         binding.bind_output("logits", "cpu")
         random = np.random.default_rng(0)
-        for tensor in self.bundle.manifest.cache.tensors():
+        for tensor in self.bundle.manifest.cache.tensors:
             rows = made_up_rows(random, tokens + 1, tensor.width, self.bundle.manifest.cache.dtype)
             held.append(rows)
             shape, address = (1, 1, tokens, tensor.width), rows.ctypes.data
@@ -226,7 +226,7 @@ def opening(bundle: Bundle, threads: int, rounds: int) -> dict[str, float]:
 
 def _read(session: ort.InferenceSession, bundle: Bundle) -> None:
     cache = bundle.manifest.cache
-    feeds: dict[str, Any] = {tensor.past: np.zeros((1, 1, 0, tensor.width), cache.dtype) for tensor in cache.tensors()}
+    feeds: dict[str, Any] = {tensor.past: np.zeros((1, 1, 0, tensor.width), cache.dtype) for tensor in cache.tensors}
     feeds |= {
         "input_ids": np.ones((1, PROMPT), np.int64),
         "attention_mask": np.ones((1, PROMPT), np.int64),
@@ -313,7 +313,7 @@ def main() -> None:
     options = parser.parse_args()
     bundle = Bundle.open(options.bundle)
     manifest, threads = bundle.manifest, thread_count(options.threads)
-    if not target(manifest.target).on_cpu or manifest.cache.form != "latent" or manifest.recipe.precision != "int4":
+    if manifest.graph.provider != "cpu" or manifest.cache.form != "latent" or manifest.recipe.precision != "int4":
         raise SystemExit("the roofline is of int4 bundles for the CPU with a latent cache")
     contexts = [int(one) for one in options.context.split(",")]
 

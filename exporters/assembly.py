@@ -12,8 +12,10 @@ import numpy as np
 import onnx_ir as ir
 from torch import Tensor
 
+from youtu_onnx.core.bundle import GraphFacts
+from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.recipe import Blockwise
-from youtu_onnx.families.youtu.graph.parameters import Parameter
+from youtu_onnx.graphs.parameter import Parameter
 
 Shape = tuple[int, ...]
 
@@ -55,6 +57,8 @@ class Assembly:
     model: ir.Model
     parameters: dict[str, Parameter]
     dtype: ir.DataType
+    cache: CacheLayout
+    facts: GraphFacts
     packings: dict[str, Packing] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     batch: Assembly | None = None

@@ -9,34 +9,29 @@ import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import onnx_ir as ir
 
-from youtu_onnx.core.version import __version__
 from youtu_onnx.conformance import TABLES, conformance
-from youtu_onnx.core.bundle import FileEntry, Manifest, Source, names
+from youtu_onnx.core.bundle import FileEntry, Manifest, ModelFacts, Source, names
 from youtu_onnx.core.bundle.bundle import describe_file
-from youtu_onnx.core.cache import CacheForm, CacheLayout
-from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import CheckpointError, UsageError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.slots import Slots
 from youtu_onnx.core.target import Target
+from youtu_onnx.core.version import __version__
 from youtu_onnx.exporters.assembly import Assembly
-from youtu_onnx.exporters.genai_config import genai_config
+from youtu_onnx.exporters.genai_config import genai_config, one_shape
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.passes.embedding import embedding
 from youtu_onnx.exporters.passes.floats import floats
 from youtu_onnx.exporters.passes.linear import linear
 from youtu_onnx.exporters.weights import packed_bytes, write_weights
-from youtu_onnx.families.youtu.architecture import Architecture
-from youtu_onnx.families.youtu.graph.form import GraphForm
-from youtu_onnx.families.youtu.graph.graph import build_graph
-from youtu_onnx.families.youtu.graph.parameters import Parameter, parameters
-from youtu_onnx.families.youtu.graph.slots import build_batch_graph
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.exported import exportable
+from youtu_onnx.graphs.parameter import Parameter
 
 __all__ = ["Needs", "assemble", "needs", "with_file", "write_bundle", "write_model_card"]
 
@@ -54,23 +49,19 @@ class Needs:
 
 
 def assemble(
-    checkpoint: Checkpoint, recipe: Recipe, target: Target, form: CacheForm, progress: Progress, max_length: int | None = None
-) -> tuple[Assembly, CacheLayout]:
+    checkpoint: Checkpoint, recipe: Recipe, target: Target, form: str, progress: Progress, max_length: int | None = None
+) -> Assembly:
     """Trace the model and apply the target's passes. No weight is read.
 
     Raises:
         UsageError: an exception in the recipe that names no matrix; a form, precision or length that the target can't serve.
     """
-    architecture = checkpoint.architecture
+    architecture, family = checkpoint.architecture, checkpoint.family
     length = target.length(max_length, architecture.max_position_embeddings)
-    if form == "latent-int8" and not (recipe.quantized and target.absorbed_int8):
-        raise UsageError(
-            "an int8 cache needs int8 or int4 weights and the target cpu or mobile",
-            hint="export with --precision int4 --target cpu, or with --cache latent",
-        )
-    cache = CacheLayout.of(architecture, form, target.floats(recipe.precision), length)
-    graph_form = GraphForm.of(cache, recipe, target)
-    sources = parameters(architecture, graph_form)
+    cache = family.cache_layout(architecture, form, target.floats(recipe.precision), length)
+    graphs = exportable(family)
+    graph_form = graphs.form(cache, recipe, target)
+    sources = graphs.parameters(architecture, graph_form)
     matrices = [name for graph_name, p in sources.items() if p.kind == "matrix" for name in (graph_name, *p.tensors)]
     unmatched = recipe.unmatched(matrices)
     if unmatched:
@@ -80,14 +71,14 @@ def assemble(
         )
     _refuse_columns(sources, recipe, target)
     progress.begin("trace")
-    model = traced(architecture, graph_form).clone()  # the passes change it
-    batch = traced_batch(architecture, graph_form).clone() if graph_form.cpu and target.batch_graph else None
+    model = graphs.graph(architecture, graph_form)
+    batch = graphs.batch_graph(architecture, graph_form) if target.serves else None
     progress.begin("rewrite")
     tied = architecture.tie_word_embeddings
     floating = ir.DataType.FLOAT if graph_form.float_dtype == "float32" else ir.DataType.FLOAT16
 
     def passed(model: ir.Model) -> Assembly:
-        assembly = Assembly(model, sources, floating)
+        assembly = Assembly(model, sources, floating, cache, graph_form.facts(target))
         linear(assembly, recipe, target, tied=tied)
         embedding(assembly, recipe, target, tied=tied)
         _refuse_odd_blocks(assembly.model, target)
@@ -98,7 +89,7 @@ def assemble(
     if batch is not None:
         assembly.batch = passed(batch)
     _refuse_what_the_target_does_not_take(assembly.model, target)
-    return assembly, cache
+    return assembly
 
 
 def _refuse_what_the_target_does_not_take(model: ir.Model, target: Target) -> None:
@@ -140,19 +131,6 @@ def _refuse_odd_blocks(model: ir.Model, target: Target) -> None:
                 )
 
 
-@lru_cache(maxsize=4)
-def traced(architecture: Architecture, form: GraphForm) -> ir.Model:
-    """The graph before any pass, to be cloned. It has no numbers in it, so checkpoints and recipes that differ in nothing else
-    share it: a program that exports a model at several precisions traces it once."""
-    return build_graph(architecture, form)
-
-
-@lru_cache(maxsize=4)
-def traced_batch(architecture: Architecture, form: GraphForm) -> ir.Model:
-    """The batch graph before any pass, to be cloned."""
-    return build_batch_graph(architecture, form, Slots(form.cache))
-
-
 def needs(assembly: Assembly, checkpoint: Checkpoint, *, verified: bool) -> Needs:
     """Estimate before any weight is read; ``verified``: ONNX Runtime will hold the finished bundle, repacked, as well."""
     largest = max(
@@ -166,13 +144,7 @@ def needs(assembly: Assembly, checkpoint: Checkpoint, *, verified: bool) -> Need
 
 
 def write_bundle(
-    assembly: Assembly,
-    cache: CacheLayout,
-    checkpoint: Checkpoint,
-    recipe: Recipe,
-    target: Target,
-    folder: Path,
-    progress: Progress,
+    assembly: Assembly, checkpoint: Checkpoint, recipe: Recipe, target: Target, folder: Path, progress: Progress
 ) -> Manifest:
     """Write everything but the manifest and the model card into ``folder``; returns the manifest so far.
 
@@ -180,6 +152,7 @@ def write_bundle(
         CheckpointError: weights that can't be read, or that are NaN or infinite.
         OSError: the disk is full.
     """
+    cache = assembly.cache
     data = write_weights(assembly, checkpoint, folder, progress)
     progress.begin("graph")
     for model, name in ((assembly.model, names.MODEL), (assembly.batch and assembly.batch.model, names.BATCH)):
@@ -188,7 +161,7 @@ def write_bundle(
                 node.metadata_props.clear()  # where in torch's source a node came from: paths of the exporting machine
             ir.save(model, folder / name)
     _carry(checkpoint, folder)
-    if cache.form == "latent":
+    if one_shape(cache):
         _write_json(folder / names.GENAI_CONFIG, genai_config(checkpoint.architecture, cache, target, _generation(folder)))
     progress.begin("hashes", total=sum(file.stat().st_size for file in checkpoint.weight_files))
     source = Source(
@@ -201,9 +174,10 @@ def write_bundle(
     for packing in assembly.packings.values():
         tensors[packing.label] = tensors.get(packing.label, 0) + 1
     return Manifest(
-        architecture=checkpoint.architecture,
+        model=ModelFacts.of(checkpoint.family.name, checkpoint.architecture.to_dict()),
         recipe=recipe,
         cache=cache,
+        graph=assembly.facts,
         target=target.name,
         source=source,
         tools=_tools(),

@@ -8,14 +8,19 @@ from typing import Any
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.target import Target
-from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.architecture import Architecture
 
 CHUNK = 512
 """Tokens of a prompt's step."""
 
 
+def one_shape(cache: CacheLayout) -> bool:
+    """Whether onnxruntime-genai can hold a cache: keys and values of one shape, in floats or bytes, a row for each token."""
+    return cache.uniform and len({(tensor.heads, tensor.width) for tensor in cache.tensors}) == 1
+
+
 def genai_config(architecture: Architecture, cache: CacheLayout, target: Target, generation: Mapping[str, Any]) -> dict[str, Any]:
-    """Contents for a latent cache, which genai takes for one of ``num_pairs`` layers with one head of the latent's width.
+    """Contents for a cache of one shape, which genai takes for one of half as many layers as there are tensors.
 
     ``past_present_share_buffer`` is off where the cache grows with the conversation instead of reserving the full context. Where
     it is static, ``max_length`` is the reserved length, and no other will do: the graph takes buffers of that shape. A prompt is
@@ -23,7 +28,7 @@ def genai_config(architecture: Architecture, cache: CacheLayout, target: Target,
     """
     a, static = architecture, cache.length is not None
     context = cache.length or a.max_position_embeddings
-    provider = [] if target.genai_provider is None else [{target.genai_provider: {}}]
+    provider = [] if target.on_cpu else [{target.provider: {}}]
     eos = generation.get("eos_token_id") or list(a.eos_token_ids)
     sampled = bool(generation.get("do_sample", False))
     return {
@@ -38,10 +43,10 @@ def genai_config(architecture: Architecture, cache: CacheLayout, target: Target,
                 "session_options": {"log_id": "onnxruntime-genai", "provider_options": provider},
                 "filename": names.MODEL,
                 "hidden_size": a.hidden_size,
-                "head_size": cache.key_width,
+                "head_size": cache.tensors[0].width,
                 "num_attention_heads": a.num_attention_heads,
-                "num_key_value_heads": cache.heads,
-                "num_hidden_layers": cache.num_pairs,
+                "num_key_value_heads": cache.tensors[0].heads,
+                "num_hidden_layers": len(cache.tensors) // 2,
                 "inputs": {
                     "input_ids": "input_ids",
                     "attention_mask": "attention_mask",

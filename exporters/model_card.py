@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from youtu_onnx.core.bundle import Manifest, names
+from youtu_onnx.families.known import architecture_of
 
 
 def write_model_card(manifest: Manifest, folder: Path) -> None:
@@ -13,14 +14,14 @@ def write_model_card(manifest: Manifest, folder: Path) -> None:
 
 def model_card(manifest: Manifest) -> str:
     """Markdown with the metadata block that the Hugging Face hub reads."""
-    a, recipe, cache = manifest.architecture, manifest.recipe, manifest.cache
+    a, recipe, cache = architecture_of(manifest.model), manifest.recipe, manifest.cache
     source = manifest.source.model + (f" at revision `{manifest.source.revision}`" if manifest.source.revision else "")
     size = sum(entry.size for entry in manifest.files.values())
     stored = ", ".join(f"{count} × {label}" for label, count in sorted(manifest.tensors.items()))
     hub = f"base_model: {manifest.source.model}\n" if "/" in manifest.source.model else ""
     genai = (
         ""
-        if cache.form != "latent"
+        if names.GENAI_CONFIG not in manifest.files
         else """
 With onnxruntime-genai, in Python, C#, Java or C++, the folder opens as it is:
 

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from youtu_onnx.core.bundle import FileEntry, names
-from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.exporters.assembly import Assembly, Packing
-from youtu_onnx.families.youtu.graph.parameters import Parameter
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.graphs.parameter import Parameter
 
 PAGE = 2**16
 """Alignment of large tensors: the granularity at which every system, Windows included, maps a file."""

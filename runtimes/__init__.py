@@ -77,7 +77,7 @@ def open_batch(
     from youtu_onnx.runtimes.ort.turns import TurnsModel
     from youtu_onnx.runtimes.providers import providers
 
-    if providers.chosen(provider, bundle.manifest.target).name == "cpu" and bundle.manifest.slots:
+    if providers.chosen(provider, bundle.manifest.graph.provider).name == "cpu" and bundle.manifest.slots:
         if options:
             options.of_provider(providers.provider("cpu"))
         return SlotModel(bundle, threads)

@@ -15,7 +15,6 @@ import numpy as np
 
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError
-from youtu_onnx.core.target import TARGETS
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
 from youtu_onnx.runtimes.providers import providers
 
@@ -35,14 +34,14 @@ class GenaiDecoder:
             ProviderError: onnxruntime-genai or the provider isn't installed.
             BundleError: genai can't read the bundle.
         """
-        if bundle.manifest.cache.form != "latent" or not bundle.file(names.GENAI_CONFIG).is_file():
+        if not bundle.file(names.GENAI_CONFIG).is_file():
             raise UsageError(
                 f"the bundle at {bundle.path} has no {names.GENAI_CONFIG}: onnxruntime-genai needs the latent cache form, "
                 f"and this one is {bundle.manifest.cache.form}",
                 hint="run it with --runtime ort, or export it with the latent cache",
             )
         og = _library()
-        row = providers.provider(provider or _target_provider(bundle))
+        row = providers.chosen(provider, bundle.manifest.graph.provider)
         if row.name not in GENAI_NAMES:
             raise UsageError(
                 f"the genai runtime does not continue a sequence on provider {row.name}",
@@ -56,7 +55,7 @@ class GenaiDecoder:
             )
         self._og: Any = og
         self._model = _open_model(og, bundle, GENAI_NAMES[row.name])
-        self.vocab_size = bundle.manifest.architecture.vocab_size
+        self.vocab_size = bundle.manifest.model.vocab_size
         self.context_length = _context_length(bundle)
         self._generator: Any = None
         self._length = 0
@@ -125,15 +124,6 @@ def _library() -> ModuleType:
         raise ProviderError(f"the genai runtime is not installed ({error})", hint="pip install 'youtu-onnx[genai]'") from error
 
 
-def _target_provider(bundle: Bundle) -> str:
-    if bundle.manifest.target not in TARGETS:
-        raise BundleError(
-            f"the bundle is made for target {bundle.manifest.target!r}, which this youtu-onnx does not know",
-            hint="upgrade youtu-onnx, or name a provider with --provider",
-        )
-    return TARGETS[bundle.manifest.target].provider
-
-
 def _open_model(og: ModuleType, bundle: Bundle, provider: str | None) -> Any:
     try:
         config = og.Config(str(bundle.path))
@@ -147,7 +137,7 @@ def _open_model(og: ModuleType, bundle: Bundle, provider: str | None) -> Any:
 
 def _context_length(bundle: Bundle) -> int:
     """The model's context, or less where genai reserves its cache at once and the bundle says how much."""
-    limit = bundle.manifest.architecture.max_position_embeddings
+    limit = bundle.manifest.model.max_position_embeddings
     try:
         search = json.loads(bundle.file(names.GENAI_CONFIG).read_text(encoding="utf-8"))["search"]
     except (OSError, ValueError, KeyError, TypeError) as error:

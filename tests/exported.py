@@ -14,12 +14,11 @@ import torch
 from transformers import YoutuConfig, YoutuForCausalLM
 
 from youtu_onnx.core.bundle import Manifest
-from youtu_onnx.core.cache import CacheForm
-from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.bundle_writer import assemble, write_bundle
+from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.youtu.architecture import Architecture
 
 Past = list[np.ndarray]
@@ -31,7 +30,7 @@ def export_tiny(
     recipe: Recipe,
     *,
     target: str = "cpu",
-    form: CacheForm = "latent",
+    form: str = "latent",
     max_length: int | None = None,
     batch: bool = False,
 ) -> Manifest:
@@ -39,8 +38,8 @@ def export_tiny(
     folder.mkdir(parents=True, exist_ok=True)
     opened, row = Checkpoint.open(str(checkpoint)), target_called(target)
     row = row if batch else replace(row, batch_graph=False)
-    assembly, cache = assemble(opened, recipe, row, form, Silent(), max_length)
-    return write_bundle(assembly, cache, opened, recipe, row, folder, Silent())
+    assembly = assemble(opened, recipe, row, form, Silent(), max_length)
+    return write_bundle(assembly, opened, recipe, row, folder, Silent())
 
 
 class Graph:
@@ -53,7 +52,7 @@ class Graph:
         self.dtype = np.dtype(manifest.cache.dtype)
 
     def empty(self, batch: int) -> Past:
-        return [np.zeros((batch, t.heads, 0, t.width), self.dtype) for t in self.cache.tensors()]
+        return [np.zeros((batch, t.heads, 0, t.width), self.dtype) for t in self.cache.tensors]
 
     def step(
         self, ids: np.ndarray, past: Past, mask: np.ndarray | None = None, *, keep: int | None = None
@@ -63,9 +62,9 @@ class Graph:
         mask = np.ones((len(ids), before + ids.shape[1]), np.int64) if mask is None else mask
         positions = np.maximum(mask.cumsum(1) - 1, 0)[:, before:]
         feeds = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
-        feeds |= {t.past: array for t, array in zip(self.cache.tensors(), past, strict=True)}
+        feeds |= {t.past: array for t, array in zip(self.cache.tensors, past, strict=True)}
         feeds |= {} if keep is None else {"logits_to_keep": np.array([keep])}
-        logits, *present = self.session.run(["logits", *(t.present for t in self.cache.tensors())], feeds)
+        logits, *present = self.session.run(["logits", *(t.present for t in self.cache.tensors)], feeds)
         return logits.astype(np.float32), present
 
     def chunks(self, ids: np.ndarray, size: int) -> np.ndarray:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from youtu_onnx.core.bundle import Manifest, names
 from youtu_onnx.core.bundle.bundle import describe_file
-from youtu_onnx.core.target import target
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -32,14 +31,14 @@ def dtype(manifest: Manifest) -> str:
     precision = manifest.recipe.precision
     if precision != "int4":
         return precision
-    return "q4" if target(manifest.target).floats(precision) == "float32" else "q4f16"
+    return "q4" if manifest.graph.float_dtype == "float32" else "q4f16"
 
 
 def add(manifest: Manifest, folder: Path) -> Manifest:
     """Write the graph and a second name of its data, and complete ``config.json`` and ``tokenizer_config.json``."""
     model = f"model{SUFFIXES[dtype(manifest)]}.onnx"
     (folder / FOLDER).mkdir()
-    _write_graph(folder / names.MODEL, folder / FOLDER / model, f"{model}_data", manifest.target)
+    _write_graph(folder / names.MODEL, folder / FOLDER / model, f"{model}_data", on_cpu=manifest.graph.provider == "cpu")
     _same_file(folder / names.MODEL_DATA, folder / FOLDER / f"{model}_data")
 
     config = _read(folder / names.CONFIG)
@@ -59,7 +58,7 @@ def add(manifest: Manifest, folder: Path) -> Manifest:
     return replace(manifest, files=dict(sorted((dict(manifest.files) | files).items())))
 
 
-def _write_graph(source: Path, destination: Path, data: str, target_name: str) -> None:
+def _write_graph(source: Path, destination: Path, data: str, *, on_cpu: bool) -> None:
     """The graph with its weights in the file ``data``."""
     import onnx_ir as ir
 
@@ -79,7 +78,7 @@ def _write_graph(source: Path, destination: Path, data: str, target_name: str) -
                 base_dir=destination.parent,
             )
     _rename_logits_to_keep(model.graph)
-    if target(target_name).on_cpu:  # elsewhere the provider has the operator, and not these on bytes
+    if on_cpu:  # elsewhere the provider has the operator, and not these on bytes
         plain_embedding(model.graph)
     ir.save(model, destination)
 

@@ -11,7 +11,7 @@ from youtu_onnx.core.recipe import Blockwise
 from youtu_onnx.exporters.assembly import Packing, Piece
 from youtu_onnx.exporters.quantize.chunks import by_rows
 from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest
-from youtu_onnx.families.youtu.graph.parameters import Parameter
+from youtu_onnx.graphs.parameter import Parameter
 
 TORCH_DTYPES = {ir.DataType.FLOAT: torch.float32, ir.DataType.FLOAT16: torch.float16, ir.DataType.INT8: torch.int8}
 LABELS = {ir.DataType.FLOAT: "float32", ir.DataType.FLOAT16: "float16", ir.DataType.INT8: "int8 per row"}

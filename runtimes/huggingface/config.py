@@ -6,11 +6,12 @@ import transformers
 from transformers import GenerationConfig, PretrainedConfig
 
 from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.families.known import architecture_of
 
 
 def config_of(bundle: Bundle) -> PretrainedConfig:
     """``YoutuConfig``, whichever generation the checkpoint's was; a plain one in releases that have no Youtu."""
-    fields = bundle.manifest.architecture.to_hf_config()
+    fields = architecture_of(bundle.manifest.model).to_hf_config()
     kind = getattr(transformers, "YoutuConfig", None)
     config = PretrainedConfig(**fields) if kind is None else kind(**fields)
     if kind is None:

@@ -54,7 +54,7 @@ def _ids(input_ids: torch.Tensor | None, past: int, manifest: Manifest) -> np.nd
         found = None if input_ids is None else f"{input_ids.dtype} {list(input_ids.shape)}"
         raise UsageError(f"input_ids is {found}; expected whole numbers [batch, tokens], at least one of each")
     ids = input_ids.cpu().numpy().astype(np.int64, copy=False)
-    reserved, vocab_size = manifest.cache.length, manifest.architecture.vocab_size
+    reserved, vocab_size = manifest.cache.length, manifest.model.vocab_size
     if past + ids.shape[1] > manifest.context_length:
         room = f"the context of {manifest.context_length}" if reserved is None else f"the {reserved} that this bundle reserves"
         raise UsageError(

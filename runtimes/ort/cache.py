@@ -55,7 +55,7 @@ class InPlaceCache:
 
     def __init__(self, layout: CacheLayout, context_length: int, tensors: Sequence[CacheTensor] | None = None) -> None:
         """``tensors``: those to keep; None keeps all of the layout's."""
-        self._tensors = tuple(tensors or layout.tensors())
+        self._tensors = tuple(tensors or layout.tensors)
         self._dtype = np.dtype(layout.dtype)
         self._context_length = context_length
         self._buffers = [np.empty((0, tensor.width), self._dtype) for tensor in self._tensors]
@@ -70,7 +70,7 @@ class InPlaceCache:
     @staticmethod
     def fits(layout: CacheLayout, device: str) -> bool:
         """Whether the layout and the device allow it: on other devices the copy isn't saved, and it is not tried."""
-        return device == "cpu" and layout.form == "latent" and layout.heads == 1
+        return device == "cpu" and layout.appends_in_place
 
     def bind(self, binding: ort.IOBinding, count: int, tensors: Sequence[CacheTensor] | None = None) -> None:
         """``tensors``: under whose names, where a graph has several places for a sequence."""
@@ -122,7 +122,7 @@ class ReturnedCache:
     """The presents of the last step are the pasts of the next: works with every layout and device."""
 
     def __init__(self, layout: CacheLayout, device: str, device_id: int = 0) -> None:
-        self._tensors, self._device, self._device_id = layout.tensors(), device, device_id
+        self._tensors, self._device, self._device_id = layout.tensors, device, device_id
         self._dtype = np.dtype(layout.dtype)
         # Values and length change in one assignment, so that an interrupt between two statements can't part them.
         self._state: tuple[list[ort.OrtValue], int] = (self._empty(), 0)
@@ -185,7 +185,7 @@ class StaticCache:
         return self._buffers
 
     def bind(self, binding: ort.IOBinding, count: int) -> None:
-        for tensor, buffer in zip(self._layout.tensors(), self._reserved(), strict=True):
+        for tensor, buffer in zip(self._layout.tensors, self._reserved(), strict=True):
             binding.bind_ortvalue_input(tensor.past, buffer)
             binding.bind_ortvalue_output(tensor.present, buffer)
 
@@ -208,13 +208,13 @@ def first_past(layout: CacheLayout, device: str, batch: int, device_id: int = 0)
         ResourceError: no memory for the buffers.
     """
     if layout.length is None:
-        return empty_past(layout.tensors(), np.dtype(layout.dtype), device, batch, device_id)
+        return empty_past(layout.tensors, np.dtype(layout.dtype), device, batch, device_id)
     try:
         return [
             ort.OrtValue.ortvalue_from_shape_and_type(
                 [batch, tensor.heads, layout.length, tensor.width], np.dtype(layout.dtype).type, device, device_id
             )
-            for tensor in layout.tensors()
+            for tensor in layout.tensors
         ]
     except (MemoryError, RuntimeError) as error:
         raise ResourceError(

@@ -15,7 +15,6 @@ import onnxruntime as ort
 
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
-from youtu_onnx.core.target import target
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
 from youtu_onnx.runtimes.ort.cache import (
     InPlaceCache,
@@ -94,9 +93,9 @@ class OrtModel:
             ResourceError: too little memory.
         """
         self.bundle = bundle
-        row = providers.chosen(provider, bundle.manifest.target)
-        self.provider = providers.resolve(provider, bundle.manifest.target, available(row), plugin_failure(row))
-        self._layout = bundle.manifest.cache.tensors()
+        row = providers.chosen(provider, bundle.manifest.graph.provider)
+        self.provider = providers.resolve(provider, bundle.manifest.graph.provider, available(row), plugin_failure(row))
+        self._layout = bundle.manifest.cache.tensors
         self.device = DEVICES.get(self.provider.ort, "cpu")
         chosen = options or ProviderOptions()
         self.device_id = (chosen.device_id or 0) if self.device != "cpu" else 0
@@ -106,9 +105,8 @@ class OrtModel:
             self.placement.check(require=require_provider)
         self._keeps_logits = LOGITS_TO_KEEP in {one.name for one in self._session.get_overridable_initializers()}
         self._check_interface()
-        architecture = bundle.manifest.architecture
-        self._vocab_size = architecture.vocab_size
-        self._logits_dtype = np.dtype(target(bundle.manifest.target).floats(bundle.manifest.recipe.precision))
+        self._vocab_size = bundle.manifest.model.vocab_size
+        self._logits_dtype = np.dtype(bundle.manifest.graph.float_dtype)
 
     @property
     def session(self) -> ort.InferenceSession:
@@ -177,7 +175,7 @@ class OrtModel:
                 prompt,
                 length=0,
                 context_length=self.bundle.manifest.context_length,
-                vocab_size=self.bundle.manifest.architecture.vocab_size,
+                vocab_size=self.bundle.manifest.model.vocab_size,
             )
         ids, mask, positions = left_pad(prompts, pad_id)
         logits, presents = self.run(ids, mask, positions)
@@ -250,7 +248,7 @@ class OrtDecoder:
 
     def __init__(self, model: OrtModel) -> None:
         self.model = model
-        self.vocab_size = model.bundle.manifest.architecture.vocab_size
+        self.vocab_size = model.bundle.manifest.model.vocab_size
         self.context_length = model.bundle.manifest.context_length
         self._cache = new_cache(model)
 
@@ -348,8 +346,7 @@ def session_options(bundle: Bundle, provider: providers.Provider, threads: int) 
         return options
     # Exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    row, manifest = target(bundle.manifest.target), bundle.manifest
-    if row.has_both_orders(manifest.cache.form) and row.floats(manifest.recipe.precision) == "float32":
+    if bundle.manifest.graph.optimized:
         # Such a graph was written as the optimizer would leave it: looking through it takes a tenth of the time to a first
         # token and finds nothing. In float16 it does find work, for there the session puts casts around most operators.
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

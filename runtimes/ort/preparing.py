@@ -26,7 +26,6 @@ from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.bundle.staging import DISK_FULL
 from youtu_onnx.core.errors import BundleError, ResourceError, UsageError, VerificationError
 from youtu_onnx.core.progress import Progress, Silent
-from youtu_onnx.core.target import MANY
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort.model import OrtModel, session_options
 from youtu_onnx.runtimes.ort.prepared import (
@@ -203,7 +202,7 @@ def _logits(bundle: Bundle, copy: Prepared | None) -> tuple[np.ndarray, float]:
     model = OrtModel(bundle, "cpu", find=lambda _: copy)
     seconds = time.perf_counter() - started
     _check_opened(model.prepared, copy)
-    ids = 7 * np.arange(16)[None] % bundle.manifest.architecture.vocab_size
+    ids = 7 * np.arange(16)[None] % bundle.manifest.model.vocab_size
     logits, _ = model.run(ids, np.ones_like(ids), np.arange(16)[None])
     model.close()
     return logits, round(seconds, 3)
@@ -216,7 +215,9 @@ def _batch_logits(bundle: Bundle, copy: Prepared | None) -> tuple[np.ndarray, fl
     model = SlotModel(bundle, find=lambda _: copy)
     seconds = time.perf_counter() - started
     _check_opened(model.prepared, copy)
-    ids = (7 * np.arange(min(MANY, model.context_length - 1)) % model.vocab_size).tolist()
+    ids = (
+        7 * np.arange(min(model.bundle.manifest.graph.expands_from or 1, model.context_length - 1)) % model.vocab_size
+    ).tolist()
     first, second = model.new_cache(), model.new_cache()
     rows = [model.step({}, Chunk(first, ids, True)), model.step({0: (first, 3)}, Chunk(second, ids[:2], True))]
     model.close()

@@ -13,7 +13,6 @@ import onnxruntime as ort
 from youtu_onnx.core import slots
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
-from youtu_onnx.core.target import target
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort.cache import InPlaceCache
 from youtu_onnx.runtimes.ort.model import LOGITS, explain, open_graph
@@ -53,8 +52,8 @@ class SlotModel:
             bundle, names.BATCH, providers.provider("cpu"), thread_count(threads), ProviderOptions(), find
         )
         self._check_interface()
-        self._logits_dtype = np.dtype(target(manifest.target).floats(manifest.recipe.precision))
-        self.vocab_size, self.context_length = manifest.architecture.vocab_size, manifest.context_length
+        self._logits_dtype = np.dtype(manifest.graph.float_dtype)
+        self.vocab_size, self.context_length = manifest.model.vocab_size, manifest.context_length
         self.bytes_per_token = sum(one.width for one in self.layout.tensors(None)) * np.dtype(manifest.cache.dtype).itemsize
         self._names = {lane: self.layout.tensors(lane) for lane in (*range(self.layout.count), None)}
         self._nobody = [np.zeros((2, one.width), manifest.cache.dtype) for one in self._names[None]]

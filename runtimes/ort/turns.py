@@ -25,7 +25,7 @@ class TurnsModel:
     def __init__(self, model: OrtModel) -> None:
         self.model = model
         manifest = model.bundle.manifest
-        self.vocab_size, self.context_length = manifest.architecture.vocab_size, manifest.context_length
+        self.vocab_size, self.context_length = manifest.model.vocab_size, manifest.context_length
         self.bytes_per_token = manifest.cache.bytes_per_token
 
     def new_cache(self) -> SequenceCache:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
-from youtu_onnx.core.target import TARGETS
 from youtu_onnx.runtimes.providers.advice import advise, distribution_version, installed_runtimes
 from youtu_onnx.runtimes.providers.probe import Probe
 
@@ -63,28 +62,29 @@ def provider(name: str) -> Provider:
     raise UsageError(f"unknown provider {name!r}", hint=f"choose one of: {', '.join(row.name for row in PROVIDERS)}")
 
 
-def chosen(name: str | None, target: str) -> Provider:
-    """The provider that a bundle is to be opened on, installed or not: the one asked for, else the target's.
+def chosen(name: str | None, made_for: str) -> Provider:
+    """The provider that a bundle is to be opened on, installed or not: the one asked for, else the bundle's.
 
     Raises:
         UsageError: an unknown name.
-        BundleError: the bundle names a target that this version doesn't know.
+        BundleError: the bundle is made for a provider that this version doesn't know.
     """
     if name is not None:
         return provider(name)
-    if target in TARGETS:
-        return provider(TARGETS[target].provider)
-    raise BundleError(
-        f"the bundle is made for target {target!r}, which this youtu-onnx does not know",
-        hint="upgrade youtu-onnx, or name a provider with --provider",
-    )
+    try:
+        return provider(made_for)
+    except UsageError:
+        raise BundleError(
+            f"the bundle is made for provider {made_for!r}, which this youtu-onnx does not know",
+            hint="upgrade youtu-onnx, or name a provider with --provider",
+        ) from None
 
 
-def resolve(name: str | None, target: str, available: Sequence[str], failure: str | None = None) -> Provider:
+def resolve(name: str | None, made_for: str, available: Sequence[str], failure: str | None = None) -> Provider:
     """:func:`chosen`, once it is known to be installed.
 
     Args:
-        target: the manifest's target.
+        made_for: the provider that the manifest says the graph was written for.
         available: ONNX Runtime's names of the providers that it has.
         failure: why the provider isn't among them though its package is installed, where that is known.
 
@@ -92,7 +92,7 @@ def resolve(name: str | None, target: str, available: Sequence[str], failure: st
         UsageError, BundleError: as :func:`chosen`.
         ProviderError: the provider isn't in this ONNX Runtime.
     """
-    row = chosen(name, target)
+    row = chosen(name, made_for)
     if row.ort in available:
         return row
     wanted = f"provider {row.name}" if name is not None else f"provider {row.name}, which this bundle is made for,"

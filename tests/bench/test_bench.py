@@ -103,7 +103,7 @@ def test_plans_that_can_not_be(wrong) -> None:
 
 def test_a_trial_beyond_the_context_is_refused(nano_bundle: NanoBundle) -> None:
     manifest = Bundle.open(nano_bundle()).manifest
-    context = manifest.architecture.max_position_embeddings
+    context = manifest.model.max_position_embeddings
     Plan(prompts=(512,), generate=(), depths=(context - 512,)).check(manifest)
     with pytest.raises(UsageError, match=r"pp512 @ d513 needs 1,025 tokens.*context of 1,024"):
         Plan(prompts=(512,), generate=(), depths=(context - 511,)).check(manifest)

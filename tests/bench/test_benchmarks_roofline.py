@@ -17,6 +17,7 @@ from benchmarks.kernels import Kernel
 from benchmarks.roofline import SCALE_BYTE, Work, made_up_rows
 from tests.byte_rows import decode
 from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.families.known import architecture_of
 
 ROOT = Path(__file__).parents[2]
 LAYERS, TOKENS, WIDTH, HEADS = 2, 5, 24, 4
@@ -79,7 +80,7 @@ class TestKernels:
 def test_work_is_every_matrix_once(nano_bundle):
     bundle = Bundle.open(nano_bundle())
     work = Work.of(bundle.manifest, onnx.load(bundle.file(names.MODEL), load_external_data=False).graph)
-    a = bundle.manifest.architecture
+    a = architecture_of(bundle.manifest.model)
     norms = a.num_hidden_layers * (2 * a.hidden_size + (a.q_lora_rank or 0) + a.kv_lora_rank) + a.hidden_size
     assert work.int4_products + work.absorbed_bytes + norms == a.parameters, "int8 bytes are weights; the head is the embedding"
     assert work.attention_products == a.num_hidden_layers * a.num_attention_heads * 2 * a.latent_dim

@@ -16,7 +16,7 @@ from tests.consumers.test_vectors import TOLERANCES, VECTORS
 from tests.one_node import offers, untried
 from youtu_onnx.conformance import WEB_WASM
 from youtu_onnx.core.bundle import Bundle
-from youtu_onnx.core.target import MANY
+from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM
 from youtu_onnx.inspect.bundle import inspect_bundle
 from youtu_onnx.runtimes.ort.model import OrtModel
 
@@ -28,7 +28,7 @@ COMPUTED = [
     ("fp16", "latent"),
     ("fp32", "latent"),
 ]
-STEPS = [VECTORS["greedy"][0]["ids"], [5], list(range(2, 2 + MANY))]
+STEPS = [VECTORS["greedy"][0]["ids"], [5], list(range(2, 2 + EXPANDS_FROM))]
 """A prompt, one token more, and a step that is long enough for the other order of attention."""
 
 

@@ -16,8 +16,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from tests.tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, random_tensors, write_checkpoint
-from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import CheckpointError, ResourceError, UsageError
+from youtu_onnx.families.checkpoint import Checkpoint
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_streaming_costs_one_tensor_of_memory(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, config)
     script = """if True:
         import sys, psutil, torch
-        from youtu_onnx.checkpoint import Checkpoint
+        from youtu_onnx.families.checkpoint import Checkpoint
         checkpoint = Checkpoint.open(sys.argv[1])
         process, peak = psutil.Process(), 0
         before = process.memory_info().rss

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from youtu_onnx.core.bundle import Bundle, Manifest, Source, Staging, names
+from youtu_onnx.core.bundle import Bundle, GraphFacts, Manifest, ModelFacts, Source, Staging, names
 from youtu_onnx.core.bundle.bundle import describe_file
-from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import ResourceError, UsageError, YoutuOnnxError
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.cache import cache_layout
 
 ARCHITECTURE = Architecture(
     vocab_size=8,
@@ -42,9 +42,10 @@ def write(final: Path, generation: str, *, force: bool = True) -> Path:
         files = {path.name: describe_file(path) for path in staging.folder.iterdir()}
         return staging.publish(
             Manifest(
-                architecture=ARCHITECTURE,
+                model=ModelFacts.of("youtu", ARCHITECTURE.to_dict()),
                 recipe=Recipe(),
-                cache=CacheLayout.of(ARCHITECTURE, "latent"),
+                cache=cache_layout(ARCHITECTURE, "latent"),
+                graph=GraphFacts("cpu", "float32", 23, True, ("absorbed", "expanded"), 64),
                 target="cpu",
                 source=Source(generation, None, {}),
                 tools={},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.families.youtu.cache import cache_layout
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("training/**/*.md")])
@@ -63,7 +63,7 @@ def test_numbers_about_the_cache():
     from benchmarks.shapes import YOUTU_LLM_2B
 
     assert YOUTU_LLM_2B.parameters == 1_961_560_064
-    kib = {form: CacheLayout.of(YOUTU_LLM_2B, form, "float16").bytes_per_token / 1024 for form in ("latent", "expanded")}
+    kib = {form: cache_layout(YOUTU_LLM_2B, form, "float16").bytes_per_token / 1024 for form in ("latent", "expanded")}
     assert kib == {"latent": 36, "expanded": 320}
     picture = (ROOT / "docs" / "pictures" / "cache.svg").read_text(encoding="utf-8")
     assert all(f"{size:.0f} KiB" in picture for size in kib.values())

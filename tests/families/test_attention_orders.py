@@ -20,7 +20,8 @@ from tests.exported import Graph, Past, Stepwise, cut, export_tiny, reference
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.core.bundle import Bundle, Manifest
 from youtu_onnx.core.recipe import Recipe
-from youtu_onnx.families.youtu.graph.graph import LOGITS_TO_KEEP, MANY
+from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM
+from youtu_onnx.families.youtu.graph.graph import LOGITS_TO_KEEP
 from youtu_onnx.runtimes import open_decoder
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
 from youtu_onnx.runtimes.ort.model import LOGITS, OrtDecoder
@@ -85,7 +86,7 @@ def in_steps(graph: Graph, ids: np.ndarray, sizes: tuple[int, ...]) -> tuple[lis
 # The choice
 
 
-@pytest.mark.parametrize(("new", "many"), [(1, False), (MANY - 1, False), (MANY, True), (MANY + 1, True)])
+@pytest.mark.parametrize(("new", "many"), [(1, False), (EXPANDS_FROM - 1, False), (EXPANDS_FROM, True), (EXPANDS_FROM + 1, True)])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_new_tokens_alone_choose_the_order(tiny: Tiny, new: int, many: bool, batch: int) -> None:
     chooser = cut(tiny.folder, {"input_ids": np.int64}, ["step.many"])

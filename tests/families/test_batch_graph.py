@@ -22,10 +22,10 @@ from youtu_onnx import export
 from youtu_onnx.core import slots  # noqa: E402
 from youtu_onnx.core.bundle import Bundle, Manifest, names  # noqa: E402
 from youtu_onnx.core.bundle.bundle import describe_file  # noqa: E402
-from youtu_onnx.core.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.core.errors import BundleError, UsageError, VerificationError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.exporters.bundle_writer import traced_batch  # noqa: E402
+from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.families.youtu.graph.slots import SlotAttention  # noqa: E402
 from youtu_onnx.runtimes import open_batch  # noqa: E402
 from youtu_onnx.runtimes.batch import Chunk  # noqa: E402

@@ -16,10 +16,10 @@ onnx = pytest.importorskip("onnx")
 from tests.exported import Graph, export_tiny, load, nodes, reference, reference_logits  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx.core.bundle import FileEntry, names  # noqa: E402
-from youtu_onnx.core.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.core.errors import UsageError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.exporters import bundle_writer  # noqa: E402
+from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.families.youtu.graph.graph import traced_model  # noqa: E402
 from youtu_onnx.graphs.static_reshape import constant_sizes  # noqa: E402
 

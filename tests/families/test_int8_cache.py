@@ -22,11 +22,13 @@ from youtu_onnx.cli import main
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.cache import CacheLayout
-from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.known import architecture_of
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.cache import cache_layout
 from youtu_onnx.inspect.bundle import inspect_bundle
 from youtu_onnx.runtimes import open_decoder
 from youtu_onnx.verify.difference import Difference, centre, compare
@@ -148,18 +150,18 @@ def test_genai_runs_it_as_it_is(nano_bundle: NanoBundle) -> None:
 
 
 def test_bytes_per_token() -> None:
-    of = {form: CacheLayout.of(YOUTU_LLM_2B, form) for form in ("latent", "latent-int8")}
+    of = {form: cache_layout(YOUTU_LLM_2B, form) for form in ("latent", "latent-int8")}
     assert of["latent-int8"].bytes_per_token == 32 * 576 == 18 * 1024
     assert of["latent"].bytes_per_token == 32 * 576 * 4 == 73_728
     layout = of["latent-int8"]
     assert (layout.form, layout.dtype, layout.key_width, layout.num_pairs) == ("latent", "uint8", 576, 16)
     assert CacheLayout.from_dict(json.loads(json.dumps(layout.to_dict()))) == layout
-    assert CacheLayout.of(YOUTU_LLM_2B, "latent-int8", "float16") == layout, "whatever the graph's floats are"
+    assert cache_layout(YOUTU_LLM_2B, "latent-int8", "float16") == layout, "whatever the graph's floats are"
 
 
 def test_inspect_states_the_cache(nano_bundle: NanoBundle, capsys: pytest.CaptureFixture[str]) -> None:
     folder = nano_bundle("int4", "latent-int8")
-    a = Bundle.open(folder).manifest.architecture
+    a = architecture_of(Bundle.open(folder).manifest.model)
     per_token = a.num_hidden_layers * a.latent_dim
     cache = inspect_bundle(folder).to_dict()["cache"]
     assert (cache["form"], cache["dtype"], cache["bytes_per_token"]) == ("latent", "uint8", per_token)
@@ -171,7 +173,7 @@ def test_inspect_states_the_cache(nano_bundle: NanoBundle, capsys: pytest.Captur
 def test_inspect_compares_with_keys_and_values_that_one_could_have(nano_bundle: NanoBundle) -> None:
     """No expanded cache is of bytes: that of the same weights is of floats."""
     found = inspect_bundle(nano_bundle("int4", "latent-int8"))
-    assert found.expanded_bytes_per_token == CacheLayout.of(found.manifest.architecture, "expanded", "float32").bytes_per_token
+    assert found.expanded_bytes_per_token == cache_layout(found.architecture, "expanded", "float32").bytes_per_token
 
 
 def interface(bundle: Bundle) -> tuple[bool | None, str]:
@@ -233,6 +235,6 @@ def test_an_exception_for_w_uk_and_w_uv_is_refused(tmp_path: Path, capsys: pytes
 def test_rows_too_short_to_say_their_scale_are_refused() -> None:
     short, just = (Architecture.from_config(CONFIG | {"kv_lora_rank": rank, "qk_rope_head_dim": 2}) for rank in (5, 6))
     with pytest.raises(UsageError, match=r"8 of its numbers; this model's rows have 7 \(.*rank 5, .*dim 2\)\n.*--cache latent$"):
-        CacheLayout.of(short, "latent-int8")
-    assert CacheLayout.of(short, "latent").key_width == 7
-    assert CacheLayout.of(just, "latent-int8").key_width == 8
+        cache_layout(short, "latent-int8")
+    assert cache_layout(short, "latent").key_width == 7
+    assert cache_layout(just, "latent-int8").key_width == 8

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors
-from youtu_onnx.core.cache import CacheForm, CacheLayout
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import TARGETS
 from youtu_onnx.exporters.passes.linear import quantized_names
 from youtu_onnx.exporters.weights import builder
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.cache import cache_layout
 from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.parameters import parameters, row_scales
 
@@ -34,12 +34,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
 CONFIGS["bias without q_lora"] = CONFIG | VARIANTS["no q_lora"] | VARIANTS["attention bias"]
 
 
-def form(a: Architecture, cache: CacheForm, recipe: Recipe = Recipe("int8")) -> GraphForm:  # noqa: B008 - frozen
-    return GraphForm.of(CacheLayout.of(a, cache), recipe, TARGETS["cpu"])
+def form(a: Architecture, cache: str, recipe: Recipe = Recipe("int8")) -> GraphForm:  # noqa: B008 - frozen
+    return GraphForm.of(cache_layout(a, cache), recipe, TARGETS["cpu"])
 
 
 def built(
-    a: Architecture, tensors: dict[str, Tensor], cache: CacheForm = "latent-int8", recipe: Recipe = Recipe("int8")
+    a: Architecture, tensors: dict[str, Tensor], cache: str = "latent-int8", recipe: Recipe = Recipe("int8")
 ) -> dict[str, Tensor]:
     """Name of a parameter of the first layer → its numbers."""
     build = builder(tensors.__getitem__)
@@ -126,7 +126,7 @@ def hidden(a: Architecture) -> Tensor:
 
 @pytest.mark.parametrize("cache", ["latent", "latent-int8"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_scores_and_values_are_those_of_the_checkpoint(name: str, cache: CacheForm) -> None:
+def test_scores_and_values_are_those_of_the_checkpoint(name: str, cache: str) -> None:
     a, tensors = Architecture.from_config(CONFIGS[name]), random_tensors(CONFIGS[name])
     made, x = built(a, tensors, cache), hidden(a)
     exactly = of_checkpoint(a, tensors, x, stored(a, tensors, gain=cache == "latent-int8"))
@@ -210,7 +210,7 @@ def test_scales_are_those_of_rows() -> None:
     ],
 )
 @pytest.mark.parametrize("cache", ["latent", "latent-int8"])
-def test_an_exception_is_for_the_matrix_that_it_names(pattern: str, eight: set[str], cache: CacheForm) -> None:
+def test_an_exception_is_for_the_matrix_that_it_names(pattern: str, eight: set[str], cache: str) -> None:
     """And not for those that take a factor from it."""
     a, recipe = Architecture.from_config(CONFIG), Recipe("int4", 32, int8=(pattern,))
     stored_as = {

@@ -11,8 +11,8 @@ import torch
 from transformers import YoutuConfig, YoutuForCausalLM
 
 from tests.tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, write_checkpoint
-from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import ResourceError, UsageError
+from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.runtimes.pytorch import PyTorchDecoder, reference_logits
 
 SEQUENCES = [list(range(1, 41)), [5], [130, 0, 7, 7]]

@@ -42,7 +42,7 @@ class Buffers:
         self.session, self.cache = session(folder), manifest.cache
         self.values = [
             ort.OrtValue.ortvalue_from_numpy(np.full((batch, 1, self.cache.length, t.width), np.nan, self.cache.dtype))
-            for t in self.cache.tensors()
+            for t in self.cache.tensors
         ]
         self.mask = np.zeros((batch, 0), np.int64)
 
@@ -55,7 +55,7 @@ class Buffers:
         binding = self.session.io_binding()
         for name, array in (("input_ids", ids), ("attention_mask", mask), ("position_ids", positions)):
             binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)))
-        for tensor, value in zip(self.cache.tensors(), self.values, strict=True):
+        for tensor, value in zip(self.cache.tensors, self.values, strict=True):
             binding.bind_ortvalue_input(tensor.past, value)
             binding.bind_ortvalue_output(tensor.present, value)
         binding.bind_output("logits")
@@ -410,7 +410,7 @@ def test_genai_gives_the_same_tokens_alone_and_in_a_padded_batch(nano_bundle: Ca
     rng = np.random.default_rng(11)
     prompts = [rng.integers(4, 1270, length).tolist() for length in (5, 120, 17)]
 
-    ends = list(growing.bundle.manifest.architecture.eos_token_ids)
+    ends = list(growing.bundle.manifest.model.eos_token_ids)
 
     def expected(prompt: list[int], count: int) -> list[int]:
         decoder, taken = open_decoder(growing.bundle), []

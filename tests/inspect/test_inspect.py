@@ -52,7 +52,7 @@ def test_bits_per_weight_fall_with_precision(nano_bundle: NanoBundle) -> None:
 
 def test_cache_of_the_latent_form_against_per_head_keys_and_values(nano_bundle: NanoBundle) -> None:
     found = inspect_bundle(nano_bundle("int4", "latent"))
-    a = found.manifest.architecture
+    a = found.architecture
     assert found.manifest.cache.bytes_per_token == 4 * a.num_hidden_layers * (a.kv_lora_rank + a.qk_rope_head_dim)
     per_head = a.qk_nope_head_dim + a.qk_rope_head_dim + a.v_head_dim
     assert found.expanded_bytes_per_token == 4 * a.num_hidden_layers * a.num_attention_heads * per_head
@@ -61,11 +61,9 @@ def test_cache_of_the_latent_form_against_per_head_keys_and_values(nano_bundle: 
 
 def test_memory_is_stated_at_several_lengths_within_the_context(nano_bundle: NanoBundle) -> None:
     found = inspect_bundle(nano_bundle())
-    full = found.manifest.architecture.max_position_embeddings
+    full = found.manifest.model.max_position_embeddings
     assert [context.tokens for context in found.contexts][-1] == full
-    long = replace(
-        found, manifest=replace(found.manifest, architecture=replace(found.manifest.architecture, max_position_embeddings=131072))
-    )
+    long = replace(found, manifest=replace(found.manifest, model=replace(found.manifest.model, max_position_embeddings=131072)))
     assert [context.tokens for context in long.contexts] == [4096, 32768, 131072]
     for context in long.contexts:
         assert context.cache == context.tokens * found.manifest.cache.bytes_per_token

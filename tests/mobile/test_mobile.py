@@ -25,12 +25,13 @@ from tests.exported import nodes
 from tests.vectors.make import FILE, NANO
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.bundle.bundle import describe_file
-from youtu_onnx.core.checkpoint import Checkpoint
 from youtu_onnx.core.errors import BundleError, ResourceError, UsageError
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target
 from youtu_onnx.exporters.bundle_writer import assemble
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.known import architecture_of
 from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
 from youtu_onnx.mobile.fit import layouts, step_bytes
 from youtu_onnx.mobile.frame import ChatFrame
@@ -258,7 +259,7 @@ def test_memory_adds_up(nano_bundle: Callable[..., Path]):
     [first, second] = footprints(manifest, lengths=(512,))
     assert first.cache == 2 * 512 * 4 * 80 * 4 and second.cache == first.cache // 4 and first.weights == weights
     assert first.total == weights + first.cache + first.step
-    a = manifest.architecture
+    a = architecture_of(manifest.model)
     keys_and_values = 4 * a.num_attention_heads * 1024 * (a.qk_head_dim + a.qk_nope_head_dim + a.v_head_dim)
     assert keys_and_values < step_bytes(manifest, 1024, 64) - step_bytes(manifest, 1024, 63) < 1.1 * keys_and_values
 

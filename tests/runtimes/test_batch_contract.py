@@ -17,7 +17,7 @@ from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkp
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import BundleError, ResourceError, UsageError
 from youtu_onnx.core.recipe import Recipe
-from youtu_onnx.core.target import MANY
+from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM
 from youtu_onnx.runtimes import open_batch, open_decoder
 from youtu_onnx.runtimes.batch import Batch, Chunk
 from youtu_onnx.runtimes.decoder import Decoder
@@ -98,7 +98,7 @@ def test_it_says_its_sizes(opened: tuple[Batch, Decoder, dict]) -> None:
     assert batch.count >= 2
 
 
-@pytest.mark.parametrize("count", [1, 5, MANY + 3])
+@pytest.mark.parametrize("count", [1, 5, EXPANDS_FROM + 3])
 def test_a_chunk_alone(begun: Callable[..., Sequence], count: int) -> None:
     one = begun(2)
     logits = one.batch.step({}, one.chunk(IDS[2 : 2 + count]))
@@ -192,7 +192,10 @@ def test_any_schedule_gives_the_decoders_logits(opened: tuple[Batch, Decoder, di
         places = data.draw(st.lists(st.integers(0, batch.count - 1), min_size=len(taken), max_size=len(taken), unique=True))
         start = data.draw(st.integers(0, 300))
         tokens = {place: one.token(IDS[start + place]) for place, one in zip(places, taken, strict=True)}
-        size, wanted = data.draw(st.sampled_from([1, 2, 7, MANY - 1, MANY, 90])), data.draw(st.booleans(), "logits")
+        size, wanted = (
+            data.draw(st.sampled_from([1, 2, 7, EXPANDS_FROM - 1, EXPANDS_FROM, 90])),
+            data.draw(st.booleans(), "logits"),
+        )
         logits = batch.step(tokens, reader.chunk(IDS[start : start + size], wanted) if reader else None)
         rows = [one for _, one in sorted(zip(places, taken, strict=True))] + ([reader] if reader and wanted else [])
         assert len(logits) == len(rows)

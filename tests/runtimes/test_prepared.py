@@ -328,9 +328,9 @@ def test_a_cache_folder_that_cannot_be(bundle, monkeypatch, tmp_path):
 DEATHS = """
 import os, sys
 from pathlib import Path
-from runtimes import preparing, prepared
+from youtu_onnx.runtimes.ort import preparing, prepared
 from tests.test_staging import die_at
-from youtu_onnx.bundle import Bundle
+from youtu_onnx.core.bundle import Bundle
 
 bundle, cache = Bundle.open(sys.argv[1]), prepared.cache_folder()
 for step in range(1, 100):
@@ -356,9 +356,9 @@ print(step, names == [prepared.name_of(bundle)])
 
 LIMITED = """
 import resource, sys
-from runtimes import preparing
-from youtu_onnx.bundle import Bundle
-from youtu_onnx.errors import ResourceError
+from youtu_onnx.runtimes.ort import preparing
+from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.errors import ResourceError
 
 bundle = Bundle.open(sys.argv[1])
 for limit in (5_000, 60_000, 1_000_000, 3_500_000):

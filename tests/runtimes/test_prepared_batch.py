@@ -140,9 +140,9 @@ def test_the_command(bundle, cache):
 
 HOLD = """
 import sys
-from runtimes.batch import Chunk
-from runtimes.slots import SlotModel
-from youtu_onnx.bundle import Bundle
+from youtu_onnx.runtimes.batch import Chunk
+from youtu_onnx.runtimes.ort.slots import SlotModel
+from youtu_onnx.core.bundle import Bundle
 
 model = SlotModel(Bundle.open(sys.argv[1]), threads=1)
 cache = model.new_cache()

@@ -809,7 +809,7 @@ def test_youtu_nano_replies_as_it_does_alone(nano_bundle: Callable[..., Path], k
     with youtu_onnx.load(nano_bundle("fp32"), threads=1) as model:
         alone = [model.generate(text, greedy=True, max_tokens=24) for text in said]
         prompts = [model.template.prompt([{"role": "user", "content": text}]).token_ids for text in said]
-        end_ids = frozenset(model.bundle.manifest.architecture.eos_token_ids)
+        end_ids = frozenset(model.bundle.manifest.model.eos_token_ids)
     if kind == "slots":
         engine = open_engine(nano_bundle("fp32"), threads=1, max_queue=8, cache_memory=2**28)
         assert engine.stats().places == 8

@@ -70,7 +70,7 @@ class Benchmark:
         """
         started = clock()
         bundle = Bundle.open(path)
-        row = providers.chosen(provider, bundle.manifest.target)
+        row = providers.chosen(provider, bundle.manifest.graph.provider)
         plan.check(bundle.manifest, memory()[1] if row.name == "cpu" else None)
         threads = tuple(dict.fromkeys(plan.threads)) or (thread_count(None),)
         (progress or Silent()).begin("loading the model")
@@ -120,8 +120,8 @@ class Benchmark:
         self._model = OrtModel(self.bundle, self._model.provider.name, threads, options=self._options)
 
     def _sequences(self, batch: int) -> Sequences:
-        vocab_size = min(self._tokenizer.vocab_size, self.bundle.manifest.architecture.vocab_size)
-        special = frozenset((*self._tokenizer.added.values(), *self.bundle.manifest.architecture.eos_token_ids))
+        vocab_size = min(self._tokenizer.vocab_size, self.bundle.manifest.model.vocab_size)
+        special = frozenset((*self._tokenizer.added.values(), *self.bundle.manifest.model.eos_token_ids))
         length = max(trial.length for trial in self.plan.trials)
         ids = random_ids(batch, length, vocab_size, special)
         sequences = OneSequence(OrtDecoder(self._model), ids) if batch == 1 else ManySequences(self._model, ids)

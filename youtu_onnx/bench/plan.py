@@ -137,7 +137,7 @@ def least_memory(trial: Trial, manifest: Manifest) -> int:
     """
     copies = 2 if trial.batch > 1 else 1
     cache = copies * (manifest.cache.length or trial.length) * manifest.cache.bytes_per_token
-    logits = 4 * manifest.architecture.vocab_size
+    logits = 4 * manifest.model.vocab_size
     return manifest.files[names.MODEL_DATA].size + trial.batch * (cache + logits)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from youtu_onnx.bench.report import Report
 from youtu_onnx.bench.samples import Result
+from youtu_onnx.families.known import architecture_of
 
 Row = Sequence[str]
 STATISTICS = ("tokens_per_second", "seconds", "time_to_first_token_seconds", "generation_tokens_per_second")
@@ -37,7 +38,7 @@ def table(report: Report) -> str:
 def markdown(report: Report) -> str:
     """llama-bench's table, with minimum and maximum instead of a deviation, and the facts in a list below it."""
     head, rows = _columns(report)
-    parameters = _count(report.bundle.manifest.architecture.parameters)
+    parameters = _count(architecture_of(report.bundle.manifest.model).parameters)
     model = [report.model, f"{report.bundle.size / 2**20:.2f} MiB", parameters, report.provider.upper()]
     lines = [
         _pipe(["model", "size", "params", "backend", *head]),

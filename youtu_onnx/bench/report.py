@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from youtu_onnx.core.version import __version__
 from youtu_onnx.bench.plan import SEED, Plan
 from youtu_onnx.bench.samples import Result
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.machine import Machine
+from youtu_onnx.core.version import __version__
+from youtu_onnx.families.known import architecture_of
 from youtu_onnx.inspect.bundle import Inspection
 from youtu_onnx.runtimes.ort.placement import Placement
 
@@ -68,7 +69,7 @@ class Report:
             "bundle": str(self.bundle.path),
             "model": manifest.source.model,
             "precision": manifest.recipe.precision,
-            "parameters": manifest.architecture.parameters,
+            "parameters": architecture_of(manifest.model).parameters,
             "youtu_onnx": __version__,
             "provider": self.provider,
             "provider_options": dict(self.options),

@@ -246,6 +246,6 @@ def eos_ids(config: Mapping[str, Any], bundle: Bundle, tokenizer: Tokenizer) -> 
                 f"generation_config.json: eos_token_id is {listed!r}; expected token ids", hint="copy or export the bundle again"
             )
         return tuple(listed)
-    if bundle.manifest.architecture.eos_token_ids:
-        return bundle.manifest.architecture.eos_token_ids
+    if bundle.manifest.model.eos_token_ids:
+        return bundle.manifest.model.eos_token_ids
     return () if tokenizer.eos_id is None else (tokenizer.eos_id,)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from youtu_onnx.core.version import __version__
 from youtu_onnx.cli import bench, chat, console, demo, doctor, evaluate, export, generate, inspect, mobile, prepare, serve, verify
+from youtu_onnx.core.version import __version__
 
 
 class _Commands(TyperGroup):

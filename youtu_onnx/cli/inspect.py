@@ -41,7 +41,7 @@ def inspect(
 
 def _facts(found: Inspection) -> list[tuple[str, str]]:
     """Rows of a name and a text; an empty name continues the row above."""
-    manifest, a, cache, recipe = found.manifest, found.manifest.architecture, found.manifest.cache, found.manifest.recipe
+    manifest, a, cache, recipe = found.manifest, found.architecture, found.manifest.cache, found.manifest.recipe
     source = manifest.source.model + (f" at {manifest.source.revision}" if manifest.source.revision else "")
     zero = "symmetric" if recipe.symmetric else "asymmetric"
     quantized = f", blocks of at most {recipe.block_size}, {zero}" if recipe.quantized else ""

@@ -185,7 +185,7 @@ def _check_on_cpu(bundle: Path, provider: str | None, chosen: ProviderOptions) -
     from youtu_onnx.core.bundle import Bundle
     from youtu_onnx.runtimes.providers import providers
 
-    row = providers.chosen(provider, Bundle.open(bundle, target=variant_for(provider)).manifest.target)
+    row = providers.chosen(provider, Bundle.open(bundle, target=variant_for(provider)).manifest.graph.provider)
     if row.name != "cpu":
         raise UsageError(
             f"--workers are for the CPU, and this is for {row.name}: every worker would load the weights anew",

@@ -40,7 +40,7 @@ def verify(
     chosen = options.provider_options(device, memory_limit, tf32, provider_option)
     checkpoint = None
     if model is not None:
-        from youtu_onnx.core.checkpoint import Checkpoint
+        from youtu_onnx.families.checkpoint import Checkpoint
 
         checkpoint = Checkpoint.open(model, revision=revision, offline=offline)
     progress = console.progress()

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from youtu_onnx.core.cache import CacheLayout, CacheTensor
+from youtu_onnx.core.cache import UNUSED, CacheLayout, CacheTensor
 
 SLOT_IDS, SLOT_POSITIONS, SLOT_TOKENS = "slot_ids", "slot_positions", "slot_tokens"
 CHUNK_IDS, CHUNK_POSITIONS, CHUNK_MASK, CHUNK_LOGITS = "chunk_ids", "chunk_positions", "chunk_mask", "chunk_logits"
@@ -41,6 +41,6 @@ class Slots:
         stem = "chunk" if slot is None else f"slots.{slot}"
         return tuple(
             replace(one, past=f"{stem}.{one.past}", present=f"{stem}.{one.present}")
-            for one in self.cache.tensors()
-            if one.role != "unused"
+            for one in self.cache.tensors
+            if one.role != UNUSED
         )

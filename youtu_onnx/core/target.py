@@ -1,22 +1,15 @@
-"""Where a graph is meant to run: one table picks activation dtype and the operators' forms.
+"""Where a graph is meant to run: one table of what providers are good at.
 
-A row is added when its form has been run: the names come from ONNX Runtime's execution providers.
+Exporters ask it; what comes of it is recorded in the bundle (``core/bundle/graph_facts.py``), and readers go by that. A row says
+what a provider can do, and a model family decides what to make of it. A row is added when its form has been run.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from youtu_onnx.core.errors import UsageError
 
-if TYPE_CHECKING:
-    from youtu_onnx.core.cache import CacheForm
-
-CPU = "CPUExecutionProvider"
-MANY = 64
-"""New tokens of a step from which a graph of both orders of attention expands keys and values: there the products saved
-outweigh those of the expansion."""
 OPSET = 23
 """First opset with RMSNormalization and RotaryEmbedding; ONNX Runtime 1.24 and later run it."""
 RESERVED = 4096
@@ -30,20 +23,18 @@ class Target:
 
     Attributes:
         name: what the user types after ``--target``.
-        provider: ONNX Runtime's name of the execution provider.
-        genai_provider: onnxruntime-genai's name of it; None where it is the default (CPU).
+        provider: the execution provider that runs its graphs, as in ``--provider``.
         float_dtype: dtype of activations and unquantized weights when the precision is int4 or int8.
         zero_points: whether 4/8-bit weights carry explicit uint8 zero points even when symmetric
             (DirectML reads a missing zero point as 0 and WebGPU takes no other form).
         gather_quantized: whether GatherBlockQuantized runs there; otherwise the embedding is unpacked by plain arithmetic.
-        absorbed_int8: whether W_UK and W_UV are stored as int8 and multiplied as integers; the int8 cache needs it.
+        integer_products: whether products of bytes (MatMulInteger) are faster there than those of floats.
+        branches: whether a graph may have an ``If``, which graph capture does not take, and compute logits on request only.
         block_size: weights per scale unless the user says otherwise: what the provider's int4 kernels are fast with.
-        dual_form: whether a latent graph holds both orders of attention and computes logits of the last positions only on
-            request: an ``If`` in each layer, which graph capture does not take.
         opset: of ONNX's operators. From :data:`OPSET` on there are RMSNormalization and RotaryEmbedding; before, norms are ONNX
-            Runtime's SimplifiedLayerNormalization and rotations products with tables (``youtu_onnx/families/youtu/graph/device.py``). DirectML
-            has kernels up to opset 21, CUDA none for the Equal of opset 19, neither CUDA nor WebGPU one for the Cos of 22.
-            DirectML's RotaryEmbedding of four dimensions gives wrong values in a captured graph.
+            Runtime's SimplifiedLayerNormalization and rotations products with tables. DirectML has kernels up to opset 21, CUDA
+            none for the Equal of opset 19, neither CUDA nor WebGPU one for the Cos of 22. DirectML's RotaryEmbedding of four
+            dimensions gives wrong values in a captured graph.
         fused_matmul: whether FusedMatMul, a product with a transposed matrix, runs there.
         static_cache: whether past and present are one buffer of a reserved length: DirectML under onnxruntime-genai captures
             its graph and takes nothing else.
@@ -51,39 +42,30 @@ class Target:
         even_blocks: whether rows of an int4 embedding with zero points must have an even number of blocks. With an odd one, two
             rows' zero points share a byte, and ONNX Runtime 1.24 to 1.26 on the CPU reads them wrongly without a word. Phones get
             their ONNX Runtime from stores of packages that lag behind; the Swift package is at 1.24.2.
-        batch_graph: whether a bundle of both orders of attention has a graph for several sequences (``youtu_onnx/core/slots.py``).
-        byte_cache: whether the cache has bytes unless the user says otherwise, where the weights allow it.
+        serves: whether several sequences are served there at once: a bundle then has a batch graph, where its family has one.
+        little_memory: whether memory is what it is short of: the cache is then the smallest that the weights allow.
     """
 
     name: str
     provider: str
-    genai_provider: str | None
     float_dtype: str
     zero_points: bool
     gather_quantized: bool
-    absorbed_int8: bool
-    dual_form: bool
+    integer_products: bool
+    branches: bool
     block_size: int
     opset: int = OPSET
     fused_matmul: bool = True
     static_cache: bool = False
     columns: int = 1
     even_blocks: bool = False
-    byte_cache: bool = False
-    batch_graph: bool = False
+    little_memory: bool = False
+    serves: bool = False
 
     @property
     def on_cpu(self) -> bool:
         """Whether its graphs are those of the CPU provider, whatever else differs."""
-        return self.provider == CPU
-
-    def cache_form(self, quantized: bool) -> CacheForm:
-        """The cache that a bundle has unless the user says otherwise. ``quantized``: whether the matrices are int4 or int8."""
-        return "latent-int8" if self.byte_cache and quantized else "latent"
-
-    def has_both_orders(self, cache_form: str) -> bool:
-        """Whether a graph of this cache form holds both orders of attention: ``dual_form``, where there are two."""
-        return self.dual_form and cache_form == "latent"
+        return self.provider == "cpu"
 
     def length(self, max_length: int | None, positions: int) -> int | None:
         """Tokens to reserve for a model of so many positions; None where the cache grows. Raises as :meth:`check_length`."""
@@ -111,42 +93,39 @@ class Target:
 
 _CPU = Target(
     "cpu",
-    CPU,
-    None,
+    "cpu",
     "float32",
     zero_points=False,
     gather_quantized=True,
-    absorbed_int8=True,
-    dual_form=True,
+    integer_products=True,
+    branches=True,
     block_size=256,
-    batch_graph=True,
+    serves=True,
 )
 TARGETS = {
     "cpu": _CPU,
     # The same graph: on a phone, too, the CPU provider runs it, and blocks of 256 are the fewest bytes. Memory is what a phone is
     # short of, hence the cache of bytes; nor do phones serve others.
-    "mobile": replace(_CPU, name="mobile", even_blocks=True, byte_cache=True, batch_graph=False),
+    "mobile": replace(_CPU, name="mobile", even_blocks=True, little_memory=True, serves=False),
     "cuda": Target(
         "cuda",
-        "CUDAExecutionProvider",
         "cuda",
         "float16",
         zero_points=False,
         gather_quantized=True,
-        absorbed_int8=False,
-        dual_form=False,
+        integer_products=False,
+        branches=False,
         block_size=128,
         opset=18,
     ),
     "dml": Target(
         "dml",
-        "DmlExecutionProvider",
         "dml",
         "float16",
         zero_points=True,
         gather_quantized=False,
-        absorbed_int8=False,
-        dual_form=False,
+        integer_products=False,
+        branches=False,
         block_size=128,
         opset=18,
         static_cache=True,
@@ -154,13 +133,12 @@ TARGETS = {
     ),
     "webgpu": Target(
         "webgpu",
-        "WebGpuExecutionProvider",
         "webgpu",
         "float16",
         zero_points=True,
         gather_quantized=True,
-        absorbed_int8=False,
-        dual_form=False,
+        integer_products=False,
+        branches=False,
         block_size=128,
         opset=18,
         fused_matmul=False,

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from youtu_onnx.conformance import TABLES, Conformance, conformance
 from youtu_onnx.core.bundle import Bundle, Manifest, names
-from youtu_onnx.core.cache import CacheLayout
-from youtu_onnx.core.target import TARGETS
+from youtu_onnx.core.bundle.graph_facts import EXPANDED
+from youtu_onnx.families.architecture import Architecture
+from youtu_onnx.families.known import architecture_of, family_called
+from youtu_onnx.families.memory import step_bytes
+from youtu_onnx.graphs.reading import operators
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
-from youtu_onnx.verify.graph import operators
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -44,17 +46,22 @@ class Inspection:
     weights: int
     operators: Mapping[str, int] | None
 
+    @cached_property
+    def architecture(self) -> Architecture:
+        """The model's numbers, read by its family."""
+        return architecture_of(self.manifest.model)
+
     @property
     def bits_per_weight(self) -> float:
         """Of everything stored for the weights, scales and zero points included, over the model's parameters."""
-        return 8 * self.weights / self.manifest.architecture.parameters
+        return 8 * self.weights / self.architecture.parameters
 
     @property
     def expanded_bytes_per_token(self) -> int:
         """What a cache of every head's keys and values would cost instead."""
-        target = TARGETS.get(self.manifest.target, TARGETS["cpu"])
-        dtype = target.floats(self.manifest.recipe.precision)
-        return CacheLayout.of(self.manifest.architecture, "expanded", dtype).bytes_per_token
+        family = family_called(self.manifest.model.family)
+        layout = family.cache_layout(self.architecture, EXPANDED, self.manifest.graph.float_dtype, None)
+        return layout.bytes_per_token
 
     @property
     def contexts(self) -> tuple[Context, ...]:
@@ -66,7 +73,7 @@ class Inspection:
                 length,
                 length * per_token,
                 self.weights + length * per_token,
-                self.weights + length * per_token + step_bytes(self.manifest, length),
+                self.weights + length * per_token + step_bytes(self.manifest, tokens=length, new=PREFILL_CHUNK),
             )
             for length in lengths
         )
@@ -96,8 +103,8 @@ class Inspection:
             "target": manifest.target,
             "recipe": manifest.recipe.to_dict(),
             "tensors": dict(manifest.tensors),
-            "architecture": manifest.architecture.to_dict(),
-            "parameters": manifest.architecture.parameters,
+            "architecture": dict(manifest.model.record),
+            "parameters": self.architecture.parameters,
             "bits_per_weight": round(self.bits_per_weight, 3),
             "size": self.size,
             "weights": self.weights,
@@ -123,18 +130,6 @@ class Inspection:
             },
             "verification": manifest.verification,
         }
-
-
-def step_bytes(manifest: Manifest, tokens: int) -> int:
-    """What one step of a long prompt holds beside weights and cache when the cache comes to ``tokens``, on the CPU.
-
-    Scores and attention weights of every head, its keys and values and what they are made from, and the widest layers of the
-    MLP. Measured on the 2B shape: 0.69 GB at 4,608 tokens and 3.2 GB at 32,768, where this gives 0.57 and 3.2.
-    """
-    a, new = manifest.architecture, min(PREFILL_CHUNK, tokens)
-    scores = 2 * a.num_attention_heads * new * tokens
-    heads = a.num_attention_heads * tokens * (a.qk_head_dim + a.qk_nope_head_dim + a.v_head_dim)
-    return 4 * (scores + heads + new * 4 * (2 * a.intermediate_size + 2 * a.hidden_size))
 
 
 def inspect_bundle(path: str | Path) -> Inspection:

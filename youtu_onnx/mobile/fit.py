@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from youtu_onnx.core.bundle import Manifest, names
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.core.target import MANY, TARGETS
+from youtu_onnx.families.known import architecture_of, family_called
+from youtu_onnx.families.memory import step_bytes
 
 STEP = 32
-"""New tokens of a step in the samples: below :data:`MANY`, where a CPU graph makes no keys and values of the whole cache."""
+"""New tokens of a step in the samples: too few for a CPU graph to make keys and values of the whole cache."""
 
 LENGTHS = (1024, 4096, 8192, 16384, 32768)
 RAM_GB = (4, 6, 8, 12)
@@ -65,7 +66,7 @@ def footprints(
         weights: bytes of the file that holds them; None: the bundle's data file.
         new: tokens of a step.
     """
-    full = manifest.architecture.max_position_embeddings
+    full = manifest.model.max_position_embeddings
     fitting = [length for length in lengths if length < full] or [full]
     return tuple(
         footprint(manifest, layout, length, weights=weights, new=new) for layout in layouts(manifest) for length in fitting
@@ -75,19 +76,8 @@ def footprints(
 def footprint(manifest: Manifest, layout: CacheLayout, tokens: int, *, weights: int | None = None, new: int = STEP) -> Footprint:
     """Bytes when the cache of this layout comes to ``tokens`` in a step of ``new`` of them."""
     size = manifest.files[names.MODEL_DATA].size if weights is None else weights
-    return Footprint(layout.dtype, tokens, size, 2 * tokens * layout.bytes_per_token, step_bytes(manifest, tokens, new))
-
-
-def step_bytes(manifest: Manifest, tokens: int, new: int = STEP) -> int:
-    """The largest tensors of a step: scores and attention weights of every head, the widest layers of the MLP, the logits;
-    and, from :data:`MANY` new tokens on or with an expanded cache, every head's keys and values."""
-    a, floats = manifest.architecture, 4
-    scores = 2 * a.num_attention_heads * new * tokens
-    widest = new * (2 * a.intermediate_size + 2 * a.hidden_size + 2 * a.num_attention_heads * a.latent_dim)
-    row = TARGETS.get(manifest.target, TARGETS["cpu"])
-    expands = manifest.cache.form == "expanded" or (row.has_both_orders(manifest.cache.form) and new >= MANY)
-    heads = a.num_attention_heads * tokens * (a.qk_head_dim + a.qk_nope_head_dim + a.v_head_dim) if expands else 0
-    return floats * (scores + widest + heads + new * a.vocab_size)
+    step = step_bytes(manifest, tokens=tokens, new=new, logits=new)  # the samples ask for every position's
+    return Footprint(layout.dtype, tokens, size, 2 * tokens * layout.bytes_per_token, step)
 
 
 def rooms(
@@ -111,17 +101,18 @@ def rooms(
 
 
 def layouts(manifest: Manifest) -> tuple[CacheLayout, ...]:
-    """The bundle's own cache, and the one of floats or bytes that it does without. An expanded cache has no other kind."""
-    own = manifest.cache
-    if own.form == "expanded" or manifest.recipe.precision not in ("int4", "int8"):
+    """The bundle's own cache, and those of its form and other dtypes that it could have been exported with."""
+    family, own = family_called(manifest.model.family), manifest.cache
+    if not manifest.recipe.quantized:
         return (own,)
-    floats = TARGETS.get(manifest.target, TARGETS["cpu"]).floats(manifest.recipe.precision)
-    return (own, replace(own, dtype=floats if own.dtype == "uint8" else "uint8"))
+    architecture, floats = architecture_of(manifest.model), manifest.graph.float_dtype
+    others = [family.cache_layout(architecture, form, floats, None) for form in family.cache_forms]
+    return (own, *(other for other in others if other.form == own.form and other.dtype != own.dtype))
 
 
 def _longest(manifest: Manifest, layout: CacheLayout, budget: int, *, weights: int | None, new: int) -> int:
     """By bisection: a footprint grows with the tokens."""
-    fits, too_many = 0, manifest.architecture.max_position_embeddings + 1
+    fits, too_many = 0, manifest.model.max_position_embeddings + 1
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
         inside = footprint(manifest, layout, middle, weights=weights, new=min(new, middle)).total <= budget

@@ -17,7 +17,6 @@ from youtu_onnx.core.bundle import Bundle, FileEntry, Manifest, Staging, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.core.progress import Progress, Silent
-from youtu_onnx.core.target import TARGETS
 from youtu_onnx.mobile import ort_format
 from youtu_onnx.mobile.frame import ChatFrame
 from youtu_onnx.text import ChatTemplate, Tokenizer
@@ -55,14 +54,14 @@ class MobileFolder:
         return self.files[names.MODEL_DATA if self.graph == names.MODEL else self.graph].size
 
     def to_dict(self) -> dict[str, Any]:
-        cache, architecture = self.manifest.cache, self.manifest.architecture
+        cache, model = self.manifest.cache, self.manifest.model
         return {
             "format_version": FORMAT_VERSION,
             "model": self.manifest.source.model,
             "graph": self.graph,
             "onnxruntime": LEAST if self.graph == names.MODEL else ort.__version__,
-            "vocab_size": architecture.vocab_size,
-            "context_length": architecture.max_position_embeddings,
+            "vocab_size": model.vocab_size,
+            "context_length": model.max_position_embeddings,
             "end_token_ids": list(self.end_token_ids),
             "chat": None if self.chat is None else self.chat.to_dict(),
             "sampling": _sampling(self.sampling),
@@ -91,8 +90,7 @@ def write_mobile(
     """
     if form not in FORMATS:
         raise UsageError(f"unknown format {form!r}", hint=f"choose from {', '.join(FORMATS)}")
-    row = TARGETS.get(bundle.manifest.target)
-    if row is None or not row.on_cpu:
+    if bundle.manifest.graph.provider != "cpu":
         raise UsageError(
             f"the bundle at {bundle.path} is for {bundle.manifest.target}; phones run graphs for the CPU",
             hint="export it again with --target mobile",

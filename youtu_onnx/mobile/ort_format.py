@@ -16,6 +16,7 @@ import onnxruntime as ort
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.errors import ResourceError, UsageError
 from youtu_onnx.core.progress import Progress
+from youtu_onnx.families.known import architecture_of
 from youtu_onnx.runtimes.ort.model import session_options
 from youtu_onnx.runtimes.providers import providers
 
@@ -62,7 +63,7 @@ def convert(bundle: Bundle, folder: Path, progress: Progress) -> None:
 
 def _size(manifest: Manifest) -> int:
     """Bytes that the file will have, about: a tied embedding counts twice."""
-    a, bits = manifest.architecture, {"fp32": 32, "fp16": 16, "int8": 8, "int4": 4}[manifest.recipe.precision]
+    a, bits = architecture_of(manifest.model), {"fp32": 32, "fp16": 16, "int8": 8, "int4": 4}[manifest.recipe.precision]
     shared = a.vocab_size * a.hidden_size * bits // 8 if a.tie_word_embeddings else 0
     return shared + sum(manifest.files[name].size for name in (names.MODEL, names.MODEL_DATA))
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from youtu_onnx.core.bundle import Manifest, names
 from youtu_onnx.core.errors import BundleError, UsageError, YoutuOnnxError
+from youtu_onnx.families.known import architecture_of
 from youtu_onnx.families.youtu.architecture import Architecture
 
 try:
@@ -95,7 +96,7 @@ def ort_config(folder: str | Path) -> DeepseekV3Config | LlamaConfig:
     folder = Path(folder)
     if (folder / names.MANIFEST).is_file():
         manifest = Manifest.read(folder / names.MANIFEST)
-        architecture, cache = manifest.architecture, manifest.cache
+        architecture, cache = architecture_of(manifest.model), manifest.cache
     elif (folder / names.CONFIG).is_file():
         read = json.loads((folder / names.CONFIG).read_text(encoding="utf-8"))
         # Optimum writes rope_scaling and rope_theta, as transformers 4 does; Architecture reads them, too.
@@ -114,11 +115,12 @@ def ort_config(folder: str | Path) -> DeepseekV3Config | LlamaConfig:
     fields = architecture.to_hf_config()
     if cache is not None and cache.form == "latent":
         # Its head width is hidden_size / num_attention_heads; nothing else of these numbers is used.
+        row = cache.tensors[0]
         heads = {
-            "num_attention_heads": cache.heads,
-            "num_key_value_heads": cache.heads,
-            "hidden_size": cache.heads * cache.key_width,
-            "head_dim": cache.key_width,
+            "num_attention_heads": row.heads,
+            "num_key_value_heads": row.heads,
+            "hidden_size": row.heads * row.width,
+            "head_dim": row.width,
         }
         kept = ("vocab_size", "num_hidden_layers", "max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id")
         return LlamaConfig(**{name: fields[name] for name in kept}, **heads)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from youtu_onnx.core.bundle import Bundle, Staging, names
 from youtu_onnx.core.bundle.variants import Variants, share_equal_files
-from youtu_onnx.core.cache import CACHE_FORMS, CacheForm
 from youtu_onnx.core.errors import CheckpointError, ResourceError, UsageError, VerificationError, YoutuOnnxError
 from youtu_onnx.core.progress import Progress, Silent
 from youtu_onnx.core.recipe import Precision, Recipe
 from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.layouts import add_layout, check_layout
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.known import check_cache_form
 
 if TYPE_CHECKING:
     from youtu_onnx.verify.verify import Parity
@@ -38,7 +39,7 @@ def export(
     symmetric: bool = False,
     int8: tuple[str, ...] = (),
     target: str = "cpu",
-    cache: CacheForm | None = None,
+    cache: str | None = None,
     max_length: int | None = None,
     layout: str | None = None,
     verify: bool = True,
@@ -71,14 +72,11 @@ def export(
     progress = progress or Silent()
     row = target_called(target)
     recipe = Recipe(precision, row.block_size if block_size is None else block_size, symmetric, tuple(int8))
-    cache = row.cache_form(recipe.quantized) if cache is None else cache
-    if cache not in CACHE_FORMS:
-        raise UsageError(f"unknown cache form {cache!r}", hint=f"choose one of: {', '.join(CACHE_FORMS)}")
+    if cache is not None:
+        check_cache_form(cache)
     row.check_length(max_length)
     check_layout(layout, row)
     exporter = _exporter()
-    from youtu_onnx.core.checkpoint import Checkpoint
-
     with Staging(Path(output), force=force) as staging:
         progress.begin("checkpoint")
         checkpoint = Checkpoint.open(model, revision=revision, offline=offline)
@@ -89,11 +87,12 @@ def export(
             )
         if block_size is None and row.even_blocks and recipe.precision == "int4" and not recipe.symmetric:
             recipe = recipe.with_even_blocks(checkpoint.architecture.hidden_size)
-        assembly, cache_layout = exporter.assemble(checkpoint, recipe, row, cache, progress, max_length)
+        form = cache or checkpoint.family.cache_form(recipe, row)
+        assembly = exporter.assemble(checkpoint, recipe, row, form, progress, max_length)
         needs = exporter.needs(assembly, checkpoint, verified=verify)
         progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
         _refuse_what_does_not_fit(needs.memory, needs.disk, staging.folder)
-        manifest = exporter.write_bundle(assembly, cache_layout, checkpoint, recipe, row, staging.folder, progress)
+        manifest = exporter.write_bundle(assembly, checkpoint, recipe, row, staging.folder, progress)
         del assembly  # the graph, twice: verification needs the room
         parity = None
         if verify:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,7 @@ import numpy as np
 
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ResourceError
-from youtu_onnx.core.target import TARGETS
+from youtu_onnx.graphs.reading import load_graph
 
 if TYPE_CHECKING:
     from youtu_onnx.runtimes.ort.model import OrtModel
@@ -84,44 +82,13 @@ def usable_provider(bundle: Bundle) -> str:
     from youtu_onnx.runtimes.providers.providers import provider
     from youtu_onnx.runtimes.providers.sessions import available
 
-    row = TARGETS.get(bundle.manifest.target)
-    wanted = provider(row.provider if row else "cpu")
+    wanted = provider(bundle.manifest.graph.provider)
     return wanted.ort if wanted.ort in available(wanted) else "CPUExecutionProvider"
-
-
-def operators(bundle: Bundle) -> dict[str, int] | None:
-    """Operators and how often each occurs, most frequent first; None where ``onnx`` isn't installed."""
-    graph = _load(bundle)
-    if graph is None:
-        return None
-    return dict(Counter(node.op_type for node in _nodes(graph)).most_common())
-
-
-def _load(bundle: Bundle) -> Any | None:
-    """The graph without its weights; None without ``onnx``."""
-    try:
-        import onnx
-    except ImportError:
-        return None
-    try:
-        return onnx.load(str(bundle.file(names.MODEL)), load_external_data=False).graph
-    except Exception as error:  # protobuf raises its own classes
-        raise BundleError(
-            f"{bundle.file(names.MODEL)} is no ONNX model ({error})", hint="copy or export the bundle again"
-        ) from error
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _nodes(attribute.g)
 
 
 def _check_external_data(bundle: Bundle) -> Check:
     """Every tensor that lies outside the graph is wholly inside the data file and as long as its shape says."""
-    graph = _load(bundle)
+    graph = load_graph(bundle)
     if graph is None:
         return Check("external data", None, "not checked: needs onnx (pip install onnx)")
     import onnx
@@ -148,14 +115,13 @@ def _check_external_data(bundle: Bundle) -> Check:
 
 def _check_interface(model: OrtModel) -> Check:
     """Types and shapes of inputs and outputs against the cache layout; names were checked when it was opened."""
-    layout, vocab = model.bundle.manifest.cache, model.bundle.manifest.architecture.vocab_size
-    target = TARGETS.get(model.bundle.manifest.target, TARGETS["cpu"])
-    floats, stored = ORT_TYPES[target.floats(model.bundle.manifest.recipe.precision)], ORT_TYPES[layout.dtype]
+    layout, vocab = model.bundle.manifest.cache, model.bundle.manifest.model.vocab_size
+    floats, stored = ORT_TYPES[model.bundle.manifest.graph.float_dtype], ORT_TYPES[layout.dtype]
     expected: dict[str, tuple[str, list[int | None]]] = {
         name: ("tensor(int64)", [None] * rank) for name, rank in INTEGER_INPUTS.items()
     }
     expected["logits"] = (floats, [None, None, vocab])
-    for tensor in layout.tensors():
+    for tensor in layout.tensors:
         expected[tensor.past] = expected[tensor.present] = (stored, [None, tensor.heads, layout.length, tensor.width])
     faults = []
     for found in (*model.session.get_inputs(), *model.session.get_outputs()):
@@ -173,9 +139,9 @@ def _check_interface(model: OrtModel) -> Check:
 
 def _check_steps(model: OrtModel) -> Check:
     """Three tokens, then one more, in a batch of two: shapes of logits and presents, and that all logits are finite."""
-    layout, architecture = model.bundle.manifest.cache.tensors(), model.bundle.manifest.architecture
+    layout, vocab = model.bundle.manifest.cache.tensors, model.bundle.manifest.model.vocab_size
     reserved = model.bundle.manifest.cache.length
-    ids = np.array([[1, 2, 3], [3, 2, 1]]) % architecture.vocab_size
+    ids = np.array([[1, 2, 3], [3, 2, 1]]) % vocab
     if reserved is not None and reserved < 4:
         return Check("run", None, f"not checked: a cache of {reserved} tokens is too short")
     past, total = None, 0
@@ -185,8 +151,8 @@ def _check_steps(model: OrtModel) -> Check:
             positions = np.tile(np.arange(total, total + new), (2, 1))
             total += new
             logits, past = model.run(part, np.ones((2, total), np.int64), positions, past)
-            if logits.shape != (2, new, architecture.vocab_size):
-                return Check("run", False, f"logits of shape {list(logits.shape)}; expected {[2, new, architecture.vocab_size]}")
+            if logits.shape != (2, new, vocab):
+                return Check("run", False, f"logits of shape {list(logits.shape)}; expected {[2, new, vocab]}")
             if not np.isfinite(logits).all():
                 return Check("run", False, f"{int((~np.isfinite(logits)).sum())} logits are NaN or infinite")
             for tensor, value in zip(layout, past, strict=True):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from youtu_onnx.core.bundle import Manifest
 from youtu_onnx.core.recipe import Blockwise
 from youtu_onnx.core.target import target as target_called
+from youtu_onnx.families.known import architecture_of
 
 if TYPE_CHECKING:
     import torch
@@ -62,8 +63,8 @@ def _storages(manifest: Manifest, form: GraphForm) -> dict[str, Blockwise]:
     from youtu_onnx.families.youtu.graph.parameters import parameters
 
     found: dict[str, Blockwise] = {}
-    tied = manifest.architecture.tie_word_embeddings
-    for name, parameter in parameters(manifest.architecture, form).items():
+    tied = architecture_of(manifest.model).tie_word_embeddings
+    for name, parameter in parameters(architecture_of(manifest.model), form).items():
         if parameter.kind != "matrix":
             continue
         storage = manifest.recipe.storage(quantized_names(name, parameter.tensors), parameter.shape[1])

@@ -19,7 +19,6 @@ from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.errors import BundleError, VerificationError
 from youtu_onnx.core.progress import Progress, Silent
-from youtu_onnx.core.target import MANY
 from youtu_onnx.verify.difference import TIE, Difference, centre, compare
 from youtu_onnx.verify.graph import Check, check_graph, usable_provider
 from youtu_onnx.verify.parity import Parity, PromptParity
@@ -27,7 +26,7 @@ from youtu_onnx.verify.prompts import encode_prompts
 from youtu_onnx.verify.rounding import Rounding, rounding
 
 if TYPE_CHECKING:
-    from youtu_onnx.core.checkpoint import Checkpoint
+    from youtu_onnx.families.checkpoint import Checkpoint
     from youtu_onnx.runtimes.ort.model import OrtModel
     from youtu_onnx.runtimes.providers.options import ProviderOptions
 
@@ -160,19 +159,19 @@ def verify_parity(
     progress = progress or Silent()
     bundle = Bundle.open(bundle_path)
     _refuse_another_shape(bundle, checkpoint)
-    architecture = bundle.manifest.architecture
+    vocab_size = bundle.manifest.model.vocab_size
     context = bundle.manifest.context_length
     steps = min(STEPS, context // 2)
     longest = min(LONGEST, context - steps)
     prompts = encode_prompts(bundle.path, longest=longest)
     largest = max(max(ids) for _, ids in prompts)
-    if largest >= architecture.vocab_size:
+    if largest >= vocab_size:
         raise BundleError(
-            f"{bundle.path}: the tokenizer gives id {largest}, the model has {architecture.vocab_size} tokens",
+            f"{bundle.path}: the tokenizer gives id {largest}, the model has {vocab_size} tokens",
             hint="export the bundle again, with the model's own tokenizer",
         )
     traces, used = _run_bundle(bundle, [ids for _, ids in prompts], steps, provider, options, progress)
-    compared = _compare([text for text, _ in prompts], traces, checkpoint, rounding(bundle.manifest, checkpoint.tensor), progress)
+    compared = _compare([text for text, _ in prompts], traces, checkpoint, bundle.manifest, progress)
     progress.finish()
     return Parity(bundle.manifest.recipe.precision, used, *compared)
 
@@ -262,7 +261,7 @@ def _own_provider(bundle: Bundle) -> str:
     """The target's, which is not the CPU's just because it isn't installed."""
     from youtu_onnx.runtimes.providers.providers import chosen
 
-    return chosen(None, bundle.manifest.target).ort
+    return chosen(None, bundle.manifest.graph.provider).ort
 
 
 def _exact(options: ProviderOptions | None, name: str) -> ProviderOptions:
@@ -351,9 +350,10 @@ def _inputs(ids: Sequence[int], length: int) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _compare(
-    texts: Sequence[str], traces: Sequence[_Trace], checkpoint: Checkpoint, stored: Rounding | None, progress: Progress
+    texts: Sequence[str], traces: Sequence[_Trace], checkpoint: Checkpoint, manifest: Manifest, progress: Progress
 ) -> tuple[tuple[PromptParity, ...], float | None, float | None]:
     """Prompts' parity, and the mean nats per prompt token of the reference and of the bundle."""
+    stored = rounding(manifest, checkpoint.tensor)
     tied = checkpoint.architecture.tie_word_embeddings
     again = checkpoint.tensors["model.embed_tokens.weight"].nbytes if tied else 0
     progress.begin("compare with PyTorch", (checkpoint.nbytes + again) * (2 if stored else 1))
@@ -371,7 +371,7 @@ def _compare(
     if stored:
         del references, reference, chosen  # a large vocabulary's logits are the largest thing in memory
         # Prompts that took a path, or an order of attention, that others didn't: the rest would add time, not knowledge.
-        some = [i for i, trace in enumerate(traces) if len(trace.paths) > 2 or len(trace.ids) >= MANY]
+        some = [i for i, trace in enumerate(traces) if len(trace.paths) > 2 or manifest.graph.expands(len(trace.ids))]
         for i, reference in zip(some, _reference(checkpoint, [traces[i] for i in some], stored, progress), strict=True):
             prompts[i] = replace(prompts[i], graph=_differences(traces[i], reference))
     return tuple(prompts), float(np.mean(nll)) if nll else None, float(np.mean(twin_nll)) if nll else None
@@ -408,7 +408,7 @@ def _nll(logits: np.ndarray, following: Sequence[int]) -> list[float]:
 
 
 def _refuse_another_shape(bundle: Bundle, checkpoint: Checkpoint) -> None:
-    one: dict[str, Any] = bundle.manifest.architecture.to_dict()
+    one: dict[str, Any] = dict(bundle.manifest.model.record)
     other = checkpoint.architecture.to_dict()
     differing = ", ".join(f"{name} {one[name]} and {other[name]}" for name in one if one[name] != other[name])
     if differing:

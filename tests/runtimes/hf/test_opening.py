@@ -121,7 +121,7 @@ import sys
 for name in ("torch", "transformers"):
     sys.modules[name] = None
 import youtu_onnx
-from youtu_onnx.errors import YoutuOnnxError
+from youtu_onnx.core.errors import YoutuOnnxError
 try:
     youtu_onnx.ORTYoutuForCausalLM
 except YoutuOnnxError as error:

@@ -9,12 +9,15 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from youtu_onnx.core.bundle import names
+from youtu_onnx.core.bundle.graph_facts import GraphFacts, facts_of_format_1
+from youtu_onnx.core.bundle.model_facts import FAMILY_OF_FORMAT_1, ModelFacts
 from youtu_onnx.core.cache import CacheLayout
-from youtu_onnx.core.errors import BundleError
+from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.core.recipe import Recipe
-from youtu_onnx.families.youtu.architecture import Architecture
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of the manifests that are written. Format 1 had no ``family`` and no ``graph``, and no capabilities of the cache."""
+READ_VERSIONS = (1, 2)
 MOST_SLOTS = 64
 """More than any graph has: a damaged number must not become as many names of tensors."""
 
@@ -41,13 +44,15 @@ class Manifest:
     """Everything that a bundle says of itself.
 
     ``files`` covers every file but the manifest. ``verification`` is the parity report of the export, None where it
-    was switched off. ``tensors`` says how many matrices are stored how (``{"int4 block 32": 128, "float32": 65}``). ``slots``:
+    was switched off. ``model`` and ``graph``: what readers go by, whatever table of targets and families they have themselves.
+    ``tensors`` says how many matrices are stored how (``{"int4 block 32": 128, "float32": 65}``). ``slots``:
     of the batch graph, see :mod:`youtu_onnx.core.slots`; None where there is none.
     """
 
-    architecture: Architecture
+    model: ModelFacts
     recipe: Recipe
     cache: CacheLayout
+    graph: GraphFacts
     target: str
     source: Source
     tools: Mapping[str, str]
@@ -61,17 +66,19 @@ class Manifest:
     @property
     def context_length(self) -> int:
         """The most tokens that a sequence may have: what a static cache has room for, or as many as the model has positions."""
-        return self.cache.length or self.architecture.max_position_embeddings
+        return self.cache.length or self.model.max_position_embeddings
 
     def to_json(self) -> str:
         fields = {
             "format_version": self.format_version,
             "created": self.created,
             "source": asdict(self.source),
-            "architecture": self.architecture.to_dict(),
+            "family": self.model.family,
+            "architecture": dict(self.model.record),
             "recipe": self.recipe.to_dict(),
             "tensors": dict(self.tensors),
             "cache": self.cache.to_dict(),
+            "graph": self.graph.to_dict(),
             "target": self.target,
             "slots": self.slots,
             "tools": dict(self.tools),
@@ -94,19 +101,24 @@ class Manifest:
             raise BundleError(
                 f"{path} is not a bundle's manifest ({type(error).__name__}: {error})", hint="export the bundle again"
             ) from error
-        if version != FORMAT_VERSION:
+        if version not in READ_VERSIONS:
             raise BundleError(
-                f"{path} has format version {version}; this youtu-onnx reads version {FORMAT_VERSION}",
+                f"{path} has format version {version}; this youtu-onnx reads {' and '.join(map(str, READ_VERSIONS))}",
                 hint="upgrade youtu-onnx, or export the bundle again",
             )
         try:
             files = {name: FileEntry(int(e["size"]), str(e["sha256"])) for name, e in fields["files"].items()}
-            source = fields["source"]
+            source, recipe = fields["source"], Recipe.from_dict(fields["recipe"])
+            cache, target = CacheLayout.from_dict(fields["cache"]), str(fields["target"])
+            family = FAMILY_OF_FORMAT_1 if version == 1 else str(fields["family"])
             manifest = cls(
-                architecture=Architecture.from_dict(fields["architecture"]),
-                recipe=Recipe.from_dict(fields["recipe"]),
-                cache=CacheLayout.from_dict(fields["cache"]),
-                target=str(fields["target"]),
+                model=ModelFacts.of(family, fields["architecture"]),
+                recipe=recipe,
+                cache=cache,
+                graph=facts_of_format_1(target, recipe.precision, cache.form)
+                if version == 1
+                else GraphFacts.from_dict(fields["graph"]),
+                target=target,
                 source=Source(
                     source["model"],
                     source["revision"],
@@ -119,7 +131,7 @@ class Manifest:
                 verification=fields["verification"],
                 slots=_slots(fields.get("slots")),
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
             raise BundleError(
                 f"{path} lacks or misstates a field ({type(error).__name__}: {error})", hint="export the bundle again"
             ) from error

@@ -65,17 +65,15 @@ class Variants:
 
         Raises:
             UsageError: there is none for this target.
+            BundleError: one of the bundles has no manifest.
         """
         if target is None:
             target = DEFAULT if DEFAULT in self.targets else self.targets[0]
         if target not in self.targets:
-            alike = [
-                one
-                for one in self.targets
-                if one in TARGETS and target in TARGETS and TARGETS[one].provider == TARGETS[target].provider
-            ]
-            if alike:
-                return self.path / alike[0]
+            wanted = TARGETS[target].provider if target in TARGETS else target
+            for one in self.targets:
+                if Manifest.read(self.path / one / names.MANIFEST).graph.provider == wanted:
+                    return self.path / one
             raise UsageError(
                 f"{self.path} has no bundle for {target}; it has: {', '.join(self.targets)}",
                 hint=f"export it again with --target {','.join((*self.targets, target))}",

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from youtu_onnx.core.bundle.graph_facts import ABSORBED, EXPANDED, GraphFacts
 from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import OPSET, Target
+from youtu_onnx.families.youtu.cache import LATENT
+
+EXPANDS_FROM = 64
+"""New tokens of a step from which a graph of both orders of attention expands keys and values: there the products saved
+outweigh those of the expansion."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +35,34 @@ class GraphForm:
 
     @classmethod
     def of(cls, cache: CacheLayout, recipe: Recipe, target: Target) -> GraphForm:
-        latent = cache.form == "latent"
+        """
+        Raises:
+            UsageError: a cache of bytes for weights that are floats, or for a target without products of integers.
+        """
+        latent, integers = cache.form == LATENT, recipe.quantized and target.integer_products
+        if cache.dtype == "uint8" and not integers:
+            raise UsageError(
+                "an int8 cache needs int8 or int4 weights and the target cpu or mobile",
+                hint="export with --precision int4 --target cpu, or with --cache latent",
+            )
         return cls(
             cache,
             target.floats(recipe.precision),
-            integer_heads=latent and recipe.quantized and target.absorbed_int8,
-            cpu=target.has_both_orders(cache.form),
+            integer_heads=latent and integers,
+            cpu=latent and target.branches,
             opset=target.opset,
+        )
+
+    def facts(self, target: Target) -> GraphFacts:
+        """What the manifest says of the graph."""
+        latent = self.cache.form == LATENT
+        return GraphFacts(
+            provider=target.provider,
+            float_dtype=self.float_dtype,
+            opset=self.opset,
+            optimized=self.cpu and self.float_dtype == "float32",  # in float16 the CPU's session puts casts around operators
+            attention=(ABSORBED, EXPANDED) if self.cpu else (ABSORBED,) if latent else (EXPANDED,),
+            expands_from=EXPANDS_FROM if self.cpu else None,
         )
 
     @property

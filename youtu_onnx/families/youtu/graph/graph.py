@@ -20,10 +20,9 @@ import torch
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from youtu_onnx.core.cache import CacheLayout, CacheTensor
-from youtu_onnx.core.target import MANY
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph import device, latent, static
-from youtu_onnx.families.youtu.graph.form import GraphForm
+from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM, GraphForm
 from youtu_onnx.families.youtu.graph.modules import Completion, Epilogue, ExpandedCache, Projection, Prologue, RMSNorm
 from youtu_onnx.graphs import parts
 from youtu_onnx.graphs.static_reshape import static_reshape
@@ -185,7 +184,7 @@ def _norm(form: GraphForm) -> type[RMSNorm]:
 
 
 def _layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:
-    return [t for t in cache.tensors() if t.layer == layer and t.role != "unused"]
+    return [t for t in cache.tensors if t.layer == layer and t.role != "unused"]
 
 
 def _assemble(a: Architecture, form: GraphForm, model: ModelParts) -> ir.Model:
@@ -195,7 +194,7 @@ def _assemble(a: Architecture, form: GraphForm, model: ModelParts) -> ir.Model:
         for name, length in (("input_ids", SEQUENCE), ("attention_mask", TOTAL), ("position_ids", SEQUENCE))
     }
     past_length, total = (PAST, TOTAL) if cache.length is None else (cache.length, cache.length)
-    pasts = {t.past: parts.declare(t.past, stored, [BATCH, t.heads, past_length, t.width]) for t in cache.tensors()}
+    pasts = {t.past: parts.declare(t.past, stored, [BATCH, t.heads, past_length, t.width]) for t in cache.tensors}
     graph = ir.Graph(
         [*inputs.values(), *pasts.values()], [], nodes=[], opset_imports={"": form.opset, "com.microsoft": 1}, name="youtu"
     )
@@ -225,9 +224,9 @@ def _assemble(a: Architecture, form: GraphForm, model: ModelParts) -> ir.Model:
                 context = parts.choose(graph, many, *branches, name=f"{attention}context")
         presents.update(zip((t.present for t in tensors), made, strict=True))
         [hidden] = parts.append(model.complete, graph, weights, prefix, "complete.", [hidden, context])
-    for t in cache.tensors():
+    for t in cache.tensors:
         if t.role == "unused":  # the pair's other half in a model of an odd number of layers
-            twin = next(other for other in cache.tensors() if other.layer == t.layer and other.role == "latent")
+            twin = next(other for other in cache.tensors if other.layer == t.layer and other.role == "latent")
             node = ir.node("Identity", [presents[twin.present]], outputs=[ir.Value(name=t.present)])
             graph.append(node)
             presents[t.present] = node.outputs[0]
@@ -235,7 +234,7 @@ def _assemble(a: Architecture, form: GraphForm, model: ModelParts) -> ir.Model:
         hidden = _last_positions(graph, hidden)
     logits = append_head(graph, model.epilogue, hidden)
     parts.declare_output(graph, logits, "logits", floats, [BATCH, SEQUENCE, a.vocab_size])
-    for t in cache.tensors():
+    for t in cache.tensors:
         parts.declare_output(graph, presents[t.present], t.present, stored, [BATCH, t.heads, total, t.width])
     return ir.Model(graph, ir_version=10, producer_name="youtu-onnx")
 
@@ -246,7 +245,7 @@ def _many_tokens(graph: ir.Graph, input_ids: ir.Value) -> ir.Value:
     scalar = ir.node("Squeeze", [length.outputs[0]], outputs=[ir.Value(name="step.new")])
     many = ir.node(
         "GreaterOrEqual",
-        [scalar.outputs[0], parts.constant(graph, "step.many_from", np.array(MANY, np.int64))],
+        [scalar.outputs[0], parts.constant(graph, "step.many_from", np.array(EXPANDS_FROM, np.int64))],
         outputs=[ir.Value(name="step.many")],
     )
     graph.extend([scalar, many])

@@ -19,8 +19,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from youtu_onnx.core.cache import SCALE_BITS
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.cache import SCALE_BITS
 from youtu_onnx.families.youtu.graph.modules import merge_heads
 from youtu_onnx.graphs import fused, integers
 

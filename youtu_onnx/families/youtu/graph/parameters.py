@@ -1,12 +1,12 @@
 """Where each parameter of the traced modules comes from: checkpoint tensors, and what is done to them.
 
-Nothing is read here. A :class:`Parameter` is a recipe that the weight streamer follows when its turn comes.
+Nothing is read here. A :class:`~youtu_onnx.graphs.parameter.Parameter` is a recipe that the weight streamer follows when its turn
+comes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -18,34 +18,7 @@ from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.latent import ByteHeads
 from youtu_onnx.families.youtu.graph.rope import attention_scaling, inverse_frequencies
 from youtu_onnx.graphs.integers import MIDDLE
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of the graph.
-
-    Attributes:
-        tensors: names in the checkpoint, in the order in which ``build`` takes them.
-        shape: of the result.
-        build: from the tensors, in their stored dtype or float32, to the parameter.
-        kind: ``matrix`` [N,K] is quantized by the recipe; ``heads`` [H,K,N] and ``vector`` (norms, biases, scales) stay
-            float; ``constant`` stays float32; ``bytes`` is int8 as built.
-        beside: more names, which ``build`` takes after ``tensors``: weights that only lend their size to this one's.
-        shared: the first step of parameters that are made together: from the tensors to what the ``build`` of each takes in
-            their place. It is done once for those that follow one another in the data file.
-    """
-
-    tensors: tuple[str, ...]
-    shape: tuple[int, ...]
-    build: Callable[..., Tensor]
-    kind: str
-    beside: tuple[str, ...] = ()
-    shared: Callable[..., Any] | None = None
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Everything that it is made from."""
-        return self.tensors + self.beside
+from youtu_onnx.graphs.parameter import Parameter
 
 
 def parameters(architecture: Architecture, form: GraphForm) -> dict[str, Parameter]:

@@ -20,10 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from youtu_onnx.core import slots
-from youtu_onnx.core.target import MANY
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph import latent
-from youtu_onnx.families.youtu.graph.form import GraphForm
+from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM, GraphForm
 from youtu_onnx.families.youtu.graph.graph import (
     IR_DTYPES,
     TORCH_DTYPES,
@@ -202,7 +201,7 @@ class _Assembler:
         self.each = self.node("Concat", [inputs[slots.SLOT_TOKENS], self.in_chunk], "step.lanes", axis=0)
         scalar = self.node("Squeeze", [self.in_chunk], "step.chunk")
         self.any = self.node("Greater", [scalar, self.number("step.none", 0)], "step.any")
-        self.many = self.node("GreaterOrEqual", [scalar, self.number("step.many_from", MANY)], "step.many")
+        self.many = self.node("GreaterOrEqual", [scalar, self.number("step.many_from", EXPANDS_FROM)], "step.many")
         self.choices()
         self.empty = parts.constant(
             g, "step.empty", np.zeros((1, 0, self.a.num_attention_heads * self.a.v_head_dim), self.form.float_dtype)

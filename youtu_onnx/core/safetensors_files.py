@@ -1,0 +1,157 @@
+"""Safetensors files, read lazily and trusted in nothing: headers first (kilobytes), then one tensor's bytes at a time.
+
+No pickle and no code is ever read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from youtu_onnx.core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""safetensors' names of the dtypes that are read → torch's names."""
+_PIECE = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Where a tensor lies: ``nbytes`` bytes at ``offset`` of ``file``, row-major, of torch dtype ``dtype``."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    file: Path
+    offset: int
+    nbytes: int
+
+
+def read_headers(files: tuple[Path, ...]) -> tuple[dict[str, TensorInfo], list[str]]:
+    """What every file says that it holds, by tensor, and faults: tensors in two files or of a dtype that is not read.
+
+    Raises:
+        CheckpointError: a file is damaged, or safetensors isn't installed.
+    """
+    tensors: dict[str, TensorInfo] = {}
+    faults = []
+    for file in files:
+        for name, entry in _read_header(file).items():
+            (begin, end), dtype = entry["data_offsets"], entry["dtype"]
+            if name in tensors:
+                faults.append(f"{name} is in {tensors[name].file.name} and in {file.name}")
+            if dtype not in DTYPES and not is_harmless(name):
+                faults.append(f"{name} is {dtype}; read are {', '.join(DTYPES)}")
+            tensors[name] = TensorInfo(tuple(entry["shape"]), DTYPES.get(dtype, dtype), file, begin, end - begin)
+    return tensors, faults
+
+
+def read_rows(name: str, info: TensorInfo, start: int, stop: int) -> torch.Tensor:
+    """Rows ``start`` to ``stop`` of a tensor in its stored dtype, for the memory of those rows: an embedding needn't be whole.
+
+    Read with seek, not mapped: mapped pages count as resident memory until the mapping goes.
+
+    Raises:
+        CheckpointError: the file shrank since it was opened, or the rows hold NaN or infinity.
+    """
+    torch = _torch()
+    stride = info.nbytes // info.shape[0]
+    data = torch.empty((stop - start) * stride, dtype=torch.uint8)
+    view = memoryview(data.numpy())
+    try:
+        with info.file.open("rb", buffering=0) as stream:
+            stream.seek(info.offset + start * stride)
+            done = 0
+            while done < len(view) and (count := stream.readinto(view[done : done + _PIECE])):
+                done += count
+    except OSError as error:
+        raise CheckpointError(
+            f"{info.file}: can't be read ({error.strerror or error})", hint="check the disk and the file's permissions"
+        ) from error
+    if done < len(view):
+        raise CheckpointError(
+            f"{info.file} was cut short while it was being read: {name} ends {len(view) - done} bytes early",
+            hint="download the checkpoint again",
+        )
+    tensor = data.view(getattr(torch, info.dtype)).reshape(stop - start, *info.shape[1:])
+    _refuse_not_finite(tensor, name, info.file)
+    return tensor
+
+
+def same_bytes(one: TensorInfo, other: TensorInfo) -> bool:
+    """Whether two tensors hold the same bytes."""
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    with one.file.open("rb") as a, other.file.open("rb") as b:
+        a.seek(one.offset)
+        b.seek(other.offset)
+        sizes = [min(_PIECE, one.nbytes - done) for done in range(0, one.nbytes, _PIECE)]
+        return all(a.read(size) == b.read(size) for size in sizes)
+
+
+def is_harmless(name: str) -> bool:
+    """Buffers that old checkpoints carry and nobody reads."""
+    return name.endswith("rotary_emb.inv_freq")
+
+
+def _read_header(file: Path) -> dict[str, dict[str, Any]]:
+    """Entries of a safetensors file that its own library accepted, ``data_offsets`` counted from the file's start."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise CheckpointError("reading a checkpoint needs safetensors", hint="pip install 'youtu-onnx[export]'") from error
+    try:
+        with safe_open(str(file), framework="np"):
+            pass
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            entries = json.loads(stream.read(length))
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{file} is damaged: {_diagnosis(file) or error}", hint="download this file again") from error
+    entries.pop("__metadata__", None)
+    for entry in entries.values():
+        entry["data_offsets"] = [8 + length + offset for offset in entry["data_offsets"]]
+    return entries
+
+
+def _diagnosis(file: Path) -> str | None:
+    """What is wrong with a file that safetensors refuses, where that can be told in plain words."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            start = stream.read(8)
+            length = int.from_bytes(start, "little")
+            if size < 8:
+                return f"{size} bytes, too few for a safetensors file"
+            if start == b"version ":
+                return "it is a Git LFS pointer, not the weights themselves (git lfs pull fetches them)"
+            if length > size - 8:
+                return f"its header should be {length} bytes long, the file has {size}"
+            entries = json.loads(stream.read(length))
+        expected = 8 + length + max(e["data_offsets"][1] for name, e in entries.items() if name != "__metadata__")
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        return None
+    return f"{size} bytes, expected {expected}" if size != expected else None
+
+
+def _refuse_not_finite(tensor: torch.Tensor, name: str, file: Path) -> None:
+    """The extremes of a tensor with NaN or infinity are NaN or infinite: one fast pass, no copy."""
+    torch = _torch()
+    if tensor.numel() and not all(map(torch.isfinite, torch.aminmax(tensor))):
+        count = sum(int((~torch.isfinite(piece)).sum()) for piece in tensor.flatten().split(_PIECE))
+        raise CheckpointError(
+            f"{name} in {file} holds {count} NaN or infinite value{'s' * (count > 1)}",
+            hint="download the file again; if it persists, the checkpoint itself is broken",
+        )
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise CheckpointError("reading weights needs PyTorch", hint="pip install 'youtu-onnx[export]'") from error
+    return torch

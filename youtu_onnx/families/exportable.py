@@ -1,0 +1,56 @@
+"""What a model family is to the exporter: how its graphs are traced and what its weights become. Needs torch."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+import onnx_ir as ir
+
+from youtu_onnx.core.bundle import GraphFacts
+from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.core.target import Target
+from youtu_onnx.families.architecture import Architecture
+from youtu_onnx.graphs.parameter import Parameter
+
+
+class Form(Protocol):
+    """Which of the possible graphs of one model to build; hashable, since graphs are kept by it.
+
+    Attributes:
+        cache: what the graph takes and returns.
+        float_dtype: of activations, logits and unquantized weights.
+    """
+
+    @property
+    def cache(self) -> CacheLayout: ...
+
+    @property
+    def float_dtype(self) -> str: ...
+
+    def facts(self, target: Target) -> GraphFacts:
+        """What the manifest says of the graph."""
+
+
+A = TypeVar("A", bound=Architecture, contravariant=True)
+F = TypeVar("F", bound=Form)
+
+
+class Exportable(Protocol[A, F]):
+    """The exporter's side of one family: ``A`` is its architecture, ``F`` its form."""
+
+    def form(self, cache: CacheLayout, recipe: Recipe, target: Target) -> F:
+        """
+        Raises:
+            UsageError: a cache that the weights or the target can't have.
+        """
+
+    def parameters(self, architecture: A, form: F) -> dict[str, Parameter]:
+        """All parameters of the graph: name in the graph → how it is made of the checkpoint's tensors."""
+
+    def graph(self, architecture: A, form: F) -> ir.Model:
+        """The graph of one sequence or of a padded batch, before any pass. Parameters are initializers without data."""
+
+    def batch_graph(self, architecture: A, form: F) -> ir.Model | None:
+        """The graph of several sequences with caches of their own (:mod:`youtu_onnx.core.slots`), over the same parameters; None
+        where this form has none."""

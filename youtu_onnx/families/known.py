@@ -1,0 +1,72 @@
+"""The families there are. A list, read by name: a family is code of this project, nothing that a user plugs in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from youtu_onnx.core.bundle import ModelFacts
+from youtu_onnx.core.errors import BundleError, CheckpointError, UsageError
+from youtu_onnx.families.architecture import Architecture
+from youtu_onnx.families.family import Family
+from youtu_onnx.families.youtu.family import YOUTU
+
+FAMILIES: tuple[Family[Any], ...] = (YOUTU,)
+
+
+def family_called(name: str) -> Family[Any]:
+    """The family that a manifest names.
+
+    Raises:
+        BundleError: this version doesn't know it.
+    """
+    for family in FAMILIES:
+        if family.name == name:
+            return family
+    raise BundleError(
+        f"the bundle's model is of the family {name!r}; this youtu-onnx knows {', '.join(one.name for one in FAMILIES)}",
+        hint="upgrade youtu-onnx",
+    )
+
+
+def family_of(config: Mapping[str, Any], *, where: str) -> Family[Any]:
+    """The family that a checkpoint's ``config.json`` belongs to.
+
+    Raises:
+        CheckpointError: none of those that are known.
+    """
+    model_type = config.get("model_type")
+    for family in FAMILIES:
+        if model_type in family.model_types:
+            return family
+    known = [name for family in FAMILIES for name in family.model_types]
+    raise CheckpointError(
+        f"{where}: model_type is {model_type!r}; youtu-onnx exports {' and '.join(map(repr, known))}",
+        hint="point --model at a Youtu-LLM checkpoint, or name the built-in 'youtu-nano'",
+    )
+
+
+def architecture_of(model: ModelFacts) -> Architecture:
+    """The architecture that a manifest recorded, read by its family.
+
+    Raises:
+        BundleError: an unknown family, or a record that it can't read.
+    """
+    try:
+        found: Architecture = family_called(model.family).read(model.record)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"the manifest's architecture is none of the family {model.family} ({type(error).__name__}: {error})",
+            hint="export the bundle again",
+        ) from error
+    return found
+
+
+def check_cache_form(form: str) -> None:
+    """
+    Raises:
+        UsageError: no family has such a cache.
+    """
+    known = dict.fromkeys(one for family in FAMILIES for one in family.cache_forms)
+    if form not in known:
+        raise UsageError(f"unknown cache form {form!r}", hint=f"choose one of: {', '.join(known)}")
