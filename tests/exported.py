@@ -37,7 +37,7 @@ def export_tiny(
     """Everything of a bundle but manifest and model card; ``batch``: with the batch graph, where the target has one."""
     folder.mkdir(parents=True, exist_ok=True)
     opened, row = Checkpoint.open(str(checkpoint)), target_called(target)
-    row = row if batch else replace(row, batch_graph=False)
+    row = row if batch else replace(row, serves=False)
     assembly = assemble(opened, recipe, row, form, Silent(), max_length)
     return write_bundle(assembly, opened, recipe, row, folder, Silent())
 

@@ -88,8 +88,8 @@ def test_inputs_and_outputs_are_what_genai_asks_for(exported):
 def test_genai_config_counts_pairs(exported):
     folder, manifest = exported(Recipe("fp32"))
     decoder = json.loads((folder / "genai_config.json").read_text())["model"]["decoder"]
-    assert decoder["num_hidden_layers"] == 2 == manifest.cache.num_pairs
-    assert decoder["num_key_value_heads"] == 1 and decoder["head_size"] == manifest.cache.key_width
+    assert decoder["num_hidden_layers"] == 2 == len(manifest.cache.tensors) // 2
+    assert decoder["num_key_value_heads"] == 1 and decoder["head_size"] == manifest.cache.tensors[0].width
     expanded, _ = exported(Recipe("fp32"), form="expanded")
     assert not (expanded / "genai_config.json").exists()
 

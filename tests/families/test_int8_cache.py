@@ -63,7 +63,7 @@ def test_a_tiny_model_of_every_peculiarity_equals_transformers(tmp_path: Path) -
     tensors = random_tensors(config)
     write_checkpoint(tmp_path / "checkpoint", config, tensors)
     manifest = export_tiny(tmp_path / "checkpoint", tmp_path, Recipe("int8", 32), form="latent-int8")
-    assert manifest.cache.dtype == "uint8" and manifest.cache.key_width == WIDTH
+    assert manifest.cache.dtype == "uint8" and manifest.cache.tensors[0].width == WIDTH
     prompts = np.random.default_rng(0).integers(3, 131, (3, 90))
     mask = np.ones_like(prompts)
     mask[1, :40] = mask[2, :87] = 0
@@ -154,7 +154,7 @@ def test_bytes_per_token() -> None:
     assert of["latent-int8"].bytes_per_token == 32 * 576 == 18 * 1024
     assert of["latent"].bytes_per_token == 32 * 576 * 4 == 73_728
     layout = of["latent-int8"]
-    assert (layout.form, layout.dtype, layout.key_width, layout.num_pairs) == ("latent", "uint8", 576, 16)
+    assert (layout.form, layout.dtype, layout.tensors[0].width, len(layout.tensors)) == ("latent", "uint8", 576, 32)
     assert CacheLayout.from_dict(json.loads(json.dumps(layout.to_dict()))) == layout
     assert cache_layout(YOUTU_LLM_2B, "latent-int8", "float16") == layout, "whatever the graph's floats are"
 
@@ -236,5 +236,5 @@ def test_rows_too_short_to_say_their_scale_are_refused() -> None:
     short, just = (Architecture.from_config(CONFIG | {"kv_lora_rank": rank, "qk_rope_head_dim": 2}) for rank in (5, 6))
     with pytest.raises(UsageError, match=r"8 of its numbers; this model's rows have 7 \(.*rank 5, .*dim 2\)\n.*--cache latent$"):
         cache_layout(short, "latent-int8")
-    assert cache_layout(short, "latent").key_width == 7
-    assert cache_layout(just, "latent-int8").key_width == 8
+    assert cache_layout(short, "latent").tensors[0].width == 7
+    assert cache_layout(just, "latent-int8").tensors[0].width == 8

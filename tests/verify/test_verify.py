@@ -353,7 +353,7 @@ def test_sound_graphs_pass(nano_bundle: NanoBundle, precision: str, cache: str) 
 def test_a_cache_layout_that_the_graph_does_not_have(copied: Callable[..., Path]) -> None:
     folder = copied()
     layout = Manifest.read(folder / names.MANIFEST).cache
-    rewrite_manifest(folder, cache=replace(layout, key_width=layout.key_width + 1))
+    rewrite_manifest(folder, cache=replace(layout, tensors=tuple(replace(one, width=one.width + 1) for one in layout.tensors)))
     passed, detail = outcome(folder)["interface"]
     assert passed is False
     assert "past_key_values.0.key has shape" in detail
