@@ -19,6 +19,9 @@ from typing import Any
 import psutil
 
 
+CGROUPS = Path("/sys/fs/cgroup")
+
+
 @dataclass(frozen=True)
 class Machine:
     """What a measurement has to name to be worth anything. ``cores``: physical; memory within a container's limit."""
@@ -69,33 +72,59 @@ def cores() -> int:
 def memory() -> tuple[int, int]:
     """Bytes in all and available, within a container's limit where there is one."""
     found = psutil.virtual_memory()
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):  # no such group, or "max"
-        return found.total, found.available
-    return min(found.total, limit), min(found.available, max(0, limit - used))
+    for group in (_CgroupMemory.v2(CGROUPS), _CgroupMemory.v1(CGROUPS)):
+        if group is not None and group.limit < found.total:
+            return group.limit, min(found.available, max(0, group.limit - group.used))
+    return found.total, found.available
+
+
+@dataclass(frozen=True)
+class _CgroupMemory:
+    """A container's limit, and what counts against it and can't be dropped: pages of files that nobody used lately can."""
+
+    limit: int
+    used: int
+
+    @classmethod
+    def v2(cls, groups: Path) -> _CgroupMemory | None:
+        return cls._read(groups / "memory.max", groups / "memory.current", groups / "memory.stat", "inactive_file")
+
+    @classmethod
+    def v1(cls, groups: Path) -> _CgroupMemory | None:
+        folder = groups / "memory"
+        return cls._read(
+            folder / "memory.limit_in_bytes", folder / "memory.usage_in_bytes", folder / "memory.stat", "total_inactive_file"
+        )
+
+    @classmethod
+    def _read(cls, limit: Path, usage: Path, stat: Path, reclaimable: str) -> _CgroupMemory | None:
+        """None where there is no such group, or it has no limit (``max``)."""
+        try:
+            fields = dict(line.split() for line in stat.read_text().splitlines())
+            return cls(int(limit.read_text()), int(usage.read_text()) - int(fields.get(reclaimable, 0)))
+        except (OSError, ValueError):
+            return None
 
 
 def resident_bytes() -> int:
     """Memory of this process that is in RAM now."""
-    return psutil.Process().memory_info().rss
+    return int(psutil.Process().memory_info().rss)
 
 
 def peak_bytes() -> int:
     """The most of this process that ever was in RAM."""
     own = psutil.Process().memory_info()
-    if hasattr(own, "peak_wset"):  # Windows
-        return own.peak_wset
+    if (peak := getattr(own, "peak_wset", None)) is not None:  # Windows
+        return int(peak)
     try:  # Linux: since exec, unlike getrusage's number
         if found := re.search(r"^VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE):
-            return max(int(found[1]) * 1024, own.rss)
+            return max(int(found[1]) * 1024, int(own.rss))
     except OSError:
         pass
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
-    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, own.rss)
+    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, int(own.rss))
 
 
 def process_age() -> float:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from youtu_onnx.core.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 """safetensors' names of the dtypes that are read → torch's names."""
@@ -50,7 +52,7 @@ def read_headers(files: tuple[Path, ...]) -> tuple[dict[str, TensorInfo], list[s
     return tensors, faults
 
 
-def read_rows(name: str, info: TensorInfo, start: int, stop: int) -> torch.Tensor:
+def read_rows(name: str, info: TensorInfo, start: int, stop: int) -> Tensor:
     """Rows ``start`` to ``stop`` of a tensor in its stored dtype, for the memory of those rows: an embedding needn't be whole.
 
     Read with seek, not mapped: mapped pages count as resident memory until the mapping goes.
@@ -77,7 +79,7 @@ def read_rows(name: str, info: TensorInfo, start: int, stop: int) -> torch.Tenso
             f"{info.file} was cut short while it was being read: {name} ends {len(view) - done} bytes early",
             hint="download the checkpoint again",
         )
-    tensor = data.view(getattr(torch, info.dtype)).reshape(stop - start, *info.shape[1:])
+    tensor: Tensor = data.view(getattr(torch, info.dtype)).reshape(stop - start, *info.shape[1:])
     _refuse_not_finite(tensor, name, info.file)
     return tensor
 
@@ -109,7 +111,7 @@ def _read_header(file: Path) -> dict[str, dict[str, Any]]:
             pass
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            entries = json.loads(stream.read(length))
+            entries: dict[str, dict[str, Any]] = json.loads(stream.read(length))
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{file} is damaged: {_diagnosis(file) or error}", hint="download this file again") from error
     entries.pop("__metadata__", None)
@@ -138,18 +140,18 @@ def _diagnosis(file: Path) -> str | None:
     return f"{size} bytes, expected {expected}" if size != expected else None
 
 
-def _refuse_not_finite(tensor: torch.Tensor, name: str, file: Path) -> None:
+def _refuse_not_finite(tensor: Tensor, name: str, file: Path) -> None:
     """The extremes of a tensor with NaN or infinity are NaN or infinite: one fast pass, no copy."""
     torch = _torch()
-    if tensor.numel() and not all(map(torch.isfinite, torch.aminmax(tensor))):
-        count = sum(int((~torch.isfinite(piece)).sum()) for piece in tensor.flatten().split(_PIECE))
+    if tensor.numel() and not all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor)):
+        count = sum(int((~torch.isfinite(piece)).sum()) for piece in torch.split(tensor.flatten(), _PIECE))
         raise CheckpointError(
             f"{name} in {file} holds {count} NaN or infinite value{'s' * (count > 1)}",
             hint="download the file again; if it persists, the checkpoint itself is broken",
         )
 
 
-def _torch() -> Any:
+def _torch() -> ModuleType:
     try:
         import torch
     except ImportError as error:

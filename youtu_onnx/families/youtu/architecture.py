@@ -88,7 +88,7 @@ class Architecture:
     @property
     def softmax_scale(self) -> float:
         """``qk_head_dim ** -0.5``, times mscale² under scaled RoPE (DeepSeek-V2's correction for long contexts)."""
-        scale = self.qk_head_dim**-0.5
+        scale: float = self.qk_head_dim**-0.5
         if self.rope.rope_type != "default" and self.rope.mscale_all_dim and self.rope.factor > 1:
             mscale = 0.1 * self.rope.mscale_all_dim * math.log(self.rope.factor) + 1.0
             scale *= mscale * mscale
@@ -263,7 +263,8 @@ class _Reader:
             return None
         if type(value) is not int or not 0 <= value < vocab:
             self.faults.append(f"{name} is {value!r}; expected a token id below vocab_size {vocab}")
-        return value
+            return None
+        return int(value)
 
     def rope(self, max_position_embeddings: int) -> Rope:
         """New configs nest everything in ``rope_parameters``; old ones have ``rope_theta`` and ``rope_scaling``."""
