@@ -57,6 +57,7 @@ def assemble(
         UsageError: an exception in the recipe that names no matrix; a form, precision or length that the target can't serve.
     """
     architecture, family = checkpoint.architecture, checkpoint.family
+    family.check_cache_form(form, recipe, target)
     length = target.length(max_length, architecture.max_position_embeddings)
     cache = family.cache_layout(architecture, form, target.floats(recipe.precision), length)
     graphs = exportable(family)

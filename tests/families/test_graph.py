@@ -18,8 +18,8 @@ from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint  # no
 from youtu_onnx.core.bundle import FileEntry, names  # noqa: E402
 from youtu_onnx.core.errors import UsageError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
-from youtu_onnx.exporters import bundle_writer  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
+from youtu_onnx.families.youtu.graph.exportable import traced_batch_graph, traced_graph  # noqa: E402
 from youtu_onnx.families.youtu.graph.graph import traced_model  # noqa: E402
 from youtu_onnx.graphs.static_reshape import constant_sizes  # noqa: E402
 
@@ -145,7 +145,7 @@ def test_exports_are_reproducible(checkpoint, tmp_path):
     assert names.BATCH in first
     files("another", "int8")
     assert files("shared") == first
-    for kept in (bundle_writer.traced, bundle_writer.traced_batch, traced_model):
+    for kept in (traced_graph, traced_batch_graph, traced_model):
         kept.cache_clear()
     assert files("traced again") == first
 

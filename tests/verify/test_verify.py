@@ -19,7 +19,6 @@ pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file
 
 from tests.tiny_checkpoint import CONFIG, write_checkpoint
-from youtu_onnx import verify as verify_module
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.errors import BundleError, VerificationError
@@ -27,6 +26,7 @@ from youtu_onnx.core.hub import BUILT_IN
 from youtu_onnx.core.recipe import PRECISIONS
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.runtimes.ort.model import OrtModel
+from youtu_onnx.verify import verify as verify_module
 from youtu_onnx.verify.difference import Difference, centre, compare
 from youtu_onnx.verify.graph import check_graph
 from youtu_onnx.verify.parity import PATHS, Parity, PromptParity

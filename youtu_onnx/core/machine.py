@@ -18,7 +18,6 @@ from typing import Any
 
 import psutil
 
-
 CGROUPS = Path("/sys/fs/cgroup")
 
 

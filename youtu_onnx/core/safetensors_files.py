@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from youtu_onnx.core.errors import CheckpointError
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}

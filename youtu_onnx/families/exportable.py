@@ -40,10 +40,7 @@ class Exportable(Protocol[A, F]):
     """The exporter's side of one family: ``A`` is its architecture, ``F`` its form."""
 
     def form(self, cache: CacheLayout, recipe: Recipe, target: Target) -> F:
-        """
-        Raises:
-            UsageError: a cache that the weights or the target can't have.
-        """
+        """For a cache that :meth:`youtu_onnx.families.family.Family.check_cache_form` let pass."""
 
     def parameters(self, architecture: A, form: F) -> dict[str, Parameter]:
         """All parameters of the graph: name in the graph → how it is made of the checkpoint's tensors."""

@@ -49,6 +49,12 @@ class Family(Protocol[A]):
     def cache_form(self, recipe: Recipe, target: Target) -> str:
         """The cache that a bundle has unless the user chooses."""
 
+    def check_cache_form(self, form: str, recipe: Recipe, target: Target) -> None:
+        """
+        Raises:
+            UsageError: no such form, or none for these weights or this target.
+        """
+
     def cache_layout(self, architecture: A, form: str, dtype: str, length: int | None) -> CacheLayout:
         """
         Args:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from youtu_onnx.core.bundle import ModelFacts
-from youtu_onnx.core.errors import BundleError, CheckpointError, UsageError
+from youtu_onnx.core.errors import BundleError, CheckpointError
 from youtu_onnx.families.architecture import Architecture
 from youtu_onnx.families.family import Family
 from youtu_onnx.families.youtu.family import YOUTU
@@ -60,13 +60,3 @@ def architecture_of(model: ModelFacts) -> Architecture:
             hint="export the bundle again",
         ) from error
     return found
-
-
-def check_cache_form(form: str) -> None:
-    """
-    Raises:
-        UsageError: no family has such a cache.
-    """
-    known = dict.fromkeys(one for family in FAMILIES for one in family.cache_forms)
-    if form not in known:
-        raise UsageError(f"unknown cache form {form!r}", hint=f"choose one of: {', '.join(known)}")

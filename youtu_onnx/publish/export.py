@@ -16,7 +16,6 @@ from youtu_onnx.core.recipe import Precision, Recipe
 from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.layouts import add_layout, check_layout
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.known import check_cache_form
 
 if TYPE_CHECKING:
     from youtu_onnx.verify.verify import Parity
@@ -72,8 +71,6 @@ def export(
     progress = progress or Silent()
     row = target_called(target)
     recipe = Recipe(precision, row.block_size if block_size is None else block_size, symmetric, tuple(int8))
-    if cache is not None:
-        check_cache_form(cache)
     row.check_length(max_length)
     check_layout(layout, row)
     exporter = _exporter()

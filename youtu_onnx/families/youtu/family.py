@@ -7,6 +7,7 @@ from typing import Any
 
 from youtu_onnx.core.bundle import GraphFacts
 from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.families.youtu.architecture import MODEL_TYPES, Architecture
@@ -29,6 +30,15 @@ class Youtu:
     def cache_form(self, recipe: Recipe, target: Target) -> str:
         """Bytes need integer weights beside them: factors are moved between the two."""
         return LATENT_INT8 if target.little_memory and recipe.quantized else LATENT
+
+    def check_cache_form(self, form: str, recipe: Recipe, target: Target) -> None:
+        if form not in CACHE_FORMS:
+            raise UsageError(f"unknown cache form {form!r}", hint=f"choose one of: {', '.join(CACHE_FORMS)}")
+        if form == LATENT_INT8 and not (recipe.quantized and target.integer_products):
+            raise UsageError(
+                "an int8 cache needs int8 or int4 weights and the target cpu or mobile",
+                hint="export with --precision int4 --target cpu, or with --cache latent",
+            )
 
     def cache_layout(self, architecture: Architecture, form: str, dtype: str, length: int | None) -> CacheLayout:
         return cache_layout(architecture, form, dtype, length)

@@ -32,19 +32,19 @@ class YoutuGraphs:
         return parameters(architecture, form)
 
     def graph(self, architecture: Architecture, form: GraphForm) -> ir.Model:
-        return _graph(architecture, form).clone()  # the passes change it
+        return traced_graph(architecture, form).clone()  # the passes change it
 
     def batch_graph(self, architecture: Architecture, form: GraphForm) -> ir.Model | None:
-        return _batch_graph(architecture, form).clone() if form.cpu else None
+        return traced_batch_graph(architecture, form).clone() if form.cpu else None
 
 
 @functools.lru_cache(maxsize=4)
-def _graph(architecture: Architecture, form: GraphForm) -> ir.Model:
+def traced_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
     return build_graph(architecture, form)
 
 
 @functools.lru_cache(maxsize=4)
-def _batch_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
+def traced_batch_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
     return build_batch_graph(architecture, form, Slots(form.cache))
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from youtu_onnx.core.bundle.graph_facts import ABSORBED, EXPANDED, GraphFacts
 from youtu_onnx.core.cache import CacheLayout
-from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import OPSET, Target
 from youtu_onnx.families.youtu.cache import LATENT
@@ -35,16 +34,7 @@ class GraphForm:
 
     @classmethod
     def of(cls, cache: CacheLayout, recipe: Recipe, target: Target) -> GraphForm:
-        """
-        Raises:
-            UsageError: a cache of bytes for weights that are floats, or for a target without products of integers.
-        """
         latent, integers = cache.form == LATENT, recipe.quantized and target.integer_products
-        if cache.dtype == "uint8" and not integers:
-            raise UsageError(
-                "an int8 cache needs int8 or int4 weights and the target cpu or mobile",
-                hint="export with --precision int4 --target cpu, or with --cache latent",
-            )
         return cls(
             cache,
             target.floats(recipe.precision),
