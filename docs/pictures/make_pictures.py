@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from benchmarks.shapes import YOUTU_LLM_2B
-from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.families.youtu.cache import cache_layout
 
 HERE = Path(__file__).parent
 WIDTH, BAR, GAP, LEFT = 720, 30, 22, 210
@@ -31,7 +31,7 @@ def cache_picture() -> str:
     """Bars of KiB per token: expanded and latent, float16, with what a full context of 128K tokens takes."""
     rows = []
     for form, colour, label in (("expanded", "#8c959f", "expanded K and V"), ("latent", "#1a7f37", "latent (youtu-onnx)")):
-        layout = CacheLayout.of(YOUTU_LLM_2B, form, "float16")
+        layout = cache_layout(YOUTU_LLM_2B, form, "float16")
         rows.append((label, layout.bytes_per_token, colour))
     longest = max(size for _, size, _ in rows)
     parts = ['<text x="0" y="20" class="title">Cache of Youtu-LLM-2B, float16, per token</text>']

@@ -1,1 +1,1 @@
-"""Nouns that every room shares; nothing here imports from another room."""
+"""Nouns that every room shares: errors, progress, the machine, recipes, targets, caches, checkpoints' files, bundles."""

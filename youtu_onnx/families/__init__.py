@@ -1,1 +1,1 @@
-"""Model families: their numbers, tensors, caches and graphs."""
+"""Model families: the numbers, tensor names, cache, traced modules, weight moves and reference of each, behind one protocol."""
