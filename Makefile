@@ -31,8 +31,8 @@ types: links  ## mypy --strict over all that ships, and over tools; from build/l
 layers: links  ## Imports go one way, those inside functions too.
 	cd $(LINKS) && $(TOOLS)/lint-imports --no-logo --no-cache $(CURDIR)/pyproject.toml
 
-docs:  ## The site, into build/site. A broken link is an error.
-	$(BIN)/mkdocs build --strict --quiet
+docs: links  ## The site, into build/site. A broken link is an error.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 build:  ## Wheel and sdist into dist, what is in them, and the wheel alone in an empty environment.
 	$(BIN)/python -m tools.distribution

@@ -29,7 +29,7 @@ STAMP = VENV / "installed"
 
 
 def main(arguments: list[str]) -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (an older Python reads this file, too)
         print(f"Python 3.11 or later is needed; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     if not arguments or arguments[0] not in ("demo", "test", "setup"):

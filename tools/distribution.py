@@ -5,8 +5,8 @@
 1. ``python -m build``: the wheel is made from the unpacked sdist, so the sdist has all that it takes.
 2. ``twine check``.
 3. The wheel has one import name, and exactly the files that it should.
-4. In an empty environment, without extras and outside of this folder, ``youtu-onnx doctor`` and ``generate`` work on a bundle that
-   was exported here. torch isn't there.
+4. In an empty environment, without extras and outside of this folder, ``youtu-onnx doctor`` and ``generate`` work on a bundle
+   that was exported here. torch isn't there.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python tools/links.py          writes build/links/youtu_onnx
 
-``exporters/`` and ``runtimes/`` lie beside ``youtu_onnx/`` and are imported as parts of it (``setup.py`` maps them). Python learns
-of that from the editable install's import hook. Programs that read files instead of importing them don't see a hook: to them
+``exporters/`` and ``runtimes/`` lie beside ``youtu_onnx/`` and are imported as parts of it (``setup.py`` maps them). Python
+learns of that from the editable install's import hook. Programs that read files instead of importing them see no hook: to them
 ``youtu_onnx.runtimes`` doesn't exist, and they would check nothing of it. In ``build/links`` the two folders lie where they are
 imported from, as symbolic links, or as copies where the system has no links (Windows without developer mode).
 
