@@ -2,6 +2,7 @@
 
     python3 quickstart.py demo     export the shipped model to int4, verify it, talk to it
     python3 quickstart.py test     run the tests (more arguments go to pytest)
+    python3 quickstart.py setup    neither: only what both need, and the tools that a contributor needs
 
 Makes a virtual environment in .venv beside this file, once, and installs the project into it.
 
@@ -28,14 +29,16 @@ STAMP = VENV / "installed"
 
 
 def main(arguments: list[str]) -> int:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (an older Python reads this file, too)
         print(f"Python 3.11 or later is needed; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
-    if not arguments or arguments[0] not in ("demo", "test"):
+    if not arguments or arguments[0] not in ("demo", "test", "setup"):
         print(__doc__, file=sys.stderr)
         return 2
     set_up()
     command, *rest = arguments
+    if command == "setup":
+        return 0
     if command == "demo":
         return run([PYTHON, "-m", "youtu_onnx.cli", "demo", *rest])
     return run([PYTHON, "-m", "pytest", "-n", "auto", *rest], cwd=HERE)
