@@ -63,6 +63,11 @@ class Batch(Protocol):
     def bytes_per_token(self) -> int:
         """Of a sequence's cache."""
 
+    @property
+    def prefix_shareable(self) -> bool:
+        """Whether the first tokens of a cache are good without the rest. If not, :meth:`RowCache.truncate` and
+        :meth:`RowCache.begin_like` can't be asked for fewer tokens than there are."""
+
     def new_cache(self) -> RowCache:
         """For a new sequence."""
 

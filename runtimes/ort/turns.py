@@ -28,6 +28,10 @@ class TurnsModel:
         self.vocab_size, self.context_length = manifest.model.vocab_size, manifest.context_length
         self.bytes_per_token = manifest.cache.bytes_per_token
 
+    @property
+    def prefix_shareable(self) -> bool:
+        return True
+
     def new_cache(self) -> SequenceCache:
         return new_cache(self.model)
 

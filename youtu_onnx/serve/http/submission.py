@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from youtu_onnx.serve.engine.engine import Ended, Engine, Event, Request, Ticket, Token
+from youtu_onnx.serve.engine.engine import Engine, Ticket
+from youtu_onnx.serve.engine.request import Ended, Event, Request, Token
 
 
-class Running:
-    """Requests that belong together: their events come in one stream, and they are cancelled together.
+class Submission:
+    """Requests that were submitted together: their events come in one stream, and they are cancelled together.
 
     Attributes:
         overrun: the reader fell so far behind that the replies were given up.

@@ -9,73 +9,73 @@ from collections.abc import Callable
 
 import numpy as np
 
-from youtu_onnx.chat.generate import FinishReason
-from youtu_onnx.chat.sampling import Sampler, likeliest
+from youtu_onnx.chat.finish import CompleteReason, FinishReason
+from youtu_onnx.chat.sampling import Sampler, likeliest, log_softmax
 from youtu_onnx.core.errors import YoutuOnnxError
-from youtu_onnx.serve.engine.engine import Ended, Event, Request, Token
-from youtu_onnx.serve.engine.prefixes import Rows
+from youtu_onnx.serve.engine.request import Ended, Event, Request, Token
 
 _NUMBERS = itertools.count()
 
 
-class Job:
-    """State of one reply. All but :meth:`cancel` belongs to the engine's thread. Implements the engine's Ticket.
+class TokenSequence:
+    """The tokens of one request: its prompt, and the reply so far. Implements the engine's Ticket.
+
+    All but :meth:`cancel` belongs to the engine's thread.
 
     Attributes:
-        rows: the cache and what is in it; None before the job begins and after it ended.
-        ids: the prompt and the reply so far. Rows of all but the last are in the cache while it decodes.
+        request: what was asked.
+        ids: the prompt and the reply so far.
         cancelled: somebody asked to end it.
-        number: later jobs have larger ones.
-        submitted: when it came, in seconds of the monotonic clock.
+        number: later requests have larger ones.
     """
 
-    def __init__(self, request: Request, deliver: Callable[[Event], None], limit: int, wake: Callable[[Job], None]) -> None:
-        """``limit``: tokens of the reply that the context has room for; ``wake``: tell the engine of a cancelled job."""
+    def __init__(self, request: Request, deliver: Callable[[Event], None], limit: int, wake: Callable[[], None]) -> None:
+        """
+        Args:
+            limit: tokens of the reply that the context has room for.
+            wake: called when it was cancelled, so that the engine looks.
+        """
         self.request, self._deliver, self._wake = request, deliver, wake
         self.ids = list(request.prompt)
-        self.rows: Rows | None = None
         self.cancelled = False
+        self.number = next(_NUMBERS)  # clocks give several requests one time
         self._limit = min(limit, request.max_tokens)
         self._sampler = Sampler(request.sampling)
         self._seen, self._generated = set(request.prompt), Counter[int]()
         self._reused = 0
-        self.number = next(_NUMBERS)  # clocks give several jobs one time
-        self.submitted = time.monotonic()
-        self._started = self._first = 0.0
+        self._submitted = time.monotonic()
+        self._started: float | None = None
+        self._first: float | None = None
         self._over = False
 
     def cancel(self) -> None:
         self.cancelled = True
-        self._wake(self)
+        self._wake()
 
     @property
     def completion_tokens(self) -> int:
         return len(self.ids) - len(self.request.prompt)
 
     @property
-    def missing(self) -> int:
-        """Tokens that have to be run before the next one can be chosen."""
-        return len(self.ids) - len(self.rows.ids) if self.rows else len(self.ids)
-
-    @property
     def seconds(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self._started
+        """Since its prefill began; 0 before."""
+        return 0.0 if self._started is None else time.monotonic() - self._started
 
-    def begin(self, rows: Rows, reused: int) -> bool:
-        """It has a place and a cache with ``reused`` of its tokens; True the first time."""
-        self.rows, first = rows, not self._started
-        if first:
-            self._started, self._reused = time.monotonic(), reused
-        return first
+    def begin(self, reused: int) -> bool:
+        """Its prefill begins, with so many tokens in a cache already. True the first time: after a preemption it begins again."""
+        if self._started is not None:
+            return False
+        self._started, self._reused = time.monotonic(), reused
+        return True
 
-    def advance(self, logits: np.ndarray) -> FinishReason | None:
+    def advance(self, logits: np.ndarray) -> CompleteReason | None:
         """Choose the next token from logits ``[V]`` and deliver it; why the reply is complete, or None if it goes on.
 
         Raises:
             YoutuOnnxError: the logits are no numbers, or the constraint failed.
         """
-        self._first = self._first or time.monotonic()
+        if self._first is None:
+            self._first = time.monotonic()
         constraint = self.request.constraint
         id_ = self._sampler.pick(
             logits, self._seen, generated=self._generated, allowed=constraint.allowed() if constraint else None
@@ -96,9 +96,18 @@ class Job:
             return
         self._over = True
         now = time.monotonic()
-        started, first = self._started or now, self._first or now
+        started = now if self._started is None else self._started
+        first = now if self._first is None else self._first
         self._send(
-            Ended(reason, self.completion_tokens, self._reused, started - self.submitted, first - started, now - first, error)
+            Ended(
+                reason,
+                completion_tokens=self.completion_tokens,
+                reused_tokens=self._reused,
+                queue_seconds=started - self._submitted,
+                prefill_seconds=first - started,
+                decode_seconds=now - first,
+                error=error,
+            )
         )
 
     def _send(self, event: Event) -> None:
@@ -111,8 +120,6 @@ class Job:
         count = self.request.logprobs
         if count is None:
             return Token(id_)
-        numbers = logits.astype(np.float64)
-        numbers -= numbers.max()
-        numbers -= np.log(np.exp(numbers).sum())
-        ids = likeliest(numbers, min(count, len(numbers))) if count else ()
-        return Token(id_, float(numbers[id_]), tuple((int(one), float(numbers[one])) for one in ids))
+        logprobs = log_softmax(logits.astype(np.float64))
+        top = likeliest(logprobs, min(count, len(logprobs))).tolist() if count else []
+        return Token(id_, float(logprobs[id_]), tuple((one, float(logprobs[one])) for one in top))
