@@ -65,8 +65,8 @@ class Batch(Protocol):
 
     @property
     def prefix_shareable(self) -> bool:
-        """Whether the first tokens of a cache are good without the rest. If not, :meth:`RowCache.truncate` and
-        :meth:`RowCache.begin_like` can't be asked for fewer tokens than there are."""
+        """Whether the first tokens of a cache are good for any sequence that begins with them: its layout is rewindable and
+        prefix_shareable. If not, :meth:`RowCache.truncate` and :meth:`RowCache.begin_like` are not to be asked."""
 
     def new_cache(self) -> RowCache:
         """For a new sequence."""

@@ -67,7 +67,8 @@ class SlotModel:
 
     @property
     def prefix_shareable(self) -> bool:
-        return True
+        cache = self.bundle.manifest.cache
+        return cache.prefix_shareable and cache.rewindable
 
     def new_cache(self) -> InPlaceCache:
         return InPlaceCache(self.bundle.manifest.cache, self.bundle.manifest.context_length, self._names[None])

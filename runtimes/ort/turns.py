@@ -30,7 +30,8 @@ class TurnsModel:
 
     @property
     def prefix_shareable(self) -> bool:
-        return True
+        cache = self.model.bundle.manifest.cache
+        return cache.prefix_shareable and cache.rewindable
 
     def new_cache(self) -> SequenceCache:
         return new_cache(self.model)

@@ -63,9 +63,7 @@ class ContinuousBatch:
 
     def step(self) -> None:
         """Run the model once, and deliver what comes of it."""
-        running = self._next_prefill()
-        self._make_room(running)
-        chunk = self._chunk(running)
+        chunk = self._next_chunk()
         if chunk is None and not self._decoding:
             return
         alone, started = not self._decoding, time.monotonic()
@@ -100,6 +98,13 @@ class ContinuousBatch:
     @property
     def _running(self) -> list[RunningSequence]:
         return [*self._prefilling, *self._decoding.values()]
+
+    def _next_chunk(self) -> PrefillChunk | None:
+        """The chunk of the next step, for which there is room then. Whoever was preempted for it is let go here: its cache takes
+        memory for as long as somebody holds it."""
+        running = self._next_prefill()
+        self._make_room(running)
+        return self._chunk(running)
 
     def _next_prefill(self) -> RunningSequence | None:
         """Whose prefill goes on; those that have nothing left to prefill decode from now on."""

@@ -38,9 +38,9 @@ class PrefixCache:
         return sum(kept.cache.nbytes for kept in self._kept)
 
     @property
-    def kept(self) -> tuple[tuple[int, ...], ...]:
-        """The tokens of each kept cache, the least recently used first."""
-        return tuple(tuple(kept.ids) for kept in self._kept)
+    def kept(self) -> tuple[CachedSequence, ...]:
+        """The least recently used first."""
+        return tuple(self._kept)
 
     def keep(self, ended: CachedSequence) -> None:
         """Remember a sequence that ended. One that begins another kept one adds nothing and isn't kept."""
