@@ -143,6 +143,7 @@ class ContinuousBatch:
         try:
             return step.run(self._batch)
         except YoutuOnnxError as error:
+            _drop_frames(error)
             parts = step.alone()
             if len(parts) == 1:
                 self._fail(step.sequences[0], error)
@@ -184,8 +185,9 @@ class ContinuousBatch:
         running.sequence.end(reason)  # at last, so that whoever hears of it finds the place free
 
     def _fail(self, running: RunningSequence, error: YoutuOnnxError) -> None:
+        _drop_frames(error)
         self._leave(running)
-        running.sequence.end("cancelled", _without_frames(error))
+        running.sequence.end("cancelled", error)
 
     def _leave(self, running: RunningSequence) -> None:
         """Give up its place."""
@@ -217,9 +219,8 @@ class ContinuousBatch:
         return grown + (self._budget.growth(chunk.running, chunk.count) if chunk else 0)
 
 
-def _without_frames(error: YoutuOnnxError) -> YoutuOnnxError:
-    """An error whose tracebacks hold no caches in memory for as long as somebody holds it."""
+def _drop_frames(error: YoutuOnnxError) -> None:
+    """Forget where an error comes from: the frames hold caches, for as long as somebody holds it or it holds itself."""
     one: BaseException | None = error
     while one is not None:
         one.__traceback__, one = None, one.__cause__ or one.__context__
-    return error
