@@ -63,6 +63,11 @@ class Batch(Protocol):
     def bytes_per_token(self) -> int:
         """Of a sequence's cache."""
 
+    @property
+    def prefix_shareable(self) -> bool:
+        """Whether the first tokens of a cache are good for any sequence that begins with them: its layout is rewindable and
+        prefix_shareable. If not, :meth:`RowCache.truncate` and :meth:`RowCache.begin_like` are not to be asked."""
+
     def new_cache(self) -> RowCache:
         """For a new sequence."""
 

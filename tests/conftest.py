@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
-
-if TYPE_CHECKING:
-    from tests.serving import OneAtATime
-    from youtu_onnx.serve.text.model_text import ModelText
 
 
 def pytest_configure() -> None:
@@ -75,22 +70,3 @@ def int8_cache_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_checkpoint(folder / "checkpoint")
     export_tiny(folder / "checkpoint", folder, Recipe("int4", 32, int8=("*.kv_a_proj_with_mqa",)), form="latent-int8")
     return folder
-
-
-@pytest.fixture(scope="session")
-def served_text(nano_bundle: Callable[..., Path]) -> ModelText:
-    """What a server knows of youtu-nano beside the engine."""
-    from youtu_onnx.serve.text.model_text import ModelText
-
-    return ModelText.open(nano_bundle(), name="youtu-nano")
-
-
-@pytest.fixture
-def engine(nano_bundle: Callable[..., Path]) -> Iterator[OneAtATime]:
-    """A new engine on youtu-nano, closed after the test."""
-    from tests.serving import OneAtATime
-
-    made = OneAtATime(nano_bundle())
-    yield made
-    made.gate.set()
-    made.close()

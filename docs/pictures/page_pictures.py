@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.browser import Browser, browser
 from tests.consumers.javascript.workshop import furnish
-from tests.page_server import Reply, serving
+from tests.serve.page.page_server import Reply, serving
 
 HERE = Path(__file__).parent
 LARGEST = 150_000  # bytes of a picture

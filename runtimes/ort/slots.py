@@ -65,6 +65,11 @@ class SlotModel:
         """Slots of the graph."""
         return self.layout.count
 
+    @property
+    def prefix_shareable(self) -> bool:
+        cache = self.bundle.manifest.cache
+        return cache.prefix_shareable and cache.rewindable
+
     def new_cache(self) -> InPlaceCache:
         return InPlaceCache(self.bundle.manifest.cache, self.bundle.manifest.context_length, self._names[None])
 

@@ -28,6 +28,11 @@ class TurnsModel:
         self.vocab_size, self.context_length = manifest.model.vocab_size, manifest.context_length
         self.bytes_per_token = manifest.cache.bytes_per_token
 
+    @property
+    def prefix_shareable(self) -> bool:
+        cache = self.model.bundle.manifest.cache
+        return cache.prefix_shareable and cache.rewindable
+
     def new_cache(self) -> SequenceCache:
         return new_cache(self.model)
 

@@ -20,7 +20,7 @@ def test_two_replicas_on_one_host(nano_bundle, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:  # paths of sockets have little room
         done = subprocess.run(
-            [sys.executable, "-m", "tests.ray_program", str(nano_bundle()), short],
+            [sys.executable, "-m", "tests.serve.ray_program", str(nano_bundle()), short],
             capture_output=True,
             text=True,
             timeout=300,

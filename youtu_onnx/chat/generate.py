@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from youtu_onnx.chat.finish import FinishReason
+from youtu_onnx.chat.prefix import common_prefix
 from youtu_onnx.chat.prompt_lookup import Drafter, PromptLookup, Speculation
 from youtu_onnx.chat.sampling import Sampler, Sampling
 from youtu_onnx.core.errors import UsageError
@@ -18,8 +20,6 @@ from youtu_onnx.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from youtu_onnx.runtimes.decoder import Decoder
-
-FinishReason = Literal["stop", "length", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class TokenCache:
     def start(self, prompt: Sequence[int]) -> tuple[np.ndarray, int]:
         """Make ``prompt`` the cache's contents; logits ``[V]`` after it, and how many tokens needn't be computed."""
         # the last token is run again even if it is there: its logits are wanted
-        shared = min(_common_prefix(self.ids, prompt), len(prompt) - 1)
+        shared = min(common_prefix(self.ids, prompt), len(prompt) - 1)
         self._ahead = []
         self.decoder.rewind(len(self.ids) - shared)
         del self.ids[shared:]
@@ -275,12 +275,3 @@ class Generation(Iterator[Piece]):
             timing=timing,
             speculation=None if self._drafter is None else self._drafter.counts,
         )
-
-
-def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    length = 0
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            break
-        length += 1
-    return length

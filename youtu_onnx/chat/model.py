@@ -116,8 +116,7 @@ class Model:
         config = read_json(bundle.file(names.GENERATION_CONFIG))
         self.sampling = Sampling.from_generation_config(config)
         self.eos_ids = eos_ids(config, bundle, tokenizer)
-        length = config.get("max_new_tokens")
-        self.max_tokens: int = length if type(length) is int and length > 0 else DEFAULT_MAX_TOKENS
+        self.max_tokens = default_max_tokens(config)
         self.prompt_lookup = prompt_lookup
         self._cache = TokenCache(decoder)
         self._current: Generation | None = None
@@ -234,6 +233,12 @@ class Model:
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         rendered = self.template.prompt(messages, enable_thinking=enable_thinking, tools=tools)
         return rendered.token_ids, rendered.thinking
+
+
+def default_max_tokens(config: Mapping[str, Any]) -> int:
+    """The length of a reply where the caller sets none, by a bundle's generation_config.json."""
+    length = config.get("max_new_tokens")
+    return length if type(length) is int and length > 0 else DEFAULT_MAX_TOKENS
 
 
 def eos_ids(config: Mapping[str, Any], bundle: Bundle, tokenizer: Tokenizer) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -205,9 +204,11 @@ def _run_workers(
 
 
 def _engine(bundle: Path, provider: str | None, chosen: ProviderOptions, limits: Limits) -> Engine:
-    from youtu_onnx.serve.engine.scheduler import open_engine
+    from youtu_onnx.chat.model import variant_for
+    from youtu_onnx.core.bundle import Bundle
+    from youtu_onnx.serve.engine.opening import open_engine
 
-    return open_engine(bundle, provider=provider, options=chosen, **asdict(limits))
+    return open_engine(Bundle.open(bundle, target=variant_for(provider)), provider=provider, options=chosen, limits=limits)
 
 
 def _tell(url: str, text: ModelText, settings: Settings, loopback: bool, engine: Engine | None = None) -> None:

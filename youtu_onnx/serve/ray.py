@@ -8,17 +8,19 @@ for each request: of two at random, the one with fewer in hand.
 # No "from __future__ import annotations": Ray reads from app's own annotation that its arguments are of a class.
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
-from youtu_onnx.core.machine import memory
-from youtu_onnx.serve.engine.scheduler import CACHE_SHARE, MAX_QUEUE
+from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.serve.engine.limits import MAX_QUEUE, Limits, free_cache_memory
+from youtu_onnx.serve.engine.opening import open_engine
+from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.http.settings import LOOPBACK, Settings
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
+from youtu_onnx.serve.http.workers import prepare
+from youtu_onnx.serve.text.model_text import ModelText
 
 KEY_VARIABLE = "YOUTU_ONNX_API_KEY"
 DEPLOYMENT = "youtu-onnx"
@@ -60,7 +62,7 @@ def app(arguments: Arguments) -> serve.Application:
     hosts = None if arguments.hosts == "*" else tuple(name.strip().lower() for name in arguments.hosts.split(","))
     settings = Settings(api_keys=(key,) if key else (), hosts=hosts)
 
-    def replica() -> "FastAPI":
+    def replica() -> FastAPI:
         return open_replica(arguments, settings)
 
     places = arguments.places or 8
@@ -74,29 +76,21 @@ def app(arguments: Arguments) -> serve.Application:
     return deployment.bind()
 
 
-def open_replica(arguments: Arguments, settings: Settings) -> "FastAPI":
+def open_replica(arguments: Arguments, settings: Settings) -> FastAPI:
     """The engine and the application over it. Runs in the replica's process.
 
     Raises:
-        As :func:`youtu_onnx.serve.engine.scheduler.open_engine` and :func:`youtu_onnx.serve.http.workers.prepare`; Ray shows it and tries
-        again.
+        As :func:`youtu_onnx.serve.engine.opening.open_engine` and :func:`youtu_onnx.serve.http.workers.prepare`; Ray shows it and
+        tries again.
     """
-    from pathlib import Path
-
-    from youtu_onnx.serve.engine.scheduler import open_engine
-    from youtu_onnx.serve.http.application import application
-    from youtu_onnx.serve.http.workers import prepare
-    from youtu_onnx.serve.text.model_text import ModelText
-
-    prepare(Path(arguments.bundle))
-    caches = arguments.cache_memory or int(memory()[1] * CACHE_SHARE / arguments.replicas)
-    engine = open_engine(
-        arguments.bundle,
-        provider="cpu",
+    bundle = Path(arguments.bundle)
+    prepare(bundle)
+    limits = Limits(
         threads=arguments.cpus,
         places=arguments.places,
         max_queue=arguments.max_queue,
         context=arguments.context,
-        cache_memory=caches,
+        cache_memory=arguments.cache_memory or free_cache_memory(arguments.replicas),
     )
-    return application(engine, text=ModelText.open(arguments.bundle, name=arguments.name, target="cpu"), settings=settings)
+    engine = open_engine(Bundle.open(bundle, target="cpu"), provider="cpu", limits=limits)
+    return application(engine, text=ModelText.open(bundle, name=arguments.name, target="cpu"), settings=settings)

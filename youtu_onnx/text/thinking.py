@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from youtu_onnx.text.overlap import overlap
+
 OPEN, CLOSE = "<think>", "</think>"
 Kind = Literal["thinking", "answer", "tag"]
 
@@ -41,7 +43,7 @@ class ThinkingSplitter:
                 parts += [("thinking", before), ("tag", tag)]
                 text, self._state = after, "answer"
             else:
-                keep = _overlap(text, CLOSE)
+                keep = overlap(text, CLOSE)
                 parts.append(("thinking", text[: len(text) - keep]))
                 text, self._held = "", text[len(text) - keep :]
         parts.append(("answer", text))
@@ -51,8 +53,3 @@ class ThinkingSplitter:
         """What was held back: it was no tag."""
         held, self._held = self._held, ""
         return [("thinking" if self._state == "thinking" else "answer", held)] if held else []
-
-
-def _overlap(text: str, tag: str) -> int:
-    """Length of the longest end of ``text`` that begins ``tag``."""
-    return next((n for n in range(min(len(text), len(tag) - 1), 0, -1) if text.endswith(tag[:n])), 0)

@@ -5,13 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from youtu_onnx.core.machine import memory
+from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.serve.engine.engine import Engine
-from youtu_onnx.serve.engine.scheduler import CACHE_SHARE, MAX_QUEUE
+
+MAX_QUEUE = 64
+CACHE_SHARE = 0.5
+"""Of the memory that is free when an engine is opened, what caches may take unless the user says otherwise."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Fields are as in :func:`youtu_onnx.serve.engine.scheduler.open_engine`, which takes them all."""
+    """What a user may set.
+
+    Attributes:
+        threads: of the CPU provider; None: one per physical core.
+        places, max_queue, context: as in :class:`youtu_onnx.serve.engine.scheduler.Scheduler`.
+        cache_memory: bytes for all caches; None: half of what is free when the model is loaded.
+    """
 
     threads: int | None = None
     places: int | None = None
@@ -20,18 +30,21 @@ class Limits:
     cache_memory: int | None = None
 
 
+def free_cache_memory(engines: int = 1) -> int:
+    """Bytes that each of so many engines may take for caches, of what is free here, within a container's limit."""
+    _, available = memory()
+    return int(available * CACHE_SHARE / engines)
+
+
 def share(count: int, limits: Limits) -> Limits:
     """Each one's part where ``count`` engines share a machine: of the cores, unless ``threads`` says how many each has, of the
     queue and of the memory for caches. Places and context are each one's own."""
-    from youtu_onnx.runtimes.ort.threads import thread_count
-
-    caches = limits.cache_memory or int(memory()[1] * CACHE_SHARE)
     threads = thread_count(limits.threads)
     return replace(
         limits,
         threads=threads if limits.threads else max(1, threads // count),
         max_queue=-(-limits.max_queue // count),
-        cache_memory=caches // count,
+        cache_memory=free_cache_memory(count) if limits.cache_memory is None else limits.cache_memory // count,
     )
 
 

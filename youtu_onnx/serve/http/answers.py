@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Finish = Literal["stop", "length", "tool_calls"]
+AnswerFinish = Literal["stop", "length", "tool_calls"]
+"""Why a reply ended, as OpenAI's API has it. A reply that was cancelled is an error there."""
 
 
 class Shape(BaseModel):
@@ -79,7 +80,7 @@ class ChatChoice(Shape):
     index: int
     message: AssistantMessage
     logprobs: ChatLogprobs | None
-    finish_reason: Finish
+    finish_reason: AnswerFinish
 
 
 class ChatCompletion(Shape):
@@ -103,7 +104,7 @@ class TextChoice(Shape):
     index: int
     text: str
     logprobs: TextLogprobs | None
-    finish_reason: Finish
+    finish_reason: AnswerFinish
 
 
 class TextCompletion(Shape):
@@ -121,7 +122,7 @@ class Chat(BaseModel):
 
     response: str
     thinking: str | None = None
-    finish_reason: Finish
+    finish_reason: AnswerFinish
     usage: Usage
 
 

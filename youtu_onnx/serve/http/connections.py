@@ -12,7 +12,7 @@ import selectors
 import socket
 import struct
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import h11
 from starlette.types import Receive, Scope, Send
@@ -99,7 +99,7 @@ class Connection(H11Protocol):
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             answer = Problem(400, "this is no HTTP, or its headers have more than 16 KiB", code="invalid_http").response()
             headers = [*answer.raw_headers, (b"connection", b"close")]
-            for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=answer.body), h11.EndOfMessage()):
+            for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
@@ -135,18 +135,20 @@ async def _full(scope: Scope, receive: Receive, send: Send) -> None:
     await problem.response()(scope, receive, send)
 
 
-def protocol(settings: Settings) -> Any:
-    """For uvicorn's ``http``.
+def protocol(settings: Settings) -> type[asyncio.Protocol]:
+    """For uvicorn's ``http``: a class in its eyes, which it does nothing with but to call it for each connection. Workers get it
+    pickled, so it is no class made here.
 
     Raises:
         UsageError: more connections than descriptors.
     """
-    return partial(
+    made = partial(
         Connection,
         limit=connection_limit(settings.connections),
         idle_seconds=settings.idle_seconds,
         stall_seconds=settings.stall_seconds,
     )
+    return cast("type[asyncio.Protocol]", made)
 
 
 def connection_limit(asked: int | None) -> int:

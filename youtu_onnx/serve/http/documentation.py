@@ -1,4 +1,4 @@
-"""``/docs``: Swagger UI over the API's description, from files on this machine alone.
+"""The API's description, and ``/docs``: Swagger UI over it, from files on this machine alone.
 
 The files come with fastapi-offline, which is kept up to date; swagger-ui-bundle's are of 2022. Its page isn't used: that
 has a script in it, which this server's content policy forbids.
@@ -6,7 +6,9 @@ has a script in it, which this server's content policy forbids.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from importlib import resources
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -48,7 +50,29 @@ def add(app: FastAPI) -> None:
         app.add_route(f"/docs/{name}", _file(str(folder / name), kind), include_in_schema=False)
 
 
-def _file(path: str, kind: str):  # type: ignore[no-untyped-def]
+def describe(app: FastAPI) -> None:
+    """FastAPI describes validation errors as 422; here they are 400s. And keys, where they are needed."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            described = made()
+            for path, methods in described["paths"].items():
+                for method in methods.values():
+                    method["responses"].pop("422", None)
+                    if path != "/health":
+                        method["security"] = [{"key": []}, {}]
+            schemas = described["components"]["schemas"]
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)
+            described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            app.openapi_schema = described
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _file(path: str, kind: str) -> Callable[[Request], Awaitable[Response]]:
     async def send(request: Request) -> Response:
         return FileResponse(path, media_type=kind)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from os import PathLike, stat_result
 from pathlib import Path, PurePath
-from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from youtu_onnx.serve.http.problems import Problem
 
@@ -33,11 +34,13 @@ KINDS = {
 class PageFiles(StaticFiles):
     """Files with content types of this list; others are not served."""
 
-    def file_response(self, full_path: Any, *arguments: Any, **named: Any) -> Response:
+    def file_response(
+        self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
         kind = KINDS.get(PurePath(full_path).suffix)
         if kind is None:
             raise Problem(404, "no such file")
-        response = super().file_response(full_path, *arguments, **named)
+        response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["content-type"] = kind
         response.headers["cache-control"] = "no-cache"
         return response

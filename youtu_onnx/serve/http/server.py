@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from youtu_onnx.core.errors import ResourceError, UsageError
 from youtu_onnx.serve.http import connections
-from youtu_onnx.serve.http.service import Service
+from youtu_onnx.serve.http.service import Service, service_of
 
 CLOSING_SECONDS = 5
 """After the engine's end, for the last bytes to reach their clients."""
@@ -63,7 +63,7 @@ def run(app: FastAPI, listening: socket.socket, *, drain_seconds: float, ready: 
     Args:
         ready: called once, when requests are answered.
     """
-    settings = app.state.service.settings
+    service = service_of(app)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -71,13 +71,13 @@ def run(app: FastAPI, listening: socket.socket, *, drain_seconds: float, ready: 
         access_log=False,
         lifespan="off",
         server_header=False,
-        http=connections.protocol(settings),
+        http=connections.protocol(service.settings),
         ws="none",
         backlog=connections.BACKLOG,
-        timeout_keep_alive=int(settings.idle_seconds),
+        timeout_keep_alive=int(service.settings.idle_seconds),
         timeout_graceful_shutdown=CLOSING_SECONDS,
     )
-    Server(config, app.state.service, drain_seconds, ready).run([listening])
+    Server(config, service, drain_seconds, ready).run([listening])
 
 
 class Server(uvicorn.Server):

@@ -1,6 +1,7 @@
 """Metrics of several workers as one: each writes its own to files in a folder, and whichever is asked sums all.
 
-The files are prometheus_client's multiprocess mode. Import this only where ``PROMETHEUS_MULTIPROC_DIR`` names the folder.
+The files are prometheus_client's multiprocess mode. Its first import in a process switches that on where
+``PROMETHEUS_MULTIPROC_DIR`` names the folder, so a worker's process has to start with the variable set.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class SharedMetrics(Metrics):
         self._write()
         _forget_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
         registry = prometheus_client.CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return prometheus_client.generate_latest(registry)
 
     def _keep_writing(self) -> None:
@@ -70,4 +71,4 @@ def _forget_dead(folder: Path) -> None:
     for path in folder.glob("gauge_live*_*.db"):
         found = re.search(r"_(\d+)\.db$", path.name)
         if found and not psutil.pid_exists(int(found[1])):
-            multiprocess.mark_process_dead(int(found[1]), str(folder))
+            multiprocess.mark_process_dead(int(found[1]), str(folder))  # type: ignore[no-untyped-call]

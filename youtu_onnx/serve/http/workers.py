@@ -14,26 +14,28 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
+from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import ResourceError, YoutuOnnxError
 from youtu_onnx.core.progress import Progress, Silent
+from youtu_onnx.runtimes.ort import prepared, preparing
 from youtu_onnx.serve.engine.limits import Limits, capacity
+from youtu_onnx.serve.engine.opening import open_engine
 from youtu_onnx.serve.http import connections
+from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.http.server import CLOSING_SECONDS
+from youtu_onnx.serve.http.service import Service, service_of
 from youtu_onnx.serve.http.settings import Settings
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-    from youtu_onnx.serve.http.service import Service
+from youtu_onnx.serve.http.shared_metrics import SharedMetrics
+from youtu_onnx.serve.text.model_text import ModelText
 
 FAILED_TO_START = 3
 """The exit code of a worker that would fail the same way again: on it uvicorn ends the server instead of trying for ever."""
@@ -65,21 +67,16 @@ class Worker:
 
     def __call__(self) -> FastAPI:
         """Runs inside ``uvicorn.Server.serve``, whose signal handlers are set by then."""
-        from youtu_onnx.serve.engine.scheduler import open_engine
-        from youtu_onnx.serve.http.application import application
-        from youtu_onnx.serve.http.shared_metrics import SharedMetrics
-        from youtu_onnx.serve.text.model_text import ModelText
-
         try:
             text = ModelText.open(self.bundle, name=self.name, target="cpu")
-            engine = open_engine(self.bundle, provider="cpu", **asdict(self.limits))
+            engine = open_engine(Bundle.open(self.bundle, target="cpu"), provider="cpu", limits=self.limits)
         except Exception as error:
             why = str(error) if isinstance(error, YoutuOnnxError) else traceback.format_exc()
             self.told(f"worker {os.getpid()} can't start: {why}")
             os._exit(FAILED_TO_START)  # at once: the parent would wait HEALTH_SECONDS for the answer of one that is shutting down
         app = application(engine, text=text, settings=self.settings, metrics=SharedMetrics(engine))
         _end_with_parent()
-        _drain_on_signal(app.state.service, self.drain_seconds)
+        _drain_on_signal(service_of(app), self.drain_seconds)
         self.told(f"worker {os.getpid()} answers: {capacity(engine)}")
         return app
 
@@ -92,7 +89,7 @@ def run(worker: Worker, workers: int, listening: socket) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="youtu-onnx-metrics-") as folder:
         before = os.environ.get(METRICS_VARIABLE)
-        os.environ[METRICS_VARIABLE] = folder  # which the workers' prometheus_client reads when it is imported
+        os.environ[METRICS_VARIABLE] = folder  # which prometheus_client reads when a worker's process imports it
         try:
             config = uvicorn.Config(
                 worker,
@@ -125,9 +122,6 @@ def prepare(bundle: Path, progress: Progress | None = None) -> None:
     Raises:
         As :func:`youtu_onnx.runtimes.ort.preparing.make`.
     """
-    from youtu_onnx.core.bundle import Bundle, names
-    from youtu_onnx.runtimes.ort import prepared, preparing
-
     progress = progress or Silent()
     if os.environ.get(prepared.VARIABLE) == "0":
         progress.note(f"{prepared.VARIABLE}=0: every worker packs weights for itself")

@@ -104,7 +104,8 @@ VALUE = re.compile(r"[\w#%.+\- ]{0,64}")
 def render(text: str) -> str:
     """HTML of a Markdown text. Links go to http, https and mailto alone; images are links; a formula that can't be read is
     shown as code."""
-    return _markdown().render(text)
+    made: str = _markdown().render(text)
+    return made
 
 
 @cache
@@ -180,7 +181,8 @@ def _highlight(code: str, language: str, attributes: str) -> str:
         lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     except ClassNotFound:
         return ""
-    return highlight(code, lexer, HtmlFormatter(nowrap=True))
+    made: str = highlight(code, lexer, HtmlFormatter(nowrap=True))
+    return made
 
 
 def formula(latex: str, *, block: bool = False) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from youtu_onnx.chat.model import DEFAULT_MAX_TOKENS, eos_ids
+from youtu_onnx.chat.model import default_max_tokens, eos_ids
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError
@@ -53,14 +53,13 @@ class ModelText:
         bundle = Bundle.open(path, target=target)
         tokenizer = Tokenizer.open(bundle.path)
         config = read_json(bundle.file(names.GENERATION_CONFIG))
-        length = config.get("max_new_tokens")
         manifest = bundle.file(names.MANIFEST)
         return cls(
             id=name or bundle.manifest.source.model,
             tokenizer=tokenizer,
             template=ChatTemplate.open(bundle.path, tokenizer),
             sampling=Sampling.from_generation_config(config),
-            max_tokens=length if type(length) is int and length > 0 else DEFAULT_MAX_TOKENS,
+            max_tokens=default_max_tokens(config),
             eos_ids=frozenset(eos_ids(config, bundle, tokenizer)),
             created=int(manifest.stat().st_mtime),
             fingerprint="fp_" + hashlib.sha256(manifest.read_bytes()).hexdigest()[:12],

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from youtu_onnx.serve.engine.engine import Token
+from youtu_onnx.serve.engine.request import Token
 from youtu_onnx.serve.text.stops import StopCutter
 from youtu_onnx.serve.text.tool_calls import Called, Said, ToolCallSplitter
 from youtu_onnx.text import ThinkingSplitter, Tokenizer
@@ -31,7 +31,7 @@ class Content:
 Part = Thought | Content | Called
 
 
-class Reply:
+class ReplyReader:
     """Reads one reply's tokens as they come.
 
     Stop strings are looked for in the answer, not in thinking or in calls.

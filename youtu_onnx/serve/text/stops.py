@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from youtu_onnx.text.overlap import overlap
+
 
 class StopCutter:
     """Passes text on, up to the first stop string to be complete; of two complete at once, the longer.
@@ -34,7 +36,7 @@ class StopCutter:
             self.stopped = True
             text = text[: min(found)[1]]
         elif self._stops:
-            keep = max(_overlap(text, stop) for stop in self._stops)
+            keep = max(overlap(text, stop) for stop in self._stops)
             text, self._held = text[: len(text) - keep], text[len(text) - keep :]
         self.passed += len(text)
         return text
@@ -44,8 +46,3 @@ class StopCutter:
         held, self._held = self._held, ""
         self.passed += len(held)
         return held
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of ``text`` that begins ``stop``, short of all of it."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

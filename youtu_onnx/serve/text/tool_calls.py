@@ -9,6 +9,8 @@ import json
 import re
 from dataclasses import dataclass
 
+from youtu_onnx.text.overlap import overlap
+
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*(?=\S)')
@@ -76,13 +78,14 @@ class ToolCallSplitter:
                 parts.append(Said(before.rstrip()))
             self._held, self._state = after, "head"
             return True
-        keep = len(before) - len(before.rstrip())  # white space belongs to what follows it
-        if not keep:
-            keep = next((n for n in range(min(len(before), len(OPEN) - 1), 0, -1) if before.endswith(OPEN[:n])), 0)
-            keep += len(before[: len(before) - keep]) - len(before[: len(before) - keep].rstrip()) if keep else 0
-        if len(before) > keep:
-            parts.append(Said(before[: len(before) - keep]))
-        self._held = before[len(before) - keep :]
+        # White space belongs to what follows it: of "Sure. \n" and of "Sure. \n<tool" only "Sure." is certain, since the rest may
+        # become white space before a call; of "Sure. \nThen" all is.
+        certain = before.rstrip()
+        if certain == before:
+            certain = before[: len(before) - overlap(before, OPEN)].rstrip()
+        if certain:
+            parts.append(Said(certain))
+        self._held = before[len(certain) :]
         return False
 
     def _head(self, parts: list[Said | Called]) -> bool:

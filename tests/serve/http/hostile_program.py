@@ -1,0 +1,48 @@
+"""``youtu-onnx serve`` with short times, a model that can be held, and a token that it fails at:
+``python -m tests.serve.http.hostile_program BUNDLE …``.
+
+SIGUSR1 holds the model before its next step, SIGUSR2 lets it go on.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from youtu_onnx.cli import main
+from youtu_onnx.core.errors import ProviderError
+from youtu_onnx.runtimes.batch import Chunk
+from youtu_onnx.runtimes.ort.slots import SlotModel
+from youtu_onnx.serve.http import settings
+
+FATAL = 77
+"""A step with this token fails, as one that a provider has no memory for."""
+PAUSE = 0.003
+SECONDS = {"idle_seconds": 2.0, "stall_seconds": 2.0, "body_seconds": 2.0}
+
+
+def hold_and_fail() -> None:
+    own, going = SlotModel.step, threading.Event()
+    going.set()
+    signal.signal(signal.SIGUSR1, lambda *_: going.clear())
+    signal.signal(signal.SIGUSR2, lambda *_: going.set())
+
+    def step(self: SlotModel, tokens: Mapping[int, Any], chunk: Chunk | None = None) -> Any:
+        going.wait()
+        time.sleep(PAUSE)
+        if any(id_ == FATAL for _, id_ in tokens.values()) or (chunk and FATAL in chunk.ids):
+            raise ProviderError("a provider's failure", hint="none")
+        return own(self, tokens, chunk)
+
+    SlotModel.step = step  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    hold_and_fail()
+    settings.Settings = partial(settings.Settings, **SECONDS)  # type: ignore[misc,assignment]
+    sys.exit(main(["serve", *sys.argv[1:]]))

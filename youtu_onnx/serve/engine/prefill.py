@@ -1,0 +1,60 @@
+"""How prompts share the steps: whose prefill goes on, and how much of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from youtu_onnx.serve.engine.step import PrefillChunk, RunningSequence
+
+
+@dataclass(frozen=True)
+class ChunkSizes:
+    """Sizes of prefill chunks.
+
+    Attributes:
+        smallest, largest: tokens; with fewer than 64 the graph computes attention in the order that is slower for prompts.
+        seconds: what a chunk may add to a step while others wait for their next token.
+        oldest_every: of so many chunks one is the oldest prompt's.
+    """
+
+    smallest: int = 64
+    largest: int = 256
+    seconds: float = 0.4
+    oldest_every: int = 4
+
+
+class PrefillOrder:
+    """Chooses the next chunk.
+
+    The prompt with the fewest missing tokens goes first, which gives the shortest waiting time in the mean; every
+    ``oldest_every``-th chunk is the oldest prompt's, so that short ones can't keep a long one waiting for ever.
+    """
+
+    def __init__(self, sizes: ChunkSizes) -> None:
+        self._sizes = sizes
+        self._chosen = 0
+        self._speed = 100.0  # prompt tokens a second, as measured last
+
+    def choose(self, prefilling: Sequence[RunningSequence]) -> RunningSequence:
+        """Whose prefill goes on; ``prefilling``: at least one."""
+        self._chosen += 1
+        if self._chosen % self._sizes.oldest_every == 0:
+            return min(prefilling, key=lambda one: one.sequence.number)
+        return min(prefilling, key=lambda one: one.missing)
+
+    def chunk(self, running: RunningSequence, *, alone: bool) -> PrefillChunk:
+        """The next chunk of a prompt; ``alone``: nobody waits for a next token meanwhile.
+
+        A small rest goes along, since a step of it would read all weights once more: of 300 missing tokens and a size of 256 the
+        chunk has all, of 500 it has 256.
+        """
+        size = self._sizes.largest if alone else int(self._speed * self._sizes.seconds)
+        size = min(max(size, self._sizes.smallest), self._sizes.largest)
+        count = running.missing if running.missing <= size + size // 2 else size
+        return PrefillChunk(running, len(running.cached.ids), count)
+
+    def measured(self, tokens: int, seconds: float) -> None:
+        """A step of a chunk alone took so long."""
+        if tokens >= self._sizes.smallest:
+            self._speed += (tokens / max(seconds, 1e-6) - self._speed) / 4

@@ -1,0 +1,107 @@
+"""The prefix cache: caches of sequences that ended, kept because others may begin like them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from youtu_onnx.chat.prefix import common_prefix
+from youtu_onnx.runtimes.batch import Batch, RowCache
+
+WORTH_COPYING = 16
+"""Tokens that a prompt must share with a cache before they are copied: fewer are computed as quickly."""
+WORTH_KEEPING = 32
+"""Tokens of a cache that must be beyond the shared ones for it to be left whole: what would be lost if it was taken over."""
+
+
+@dataclass(eq=False)
+class CachedSequence:
+    """A cache of one sequence, and the tokens that it is known to hold."""
+
+    cache: RowCache
+    ids: list[int]
+
+
+class PrefixCache:
+    """Kept caches, the least recently used first to go. Used by one thread.
+
+    Here, and nowhere else in the engine, it is decided what becomes of cached tokens that another sequence begins with, or that
+    a sequence doesn't want. Where the batch's caches are good for their whole sequence alone, nothing is kept and nothing shared.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._kept: list[CachedSequence] = []
+
+    @property
+    def nbytes(self) -> int:
+        return sum(kept.cache.nbytes for kept in self._kept)
+
+    @property
+    def kept(self) -> tuple[CachedSequence, ...]:
+        """The least recently used first."""
+        return tuple(self._kept)
+
+    def keep(self, ended: CachedSequence) -> None:
+        """Remember a sequence that ended. One that begins another kept one adds nothing and isn't kept."""
+        if not self._batch.prefix_shareable or not ended.ids:
+            return
+        if any(common_prefix(ended.ids, kept.ids) == len(ended.ids) for kept in self._kept):
+            return
+        self._kept = [kept for kept in self._kept if common_prefix(ended.ids, kept.ids) < len(kept.ids)]
+        self._kept.append(ended)
+
+    def drop_oldest(self) -> bool:
+        """Free the least recently used; False if there is none."""
+        if not self._kept:
+            return False
+        del self._kept[0]
+        return True
+
+    def begin(self, prompt: Sequence[int], running: Iterable[CachedSequence]) -> CachedSequence:
+        """A cache for a prompt, with what is there of it in kept caches or in those of running sequences.
+
+        At least the prompt's last token is left to be computed: its logits are wanted. A kept cache that the prompt continues is
+        taken over, others are copied from.
+
+        Raises:
+            ResourceError: no memory for a copy.
+        """
+        found, shared = self._longest(prompt, running) if self._batch.prefix_shareable else (None, 0)
+        if found is None:
+            return self._empty()
+        if found in self._kept:
+            self._kept.remove(found)
+            if len(found.ids) - shared < WORTH_KEEPING:
+                return self._cut(found, shared)
+            self._kept.append(found)  # used just now
+        copy = self._empty()
+        copy.cache.begin_like(found.cache, shared)
+        copy.ids = list(prompt[:shared])
+        return copy
+
+    def undo(self, cached: CachedSequence) -> CachedSequence:
+        """A cache of the known tokens alone, after a step that failed may have appended others: the same, cut, or else an empty
+        one, whose sequence starts over."""
+        if cached.cache.length == len(cached.ids):
+            return cached
+        return self._cut(cached, len(cached.ids)) if self._batch.prefix_shareable else self._empty()
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+    def _longest(self, prompt: Sequence[int], running: Iterable[CachedSequence]) -> tuple[CachedSequence | None, int]:
+        """The cache that shares most of a prompt, and how many tokens; None where that isn't worth it."""
+        best, shared = None, WORTH_COPYING - 1
+        for one in (*self._kept, *running):
+            length = min(common_prefix(prompt, one.ids), len(prompt) - 1)
+            if length > shared:
+                best, shared = one, length
+        return best, shared
+
+    def _cut(self, cached: CachedSequence, length: int) -> CachedSequence:
+        cached.cache.truncate(length)
+        return CachedSequence(cached.cache, cached.ids[:length])
+
+    def _empty(self) -> CachedSequence:
+        return CachedSequence(self._batch.new_cache(), [])

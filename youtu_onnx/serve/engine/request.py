@@ -1,0 +1,83 @@
+"""What is asked of an engine, and what it delivers: token ids on both ways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from youtu_onnx.chat.finish import FinishReason
+from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.core.errors import YoutuOnnxError
+
+
+class Constraint(Protocol):
+    """A grammar's state while one reply is written. Used by the engine's thread alone."""
+
+    def allowed(self) -> np.ndarray:
+        """Which tokens may come next, bool ``[V]``; at least one."""
+
+    def accept(self, id_: int) -> None:
+        """The reply went on with this token, one of the allowed."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One reply to write.
+
+    Attributes:
+        prompt: token ids, at least one, and fewer than the context's length.
+        max_tokens: at most so many tokens; the engine stops at the context's end, too.
+        sampling: how tokens are chosen.
+        end_ids: tokens that end the reply. They are not delivered.
+        logprobs: None: none are wanted; else of each token its own, and those of so many likeliest.
+        constraint: what the reply has to obey; None: nothing.
+    """
+
+    prompt: tuple[int, ...]
+    max_tokens: int
+    sampling: Sampling = field(default_factory=Sampling)
+    end_ids: frozenset[int] = frozenset()
+    logprobs: int | None = None
+    constraint: Constraint | None = None
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token of a reply.
+
+    Attributes:
+        id: its number in the vocabulary.
+        logprob: natural logarithm of its probability after softmax of the model's logits, before temperature, penalties and
+            constraints; None where not asked for.
+        top: the likeliest tokens and their logprobs, likeliest first.
+    """
+
+    id: int
+    logprob: float | None = None
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last event of every request.
+
+    Attributes:
+        reason: ``stop`` (an end token, or the constraint is complete), ``length`` or ``cancelled``.
+        completion_tokens: delivered tokens.
+        reused_tokens: of the prompt, those that a cache held already.
+        queue_seconds, prefill_seconds, decode_seconds: waiting for a place; from then to the first token; from then to the end.
+        error: what ended it before its time; ``reason`` is ``cancelled`` then.
+    """
+
+    reason: FinishReason
+    completion_tokens: int = 0
+    reused_tokens: int = 0
+    queue_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    error: YoutuOnnxError | None = None
+
+
+Event = Token | Ended

@@ -1,0 +1,51 @@
+"""The bodies of this server's own routes, ``POST /chat`` and ``POST /render``."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import ConfigDict, Field, model_validator
+
+from youtu_onnx.serve.http.bodies.body import Body, Stops, Text, stop_strings
+from youtu_onnx.serve.http.bodies.message import Message
+from youtu_onnx.serve.http.bodies.sampling import SamplingFields
+
+
+class ChatRequest(SamplingFields):
+    """POST /chat"""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"prompt": "What is 47 + 38?"},
+                {"prompt": "What is 47 + 38?", "stream": True, "max_tokens": 64, "temperature": 0.7},
+            ]
+        }
+    )
+
+    prompt: Text | None = Field(None, description="What to say to the model.")
+    messages: list[Message] | None = Field(None, min_length=1, max_length=10_000, description="Or a whole conversation.")
+    max_tokens: int | None = Field(None, ge=1, lt=1 << 31)
+    stop: Stops | None = None
+    enable_thinking: bool | None = Field(None, description="Ask the model to think first, or not to.")
+    stream: bool | None = Field(None, description="Server-Sent Events, a token at a time.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> ChatRequest:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("send either prompt or messages")
+        if self.prompt is not None and not re.search(r"\S", self.prompt):
+            raise ValueError("the prompt is empty")
+        return self
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        return stop_strings(self.stop)
+
+
+class RenderRequest(Body):
+    """POST /render"""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"markdown": "**Pythagoras**: $a^2 + b^2 = c^2$"}]})
+
+    markdown: Text

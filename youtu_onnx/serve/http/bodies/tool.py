@@ -1,0 +1,50 @@
+"""Tools that a model may call, and what its answer has to look like."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from youtu_onnx.serve.http.bodies.body import Body, Text
+
+
+class ToolFunction(Body):
+    name: str = Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")
+    description: Text | None = None
+    parameters: dict[str, Any] | None = Field(None, description="JSON Schema of an object.")
+    strict: bool | None = Field(None, description="Refuse a schema that can't be enforced to the letter.")
+
+
+class Tool(Body):
+    type: Literal["function"]
+    function: ToolFunction
+
+    def for_template(self) -> dict[str, Any]:
+        function = {"name": self.function.name, "description": self.function.description, "parameters": self.function.parameters}
+        return {"type": "function", "function": {key: value for key, value in function.items() if value is not None}}
+
+
+class NamedFunction(Body):
+    name: str = Field(max_length=256)
+
+
+class NamedTool(Body):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class PlainFormat(Body):
+    type: Literal["text", "json_object"]
+
+
+class NamedSchema(Body):
+    name: str = Field(max_length=256)
+    description: Text | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class SchemaFormat(Body):
+    type: Literal["json_schema"]
+    json_schema: NamedSchema

@@ -1,0 +1,148 @@
+"""The routes of the API: OpenAI's, and this server's own."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from fastapi import FastAPI, Request
+from starlette.responses import JSONResponse, Response
+
+from youtu_onnx.serve.http import answers
+from youtu_onnx.serve.http.bodies.chat_completion import ChatCompletionRequest
+from youtu_onnx.serve.http.bodies.own import ChatRequest, RenderRequest
+from youtu_onnx.serve.http.bodies.text_completion import TextCompletionRequest
+from youtu_onnx.serve.http.chat_completions import complete_chat
+from youtu_onnx.serve.http.metrics import CONTENT_TYPE
+from youtu_onnx.serve.http.plain_chat import answer_chat
+from youtu_onnx.serve.http.problems import Problem
+from youtu_onnx.serve.http.replies import Json
+from youtu_onnx.serve.http.service import Service
+from youtu_onnx.serve.http.text_completions import complete_text
+from youtu_onnx.serve.text import markdown
+
+Described = dict[int | str, Json]
+"""Answers by status, as FastAPI takes them."""
+
+
+def add_openai(app: FastAPI, service: Service) -> None:
+    """``/v1``."""
+
+    @app.get("/v1/models", response_model=answers.Models, responses=_only(401, 403, 500), tags=["OpenAI"])
+    async def models() -> Response:
+        """The served model, its context, and its sampling defaults."""
+        return JSONResponse({"object": "list", "data": [_model(service)]})
+
+    @app.get("/v1/models/{name:path}", response_model=answers.Model, responses=_only(400, 401, 403, 404, 500), tags=["OpenAI"])
+    async def model(name: str) -> Response:
+        """One model by its id."""
+        service.check_model(name)
+        return JSONResponse(_model(service))
+
+    @app.post(
+        "/v1/chat/completions",
+        response_model=answers.ChatCompletion,
+        tags=["OpenAI"],
+        responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}},
+    )
+    async def chat_completions(body: ChatCompletionRequest, http: Request) -> Response:
+        """A reply to a conversation. With `stream`, `chat.completion.chunk` events.
+
+        Thinking comes apart from the answer, as `reasoning_content`. Stop strings and `response_format` are about the
+        answer alone: the model may think before it as it likes.
+        """
+        return await complete_chat(service, body, http)
+
+    @app.post(
+        "/v1/completions",
+        response_model=answers.TextCompletion,
+        tags=["OpenAI"],
+        responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}},
+    )
+    async def text_completions(body: TextCompletionRequest, http: Request) -> Response:
+        """Text that goes on from a prompt, without the chat template. With `stream`, `text_completion` events."""
+        return await complete_text(service, body, http)
+
+
+def add_own(app: FastAPI, service: Service) -> None:
+    """``/chat``, ``/render``, ``/health`` and ``/metrics``."""
+    renderer = ThreadPoolExecutor(1, "markdown")  # its own: long texts keep nobody's prompt waiting for a thread
+
+    @app.post(
+        "/chat",
+        response_model=answers.Chat,
+        tags=["youtu-onnx"],
+        responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}},
+    )
+    async def plain_chat(body: ChatRequest, http: Request) -> Response:
+        """A reply to a prompt or a conversation.
+
+        With `stream`, events of `{"thinking": …}` and `{"response": …}`, then `{"finish_reason": …}` and `{"usage": …}`.
+        """
+        return await answer_chat(service, body, http)
+
+    @app.post("/render", response_model=answers.Rendered, responses=answers.ERRORS, tags=["youtu-onnx"])
+    async def render(body: RenderRequest) -> Response:
+        """Markdown as HTML that can run nothing, with formulas as MathML and code in pygments' classes."""
+        limit = service.settings.markdown_limit
+        if len(body.markdown) > limit:
+            raise Problem(413, f"the text is longer than {limit} characters", param="markdown", code="body_too_large")
+        made = await asyncio.get_running_loop().run_in_executor(renderer, markdown.render, body.markdown)
+        return JSONResponse({"html": made})
+
+    @app.get(
+        "/health",
+        response_model=answers.Health,
+        tags=["youtu-onnx"],
+        responses=_only(403, 500) | {503: {"model": answers.Health, "description": "The server is about to stop."}},
+    )
+    async def health() -> Response:
+        """Whether the server takes requests. Needs no key."""
+        stats = service.engine.stats()
+        ok = stats.taking and not service.draining
+        return JSONResponse(
+            {
+                "status": "ok" if ok else "draining",
+                "model": service.text.id,
+                "queued": stats.queued,
+                "running": stats.running,
+                "places": stats.places,
+            },
+            200 if ok else 503,
+        )
+
+    @app.get(
+        "/metrics",
+        tags=["youtu-onnx"],
+        response_class=Response,
+        responses=_only(401, 403, 500) | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def prometheus() -> Response:
+        """Prometheus metrics."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _model(service: Service) -> Json:
+    text, length = service.text, service.engine.context_length
+    return {
+        "id": text.id,
+        "object": "model",
+        "created": text.created,
+        "owned_by": "youtu-onnx",
+        "context_length": length,
+        "max_model_len": length,
+        "chat": text.template is not None,
+        "tools": text.calls_tools and text.template is not None,
+        "thinking_switch": text.thinking_switch,
+        "defaults": {
+            "temperature": 0.0 if text.sampling.deterministic else text.sampling.temperature,
+            "top_p": text.sampling.top_p,
+            "top_k": text.sampling.top_k,
+            "repetition_penalty": text.sampling.repetition_penalty,
+            "max_tokens": text.max_tokens,
+        },
+    }
+
+
+def _only(*statuses: int) -> Described:
+    return {status: (answers.ERRORS | answers.BUSY)[status] for status in statuses}
