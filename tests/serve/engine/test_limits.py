@@ -22,8 +22,9 @@ def container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A container of 4 GiB, 1 GiB of them used, on a host of 64 GiB, of which 60 are free."""
     (tmp_path / "memory.max").write_text(f"{4 * GIB}\n")
     (tmp_path / "memory.current").write_text(f"{GIB}\n")
+    (tmp_path / "memory.stat").write_text("inactive_file 0\n")
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=64 * GIB, available=60 * GIB))
-    monkeypatch.setattr(machine, "Path", lambda path: tmp_path / Path(path).name if "cgroup" in str(path) else Path(path))
+    monkeypatch.setattr(machine, "CGROUPS", tmp_path)
 
 
 def test_caches_take_half_of_what_a_container_has_left(container: None, nano_bundle: Callable[..., Path]) -> None:
