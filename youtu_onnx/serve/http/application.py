@@ -42,6 +42,7 @@ def application(engine: Engine, *, text: ModelText, settings: Settings | None = 
     app.state.service = service
     routes.add_openai(app, service)
     routes.add_own(app, service)
+    routes.add_state(app, service)
     documentation.add(app)
     page_files.add(app)
     app.add_middleware(Guard, settings=settings)

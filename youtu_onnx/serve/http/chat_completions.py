@@ -12,7 +12,7 @@ from starlette.responses import Response
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.serve.engine.request import Request, Token
 from youtu_onnx.serve.http.answers import AnswerFinish
-from youtu_onnx.serve.http.bodies.chat_completion import ChatCompletionRequest
+from youtu_onnx.serve.http.bodies.chat_completion import ChatCompletion
 from youtu_onnx.serve.http.bodies.tool import NamedTool, PlainFormat
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.prompting import chat_prompt, sampling
@@ -23,7 +23,7 @@ from youtu_onnx.serve.text.reply import Content, Part, ReplyReader, Thought
 from youtu_onnx.serve.text.tool_calls import Called
 
 
-async def complete_chat(service: Service, body: ChatCompletionRequest, http: HttpRequest) -> Response:
+async def complete_chat(service: Service, body: ChatCompletion, http: HttpRequest) -> Response:
     """POST /v1/chat/completions"""
     service.check_model(body.model)
     service.check_count(body.n or 1)
@@ -44,7 +44,7 @@ async def complete_chat(service: Service, body: ChatCompletionRequest, http: Htt
     return await service.answer(http, replies, make)
 
 
-def _plan(service: Service, body: ChatCompletionRequest) -> Replies:
+def _plan(service: Service, body: ChatCompletion) -> Replies:
     """Not on the event loop: long prompts and large schemas take their time."""
     text, tools = service.text, body.offered_tools
     if tools and not text.calls_tools:
@@ -75,7 +75,7 @@ def _plan(service: Service, body: ChatCompletionRequest) -> Replies:
     return Replies(tuple(planned), copies, named_tool=isinstance(body.tool_choice, NamedTool))
 
 
-def _constraint(service: Service, body: ChatCompletionRequest, thinking: Thinking) -> GrammarConstraint | None:
+def _constraint(service: Service, body: ChatCompletion, thinking: Thinking) -> GrammarConstraint | None:
     """What the answer must be; None where it is free."""
     wanted, tools = body.response_format, body.offered_tools
     try:
@@ -109,7 +109,7 @@ def _constraint(service: Service, body: ChatCompletionRequest, thinking: Thinkin
     return None
 
 
-def _choice(service: Service, body: ChatCompletionRequest, number: int, whole: WholeReply) -> Json:
+def _choice(service: Service, body: ChatCompletion, number: int, whole: WholeReply) -> Json:
     tokens = [token for part in whole.parts if isinstance(part, Content) for token in part.tokens]
     return {
         "index": number,
@@ -136,7 +136,7 @@ def _message(parts: Sequence[Part]) -> Json:
     return message
 
 
-def _stream(service: Service, body: ChatCompletionRequest, replies: Replies, head: Json) -> Response:
+def _stream(service: Service, body: ChatCompletion, replies: Replies, head: Json) -> Response:
     head = {**head, "object": "chat.completion.chunk"} | ({"usage": None} if body.with_usage else {})
 
     def chunk(number: int, delta: Json, finish: AnswerFinish | None = None, tokens: Sequence[Token] = ()) -> Json:

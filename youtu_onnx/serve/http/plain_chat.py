@@ -9,7 +9,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from youtu_onnx.serve.engine.request import Request
-from youtu_onnx.serve.http.bodies.own import ChatRequest
+from youtu_onnx.serve.http.bodies.own import Chat
 from youtu_onnx.serve.http.prompting import chat_prompt, sampling
 from youtu_onnx.serve.http.replies import Json, PlannedReply, Replies, ReplyUpdate, WholeReply
 from youtu_onnx.serve.http.service import Service
@@ -17,7 +17,7 @@ from youtu_onnx.serve.text.reply import Content, ReplyReader, Thought
 from youtu_onnx.serve.text.tool_calls import Called
 
 
-async def answer_chat(service: Service, body: ChatRequest, http: HttpRequest) -> Response:
+async def answer_chat(service: Service, body: Chat, http: HttpRequest) -> Response:
     """POST /chat"""
     replies = await asyncio.to_thread(_plan, service, body)
     if body.stream:
@@ -25,7 +25,7 @@ async def answer_chat(service: Service, body: ChatRequest, http: HttpRequest) ->
     return await service.answer(http, replies, _answer)
 
 
-def _plan(service: Service, body: ChatRequest) -> Replies:
+def _plan(service: Service, body: Chat) -> Replies:
     messages = [message.for_template() for message in body.messages or ()]
     if body.prompt is not None:
         messages = [{"role": "user", "content": body.prompt}]

@@ -106,13 +106,13 @@ async def updates(
     """
     begun = False
     while not submission.done:
-        item = await submission.next(timeout)
+        came = await submission.next(timeout)
         if submission.overrun:
             raise Problem(400, "the reader of the stream fell too far behind", code="reader_too_slow")
-        if item is None:
+        if came is None:
             yield None
             continue
-        number, event = item
+        number, event = came.number, came.event
         reader = replies.planned[number].reader
         if not begun and submission.first_token is not None:
             begun = True

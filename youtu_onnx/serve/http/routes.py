@@ -9,9 +9,9 @@ from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
 from youtu_onnx.serve.http import answers
-from youtu_onnx.serve.http.bodies.chat_completion import ChatCompletionRequest
-from youtu_onnx.serve.http.bodies.own import ChatRequest, RenderRequest
-from youtu_onnx.serve.http.bodies.text_completion import TextCompletionRequest
+from youtu_onnx.serve.http.bodies.chat_completion import ChatCompletion
+from youtu_onnx.serve.http.bodies.own import Chat, Render
+from youtu_onnx.serve.http.bodies.text_completion import TextCompletion
 from youtu_onnx.serve.http.chat_completions import complete_chat
 from youtu_onnx.serve.http.metrics import CONTENT_TYPE
 from youtu_onnx.serve.http.plain_chat import answer_chat
@@ -45,7 +45,7 @@ def add_openai(app: FastAPI, service: Service) -> None:
         tags=["OpenAI"],
         responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}},
     )
-    async def chat_completions(body: ChatCompletionRequest, http: Request) -> Response:
+    async def chat_completions(body: ChatCompletion, http: Request) -> Response:
         """A reply to a conversation. With `stream`, `chat.completion.chunk` events.
 
         Thinking comes apart from the answer, as `reasoning_content`. Stop strings and `response_format` are about the
@@ -59,13 +59,13 @@ def add_openai(app: FastAPI, service: Service) -> None:
         tags=["OpenAI"],
         responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}},
     )
-    async def text_completions(body: TextCompletionRequest, http: Request) -> Response:
+    async def text_completions(body: TextCompletion, http: Request) -> Response:
         """Text that goes on from a prompt, without the chat template. With `stream`, `text_completion` events."""
         return await complete_text(service, body, http)
 
 
 def add_own(app: FastAPI, service: Service) -> None:
-    """``/chat``, ``/render``, ``/health`` and ``/metrics``."""
+    """``/chat`` and ``/render``."""
     renderer = ThreadPoolExecutor(1, "markdown")  # its own: long texts keep nobody's prompt waiting for a thread
 
     @app.post(
@@ -74,7 +74,7 @@ def add_own(app: FastAPI, service: Service) -> None:
         tags=["youtu-onnx"],
         responses=answers.ERRORS | answers.BUSY | {200: {"content": answers.STREAM}},
     )
-    async def plain_chat(body: ChatRequest, http: Request) -> Response:
+    async def plain_chat(body: Chat, http: Request) -> Response:
         """A reply to a prompt or a conversation.
 
         With `stream`, events of `{"thinking": …}` and `{"response": …}`, then `{"finish_reason": …}` and `{"usage": …}`.
@@ -82,13 +82,17 @@ def add_own(app: FastAPI, service: Service) -> None:
         return await answer_chat(service, body, http)
 
     @app.post("/render", response_model=answers.Rendered, responses=answers.ERRORS, tags=["youtu-onnx"])
-    async def render(body: RenderRequest) -> Response:
+    async def render(body: Render) -> Response:
         """Markdown as HTML that can run nothing, with formulas as MathML and code in pygments' classes."""
         limit = service.settings.markdown_limit
         if len(body.markdown) > limit:
             raise Problem(413, f"the text is longer than {limit} characters", param="markdown", code="body_too_large")
         made = await asyncio.get_running_loop().run_in_executor(renderer, markdown.render, body.markdown)
         return JSONResponse({"html": made})
+
+
+def add_state(app: FastAPI, service: Service) -> None:
+    """``/health`` and ``/metrics``."""
 
     @app.get(
         "/health",

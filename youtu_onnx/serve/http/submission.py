@@ -7,9 +7,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from youtu_onnx.serve.engine.engine import Engine, Ticket
 from youtu_onnx.serve.engine.request import Ended, Event, Request, Token
+
+
+@dataclass(frozen=True)
+class NumberedEvent:
+    """An event, and the number of the request that it is of."""
+
+    number: int
+    event: Event
 
 
 class Submission:
@@ -31,7 +40,7 @@ class Submission:
             UsageError, Busy, Draining: as :meth:`Engine.submit`; none is left running then.
         """
         self._loop = asyncio.get_running_loop()
-        self._events: deque[tuple[int, Event]] = deque()
+        self._events: deque[NumberedEvent] = deque()
         self._more = asyncio.Event()
         self._left = len(requests)
         self._behind_limit = behind_limit
@@ -56,8 +65,8 @@ class Submission:
         """Every reply has ended, and that was read."""
         return self._left == 0 and not self._events
 
-    async def next(self, timeout: float | None = None) -> tuple[int, Event] | None:
-        """The next event and the number of its request; None if none came in so many seconds."""
+    async def next(self, timeout: float | None = None) -> NumberedEvent | None:
+        """The next event; None if none came in so many seconds."""
         if not self._events:
             self._more.clear()
             with suppress(TimeoutError):
@@ -82,5 +91,5 @@ class Submission:
             return
         if self.first_token is None and isinstance(event, Token):
             self.first_token = time.perf_counter()
-        self._events.append((number, event))
+        self._events.append(NumberedEvent(number, event))
         self._more.set()

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from youtu_onnx.serve.engine.request import Request, Token
 from youtu_onnx.serve.http.answers import AnswerFinish
-from youtu_onnx.serve.http.bodies.text_completion import Prompt, TextCompletionRequest
+from youtu_onnx.serve.http.bodies.text_completion import Prompt, TextCompletion
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.prompting import sampling
 from youtu_onnx.serve.http.replies import Json, PlannedReply, Replies, ReplyUpdate, WholeReply
@@ -22,7 +22,7 @@ DEFAULT_LENGTH = 16
 """Tokens, where a request says nothing: OpenAI's number, whatever the model's own default."""
 
 
-async def complete_text(service: Service, body: TextCompletionRequest, http: HttpRequest) -> Response:
+async def complete_text(service: Service, body: TextCompletion, http: HttpRequest) -> Response:
     """POST /v1/completions"""
     service.check_model(body.model)
     service.check_count((body.n or 1) * len(body.prompts))
@@ -53,7 +53,7 @@ async def complete_text(service: Service, body: TextCompletionRequest, http: Htt
     )
 
 
-def _plan(service: Service, body: TextCompletionRequest) -> Replies:
+def _plan(service: Service, body: TextCompletion) -> Replies:
     text, copies = service.text, body.n or 1
     planned = []
     for prompt in body.prompts:
@@ -89,7 +89,7 @@ def _ids(service: Service, prompt: Prompt) -> list[int]:
 class _Choice:
     """One completion on its way out. Counts characters, since logprobs say where in the text their tokens begin."""
 
-    def __init__(self, service: Service, body: TextCompletionRequest, index: int) -> None:
+    def __init__(self, service: Service, body: TextCompletion, index: int) -> None:
         self._service, self._body, self._index = service, body, index
         self._offset = 0
 

@@ -159,19 +159,19 @@ def _brackets_block(state: StateBlock, first: int, last: int, silent: bool) -> b
     return True
 
 
-def _link(self: RendererHTML, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
-    tokens[place].attrSet("rel", "noopener noreferrer nofollow")
-    tokens[place].attrSet("target", "_blank")
-    return self.renderToken(tokens, place, options, env)
+def _link(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    tokens[index].attrSet("rel", "noopener noreferrer nofollow")
+    tokens[index].attrSet("target", "_blank")
+    return self.renderToken(tokens, index, options, env)
 
 
-def _inline(self: RendererHTML, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
-    return formula(tokens[place].content)
+def _inline(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    return formula(tokens[index].content)
 
 
-def _block(self: RendererHTML, tokens: Sequence[Token], place: int, options: Any, env: Any) -> str:
-    made = formula(tokens[place].content, block=True)
-    return made if tokens[place].type == "math_inline_double" else f"<p>{made}</p>\n"
+def _block(self: RendererHTML, tokens: Sequence[Token], index: int, options: Any, env: Any) -> str:
+    made = formula(tokens[index].content, block=True)
+    return made if tokens[index].type == "math_inline_double" else f"<p>{made}</p>\n"
 
 
 def _highlight(code: str, language: str, attributes: str) -> str:

@@ -56,7 +56,7 @@ class ReplyReader:
         self._stops = StopCutter(stops)
         self._thought = _Trimmed()
         self._after_thinking = bool(thinking)  # white space after the thinking is not the answer's
-        self._waiting: deque[tuple[int, Token]] = deque()  # and what had been fed to the cutter before each
+        self._waiting: deque[_Waiting] = deque()
         self.count = 0
 
     @property
@@ -72,7 +72,7 @@ class ReplyReader:
         if self.stopped:
             return []
         self.count += 1
-        self._waiting.append((self._stops.fed, token))
+        self._waiting.append(_Waiting(token, self._stops.fed))
         return self._text(self._stream.push(token.id))
 
     def finish(self) -> list[Part]:
@@ -126,10 +126,20 @@ class ReplyReader:
         return parts
 
     def _content(self, text: str) -> Content:
+        """A stretch, with the tokens whose text begins in it: of "He", "ll" and "o!", which begin at 0, 2 and 4, a stretch that ends
+        at character 3 has the first two."""
         tokens = []
-        while self._waiting and self._waiting[0][0] < self._stops.passed:
-            tokens.append(self._waiting.popleft()[1])
+        while self._waiting and self._waiting[0].begins < self._stops.passed:
+            tokens.append(self._waiting.popleft().token)
         return Content(text, tuple(tokens))
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A token that no content has yet. ``begins``: characters of the answer that came before its own."""
+
+    token: Token
+    begins: int
 
 
 class _Trimmed:

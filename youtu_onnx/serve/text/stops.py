@@ -33,8 +33,9 @@ class StopCutter:
         text, self._held = self._held + text, ""
         found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
-            self.stopped = True
-            text = text[: min(found)[1]]
+            # the smallest end, and then the smallest beginning: in "a cat" of " c", "at" and "cat" it is " c", complete at 3
+            _, begins = min(found)
+            self.stopped, text = True, text[:begins]
         elif self._stops:
             keep = max(overlap(text, stop) for stop in self._stops)
             text, self._held = text[: len(text) - keep], text[len(text) - keep :]

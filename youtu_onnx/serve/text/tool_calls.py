@@ -135,7 +135,7 @@ class _Value:
 
     def read(self, text: str) -> int:
         """How many of these characters belong to the value."""
-        for place, character in enumerate(text):
+        for index, character in enumerate(text):
             if self._in_string:
                 if self._escaped:
                     self._escaped = False
@@ -150,11 +150,11 @@ class _Value:
             elif character in "}]":
                 if self._depth == 0:  # a number or a word ended before it
                     self.complete = True
-                    return place
+                    return index
                 self._depth -= 1
             if self._depth == 0 and not self._in_string and character in '}]"':
                 self.complete = True
-                return place + 1
+                return index + 1
         return len(text)
 
     def pass_on(self, piece: str) -> str:

@@ -16,7 +16,7 @@ class TemplateOptions(Body):
     enable_thinking: bool | None = Field(None, description="Ask the model to think first, or not to.")
 
 
-class ChatCompletionRequest(CompletionFields):
+class ChatCompletion(CompletionFields):
     """POST /v1/chat/completions"""
 
     model_config = ConfigDict(
@@ -47,7 +47,7 @@ class ChatCompletionRequest(CompletionFields):
     chat_template_kwargs: TemplateOptions | None = None
 
     @model_validator(mode="after")
-    def _fits_together(self) -> ChatCompletionRequest:
+    def _fits_together(self) -> ChatCompletion:
         if self.top_logprobs is not None and not self.logprobs:
             raise ValueError("top_logprobs goes with logprobs: true alone")
         if self.max_tokens is not None and self.max_completion_tokens is not None:

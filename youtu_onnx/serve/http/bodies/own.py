@@ -11,7 +11,7 @@ from youtu_onnx.serve.http.bodies.message import Message
 from youtu_onnx.serve.http.bodies.sampling import SamplingFields
 
 
-class ChatRequest(SamplingFields):
+class Chat(SamplingFields):
     """POST /chat"""
 
     model_config = ConfigDict(
@@ -31,7 +31,7 @@ class ChatRequest(SamplingFields):
     stream: bool | None = Field(None, description="Server-Sent Events, a token at a time.")
 
     @model_validator(mode="after")
-    def _says_something(self) -> ChatRequest:
+    def _says_something(self) -> Chat:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("send either prompt or messages")
         if self.prompt is not None and not re.search(r"\S", self.prompt):
@@ -43,7 +43,7 @@ class ChatRequest(SamplingFields):
         return stop_strings(self.stop)
 
 
-class RenderRequest(Body):
+class Render(Body):
     """POST /render"""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"markdown": "**Pythagoras**: $a^2 + b^2 = c^2$"}]})

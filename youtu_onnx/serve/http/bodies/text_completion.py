@@ -13,7 +13,7 @@ Prompt = str | list[int]
 """Text, or token ids."""
 
 
-class TextCompletionRequest(CompletionFields):
+class TextCompletion(CompletionFields):
     """POST /v1/completions"""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "Once upon a time", "max_tokens": 32}]})
