@@ -126,7 +126,7 @@ class ReplyReader:
         return parts
 
     def _content(self, text: str) -> Content:
-        """A stretch, with the tokens whose text begins in it: of "He", "ll" and "o!", which begin at 0, 2 and 4, a stretch that ends
+        """A stretch, with the tokens whose text begins in it: of "He", "ll" and "o!", which begin at 0, 2 and 4, one that ends
         at character 3 has the first two."""
         tokens = []
         while self._waiting and self._waiting[0].begins < self._stops.passed:
