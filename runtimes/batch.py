@@ -1,7 +1,8 @@
 """The Batch: several sequences in caches of their own, and one step for all of them.
 
-What :class:`youtu_onnx.runtimes.decoder.Decoder` is for one sequence. Implemented by :class:`youtu_onnx.runtimes.ort.slots.SlotModel` and
-:class:`youtu_onnx.runtimes.ort.turns.TurnsModel`; ``tests/runtimes/test_batch_contract.py`` holds for both.
+What :class:`youtu_onnx.runtimes.decoder.Decoder` is for one sequence. Implemented by
+:class:`youtu_onnx.runtimes.ort.slots.SlotModel` and :class:`youtu_onnx.runtimes.ort.turns.TurnsModel`;
+``tests/runtimes/test_batch_contract.py`` holds for both.
 """
 
 from __future__ import annotations

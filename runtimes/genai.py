@@ -16,11 +16,7 @@ import numpy as np
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
-from youtu_onnx.runtimes.providers import providers
-
-GENAI_NAMES = {"cpu": None, "cuda": "cuda", "webgpu": "WebGPU"}
-"""What onnxruntime-genai calls the providers on which a sequence may be continued. DirectML isn't one of them: there a
-generator takes one prompt and no more, so the Decoder's contract can't be kept."""
+from youtu_onnx.runtimes.providers.providers import PROVIDERS, chosen
 
 
 class GenaiDecoder:
@@ -41,20 +37,19 @@ class GenaiDecoder:
                 hint="run it with --runtime ort, or export it with the latent cache",
             )
         og = _library()
-        row = providers.chosen(provider, bundle.manifest.graph.provider)
-        if row.name not in GENAI_NAMES:
+        wanted = chosen(provider, bundle.manifest.graph.provider)
+        if wanted.genai is None:
             raise UsageError(
-                f"the genai runtime does not continue a sequence on provider {row.name}",
-                hint=f"use --runtime ort, or choose one of: {', '.join(GENAI_NAMES)}",
+                f"the genai runtime does not continue a sequence on provider {wanted.name}",
+                hint=f"use --runtime ort, or choose one of: {', '.join(one.name for one in PROVIDERS if one.genai)}",
             )
-        available = {"cpu": True, "cuda": og.is_cuda_available(), "webgpu": og.is_webgpu_available()}
-        if not available[row.name]:
+        if wanted.genai.has and not getattr(og, wanted.genai.has)():
             raise ProviderError(
-                f"provider {row.name} is not in the installed onnxruntime-genai",
-                hint=f"pip install 'onnxruntime-genai-{row.name}', or choose --provider cpu",
+                f"provider {wanted.name} is not in the installed onnxruntime-genai",
+                hint=f"pip install 'onnxruntime-genai-{wanted.name}', or choose --provider cpu",
             )
         self._og: Any = og
-        self._model = _open_model(og, bundle, GENAI_NAMES[row.name])
+        self._model = _open_model(og, bundle, wanted.genai.name)
         self.vocab_size = bundle.manifest.model.vocab_size
         self.context_length = _context_length(bundle)
         self._generator: Any = None

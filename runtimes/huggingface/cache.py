@@ -18,7 +18,8 @@ from youtu_onnx.runtimes.ort.cache import InPlaceCache, ReturnedCache, StaticCac
 
 
 class OrtCache(Cache):
-    """``past_key_values`` of :class:`youtu_onnx.runtimes.huggingface.model.ORTYoutuForCausalLM`: all sequences of a batch, all layers.
+    """``past_key_values`` of :class:`youtu_onnx.runtimes.huggingface.model.ORTYoutuForCausalLM`: all sequences of a batch, all
+    layers.
 
     One sequence is kept in place where the layout allows it, so that a step moves none of its rows. Several are kept as
     each step returns them: a step copies the cache once, a reordering by beams once more. Where the length is reserved, so are

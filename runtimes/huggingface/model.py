@@ -2,7 +2,8 @@
 
 Greedy, sampling, beams, logits processors, stopping criteria, streamers and assisted generation are transformers' code
 (``GenerationMixin``); this module answers its calls with a graph. Tensors that come in and go out are torch's; the cache
-(:class:`youtu_onnx.runtimes.huggingface.cache.OrtCache`) and the weights are ONNX Runtime's. Logits are float32 whatever the bundle computes in.
+(:class:`youtu_onnx.runtimes.huggingface.cache.OrtCache`) and the weights are ONNX Runtime's. Logits are float32 whatever the
+bundle computes in.
 
 Shapes: B batch, S new tokens, P past tokens, T = P + S, K kept positions, V vocabulary.
 """

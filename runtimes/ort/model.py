@@ -32,20 +32,15 @@ from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers import providers
 from youtu_onnx.runtimes.providers.advice import advise, said_last
 from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.runtimes.providers.plugins import available, plugin_failure
 from youtu_onnx.runtimes.providers.probe import probe
-from youtu_onnx.runtimes.providers.sessions import available, open_session, plugin_failure
+from youtu_onnx.runtimes.providers.provider import Provider
+from youtu_onnx.runtimes.providers.resolve import resolve
+from youtu_onnx.runtimes.providers.sessions import check_started, open_session
 
 INPUT_IDS, ATTENTION_MASK, POSITION_IDS, LOGITS = "input_ids", "attention_mask", "position_ids", "logits"
 LOGITS_TO_KEEP = "logits_to_keep"
 """The graph's optional input: of how many last positions to compute logits, 0 for all."""
-
-DEVICES = {
-    "CUDAExecutionProvider": "cuda",
-    "DmlExecutionProvider": "dml",
-    "MIGraphXExecutionProvider": "cuda",
-    "WebGpuExecutionProvider": "webgpu",
-}
-"""Where a provider keeps its tensors; with the others the cache passes through host memory."""
 
 OUT_OF_MEMORY = (
     "failed to allocate memory",
@@ -93,10 +88,10 @@ class OrtModel:
             ResourceError: too little memory.
         """
         self.bundle = bundle
-        row = providers.chosen(provider, bundle.manifest.graph.provider)
-        self.provider = providers.resolve(provider, bundle.manifest.graph.provider, available(row), plugin_failure(row))
+        wanted = providers.chosen(provider, bundle.manifest.graph.provider)
+        self.provider = resolve(provider, bundle.manifest.graph.provider, available(wanted), plugin_failure(wanted))
         self._layout = bundle.manifest.cache.tensors
-        self.device = DEVICES.get(self.provider.ort, "cpu")
+        self.device = self.provider.device
         chosen = options or ProviderOptions()
         self.device_id = (chosen.device_id or 0) if self.device != "cpu" else 0
         self._session: ort.InferenceSession | None
@@ -335,7 +330,7 @@ def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray,
     return ids, mask, np.clip(np.cumsum(mask, axis=1) - 1, 0, None)
 
 
-def session_options(bundle: Bundle, provider: providers.Provider, threads: int) -> ort.SessionOptions:
+def session_options(bundle: Bundle, provider: Provider, threads: int) -> ort.SessionOptions:
     """How a bundle's graph is opened. A change of how weights are packed has to change
     :data:`youtu_onnx.runtimes.ort.prepared.FORMAT_VERSION`."""
     options = ort.SessionOptions()
@@ -356,7 +351,7 @@ def session_options(bundle: Bundle, provider: providers.Provider, threads: int) 
 def open_graph(
     bundle: Bundle,
     name: str,
-    provider: providers.Provider,
+    provider: Provider,
     threads: int,
     chosen: ProviderOptions,
     find: Callable[[Bundle], Prepared | None] | None = None,
@@ -385,7 +380,7 @@ def open_graph(
                 hint="export one for it (youtu-onnx export --target …), or choose --provider cpu",
             ) from error
         raise explained from error
-    providers.check_started(session, provider, lambda: probe(provider.ort, chosen.given()))
+    check_started(session, provider, lambda: probe(provider.ort, chosen.given()))
     return session, None
 
 

@@ -33,7 +33,8 @@ from youtu_onnx.core.errors import ResourceError, UsageError
 from youtu_onnx.core.progress import Progress, Silent
 
 FORMAT_VERSION = 1
-"""Of the folder, and of how the adapter opens a graph: raise it where ``youtu_onnx.runtimes.ort.model.session_options`` changes what is packed."""
+"""Of the folder, and of how the adapter opens a graph: raise it where ``youtu_onnx.runtimes.ort.session.session_options``
+changes what is packed."""
 
 VARIABLE = "YOUTU_ONNX_PREPARED"
 """``0`` in the environment: no prepared copy is used."""
