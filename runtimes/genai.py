@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError
+from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
+from youtu_onnx.runtimes.cache_use import check_kept, droppable
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
+from youtu_onnx.runtimes.failures import explain
 from youtu_onnx.runtimes.providers.providers import PROVIDERS, chosen
 
 
@@ -36,6 +38,12 @@ class GenaiDecoder:
                 f"and this one is {bundle.manifest.cache.form}",
                 hint="run it with --runtime ort, or export it with the latent cache",
             )
+        if not bundle.manifest.cache.uniform:
+            raise UsageError(
+                f"onnxruntime-genai reads the length of a sequence off its cache's shapes, and with the cache of {bundle.path} "
+                "layers hold different numbers of tokens",
+                hint="run it with --runtime ort",
+            )
         og = _library()
         wanted = chosen(provider, bundle.manifest.graph.provider)
         if wanted.genai is None:
@@ -52,6 +60,8 @@ class GenaiDecoder:
         self._model = _open_model(og, bundle, wanted.genai.name)
         self.vocab_size = bundle.manifest.model.vocab_size
         self.context_length = _context_length(bundle)
+        self._cache = bundle.manifest.cache
+        self.rewindable = droppable(self._cache)
         self._generator: Any = None
         self._length = 0
 
@@ -74,6 +84,7 @@ class GenaiDecoder:
 
     def rewind(self, count: int) -> None:
         check_rewind(count, self._length)
+        check_kept(self._cache, self._length - count, self._length)
         if count == self._length:
             self.reset()
         elif count:
@@ -99,7 +110,7 @@ class GenaiDecoder:
             self._generator.append_tokens(np.asarray(ids, np.int32))
         except Exception as error:  # the library raises bare RuntimeErrors and Exceptions
             self.reset()  # how far the generator came is not known
-            raise _explain(error, f"a step of {len(ids)} tokens failed") from error
+            raise explain(error, f"a step of {len(ids)} tokens failed") from error
         self._length += len(ids)
 
     def _logits(self) -> np.ndarray:
@@ -127,7 +138,7 @@ def _open_model(og: ModuleType, bundle: Bundle, provider: str | None) -> Any:
             config.append_provider(provider)
         return og.Model(config)
     except Exception as error:  # the library raises bare RuntimeErrors and Exceptions
-        raise _explain(error, f"onnxruntime-genai can't open {bundle.path}") from error
+        raise explain(error, f"onnxruntime-genai can't open {bundle.path}") from error
 
 
 def _context_length(bundle: Bundle) -> int:
@@ -138,10 +149,3 @@ def _context_length(bundle: Bundle) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{bundle.file(names.GENAI_CONFIG)} can't be read: {error}", hint="export the bundle again") from error
     return min(limit, search.get("max_length", limit)) if search.get("past_present_share_buffer") else limit
-
-
-def _explain(error: Exception, what: str) -> Exception:
-    text = str(error).strip()
-    if "memory" in text.lower() and "alloc" in text.lower():
-        return ResourceError(f"{what}: out of memory", hint="close other programs, or use a shorter context")
-    return BundleError(f"{what}: {text}", hint="check the bundle with youtu-onnx verify, or export it again")

@@ -20,7 +20,7 @@ from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind
-from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
 NANO = Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano"
@@ -334,7 +334,7 @@ def test_a_runtime_that_nobody_will_use_is_closed(nano_bundle: Callable[..., Pat
     def broken(*_: Any) -> Tokenizer:
         raise BundleError("a broken tokenizer", hint="none")
 
-    monkeypatch.setattr("runtimes.open_decoder", open_decoder)
+    monkeypatch.setattr("youtu_onnx.runtimes.opening.open_decoder", open_decoder)
     monkeypatch.setattr(Tokenizer, "open", broken)
     with pytest.raises(BundleError, match="a broken tokenizer"):
         load(nano_bundle("fp32"))

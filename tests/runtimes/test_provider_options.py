@@ -12,7 +12,7 @@ from tests.cli_process import failed, run
 from youtu_onnx.cli.options import provider_options
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.runtimes import open_decoder
+from youtu_onnx.runtimes.opening import open_decoder
 from youtu_onnx.runtimes.providers.options import APPLIES, ProviderOptions, parse
 from youtu_onnx.runtimes.providers.providers import PROVIDERS, provider
 from youtu_onnx.runtimes.providers.sessions import open_session
