@@ -135,8 +135,8 @@ class BatchModel:
 def _feeds(
     in_slots: Mapping[int, tuple[InPlaceCache, int]], counts: np.ndarray, part: Sequence[int], past: int, wanted: int
 ) -> dict[str, np.ndarray]:
-    """Inputs of a step but the pasts. ``part``: a chunk's tokens; ``past``: how many are before it; ``wanted``: of how many of them
-    logits are."""
+    """Inputs of a step but the pasts. ``part``: a chunk's tokens; ``past``: how many are before them; ``wanted``: of how many of
+    them logits are."""
     feeds: dict[str, Any] = {
         batch_graph.SLOT_IDS: [[id_ for _, id_ in in_slots.values()] or [0]],
         batch_graph.SLOT_POSITIONS: [[cache.length for cache, _ in in_slots.values()] or [0]],

@@ -34,11 +34,6 @@ class TurnsModel:
         self.bytes_per_token = manifest.cache.bytes_per_token
         self.prefix_shareable = shareable(manifest.cache)
 
-    @property
-    def prefix_shareable(self) -> bool:
-        cache = self.model.bundle.manifest.cache
-        return cache.prefix_shareable and cache.rewindable
-
     def new_cache(self) -> SequenceCache:
         return self.model.new_cache()
 

@@ -33,6 +33,7 @@ class Scripted:
     """A Decoder that replies with given tokens and counts what it is made to compute."""
 
     vocab_size = 1280
+    rewindable = True
 
     def __init__(self, reply: str | Sequence[int], context_length: int = 100) -> None:
         self.reply = [*TOKENIZER.encode(reply, special=True), EOS] if isinstance(reply, str) else list(reply)
@@ -57,6 +58,7 @@ class Scripted:
 
     def rewind(self, count: int) -> None:
         check_rewind(count, self.length)
+        assert self.rewindable or count in (0, self.length)
         self.length -= count
 
     def reset(self) -> None:
@@ -200,6 +202,16 @@ def test_another_prompt_shares_nothing() -> None:
     begin(decoder, [2, 50, 3], cache=cache).result  # noqa: B018
     assert begin(decoder, [9, 50, 3], cache=cache).result.timing.reused_tokens == 0
     assert cache.ids == [9, 50, 3] and decoder.length == 3
+
+
+def test_a_cache_that_can_drop_no_tokens_is_continued_or_begun_anew() -> None:
+    decoder = Scripted([EOS])
+    decoder.rewindable = False
+    cache = TokenCache(decoder)
+    begin(decoder, [2, 50, 3], cache=cache).result  # noqa: B018
+    assert begin(decoder, [2, 50, 3, 7], cache=cache).result.timing.reused_tokens == 3
+    assert begin(decoder, [2, 50, 9], cache=cache).result.timing.reused_tokens == 0
+    assert cache.ids == [2, 50, 9] and decoder.length == 3
 
 
 def test_an_interrupted_prefill_leaves_cache_and_record_in_step() -> None:
