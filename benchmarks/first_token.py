@@ -11,7 +11,7 @@ import argparse
 import sys
 
 from youtu_onnx.core.bundle import Bundle
-from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

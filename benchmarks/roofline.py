@@ -32,7 +32,7 @@ from benchmarks.machine import Machine
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.recipe import BLOCK_SIZES
 from youtu_onnx.families.known import architecture_of
-from youtu_onnx.runtimes.ort.model import session_options
+from youtu_onnx.runtimes.ort.session import session_options
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers import providers
 

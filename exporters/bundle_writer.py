@@ -14,12 +14,12 @@ from pathlib import Path
 import onnx_ir as ir
 
 from youtu_onnx.conformance import TABLES, conformance
+from youtu_onnx.core.batch_graph import BatchGraph
 from youtu_onnx.core.bundle import FileEntry, Manifest, ModelFacts, Source, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.errors import CheckpointError, UsageError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.core.recipe import Recipe
-from youtu_onnx.core.slots import Slots
 from youtu_onnx.core.target import Target
 from youtu_onnx.core.version import __version__
 from youtu_onnx.exporters.assembly import Assembly
@@ -185,7 +185,7 @@ def write_bundle(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         files=dict(sorted(files.items())),
         tensors=tensors,
-        slots=Slots(cache).count if assembly.batch else None,
+        slots=BatchGraph(cache).slots if assembly.batch else None,
     )
 
 

@@ -1,7 +1,8 @@
 """The Batch: several sequences in caches of their own, and one step for all of them.
 
-What :class:`youtu_onnx.runtimes.decoder.Decoder` is for one sequence. Implemented by :class:`youtu_onnx.runtimes.ort.slots.SlotModel` and
-:class:`youtu_onnx.runtimes.ort.turns.TurnsModel`; ``tests/runtimes/test_batch_contract.py`` holds for both.
+What :class:`youtu_onnx.runtimes.decoder.Decoder` is for one sequence. Implemented by
+:class:`youtu_onnx.runtimes.ort.batch_model.BatchModel` and :class:`youtu_onnx.runtimes.ort.turns.TurnsModel`;
+``tests/runtimes/test_batch_contract.py`` holds for both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 
 class RowCache(Protocol):
-    """The cache of one sequence."""
+    """The cache of one sequence. It is used with the Batch that made it, and no other."""
 
     @property
     def length(self) -> int:
@@ -25,12 +26,17 @@ class RowCache(Protocol):
         """Memory that it takes."""
 
     def truncate(self, length: int) -> None:
-        """Keep the first ``length`` tokens."""
-
-    def begin_like(self, other: RowCache, length: int) -> None:
-        """Hold the first ``length`` tokens of another cache, and nothing else.
+        """Keep the first ``length`` tokens.
 
         Raises:
+            UsageError: some are to go and some to stay, and the Batch isn't ``prefix_shareable``.
+        """
+
+    def copy_prefix(self, length: int) -> RowCache:
+        """A new cache with the first ``length`` tokens of this one.
+
+        Raises:
+            UsageError: as :meth:`truncate`.
             ResourceError: no memory.
         """
 
@@ -49,7 +55,7 @@ class Batch(Protocol):
 
     @property
     def count(self) -> int:
-        """Sequences that a step takes one token of, in places numbered from 0. Low numbers are the cheapest."""
+        """Sequences that a step takes one token of, in slots numbered from 0. Low numbers are the cheapest."""
 
     @property
     def vocab_size(self) -> int:
@@ -65,8 +71,8 @@ class Batch(Protocol):
 
     @property
     def prefix_shareable(self) -> bool:
-        """Whether the first tokens of a cache are good for any sequence that begins with them: its layout is rewindable and
-        prefix_shareable. If not, :meth:`RowCache.truncate` and :meth:`RowCache.begin_like` are not to be asked."""
+        """Whether the first tokens of a cache are good without the rest. If not, :meth:`RowCache.truncate` and
+        :meth:`RowCache.copy_prefix` can't be asked for fewer tokens than there are, but for none."""
 
     def new_cache(self) -> RowCache:
         """For a new sequence."""
@@ -75,15 +81,16 @@ class Batch(Protocol):
         """Memory of a cache that grows because it has to hold so many tokens."""
 
     def step(self, tokens: Mapping[int, tuple[RowCache, int]], chunk: Chunk | None = None) -> np.ndarray:
-        """Append one token to each sequence that has a place, and a chunk to one more. No check of ids or lengths.
+        """Append one token to each sequence that has a slot, and a chunk to one more. No check of ids or lengths.
 
         Args:
-            tokens: cache and token by place.
+            tokens: cache and token by slot.
 
         Returns:
-            Logits float32 ``[D, V]`` in the order of the places, and one row more if the chunk's are wanted.
+            Logits float32 ``[D, V]`` in the order of the slots, and one row more if the chunk's are wanted.
 
         Raises:
+            UsageError: a cache that another Batch made.
             ResourceError: out of memory.
             BundleError, ProviderError: the graph can't be run. After any of these no sequence has changed, unless the
                 implementation takes sequences in turns: lengths say how far it came.

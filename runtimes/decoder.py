@@ -35,6 +35,10 @@ class Decoder(Protocol):
     def length(self) -> int:
         """Tokens in the cache."""
 
+    @property
+    def rewindable(self) -> bool:
+        """Whether some of the tokens can be dropped. If not, :meth:`rewind` drops none or all."""
+
     def prefill(self, ids: Sequence[int]) -> np.ndarray:
         """Append tokens; logits ``[V]`` float32 after the last of them.
 
@@ -49,7 +53,7 @@ class Decoder(Protocol):
         """Drop the last ``count`` tokens.
 
         Raises:
-            UsageError: fewer than ``count`` tokens are there, or ``count`` is negative.
+            UsageError: fewer than ``count`` tokens are there, or ``count`` is negative, or the cache can't drop some of them.
         """
 
     def reset(self) -> None:

@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 
 from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError
+from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
+from youtu_onnx.runtimes.cache_use import check_kept, droppable
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
-from youtu_onnx.runtimes.providers import providers
-
-GENAI_NAMES = {"cpu": None, "cuda": "cuda", "webgpu": "WebGPU"}
-"""What onnxruntime-genai calls the providers on which a sequence may be continued. DirectML isn't one of them: there a
-generator takes one prompt and no more, so the Decoder's contract can't be kept."""
+from youtu_onnx.runtimes.failures import explain
+from youtu_onnx.runtimes.providers.providers import PROVIDERS, chosen
 
 
 class GenaiDecoder:
@@ -40,23 +38,30 @@ class GenaiDecoder:
                 f"and this one is {bundle.manifest.cache.form}",
                 hint="run it with --runtime ort, or export it with the latent cache",
             )
-        og = _library()
-        row = providers.chosen(provider, bundle.manifest.graph.provider)
-        if row.name not in GENAI_NAMES:
+        if not bundle.manifest.cache.uniform:
             raise UsageError(
-                f"the genai runtime does not continue a sequence on provider {row.name}",
-                hint=f"use --runtime ort, or choose one of: {', '.join(GENAI_NAMES)}",
+                f"onnxruntime-genai reads the length of a sequence off its cache's shapes, and with the cache of {bundle.path} "
+                "layers hold different numbers of tokens",
+                hint="run it with --runtime ort",
             )
-        available = {"cpu": True, "cuda": og.is_cuda_available(), "webgpu": og.is_webgpu_available()}
-        if not available[row.name]:
+        og = _library()
+        wanted = chosen(provider, bundle.manifest.graph.provider)
+        if wanted.genai is None:
+            raise UsageError(
+                f"the genai runtime does not continue a sequence on provider {wanted.name}",
+                hint=f"use --runtime ort, or choose one of: {', '.join(one.name for one in PROVIDERS if one.genai)}",
+            )
+        if wanted.genai.has and not getattr(og, wanted.genai.has)():
             raise ProviderError(
-                f"provider {row.name} is not in the installed onnxruntime-genai",
-                hint=f"pip install 'onnxruntime-genai-{row.name}', or choose --provider cpu",
+                f"provider {wanted.name} is not in the installed onnxruntime-genai",
+                hint=f"pip install 'onnxruntime-genai-{wanted.name}', or choose --provider cpu",
             )
         self._og: Any = og
-        self._model = _open_model(og, bundle, GENAI_NAMES[row.name])
+        self._model = _open_model(og, bundle, wanted.genai.name)
         self.vocab_size = bundle.manifest.model.vocab_size
         self.context_length = _context_length(bundle)
+        self._cache = bundle.manifest.cache
+        self.rewindable = droppable(self._cache)
         self._generator: Any = None
         self._length = 0
 
@@ -79,6 +84,7 @@ class GenaiDecoder:
 
     def rewind(self, count: int) -> None:
         check_rewind(count, self._length)
+        check_kept(self._cache, self._length - count, self._length)
         if count == self._length:
             self.reset()
         elif count:
@@ -104,7 +110,7 @@ class GenaiDecoder:
             self._generator.append_tokens(np.asarray(ids, np.int32))
         except Exception as error:  # the library raises bare RuntimeErrors and Exceptions
             self.reset()  # how far the generator came is not known
-            raise _explain(error, f"a step of {len(ids)} tokens failed") from error
+            raise explain(error, f"a step of {len(ids)} tokens failed") from error
         self._length += len(ids)
 
     def _logits(self) -> np.ndarray:
@@ -132,7 +138,7 @@ def _open_model(og: ModuleType, bundle: Bundle, provider: str | None) -> Any:
             config.append_provider(provider)
         return og.Model(config)
     except Exception as error:  # the library raises bare RuntimeErrors and Exceptions
-        raise _explain(error, f"onnxruntime-genai can't open {bundle.path}") from error
+        raise explain(error, f"onnxruntime-genai can't open {bundle.path}") from error
 
 
 def _context_length(bundle: Bundle) -> int:
@@ -143,10 +149,3 @@ def _context_length(bundle: Bundle) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{bundle.file(names.GENAI_CONFIG)} can't be read: {error}", hint="export the bundle again") from error
     return min(limit, search.get("max_length", limit)) if search.get("past_present_share_buffer") else limit
-
-
-def _explain(error: Exception, what: str) -> Exception:
-    text = str(error).strip()
-    if "memory" in text.lower() and "alloc" in text.lower():
-        return ResourceError(f"{what}: out of memory", hint="close other programs, or use a shorter context")
-    return BundleError(f"{what}: {text}", hint="check the bundle with youtu-onnx verify, or export it again")

@@ -18,7 +18,7 @@ import numpy as np
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO
 from youtu_onnx.core.bundle import Bundle
-from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate
 
 Program = Callable[..., subprocess.CompletedProcess[str]]

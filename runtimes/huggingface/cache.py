@@ -5,6 +5,7 @@ Shapes: B sequences, P tokens in the cache, S new ones, T = P + S. The rows stay
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from transformers import Cache
 
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.runtimes.ort.cache import InPlaceCache, ReturnedCache, StaticCache, empty_past
+from youtu_onnx.runtimes.cache_use import droppable
+from youtu_onnx.runtimes.huggingface.rows import BatchRows, OneSequence, ReservedSequences, ReturnedSequences
+from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
 
 
 class OrtCache(Cache):
-    """``past_key_values`` of :class:`youtu_onnx.runtimes.huggingface.model.ORTYoutuForCausalLM`: all sequences of a batch, all layers.
+    """``past_key_values`` of :class:`youtu_onnx.runtimes.huggingface.model.ORTYoutuForCausalLM`: all sequences of a batch, all
+    layers.
 
     One sequence is kept in place where the layout allows it, so that a step moves none of its rows. Several are kept as
     each step returns them: a step copies the cache once, a reordering by beams once more. Where the length is reserved, so are
@@ -32,7 +36,7 @@ class OrtCache(Cache):
         """``device``: where the rows are, in ONNX Runtime's words."""
         super().__init__(layers=[])
         self._layout, self._device, self._context_length = layout, device, context_length
-        self._rows: _OneSequence | _Sequences | _Reserved | None = None  # None: no step was made, so the batch is unknown
+        self._rows: BatchRows | None = None  # None: no step was made, so the batch is unknown
 
     def bind(self, binding: ort.IOBinding, batch: int, count: int) -> None:
         """Bind pasts of P and presents of P + ``count`` tokens.
@@ -51,12 +55,21 @@ class OrtCache(Cache):
 
     def commit(self, binding: ort.IOBinding, count: int) -> None:
         """Take over what the step computed; without it nothing changed."""
-        self._rows.commit(binding, count)
+        if self._rows is not None:
+            self._rows.commit(binding, count)
 
     def truncate(self, length: int) -> None:
-        """Keep the first ``length`` tokens, of P."""
+        """Keep the first ``length`` tokens, of P.
+
+        Raises:
+            UsageError: the layout doesn't allow it.
+        """
         if self._rows is not None:
             self._rows.truncate(length)
+
+    def restorer(self) -> Callable[[], None]:
+        """What brings back the tokens that are in it now, and drops those that steps added meanwhile."""
+        return self.reset if self._rows is None else self._rows.restorer()
 
     def arrays(self) -> list[np.ndarray]:
         """The rows on the host, ``[B, heads, P, width]`` each, in the graph's order; nothing of an untouched cache."""
@@ -95,7 +108,7 @@ class OrtCache(Cache):
         """Drop the last ``-tokens_to_remove`` tokens; a positive number is the length to keep, as older releases mean it.
 
         Raises:
-            UsageError: the cache is shorter.
+            UsageError: the cache is shorter, or its layout doesn't allow it.
         """
         length = self.get_seq_length()
         kept = tokens_to_remove if tokens_to_remove > 0 else length + tokens_to_remove
@@ -108,7 +121,7 @@ class OrtCache(Cache):
         self._rows = None
 
     def activate_past_recording(self) -> None:
-        """Any number of tokens can be dropped at any time: nothing to record."""
+        """Where tokens can be dropped, any number can at any time: nothing to record."""
 
     def update(self, *states: Any, **more: Any) -> tuple[torch.Tensor, torch.Tensor]:
         raise UsageError(
@@ -131,7 +144,7 @@ class OrtCache(Cache):
 
     @property
     def is_croppable(self) -> bool:
-        return True
+        return droppable(self._layout)
 
     @property
     def is_sliding(self) -> list[bool]:
@@ -154,7 +167,7 @@ class OrtCache(Cache):
     def __deepcopy__(self, memo: dict[int, Any]) -> OrtCache:
         twin = OrtCache(self._layout, self._device, self._context_length)
         if self._rows is not None:
-            twin._rows = self._filled([array.copy() for array in self._rows.arrays()])
+            twin._rows = self._filled([array.copy() for array in self._rows.arrays()], self._rows.length)
         return twin
 
     # ---- rows
@@ -165,58 +178,17 @@ class OrtCache(Cache):
         wanted = indices.cpu().numpy()
         same = wanted.dtype != np.bool_ and np.array_equal(wanted, np.arange(self._rows.batch))
         if not same:  # beams often stay where they are
-            self._rows = self._filled([array[wanted] for array in self._rows.arrays()])
+            self._rows = self._filled([array[wanted] for array in self._rows.arrays()], self._rows.length)
 
-    def _empty(self, batch: int) -> _OneSequence | _Sequences | _Reserved:
+    def _empty(self, batch: int) -> BatchRows:
         if self._layout.length is not None:
-            return _Reserved(self._layout, self._device, batch=batch)
+            return ReservedSequences(self._layout, self._device, batch=batch)
         if batch == 1 and InPlaceCache.fits(self._layout, self._device):
-            return _OneSequence(self._layout, self._context_length)
-        return _Sequences(self._layout, self._device, batch)
+            return OneSequence(self._layout, self._context_length)
+        return ReturnedSequences(self._layout, self._device, batch)
 
-    def _filled(self, arrays: list[np.ndarray]) -> _OneSequence | _Sequences | _Reserved:
+    def _filled(self, arrays: list[np.ndarray], length: int) -> BatchRows:
+        """``arrays``: ``[B, heads, P, width]`` each, which nobody may change afterwards; ``length``: of tokens, P."""
         rows = self._empty(len(arrays[0]))
-        rows.fill(arrays)
+        rows.fill(arrays, length)
         return rows
-
-
-class _OneSequence(InPlaceCache):
-    batch = 1
-
-    def arrays(self) -> list[np.ndarray]:
-        return [buffer[None, None, : self.length] for buffer in self._buffers]
-
-    def fill(self, arrays: list[np.ndarray]) -> None:
-        """Take copies of ``[1, 1, P, width]`` each."""
-        self.reserve(arrays[0].shape[2])
-        for buffer, array in zip(self._buffers, arrays, strict=True):
-            buffer[: array.shape[2]] = array[0, 0]
-        self.length = arrays[0].shape[2]
-
-
-class _Sequences(ReturnedCache):
-    def __init__(self, layout: CacheLayout, device: str, batch: int) -> None:
-        self.batch = batch
-        super().__init__(layout, device)
-
-    def arrays(self) -> list[np.ndarray]:
-        return [value.numpy() for value in self._state[0]]
-
-    def fill(self, arrays: list[np.ndarray]) -> None:
-        """Take ``[B, heads, P, width]`` each, which nobody may change afterwards."""
-        values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._device) for array in arrays]
-        self._state = (values, arrays[0].shape[2])
-
-    def _empty(self) -> list[ort.OrtValue]:
-        return empty_past(self._tensors, self._dtype, self._device, self.batch)
-
-
-class _Reserved(StaticCache):
-    def arrays(self) -> list[np.ndarray]:
-        return [] if self._buffers is None else [buffer.numpy()[:, :, : self.length] for buffer in self._buffers]
-
-    def fill(self, arrays: list[np.ndarray]) -> None:
-        """Take copies of ``[B, 1, P, width]`` each."""
-        missing = ((0, 0), (0, 0), (0, self._layout.length - arrays[0].shape[2]), (0, 0))
-        self._buffers = [ort.OrtValue.ortvalue_from_numpy(np.pad(array, missing), self._device) for array in arrays]
-        self.length = arrays[0].shape[2]

@@ -13,9 +13,9 @@ def config_of(bundle: Bundle) -> PretrainedConfig:
     """``YoutuConfig``, whichever generation the checkpoint's was; a plain one in releases that have no Youtu."""
     fields = architecture_of(bundle.manifest.model).to_hf_config()
     kind = getattr(transformers, "YoutuConfig", None)
-    config = PretrainedConfig(**fields) if kind is None else kind(**fields)
+    config: PretrainedConfig = PretrainedConfig(**fields) if kind is None else kind(**fields)
     if kind is None:
-        config.model_type = "youtu"
+        vars(config)["model_type"] = "youtu"  # of the class, says its type
     config.architectures = ["YoutuForCausalLM"]
     config._name_or_path = str(bundle.path)
     return config

@@ -2,7 +2,8 @@
 
 Greedy, sampling, beams, logits processors, stopping criteria, streamers and assisted generation are transformers' code
 (``GenerationMixin``); this module answers its calls with a graph. Tensors that come in and go out are torch's; the cache
-(:class:`youtu_onnx.runtimes.huggingface.cache.OrtCache`) and the weights are ONNX Runtime's. Logits are float32 whatever the bundle computes in.
+(:class:`youtu_onnx.runtimes.huggingface.cache.OrtCache`) and the weights are ONNX Runtime's. Logits are float32 whatever the
+bundle computes in.
 
 Shapes: B batch, S new tokens, P past tokens, T = P + S, K kept positions, V vocabulary.
 """
@@ -10,61 +11,37 @@ Shapes: B batch, S new tokens, P past tokens, T = P + S, K kept positions, V voc
 from __future__ import annotations
 
 import itertools
-import logging
 import shutil
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, GenerationMixin, PretrainedConfig
+from transformers import GenerationConfig, PretrainedConfig
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from youtu_onnx.chat.model import variant_for
 from youtu_onnx.core.bundle import Bundle, Staging
 from youtu_onnx.core.errors import UsageError, YoutuOnnxError
 from youtu_onnx.core.hub import locate_bundle
+from youtu_onnx.runtimes.cache_use import droppable
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
+from youtu_onnx.runtimes.huggingface.base import OptimizedModel
 from youtu_onnx.runtimes.huggingface.cache import OrtCache
 from youtu_onnx.runtimes.huggingface.config import config_of, generation_config_of
+from youtu_onnx.runtimes.huggingface.generation import BundleGeneration
 from youtu_onnx.runtimes.huggingface.inputs import arrays
+from youtu_onnx.runtimes.huggingface.refusals import own_cache, refuse
 from youtu_onnx.runtimes.ort.model import OrtModel
-
-try:
-    from optimum.modeling_base import OptimizedModel
-except ImportError:  # not installed, or optimum 2.3 without requests, which it imports and doesn't ask for
-
-    class OptimizedModel:  # type: ignore[no-redef]
-        """Stands in for Optimum's base where Optimum isn't there: nothing here needs what it brings."""
-
-        def __call__(self, *inputs: Any, **options: Any) -> Any:
-            return self.forward(*inputs, **options)
-
-
-REFUSED = {
-    "penalty_alpha": "contrastive search compares hidden states, which the graph doesn't return",
-    "dola_layers": "DoLa compares layers' logits, and the graph returns the last layer's alone",
-    "assistant_early_exit": "leaving after some layers is not in the graph",
-    "use_mtp": "the model has no layers for several tokens at once",
-    "output_attentions": "the graph doesn't return attention weights",
-    "output_hidden_states": "the graph doesn't return hidden states",
-    "inputs_embeds": "the graph starts from token ids",
-}
-"""Options of generate() that are refused where they are set, and why."""
-
-CACHES = (None, "dynamic", "dynamic_full")
-"""What ``cache_implementation`` may be: the graph has its own cache, chosen when the bundle was exported. ``dynamic_full``,
-which transformers 5.1 sets for assistants, forgets no row, and this one doesn't."""
+from youtu_onnx.runtimes.providers.providers import variant_for
 
 # The text-generation pipeline compares class names with this table and calls others unsupported, though they work.
 MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.setdefault("ort-youtu", "ORTYoutuForCausalLM")
 
-logger = logging.getLogger(__name__)
 
-
-class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
+class ORTYoutuForCausalLM(OptimizedModel, BundleGeneration):  # type: ignore[misc]  # Optimum may not be there
     """A bundle with transformers' interface. Serves several ``generate()`` calls at once; each has a cache of its own.
 
     Attributes:
@@ -80,18 +57,18 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
     input_modalities = ("text",)
     framework = "pt"
     dtype = torch.float32
-    _is_stateful = False  # a cache can be cropped, as assisted generation wants it
 
     def __init__(
         self, model: OrtModel, config: PretrainedConfig | None = None, generation_config: GenerationConfig | None = None
     ) -> None:
         """Of an opened bundle; None takes the bundle's own configurations."""
-        self.model, self.preprocessors = model, []
+        self.model = model
+        self.preprocessors: list[Any] = []
         self.config = config_of(model.bundle) if config is None else config
         own = generation_config_of(model.bundle, self.config) if generation_config is None else generation_config
         self.generation_config = own
         self.device = torch.device("cpu")
-        self._context = model.bundle.manifest.context_length
+        self._is_stateful = not droppable(model.bundle.manifest.cache)  # assisted generation crops the cache
 
     @classmethod
     def from_pretrained(
@@ -176,12 +153,13 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
             "output_attentions": output_attentions,
             "output_hidden_states": output_hidden_states,
         }
-        _refuse({name: value for name, value in asked.items() if value is not None and value is not False})
-        cache = self._new_cache() if past_key_values is None else _own(past_key_values)
+        refuse(name for name, value in asked.items() if value is not None and value is not False)
+        cache = self.new_cache() if past_key_values is None else own_cache(past_key_values)
         ids, mask, positions = arrays(input_ids, attention_mask, position_ids, cache.get_seq_length(), self.model.bundle.manifest)
         everything = labels is not None or not isinstance(logits_to_keep, int) or logits_to_keep == 0
         kept = ids.shape[1] if everything else min(logits_to_keep, ids.shape[1])
-        logits = torch.from_numpy(self._run(ids, mask, positions, cache, kept)).to(input_ids.device)
+        device = self.device if input_ids is None else input_ids.device
+        logits = torch.from_numpy(self._run(ids, mask, positions, cache, kept)).to(device)
         loss = None if labels is None else _loss(logits, labels)
         if labels is not None and isinstance(logits_to_keep, int):
             logits = logits[:, -logits_to_keep:]  # all for 0
@@ -197,7 +175,7 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
         # One row comes with the step that it ends. Several are a step of their own, after those whose rows nobody wants.
         silent = new - kept if kept > 1 else 0
         cuts = sorted({*range(0, silent, PREFILL_CHUNK), *range(silent, new, PREFILL_CHUNK), new})
-        rows = []
+        rows, restore = [], cache.restorer()
         try:
             for start, end in itertools.pairwise(cuts):
                 last_only = kept == 1 or start < silent
@@ -205,87 +183,16 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
                     ids[:, start:end],
                     mask[:, : before + end],
                     positions[:, start:end],
-                    lambda binding, count=end - start: cache.bind(binding, batch, count),
+                    partial(cache.bind, batch=batch, count=end - start),
                     last_only=last_only,
                 )
                 cache.commit(binding, end - start)
                 if end == new or (kept > 1 and start >= silent):
                     rows.append(logits)
         except YoutuOnnxError:
-            cache.truncate(before)
+            restore()
             raise
         return rows[0] if len(rows) == 1 else np.concatenate(rows, 1)
-
-    def _new_cache(self) -> OrtCache:
-        return OrtCache(self.model.bundle.manifest.cache, self.model.device, self._context)
-
-    # ---- what GenerationMixin asks of a model
-
-    def generate(
-        self, inputs: torch.Tensor | None = None, generation_config: GenerationConfig | None = None, **options: Any
-    ) -> Any:
-        """transformers' ``generate()``; see ``GenerationMixin.generate`` for its options.
-
-        Raises:
-            UsageError: an option that the graph can't serve (:data:`REFUSED`, and caches of other kinds).
-        """
-
-        def asked(name: str) -> Any:
-            sources = (options.get(name), getattr(generation_config, name, None), getattr(self.generation_config, name, None))
-            return next((value for value in sources if value is not None), None)
-
-        _refuse({name: asked(name) for name in REFUSED if asked(name) is not None and asked(name) is not False})
-        if asked("cache_implementation") not in CACHES:
-            raise UsageError(
-                f"cache_implementation={asked('cache_implementation')!r}: the graph has its own cache, whose form "
-                "was chosen by export",
-                hint="leave it away; for a smaller cache export with --cache latent-int8",
-            )
-        if (cache := options.get("past_key_values")) is not None:
-            _own(cache)
-        return super().generate(inputs, generation_config, **options)
-
-    def prepare_inputs_for_generation(self, input_ids: torch.Tensor, *inputs: Any, **kwargs: Any) -> dict[str, Any]:
-        """Without what generate() hands to every model though it is meant for itself: the tokenizer of ``stop_strings``."""
-        made = super().prepare_inputs_for_generation(input_ids, *inputs, **kwargs)
-        return {name: value for name, value in made.items() if name not in ("tokenizer", "assistant_tokenizer")}
-
-    def generate_batch(self, *inputs: Any, **options: Any) -> Any:
-        raise UsageError(
-            "continuous batching needs transformers' paged attention, which the graph doesn't have",
-            hint="pad the prompts on the left and call generate()",
-        )
-
-    def _prepare_cache_for_generation(
-        self, generation_config: GenerationConfig, model_kwargs: dict[str, Any], *others: Any, **more: Any
-    ) -> None:
-        if model_kwargs.get("past_key_values") is None and generation_config.use_cache is not False:
-            model_kwargs["past_key_values"] = self._new_cache()
-
-    def _prepare_generated_length(self, generation_config: GenerationConfig, *others: Any, **more: Any) -> GenerationConfig:
-        """transformers goes on beyond the context and warns; a reply ends there instead."""
-        prepared = super()._prepare_generated_length(generation_config, *others, **more)
-        if prepared.max_length is not None and prepared.max_length > self._context:
-            reserved = self.model.bundle.manifest.cache.length is not None
-            logger.warning(
-                "generation ends after %d tokens, prompt included: %s",
-                self._context,
-                "what the bundle reserves" if reserved else "the model's context",
-            )
-            prepared.max_length = self._context
-        return prepared
-
-    @classmethod
-    def can_generate(cls) -> bool:
-        return True
-
-    @classmethod
-    def is_remote_code(cls) -> bool:
-        return False
-
-    def get_experts_implementation(self) -> dict[str, str]:
-        """Of a model with experts; this one has none."""
-        return {}
 
     # ---- what programs ask of a model
 
@@ -293,7 +200,9 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
     def name_or_path(self) -> str:
         return str(self.model.bundle.path)
 
-    def to(self, device: torch.device | str | int | None = None, dtype: torch.dtype | None = None) -> ORTYoutuForCausalLM:
+    def to(
+        self, device: torch.device | torch.dtype | str | int | None = None, dtype: torch.dtype | None = None
+    ) -> ORTYoutuForCausalLM:
         """Say where tensors come in and go out.
 
         Raises:
@@ -349,20 +258,6 @@ class ORTYoutuForCausalLM(OptimizedModel, GenerationMixin):
             for name in bundle.manifest.files:
                 shutil.copyfile(bundle.file(name), staging.folder / name)
             staging.publish(bundle.manifest)
-
-
-def _refuse(asked: dict[str, Any]) -> None:
-    for name in asked:
-        raise UsageError(f"{name}: {REFUSED[name]}", hint="use the PyTorch model for it")
-
-
-def _own(cache: Any) -> OrtCache:
-    if not isinstance(cache, OrtCache):
-        raise UsageError(
-            f"past_key_values is a {type(cache).__name__}; the graph takes what it returned itself (OrtCache)",
-            hint="leave it away for a new cache",
-        )
-    return cache
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

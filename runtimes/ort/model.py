@@ -1,4 +1,4 @@
-"""Bundles on ONNX Runtime: a stateless model, and the Decoder over it.
+"""A bundle on ONNX Runtime: its graph in a session, without a sequence.
 
 Shapes: B batch, S new tokens, P past tokens, T = P + S, V vocabulary. Cache tensors stay on the provider's device
 from one step to the next; numpy sees token ids and logits only. Masks are ``[B, T]`` here, also where a static cache's graph
@@ -14,46 +14,33 @@ import numpy as np
 import onnxruntime as ort
 
 from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import BundleError, ProviderError, ResourceError, UsageError, YoutuOnnxError
-from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
-from youtu_onnx.runtimes.ort.cache import (
-    InPlaceCache,
-    ReturnedCache,
-    SequenceCache,
-    StaticCache,
-    first_past,
-    full_mask,
-    presents_of,
+from youtu_onnx.core.errors import ProviderError, UsageError, YoutuOnnxError
+from youtu_onnx.runtimes.decoder import check_ids
+from youtu_onnx.runtimes.failures import explain
+from youtu_onnx.runtimes.ort.cache import SequenceCache, empty_past, presents_of
+from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
+from youtu_onnx.runtimes.ort.interface import (
+    ATTENTION_MASK,
+    INPUT_IDS,
+    LOGITS,
+    LOGITS_TO_KEEP,
+    POSITION_IDS,
+    check_interface,
+    keeps_logits,
 )
+from youtu_onnx.runtimes.ort.padding import left_pad
 from youtu_onnx.runtimes.ort.placement import Placement
 from youtu_onnx.runtimes.ort.prepared import Prepared
 from youtu_onnx.runtimes.ort.prepared import find as find_prepared
+from youtu_onnx.runtimes.ort.returned_cache import ReturnedCache
+from youtu_onnx.runtimes.ort.session import open_graph
+from youtu_onnx.runtimes.ort.static_cache import StaticCache, full_mask, reserved_past
 from youtu_onnx.runtimes.ort.threads import thread_count
-from youtu_onnx.runtimes.providers import providers
-from youtu_onnx.runtimes.providers.advice import advise, said_last
+from youtu_onnx.runtimes.providers.advice import advise
 from youtu_onnx.runtimes.providers.options import ProviderOptions
-from youtu_onnx.runtimes.providers.probe import probe
-from youtu_onnx.runtimes.providers.sessions import available, open_session, plugin_failure
-
-INPUT_IDS, ATTENTION_MASK, POSITION_IDS, LOGITS = "input_ids", "attention_mask", "position_ids", "logits"
-LOGITS_TO_KEEP = "logits_to_keep"
-"""The graph's optional input: of how many last positions to compute logits, 0 for all."""
-
-DEVICES = {
-    "CUDAExecutionProvider": "cuda",
-    "DmlExecutionProvider": "dml",
-    "MIGraphXExecutionProvider": "cuda",
-    "WebGpuExecutionProvider": "webgpu",
-}
-"""Where a provider keeps its tensors; with the others the cache passes through host memory."""
-
-OUT_OF_MEMORY = (
-    "failed to allocate memory",
-    "bad_alloc",
-    "out of memory",
-    "cudaerrormemoryallocation",
-    "smaller than requested bytes",
-)  # the last: an arena at its gpu_mem_limit
+from youtu_onnx.runtimes.providers.plugins import available, plugin_failure
+from youtu_onnx.runtimes.providers.providers import chosen
+from youtu_onnx.runtimes.providers.resolve import resolve
 
 
 class OrtModel:
@@ -93,18 +80,18 @@ class OrtModel:
             ResourceError: too little memory.
         """
         self.bundle = bundle
-        row = providers.chosen(provider, bundle.manifest.graph.provider)
-        self.provider = providers.resolve(provider, bundle.manifest.graph.provider, available(row), plugin_failure(row))
-        self._layout = bundle.manifest.cache.tensors
-        self.device = DEVICES.get(self.provider.ort, "cpu")
-        chosen = options or ProviderOptions()
-        self.device_id = (chosen.device_id or 0) if self.device != "cpu" else 0
+        wanted = chosen(provider, bundle.manifest.graph.provider)
+        self.provider = resolve(provider, bundle.manifest.graph.provider, available(wanted), plugin_failure(wanted))
+        self._cache = bundle.manifest.cache
+        self.device = self.provider.device
+        options = options or ProviderOptions()
+        self.device_id = (options.device_id or 0) if self.device != "cpu" else 0
         self._session: ort.InferenceSession | None
-        self._session, self.prepared = open_graph(bundle, names.MODEL, self.provider, thread_count(threads), chosen, find)
+        self._session, self.prepared = open_graph(bundle, names.MODEL, self.provider, thread_count(threads), options, find)
         if self.provider.name != "cpu":  # nothing lies behind the CPU
             self.placement.check(require=require_provider)
-        self._keeps_logits = LOGITS_TO_KEEP in {one.name for one in self._session.get_overridable_initializers()}
-        self._check_interface()
+        self._keeps_logits = keeps_logits(self._session)
+        check_interface(self._session, bundle)
         self._vocab_size = bundle.manifest.model.vocab_size
         self._logits_dtype = np.dtype(bundle.manifest.graph.float_dtype)
 
@@ -154,10 +141,10 @@ class OrtModel:
             ResourceError: out of memory.
             BundleError: the graph can't be run.
         """
-        past = first_past(self.bundle.manifest.cache, self.device, len(input_ids), self.device_id) if past is None else past
+        pasts = self._first_past(len(input_ids)) if past is None else past
 
         def bind(binding: ort.IOBinding) -> None:
-            for tensor, value in zip(self._layout, past, strict=True):
+            for tensor, value in zip(self._cache.tensors, pasts, strict=True):
                 binding.bind_ortvalue_input(tensor.past, value)
                 binding.bind_output(tensor.present, self.device, self.device_id)
 
@@ -197,8 +184,8 @@ class OrtModel:
         prompt's arithmetic the head is an eighth, and ``[B, S, V]`` by far a step's largest tensor.
         """
         session = self.session
-        if (reserved := self.bundle.manifest.cache.length) is not None:
-            attention_mask = full_mask(attention_mask, reserved)
+        if self._cache.length is not None:
+            attention_mask = full_mask(attention_mask, self._cache.length)
         binding = session.io_binding()
         feeds = {INPUT_IDS: input_ids, ATTENTION_MASK: attention_mask, POSITION_IDS: position_ids}
         feeds = {name: np.ascontiguousarray(array, np.int64) for name, array in feeds.items()}  # alive until the run is over
@@ -214,185 +201,47 @@ class OrtModel:
             session.run_with_iobinding(binding)
             binding.synchronize_outputs()  # the logits are copied to the host on the device's stream, the presents computed there
         except Exception as error:  # the binding raises its own classes, all bare Exceptions
-            known = advise(self.provider.ort, str(error), version=lambda name: None)  # it runs, so it is installed well
-            raise (
-                ProviderError(f"provider {self.provider.name} can't run this bundle: {known.cause}", hint=known.cure)
-                if known
-                else explain(error, f"a step of {input_ids.shape[1]} tokens failed")
-            ) from error
+            raise self._explain(error, input_ids.shape[1]) from error
         return logits[:, -1 if last_only else 0 :].astype(np.float32, copy=False), binding
 
-    def _check_interface(self) -> None:
-        inputs = {INPUT_IDS, ATTENTION_MASK, POSITION_IDS} | {tensor.past for tensor in self._layout}
-        outputs = {LOGITS} | {tensor.present for tensor in self._layout}
-        found = {"inputs": self.session.get_inputs(), "outputs": self.session.get_outputs()}
-        for kind, expected in (("inputs", inputs), ("outputs", outputs)):
-            difference = expected ^ {one.name for one in found[kind]}
-            if difference:
-                raise BundleError(
-                    f"{self.bundle.path / names.MODEL} and its manifest disagree on {kind}: {', '.join(sorted(difference)[:4])}",
-                    hint="export the bundle again",
-                )
-        said = self.bundle.manifest.cache.length
-        lengths = {dim if isinstance(dim, int) else None for one in found["inputs"] for dim in one.shape[2:3]}
-        if lengths != {said}:
-            raise BundleError(
-                f"{self.bundle.path / names.MODEL} and its manifest disagree on the cache's reserved length, "
-                f"which is {said or 'none'} in the manifest",
-                hint="export the bundle again",
-            )
+    def append(self, cache: SequenceCache, ids: Sequence[int], *, last_only: bool = False) -> np.ndarray:
+        """A step of one sequence, whose cache then holds ``ids``, too. Logits ``[S, V]``, or ``[1, V]`` with ``last_only``.
 
-
-class OrtDecoder:
-    """The Decoder over an :class:`OrtModel`. Implements :class:`youtu_onnx.runtimes.decoder.Decoder`."""
-
-    def __init__(self, model: OrtModel) -> None:
-        self.model = model
-        self.vocab_size = model.bundle.manifest.model.vocab_size
-        self.context_length = model.bundle.manifest.context_length
-        self._cache = new_cache(model)
-
-    @classmethod
-    def open(
-        cls,
-        bundle: Bundle,
-        provider: str | None = None,
-        threads: int | None = None,
-        *,
-        options: ProviderOptions | None = None,
-        require_provider: bool = False,
-    ) -> OrtDecoder:
-        return cls(OrtModel(bundle, provider, threads, options=options, require_provider=require_provider))
-
-    @property
-    def length(self) -> int:
-        return self._cache.length
-
-    def prefill(self, ids: Sequence[int]) -> np.ndarray:
-        for chunk in steps(self._check(ids)):
-            logits = self._append(chunk, last_only=True)
-        return logits[-1].copy()  # a copy, so that the other rows' memory is freed
-
-    def decode(self, ids: Sequence[int]) -> np.ndarray:
-        before = self.length
-        try:
-            return np.concatenate([self._append(chunk) for chunk in steps(self._check(ids))])
-        except YoutuOnnxError:
-            self._cache.truncate(before)
-            raise
-
-    def rewind(self, count: int) -> None:
-        check_rewind(count, self.length)
-        self._cache.truncate(self.length - count)
-
-    def reset(self) -> None:
-        self._cache = new_cache(self.model)  # frees the memory of a long conversation, too
-
-    def close(self) -> None:
-        self.reset()
-        self.model.close()
-
-    def _check(self, ids: Sequence[int]) -> list[int]:
-        return check_ids(ids, length=self.length, context_length=self.context_length, vocab_size=self.vocab_size)
-
-    def _append(self, ids: Sequence[int], *, last_only: bool = False) -> np.ndarray:
-        """Logits ``[S, V]``, or ``[1, V]`` with ``last_only``."""
-        total = self.length + len(ids)
-        logits, binding = self.model.step(
+        Raises as :meth:`run`; the cache is then as it was.
+        """
+        total = cache.length + len(ids)
+        logits, binding = self.step(
             np.array([ids], np.int64),
             np.ones((1, total), np.int64),
-            np.arange(self.length, total)[None],
-            lambda binding: self._cache.bind(binding, len(ids)),
+            np.arange(cache.length, total)[None],
+            lambda binding: cache.bind(binding, len(ids)),
             last_only=last_only,
         )
-        self._cache.commit(binding, len(ids))
-        return logits[0]
+        cache.commit(binding, len(ids))
+        rows: np.ndarray = logits[0]
+        return rows
 
+    def new_cache(self) -> SequenceCache:
+        """For one sequence, in place where the layout and the device allow it.
 
-def new_cache(model: OrtModel) -> SequenceCache:
-    """For one sequence, in place where the cache and the device allow it."""
-    layout = model.bundle.manifest.cache
-    if layout.length is not None:
-        return StaticCache(layout, model.device, model.device_id)
-    if InPlaceCache.fits(layout, model.device):
-        return InPlaceCache(layout, model.bundle.manifest.context_length)
-    return ReturnedCache(layout, model.device, model.device_id)
+        Raises:
+            BundleError: a layout that can't be held.
+        """
+        if self._cache.length is not None:
+            return StaticCache(self._cache, self.device, self.device_id)
+        if InPlaceCache.fits(self._cache, self.device):
+            return InPlaceCache(self._cache, self.bundle.manifest.context_length)
+        return ReturnedCache(self._cache, self.device, self.device_id)
 
+    def _first_past(self, batch: int) -> list[ort.OrtValue]:
+        """What a first step takes: pasts of no tokens, or a static cache's buffers."""
+        if self._cache.length is not None:
+            return reserved_past(self._cache, self.device, batch, self.device_id)
+        return empty_past(self._cache.tensors, np.dtype(self._cache.dtype), self.device, batch, self.device_id)
 
-def left_pad(prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Prompts of different lengths as ``input_ids``, ``attention_mask`` and ``position_ids``, int64 ``[B, S]`` each.
-
-    Padding stands on the left, is masked, and has position 0; a prompt's own positions start at 0.
-    """
-    if not prompts or not all(len(prompt) for prompt in prompts):
-        raise UsageError("a batch needs prompts, and every prompt a token", hint="drop the empty ones")
-    width = max(map(len, prompts))
-    ids = np.full((len(prompts), width), pad_id, np.int64)
-    mask = np.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = prompt
-        mask[row, width - len(prompt) :] = 1
-    return ids, mask, np.clip(np.cumsum(mask, axis=1) - 1, 0, None)
-
-
-def session_options(bundle: Bundle, provider: providers.Provider, threads: int) -> ort.SessionOptions:
-    """How a bundle's graph is opened. A change of how weights are packed has to change
-    :data:`youtu_onnx.runtimes.ort.prepared.FORMAT_VERSION`."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # fatal only: what goes wrong is raised, and said in our own words
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    if provider.name != "cpu":
-        return options
-    # Exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    if bundle.manifest.graph.optimized:
-        # Such a graph was written as the optimizer would leave it: looking through it takes a tenth of the time to a first
-        # token and finds nothing. In float16 it does find work, for there the session puts casts around most operators.
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return options
-
-
-def open_graph(
-    bundle: Bundle,
-    name: str,
-    provider: providers.Provider,
-    threads: int,
-    chosen: ProviderOptions,
-    find: Callable[[Bundle], Prepared | None] | None = None,
-) -> tuple[ort.InferenceSession, Prepared | None]:
-    """A session for one of a bundle's graphs, or for the prepared copy that ``find`` knows of, and that copy. Raises as
-    :class:`OrtModel` does."""
-    options = session_options(bundle, provider, threads)
-    chosen.of_provider(provider)
-    copy = find(bundle) if find and provider.name == "cpu" else None
-    if copy and (session := copy.open(options)):
-        return session, copy
-    path = bundle.file(name)
-    try:
-        session = open_session(path, options, provider, chosen)
-    except UsageError:
-        raise
-    except Exception as error:  # the binding raises its own classes, all bare Exceptions
-        explained = explain(error, f"onnxruntime can't open {path}")
-        found = probe(provider.ort, chosen.given()) if provider.name != "cpu" else None
-        if found and not found.works:  # anything, with these options: it is the provider
-            hint = found.advice or "check the device with youtu-onnx doctor, or choose --provider cpu"
-            raise ProviderError(f"provider {provider.name} could not start: {found.detail}", hint=hint) from error
-        if found and isinstance(explained, BundleError):
-            raise ProviderError(
-                f"provider {provider.name} can't open this bundle: {said_last(str(error))}",
-                hint="export one for it (youtu-onnx export --target …), or choose --provider cpu",
-            ) from error
-        raise explained from error
-    providers.check_started(session, provider, lambda: probe(provider.ort, chosen.given()))
-    return session, None
-
-
-def explain(error: Exception, what: str) -> YoutuOnnxError:
-    text = str(error).strip()
-    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in OUT_OF_MEMORY):
-        return ResourceError(
-            f"{what}: out of memory", hint="close other programs, use a shorter context, or export with --precision int4"
-        )
-    return BundleError(f"{what}: {text}", hint="check the bundle with youtu-onnx verify, or export it again")
+    def _explain(self, error: Exception, count: int) -> YoutuOnnxError:
+        """What to raise where a step of so many tokens failed."""
+        known = advise(self.provider.ort, str(error), version=lambda name: None)  # it runs, so it is installed well
+        if known:
+            return ProviderError(f"provider {self.provider.name} can't run this bundle: {known.cause}", hint=known.cure)
+        return explain(error, f"a step of {count} tokens failed")

@@ -14,7 +14,8 @@ from typing import Any
 from youtu_onnx.conformance import TABLES
 from youtu_onnx.conformance.host import ANY, excuse
 from youtu_onnx.core.errors import ProviderError
-from youtu_onnx.runtimes.providers.providers import Provider, short
+from youtu_onnx.runtimes.providers.provider import Provider
+from youtu_onnx.runtimes.providers.providers import short
 
 HEAVY_OPS = frozenset(
     (

@@ -11,42 +11,28 @@ ONNX Runtime compares packed weights with what it would pack. Of damage to plain
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 import logging
 import os
-import platform
-import re
-import stat
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import onnxruntime as ort
 
-from youtu_onnx.core import machine
 from youtu_onnx.core.bundle import Bundle, FileEntry, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.errors import ResourceError, UsageError
 from youtu_onnx.core.progress import Progress, Silent
-
-FORMAT_VERSION = 1
-"""Of the folder, and of how the adapter opens a graph: raise it where ``youtu_onnx.runtimes.ort.model.session_options`` changes what is packed."""
+from youtu_onnx.runtimes.ort.prepared_folder import RECORD, Unusable, cache_folder, check_trusted, folders
+from youtu_onnx.runtimes.ort.prepared_key import FORMAT_VERSION, GRAPHS, files_of, graph_of, key_of, name_of, stamps
+from youtu_onnx.runtimes.providers.cpu import CPU
+from youtu_onnx.runtimes.providers.sessions import open_session
 
 VARIABLE = "YOUTU_ONNX_PREPARED"
 """``0`` in the environment: no prepared copy is used."""
 
-RECORD, PARTIAL = "prepared.json", ".partial"
-GRAPHS = (names.MODEL, names.BATCH)
-"""A copy is of one of them; its folder has the graph under this name, and beside it ``model.onnx.data``."""
-
 _log = logging.getLogger(__name__)
-
-
-class Unusable(Exception):
-    """A copy that must not be opened; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +41,7 @@ class Prepared:
 
     Attributes:
         folder: where it lies.
-        key: what it was made of and for; see :func:`key_of`.
+        key: what it was made of and for; see :func:`youtu_onnx.runtimes.ort.prepared_key.key_of`.
         bundle_files: size and modification time (ns) of the bundle's files when it was made.
         files: size and SHA-256 of its own files.
         times: modification times (ns) of its own files.
@@ -75,7 +61,7 @@ class Prepared:
 
     @property
     def graph(self) -> str:
-        """Which of :data:`GRAPHS` it is a copy of."""
+        """Which of :data:`youtu_onnx.runtimes.ort.prepared_key.GRAPHS` it is a copy of."""
         return graph_of(self.key)
 
     @property
@@ -95,13 +81,11 @@ class Prepared:
         before = options.graph_optimization_level
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # it was saved optimized
         try:
-            session = ort.InferenceSession(self.folder / self.graph, options, providers=["CPUExecutionProvider"])
+            return open_session(self.folder / self.graph, options, CPU)
         except Exception as error:  # the binding raises its own classes, all bare Exceptions
             raise Unusable(f"onnxruntime can't open it ({str(error).strip()})") from error
         finally:
             options.graph_optimization_level = before
-        session.disable_fallback()  # a failing run must raise
-        return session
 
     def write(self) -> None:
         """Write the record into the folder."""
@@ -189,61 +173,6 @@ def check(bundle: Bundle, progress: Progress | None = None, graph: str = names.M
     return folder, f"{', '.join(damaged)}: contents changed (SHA-256 differs)" if damaged else None
 
 
-def cache_folder() -> Path:
-    """Where copies lie: below XDG_CACHE_HOME where it is set, else below what the system calls its cache; links are resolved.
-
-    Three rules instead of a dependency on platformdirs, which nothing else here needs.
-
-    Raises:
-        ResourceError: this user has no home folder.
-    """
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(home):  # which the specification says to ignore
-        try:
-            if sys.platform == "win32":
-                home = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-            else:
-                home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-        except RuntimeError as error:
-            raise ResourceError(
-                "this user has no home folder to keep prepared weights in", hint="name a folder in XDG_CACHE_HOME"
-            ) from error
-    return Path(os.path.realpath(Path(home) / "youtu-onnx" / "prepared"))
-
-
-def files_of(graph: str) -> tuple[str, str]:
-    """A graph's own file and its weights', in a bundle and in a copy."""
-    return graph, names.MODEL_DATA
-
-
-def graph_of(key: Mapping[str, str]) -> str:
-    """Which graph a key is about."""
-    return names.BATCH if names.BATCH in key else names.MODEL
-
-
-def key_of(bundle: Bundle, graph: str = names.MODEL) -> dict[str, str]:
-    """All that decides what is in a copy; and the bundle's path, so that a copy can end with its bundle."""
-    return {
-        "format": str(FORMAT_VERSION),
-        "bundle": os.path.realpath(bundle.path),
-        **{name: bundle.manifest.files[name].sha256 for name in files_of(graph)},
-        "onnxruntime": ort.__version__,
-        "machine": platform.machine(),
-        "cpu": _cpu(),
-    }
-
-
-def name_of(bundle: Bundle, graph: str = names.MODEL) -> str:
-    """The name of the folder for the key."""
-    return hashlib.sha256(json.dumps(key_of(bundle, graph), sort_keys=True).encode()).hexdigest()[:32]
-
-
-def stamps(folder: Path, graph: str) -> dict[str, list[int]]:
-    """Size and modification time (ns) of a graph and its weights."""
-    found = {name: (folder / name).stat() for name in files_of(graph)}
-    return {name: [one.st_size, one.st_mtime_ns] for name, one in found.items()}
-
-
 def usable(folder: Path, bundle: Bundle, graph: str = names.MODEL) -> Prepared:
     """Read a copy and check all that is cheap to check: owner, sizes, times, and the hash of the graph.
 
@@ -267,42 +196,6 @@ def usable(folder: Path, bundle: Bundle, graph: str = names.MODEL) -> Prepared:
     return found
 
 
-def check_trusted(path: Path) -> None:
-    """Let pass what is a file or folder that nobody but this user can have written.
-
-    Raises:
-        Unusable: missing, a link, another user's, or writable by others. (Windows: its cache is the user's own already.)
-    """
-    try:
-        found = path.lstat()
-    except OSError as error:
-        raise Unusable(f"its {path.name} is missing ({error.strerror})") from error
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        raise Unusable(f"{path} is not a plain file or folder")
-    if os.name == "posix" and found.st_uid != os.geteuid():
-        raise Unusable(f"{path} belongs to another user")
-    if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise Unusable(f"{path} can be written by other users")
-
-
-def folders(root: Path) -> list[Path]:
-    """Copies and what is left of some; never what somebody else put there, nor what a link leads to."""
-    listed = (path for path in root.iterdir() if re.fullmatch(rf"[0-9a-f]{{32}}({re.escape(PARTIAL)})?", path.name))
-    return [path for path in sorted(listed) if is_ours(path)]
-
-
-def is_ours(folder: Path) -> bool:
-    """A real folder that holds our record and nothing but a copy's plain files; an empty one was just begun."""
-    if folder.is_symlink() or not folder.is_dir():
-        return False
-    found = {path.name: path for path in folder.iterdir()}
-    return (
-        found.keys() <= {RECORD, *GRAPHS, names.MODEL_DATA}
-        and (not found or RECORD in found)
-        and not any(map(Path.is_symlink, found.values()))
-    )
-
-
 def _why_absent(root: Path, key: Mapping[str, str]) -> str | None:
     """What became of a copy that this machine had of a graph; None if it had none, or another machine of the user's has."""
     check_trusted(root)
@@ -316,12 +209,6 @@ def _why_absent(root: Path, key: Mapping[str, str]) -> str | None:
                 return f"it was made by onnxruntime {other['onnxruntime']}, and this is {key['onnxruntime']}"
             return "the bundle was exported again since it was made"
     return None
-
-
-@functools.cache
-def _cpu() -> str:
-    features = " ".join(sorted((machine.cpuinfo("flags", "Features") or "").split()))
-    return f"{machine.cpu_name()} {hashlib.sha256(features.encode()).hexdigest()[:16]}"
 
 
 def command(bundle: Path | str, graph: str) -> str:

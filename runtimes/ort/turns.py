@@ -5,13 +5,18 @@ Several requests are answered at once, but no faster than one after the other. I
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from youtu_onnx.runtimes.batch import Chunk
-from youtu_onnx.runtimes.ort.cache import InPlaceCache, SequenceCache
-from youtu_onnx.runtimes.ort.model import OrtModel, new_cache
+from youtu_onnx.core.errors import UsageError
+from youtu_onnx.runtimes.batch import Chunk, RowCache
+from youtu_onnx.runtimes.cache_use import shareable
+from youtu_onnx.runtimes.ort.cache import SequenceCache
+from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
+from youtu_onnx.runtimes.ort.model import OrtModel
+from youtu_onnx.runtimes.ort.returned_cache import ReturnedCache
+from youtu_onnx.runtimes.ort.static_cache import StaticCache
 
 COUNT = 4
 """Sequences that take turns: with more, each would wait long for its next token."""
@@ -27,14 +32,10 @@ class TurnsModel:
         manifest = model.bundle.manifest
         self.vocab_size, self.context_length = manifest.model.vocab_size, manifest.context_length
         self.bytes_per_token = manifest.cache.bytes_per_token
-
-    @property
-    def prefix_shareable(self) -> bool:
-        cache = self.model.bundle.manifest.cache
-        return cache.prefix_shareable and cache.rewindable
+        self.prefix_shareable = shareable(manifest.cache)
 
     def new_cache(self) -> SequenceCache:
-        return new_cache(self.model)
+        return self.model.new_cache()
 
     def cache_bytes(self, tokens: int) -> int:
         layout = self.model.bundle.manifest.cache
@@ -43,25 +44,18 @@ class TurnsModel:
         in_place = InPlaceCache.fits(layout, self.model.device)
         return (InPlaceCache.rows_for(tokens, self.context_length) if in_place else tokens) * self.bytes_per_token
 
-    def step(self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
-        rows = [self._append(cache, [id_]) for _, (cache, id_) in sorted(tokens.items())]
+    def step(self, tokens: Mapping[int, tuple[RowCache, int]], chunk: Chunk | None = None) -> np.ndarray:
+        rows = [self.model.append(_own(cache), [id_], last_only=True) for _, (cache, id_) in sorted(tokens.items())]
         if chunk:
-            last = self._append(chunk.cache, chunk.ids)
+            last = self.model.append(_own(chunk.cache), chunk.ids, last_only=True)
             rows += [last] if chunk.logits else []
         return np.concatenate(rows) if rows else np.empty((0, self.vocab_size), np.float32)
 
     def close(self) -> None:
         self.model.close()
 
-    def _append(self, cache: SequenceCache, ids: Sequence[int]) -> np.ndarray:
-        """Logits ``[1, V]`` after the last."""
-        before, total = cache.length, cache.length + len(ids)
-        logits, binding = self.model.step(
-            np.array([ids], np.int64),
-            np.ones((1, total), np.int64),
-            np.arange(before, total)[None],
-            lambda binding: cache.bind(binding, len(ids)),
-            last_only=True,
-        )
-        cache.commit(binding, len(ids))
-        return logits[0]
+
+def _own(cache: RowCache) -> SequenceCache:
+    if not isinstance(cache, InPlaceCache | ReturnedCache | StaticCache):
+        raise UsageError(f"{type(cache).__name__} is no cache of this batch", hint="take one from new_cache()")
+    return cache

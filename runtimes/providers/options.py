@@ -1,75 +1,23 @@
 """What a user may ask of an execution provider beside its name: which device, how much of its memory, how exact.
 
-The frozen fields are ONNX Runtime's own names. What a provider has no use for is refused, never dropped.
+Names are ONNX Runtime's own. What a provider has no use for is refused, never dropped.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.runtimes.providers.providers import Provider
+from youtu_onnx.runtimes.providers.option import Option, Value
+from youtu_onnx.runtimes.providers.provider import Provider
+from youtu_onnx.runtimes.providers.providers import PROVIDERS
 
-APPLIES: Mapping[str, tuple[str, ...]] = {
-    "device_id": ("cuda", "dml", "migraphx"),
-    "gpu_mem_limit": ("cuda",),
-    "arena_extend_strategy": ("cuda",),
-    "use_tf32": ("cuda",),
-    "performance_preference": ("dml",),
-    "device_filter": ("dml",),
-}
-"""Field → the providers that know it."""
+OPTIONS: Mapping[str, Option] = {option.name: option for one in PROVIDERS for option in one.options}
+"""All whose values are checked before they come to a provider."""
 
-CHOICES: Mapping[str, tuple[str, ...]] = {
-    "arena_extend_strategy": ("kNextPowerOfTwo", "kSameAsRequested"),
-    "performance_preference": ("default", "high_performance", "minimum_power"),
-    "device_filter": ("gpu", "npu", "any"),
-}
-
-KNOWN: Mapping[str, tuple[str, ...]] = {
-    "dml": ("disable_metacommands",),
-    "openvino": (
-        "cache_dir",
-        "device_luid",
-        "device_type",
-        "disable_dynamic_shapes",
-        "enable_causallm",
-        "enable_opencl_throttling",
-        "enable_qdq_optimizer",
-        "layout",
-        "load_config",
-        "model_priority",
-        "num_of_threads",
-        "num_streams",
-        "precision",
-        "reshape_input",
-    ),
-    "webgpu": (
-        "dawnBackendType",
-        "defaultBufferCacheMode",
-        "enableGraphCapture",
-        "enableInt64",
-        "enableRobustness",
-        "forceCpuNodeNames",
-        "maxNumPendingDispatches",
-        "maxStorageBufferBindingSize",
-        "powerPreference",
-        "preferredLayout",
-        "preserveDevice",
-        "queryResolveBufferCacheMode",
-        "storageBufferCacheMode",
-        "uniformBufferCacheMode",
-        "validationMode",
-    ),
-}
-"""Further options of providers that take any key in silence, or list none. The others' are what ONNX Runtime lists."""
-
-CAPTURE: Mapping[str, str] = {"cuda": "enable_cuda_graph", "dml": "enable_graph_capture", "webgpu": "enableGraphCapture"}
-"""Provider → the option that records a step's kernels and replays them."""
-
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+APPLIES: Mapping[str, tuple[str, ...]] = {name: tuple(one.name for one in PROVIDERS if one.has_option(name)) for name in OPTIONS}
+"""Option → the providers that have it."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +49,17 @@ class ProviderOptions:
         Raises:
             UsageError: a value that the option can't have.
         """
-        known: dict[str, object] = {}
+        named = {field.name for field in fields(cls)}
+        known: dict[str, Value] = {}
         other = []
         for key, value in (given or {}).items():
-            if key in APPLIES:
-                known[key] = _value(key, value)
+            read = OPTIONS[key].read(key, value) if key in OPTIONS and value is not None else None
+            if key in OPTIONS and read is None:
+                continue
+            if read is not None and key in named:
+                known[key] = read
             else:
-                other.append((key, str(int(value)) if isinstance(value, bool) else str(value)))
+                other.append((key, _written(value if read is None else read)))
         return cls(**known, other=tuple(other))  # type: ignore[arg-type]
 
     def __bool__(self) -> bool:
@@ -117,46 +69,23 @@ class ProviderOptions:
     def given(self) -> dict[str, str]:
         """What is asked for, as ONNX Runtime reads it: all strings."""
         named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "other"}
-        written = {
-            key: str(int(value)) if isinstance(value, bool) else str(value) for key, value in named.items() if value is not None
-        }
-        return written | dict(self.other)
+        return {key: _written(value) for key, value in named.items() if value is not None} | dict(self.other)
 
-    def of_provider(self, row: Provider) -> dict[str, str]:
+    def of_provider(self, provider: Provider) -> dict[str, str]:
         """:meth:`given`, once it is known to make sense on a provider.
 
         Raises:
             UsageError: the provider doesn't know an option, two contradict each other, or this runtime's cache forbids it.
         """
         given = self.given()
-        if given and row.name == "cpu":
+        if given and provider.no_options is not None:
             raise UsageError(
-                f"provider cpu takes no options, and {_listed(given)} was given",
-                hint="drop them, set its threads with --threads, or choose another --provider",
+                f"provider {provider.name} takes no options, and {_listed(given)} was given", hint=provider.no_options
             )
         for key, value in given.items():
-            self._check(row, key, value)
-        if row.name == "dml" and "device_id" in given and {"performance_preference", "device_filter"} & given.keys():
-            raise UsageError(
-                "DirectML given a device_id looks at no performance_preference or device_filter",
-                hint="name the device, or what it should be like",
-            )
+            _check(provider, key, value)
+        provider.check_options(given)
         return given
-
-    def _check(self, row: Provider, key: str, value: str) -> None:
-        if row.name not in APPLIES.get(key, (row.name,)):
-            raise UsageError(
-                f"{key} is an option of provider {' or '.join(APPLIES[key])}, not of {row.name}",
-                hint=f"drop it{_instead(row, key)}",
-            )
-        if key == CAPTURE.get(row.name) and value.lower() not in ("0", "false"):
-            raise UsageError(
-                f"{key} replays the kernels of one step with its shapes and addresses, but here each step's cache is a row "
-                "longer than the last one's and its inputs are elsewhere: replays would give wrong tokens",
-                hint=f"drop {key}",
-            )
-        if row.name in KNOWN and key not in APPLIES:
-            refuse_unknown(row, [key], [*KNOWN[row.name], *(field for field, rows in APPLIES.items() if row.name in rows)])
 
 
 def parse(pairs: Iterable[str]) -> dict[str, str]:
@@ -176,7 +105,7 @@ def parse(pairs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def refuse_unknown(row: Provider, wanted: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown(provider: Provider, wanted: Iterable[str], known: Iterable[str]) -> None:
     """Make sure that a provider knows every key.
 
     Raises:
@@ -185,44 +114,31 @@ def refuse_unknown(row: Provider, wanted: Iterable[str], known: Iterable[str]) -
     strange = sorted(set(wanted) - set(known))
     if strange:
         raise UsageError(
-            f"provider {row.name} has no option {', '.join(strange)}", hint=f"it knows: {', '.join(sorted(set(known))) or 'none'}"
+            f"provider {provider.name} has no option {', '.join(strange)}",
+            hint=f"it knows: {', '.join(sorted(set(known))) or 'none'}",
         )
 
 
-def _instead(row: Provider, key: str) -> str:
-    if row.name == "webgpu" and key in ("device_id", "performance_preference"):
-        return "; WebGPU chooses its adapter by --provider-option powerPreference=high-performance or low-power"
-    return ""
+def _check(provider: Provider, key: str, value: str) -> None:
+    if provider.name not in APPLIES.get(key, (provider.name,)):
+        raise UsageError(
+            f"{key} is an option of provider {' or '.join(APPLIES[key])}, not of {provider.name}",
+            hint=f"drop it{dict(provider.instead).get(key, '')}",
+        )
+    if key == provider.capture and value.lower() not in ("0", "false"):
+        raise UsageError(
+            f"{key} replays the kernels of one step with its shapes and addresses, but here each step's cache is a row "
+            "longer than the last one's and its inputs are elsewhere: replays would give wrong tokens",
+            hint=f"drop {key}",
+        )
+    if provider.other_options is not None and key not in OPTIONS:
+        refuse_unknown(provider, [key], [*provider.other_options, *(option.name for option in provider.options)])
+
+
+def _written(value: object) -> str:
+    """A value as ONNX Runtime reads it."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _listed(given: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in given.items())
-
-
-def _value(key: str, value: object) -> object:
-    """A field's value of what a user wrote."""
-    if value is None:
-        return None
-    if key in CHOICES:
-        if value not in CHOICES[key]:
-            raise UsageError(f"{key} can't be {value!r}", hint=f"choose one of: {', '.join(CHOICES[key])}")
-        return value
-    text = str(value).strip()
-    if key == "use_tf32":
-        if text.lower() not in ("0", "1", "true", "false"):
-            raise UsageError(f"use_tf32 can't be {value!r}", hint="write 0 or 1")
-        return text.lower() in ("1", "true")
-    if key == "gpu_mem_limit":
-        return _bytes(text)
-    if not re.fullmatch(r"\d{1,4}", text):
-        raise UsageError(f"{key} can't be {value!r}", hint="devices are counted from 0")
-    return int(text)
-
-
-def _bytes(text: str) -> int:
-    """``"4GiB"``, ``"512M"`` or ``"1000000"`` in bytes; units are powers of 1024."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
-    size = int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
-    if size < 1:
-        raise UsageError(f"gpu_mem_limit can't be {text!r}", hint="write bytes, or a size like 4GiB")
-    return size

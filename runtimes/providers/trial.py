@@ -14,19 +14,20 @@ import numpy as np
 import onnxruntime as ort
 
 from youtu_onnx.runtimes.providers.options import ProviderOptions
-from youtu_onnx.runtimes.providers.providers import PROVIDERS, Provider
-from youtu_onnx.runtimes.providers.sessions import available, open_session, plugin_failure
+from youtu_onnx.runtimes.providers.plugins import available, plugin_failure
+from youtu_onnx.runtimes.providers.providers import called_by_onnxruntime
+from youtu_onnx.runtimes.providers.sessions import open_session
 from youtu_onnx.runtimes.providers.tiny_model import tiny_model
 
 
 def main(name: str, options: str) -> None:
     """``name``: ONNX Runtime's; ``options``: a JSON object, as ``ProviderOptions.of`` takes them."""
-    row = next((one for one in PROVIDERS if one.ort == name), Provider(name, name, None))
-    listed = available(row)
-    failure = plugin_failure(row)
-    if failure or row.ort not in listed:
+    provider = called_by_onnxruntime(name)
+    listed = available(provider)
+    failure = plugin_failure(provider)
+    if failure or provider.ort not in listed:
         sys.exit(failure or f"it is not in the installed onnxruntime, which has {', '.join(listed)}")
-    session = open_session(tiny_model(), ort.SessionOptions(), row, ProviderOptions.of(json.loads(options)), quiet=False)
+    session = open_session(tiny_model(), ort.SessionOptions(), provider, ProviderOptions.of(json.loads(options)), quiet=False)
     x = np.arange(16, dtype=np.float32).reshape(4, 4)
     [y] = session.run(None, {"x": x})
     print(json.dumps({"runs_on": session.get_providers()[0], "right": bool(np.allclose(y, x @ x))}))

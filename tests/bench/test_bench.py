@@ -244,7 +244,8 @@ def test_many_sequences_always_hold_the_beginning_of_their_text(batch, moves) ->
 
 @pytest.mark.parametrize("form", ["latent", "expanded"])
 def test_sequences_on_a_real_bundle(nano_bundle: NanoBundle, form: str) -> None:
-    from youtu_onnx.runtimes.ort.model import OrtDecoder, OrtModel
+    from youtu_onnx.runtimes.ort.decoder import OrtDecoder
+    from youtu_onnx.runtimes.ort.model import OrtModel
 
     model = OrtModel(Bundle.open(nano_bundle("int4", form)))
     ids = random_ids(2, 40, 1000, frozenset(range(10)))

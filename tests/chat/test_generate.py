@@ -20,7 +20,7 @@ from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind
-from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
 NANO = Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano"
@@ -33,6 +33,7 @@ class Scripted:
     """A Decoder that replies with given tokens and counts what it is made to compute."""
 
     vocab_size = 1280
+    rewindable = True
 
     def __init__(self, reply: str | Sequence[int], context_length: int = 100) -> None:
         self.reply = [*TOKENIZER.encode(reply, special=True), EOS] if isinstance(reply, str) else list(reply)
@@ -57,6 +58,7 @@ class Scripted:
 
     def rewind(self, count: int) -> None:
         check_rewind(count, self.length)
+        assert self.rewindable or count in (0, self.length)
         self.length -= count
 
     def reset(self) -> None:
@@ -202,6 +204,16 @@ def test_another_prompt_shares_nothing() -> None:
     assert cache.ids == [9, 50, 3] and decoder.length == 3
 
 
+def test_a_cache_that_can_drop_no_tokens_is_continued_or_begun_anew() -> None:
+    decoder = Scripted([EOS])
+    decoder.rewindable = False
+    cache = TokenCache(decoder)
+    begin(decoder, [2, 50, 3], cache=cache).result  # noqa: B018
+    assert begin(decoder, [2, 50, 3, 7], cache=cache).result.timing.reused_tokens == 3
+    assert begin(decoder, [2, 50, 9], cache=cache).result.timing.reused_tokens == 0
+    assert cache.ids == [2, 50, 9] and decoder.length == 3
+
+
 def test_an_interrupted_prefill_leaves_cache_and_record_in_step() -> None:
     decoder = Scripted("x")
     cache = TokenCache(decoder)
@@ -334,7 +346,7 @@ def test_a_runtime_that_nobody_will_use_is_closed(nano_bundle: Callable[..., Pat
     def broken(*_: Any) -> Tokenizer:
         raise BundleError("a broken tokenizer", hint="none")
 
-    monkeypatch.setattr("runtimes.open_decoder", open_decoder)
+    monkeypatch.setattr("youtu_onnx.runtimes.opening.open_decoder", open_decoder)
     monkeypatch.setattr(Tokenizer, "open", broken)
     with pytest.raises(BundleError, match="a broken tokenizer"):
         load(nano_bundle("fp32"))

@@ -16,7 +16,7 @@ from tests.chat.test_prompt_lookup_index import naive
 from youtu_onnx.chat.generate import Generation, Result, TokenCache
 from youtu_onnx.chat.prompt_lookup import PromptLookup
 from youtu_onnx.chat.sampling import Sampling
-from youtu_onnx.core.errors import BundleError
+from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind
 from youtu_onnx.text import Tokenizer
 
@@ -35,6 +35,7 @@ class Toy:
         self.follow, self.context_length, self.eos_from = follow, context_length, eos_from
         self.ids: list[int] = []
         self.steps: list[list[int]] = []
+        self.rewindable = True
 
     @property
     def length(self) -> int:
@@ -294,3 +295,11 @@ def test_draws_with_drafts_follow_the_probabilities() -> None:
     expected = 3000 * np.array([[second[i] * np.roll([0.4, 0.3, 0.2, 0.1], i)[j] for j in range(4)] for i in range(4)])
     assert ((joint - expected) ** 2 / expected).sum() < 37.7  # 15 degrees of freedom
     assert accepted > 300
+
+
+def test_a_cache_that_can_drop_no_tokens_takes_no_guesses() -> None:
+    toy = Toy()
+    toy.rewindable = False
+    with pytest.raises(UsageError, match="can't drop tokens"):
+        begin(TokenCache(toy), lookup=PromptLookup(8))
+    assert begin(TokenCache(toy)).result.token_ids

@@ -12,7 +12,7 @@ import pytest
 
 from tests.vectors.make import FILE, NANO, make, written
 from youtu_onnx.core.bundle import Bundle
-from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
 VECTORS: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))

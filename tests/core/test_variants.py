@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli_process import run
-from youtu_onnx.chat.model import variant_for
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.bundle.variants import share_equal_files
 from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.publish.export import export_several
+from youtu_onnx.runtimes.providers.providers import variant_for
 
 
 @pytest.fixture

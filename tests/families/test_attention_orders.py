@@ -22,9 +22,10 @@ from youtu_onnx.core.bundle import Bundle, Manifest
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM
 from youtu_onnx.families.youtu.graph.graph import LOGITS_TO_KEEP
-from youtu_onnx.runtimes import open_decoder
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
-from youtu_onnx.runtimes.ort.model import LOGITS, OrtDecoder
+from youtu_onnx.runtimes.opening import open_decoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
+from youtu_onnx.runtimes.ort.interface import LOGITS
 from youtu_onnx.verify.difference import centre, compare
 
 TOLERANCE = 1e-3

@@ -19,7 +19,7 @@ onnx = pytest.importorskip("onnx")
 from tests.exported import export_tiny, nodes  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx import export  # noqa: E402
-from youtu_onnx.core import slots  # noqa: E402
+from youtu_onnx.core import batch_graph  # noqa: E402
 from youtu_onnx.core.bundle import Bundle, Manifest, names  # noqa: E402
 from youtu_onnx.core.bundle.bundle import describe_file  # noqa: E402
 from youtu_onnx.core.errors import BundleError, UsageError, VerificationError  # noqa: E402
@@ -27,9 +27,9 @@ from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.families.youtu.graph.exportable import traced_batch_graph  # noqa: E402
 from youtu_onnx.families.youtu.graph.slots import SlotAttention  # noqa: E402
-from youtu_onnx.runtimes import open_batch  # noqa: E402
 from youtu_onnx.runtimes.batch import Chunk  # noqa: E402
-from youtu_onnx.runtimes.ort.slots import SlotModel  # noqa: E402
+from youtu_onnx.runtimes.opening import open_batch  # noqa: E402
+from youtu_onnx.runtimes.ort.batch_model import BatchModel  # noqa: E402
 from youtu_onnx.runtimes.ort.turns import TurnsModel  # noqa: E402
 from youtu_onnx.verify.verify import verify_parity  # noqa: E402
 
@@ -86,9 +86,9 @@ def test_it_is_valid_onnx(exported: tuple[Path, Manifest]) -> None:
 
 def test_it_takes_and_gives_what_the_layout_says(exported: tuple[Path, Manifest]) -> None:
     folder, manifest = exported
-    assert manifest.slots == slots.COUNT
-    layout, found = slots.Slots(manifest.cache, manifest.slots), graph(folder)
-    lanes = [layout.tensors(lane) for lane in (*range(layout.count), None)]
+    assert manifest.slots == batch_graph.SLOTS
+    layout, found = batch_graph.BatchGraph(manifest.cache, manifest.slots), graph(folder)
+    lanes = [layout.tensors(lane) for lane in (*range(layout.slots), None)]
     assert {len(lane) for lane in lanes} == {CONFIG["num_hidden_layers"]}, "the half pair that nothing reads is left out"
     given = [one.name for one in found.input if one.name.startswith(("slots.", "chunk."))]
     assert given == [one.past for lane in lanes for one in lane]
@@ -110,8 +110,8 @@ def test_no_free_axis_of_one_sequence_has_the_name_of_anothers(exported: tuple[P
     """ONNX Runtime gives tensors with equal names of axes one memory; here lengths differ. Looked at where no layer has mixed
     the sequences yet: values that one sequence's rows go into."""
     folder, manifest = exported
-    layout, found = slots.Slots(manifest.cache, manifest.slots), graph(folder)
-    of: dict[str, set[object]] = {one.past: {lane} for lane in (*range(layout.count), None) for one in layout.tensors(lane)}
+    layout, found = batch_graph.BatchGraph(manifest.cache, manifest.slots), graph(folder)
+    of: dict[str, set[object]] = {one.past: {lane} for lane in (*range(layout.slots), None) for one in layout.tensors(lane)}
     shapes: dict[str, set[str]] = {one.name: axes(one.type.tensor_type.shape) for one in (*found.input, *found.output)}
 
     def follow(part: onnx.GraphProto) -> None:
@@ -131,7 +131,7 @@ def test_no_free_axis_of_one_sequence_has_the_name_of_anothers(exported: tuple[P
             [lane] = lanes
             names_of.setdefault(lane, set()).update(shapes[value])
             seen += 1
-    assert set(names_of) == {*range(layout.count), None} and all(names_of.values())
+    assert set(names_of) == {*range(layout.slots), None} and all(names_of.values())
     assert seen > 2 * len(of) ** 0.5, "intermediate values, too"
     everything: Iterable[str] = [name for axes_ in names_of.values() for name in axes_]
     assert len(everything) == len(set(everything))
@@ -167,7 +167,7 @@ def test_a_number_of_slots_that_the_graph_has_not_is_refused(copied: Path, numbe
 def test_the_number_survives_writing_and_reading(copied: Path) -> None:
     manifest = Manifest.read(copied / names.MANIFEST)
     (copied / names.MANIFEST).write_text(manifest.to_json(), "utf-8")
-    assert Manifest.read(copied / names.MANIFEST) == manifest and manifest.slots == slots.COUNT
+    assert Manifest.read(copied / names.MANIFEST) == manifest and manifest.slots == batch_graph.SLOTS
 
 
 def test_slots_without_a_batch_graph_are_refused(copied: Path) -> None:
@@ -211,7 +211,7 @@ def test_an_older_bundle_takes_turns(copied: Path) -> None:
     assert batch.step({}, Chunk(batch.new_cache(), [5, 6], True)).shape == (1, 1280)
     batch.close()
     with pytest.raises(UsageError, match="no batch graph"):
-        SlotModel(bundle)
+        BatchModel(bundle)
 
 
 @pytest.mark.parametrize(("form", "target"), [("expanded", "cpu"), ("latent", "webgpu")])
@@ -248,7 +248,7 @@ def test_a_batch_graph_that_computes_something_else_is_refused(copied: Path) -> 
             node.op_type = "Identity"
             del node.attribute[:]
             changed += 1
-    assert changed >= slots.COUNT
+    assert changed >= batch_graph.SLOTS
     onnx.save(model, copied / names.BATCH)
     manifest = Manifest.read(copied / names.MANIFEST)
     files = dict(manifest.files) | {names.BATCH: describe_file(copied / names.BATCH)}

@@ -11,7 +11,7 @@ import pytest
 
 from tests.exported import load, nodes
 from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.runtimes.ort.model import session_options
+from youtu_onnx.runtimes.ort.session import session_options
 from youtu_onnx.runtimes.providers import providers
 
 Levels = ort.GraphOptimizationLevel

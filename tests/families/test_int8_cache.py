@@ -30,7 +30,7 @@ from youtu_onnx.families.known import architecture_of
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.cache import cache_layout
 from youtu_onnx.inspect.bundle import inspect_bundle
-from youtu_onnx.runtimes import open_decoder
+from youtu_onnx.runtimes.opening import open_decoder
 from youtu_onnx.verify.difference import Difference, centre, compare
 from youtu_onnx.verify.graph import check_graph
 from youtu_onnx.verify.parity import PATHS

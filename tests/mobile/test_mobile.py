@@ -36,7 +36,7 @@ from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
 from youtu_onnx.mobile.fit import layouts, step_bytes
 from youtu_onnx.mobile.frame import ChatFrame
 from youtu_onnx.publish.export import export, export_several
-from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
 PROMPTS = [{"ids": one["ids"], "tokens": one["tokens"][:6]} for one in json.loads(FILE.read_text())["greedy"][:2]]

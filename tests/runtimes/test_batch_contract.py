@@ -13,20 +13,21 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 
 from tests.exported import export_tiny, reference, reference_logits
+from tests.serve.engine.fake_batch import FakeCache
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import BundleError, ResourceError, UsageError
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM
-from youtu_onnx.runtimes import open_batch, open_decoder
 from youtu_onnx.runtimes.batch import Batch, Chunk
 from youtu_onnx.runtimes.decoder import Decoder
-from youtu_onnx.runtimes.ort.slots import SlotModel
+from youtu_onnx.runtimes.opening import open_batch, open_decoder
+from youtu_onnx.runtimes.ort.batch_model import BatchModel
 from youtu_onnx.runtimes.ort.turns import TurnsModel
 
 CASES = {
-    "slots": ("fp32", "latent", "cpu", SlotModel),
-    "slots-int8": ("int8", "latent-int8", "cpu", SlotModel),
+    "slots": ("fp32", "latent", "cpu", BatchModel),
+    "slots-int8": ("int8", "latent-int8", "cpu", BatchModel),
     "turns": ("fp32", "latent", "cpu", TurnsModel),
     "turns-static": ("fp32", "latent", "dml", TurnsModel),
     "turns-expanded": ("fp32", "expanded", "cpu", TurnsModel),
@@ -37,9 +38,9 @@ FLOAT, INTEGER = {"rtol": 1e-3, "atol": 2e-4}, {"rtol": 0, "atol": 0.5}
 
 
 def open_as(kind: type, bundle: Bundle) -> Batch:
-    if kind is SlotModel:
+    if kind is BatchModel:
         batch = open_batch(bundle, "cpu", 1)
-        assert isinstance(batch, SlotModel)
+        assert isinstance(batch, BatchModel)
         return batch
     from youtu_onnx.runtimes.ort.model import OrtModel
 
@@ -141,8 +142,7 @@ def test_a_sequence_of_one_token_and_an_empty_cache(begun: Callable[..., Sequenc
 
 def test_caches_do_not_know_of_each_other(begun: Callable[..., Sequence]) -> None:
     one, other = begun(20), begun()
-    other.cache.begin_like(one.cache, 12)
-    other.ids = one.ids[:12]
+    other.cache, other.ids = one.cache.copy_prefix(12), one.ids[:12]
     logits = one.batch.step({0: one.token(5), 1: other.token(6)})
     one.check(logits[0])
     other.check(logits[1])
@@ -154,16 +154,24 @@ def test_caches_do_not_know_of_each_other(begun: Callable[..., Sequence]) -> Non
     assert one.cache.nbytes > 0
 
 
-def test_begin_like_forgets_what_was_there(begun: Callable[..., Sequence]) -> None:
-    one, other = begun(30), begun(40, 100)
-    other.cache.begin_like(one.cache, 25)
-    other.ids = one.ids[:25]
-    assert other.cache.length == 25
+def test_a_copy_of_a_prefix_has_nothing_else(begun: Callable[..., Sequence]) -> None:
+    one, other = begun(30), begun()
+    assert one.batch.prefix_shareable
+    other.cache, other.ids = one.cache.copy_prefix(25), one.ids[:25]
+    assert (one.cache.length, other.cache.length) == (30, 25)
     other.check(one.batch.step({0: other.token(5)})[0])
-    other.cache.begin_like(one.cache, 0)
-    other.ids = []
+    other.cache, other.ids = one.cache.copy_prefix(0), []
     assert other.cache.length == 0
     other.check(one.batch.step({}, other.chunk(IDS[7:12]))[0])
+    one.check(one.batch.step({0: one.token(5)})[0])
+
+
+def test_a_cache_of_another_batch_is_refused(begun: Callable[..., Sequence]) -> None:
+    batch = begun().batch
+    with pytest.raises(UsageError, match="FakeCache is no cache of this batch"):
+        batch.step({0: (FakeCache(), 5)})
+    with pytest.raises(UsageError, match="FakeCache is no cache of this batch"):
+        batch.step({}, Chunk(FakeCache(), [5], True))
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -178,8 +186,7 @@ def test_any_schedule_gives_the_decoders_logits(opened: tuple[Batch, Decoder, di
             pool.append(Sequence(opened))
             if deed == "like":
                 length = data.draw(st.integers(0, len(source.ids)))
-                pool[-1].cache.begin_like(source.cache, length)
-                pool[-1].ids = source.ids[:length]
+                pool[-1].cache, pool[-1].ids = source.cache.copy_prefix(length), source.ids[:length]
         elif deed == "truncate":
             length = data.draw(st.integers(0, len(source.ids)))
             source.cache.truncate(length)
@@ -267,7 +274,7 @@ def test_a_tiny_model_of_odd_sizes_equals_transformers(tmp_path: Path, precision
     tensors = random_tensors(config)
     write_checkpoint(tmp_path / "checkpoint", config, tensors)
     manifest = export_tiny(tmp_path / "checkpoint", tmp_path / "bundle", Recipe(precision, 32), form=form, batch=True)
-    model, batch = reference(config, tensors), SlotModel(Bundle(tmp_path / "bundle", manifest), 1)
+    model, batch = reference(config, tensors), BatchModel(Bundle(tmp_path / "bundle", manifest), 1)
     assert batch.bytes_per_token == 3 * 32 * (1 if form == "latent-int8" else 4), "no half pair that nothing reads"
     chance = np.random.default_rng(1)
     ids, caches = [[] for _ in range(batch.count)], [batch.new_cache() for _ in range(batch.count)]

@@ -16,7 +16,8 @@ from tests.cli_process import failed, run
 from tests.consumers.test_vectors import TOLERANCES, VECTORS
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.runtimes.ort.model import OrtDecoder, OrtModel
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
+from youtu_onnx.runtimes.ort.model import OrtModel
 from youtu_onnx.runtimes.providers.options import ProviderOptions
 from youtu_onnx.runtimes.providers.probe import probe
 

@@ -12,9 +12,10 @@ import pytest
 
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
-from youtu_onnx.runtimes import open_decoder
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK, Decoder
-from youtu_onnx.runtimes.ort.model import OrtModel, left_pad
+from youtu_onnx.runtimes.opening import open_decoder
+from youtu_onnx.runtimes.ort.model import OrtModel
+from youtu_onnx.runtimes.ort.padding import left_pad
 
 ADAPTERS = ("ort", "ort-int8", "ort-static", "genai", "genai-int8", "genai-static", "pytorch")
 """``-int8``: over a bundle of int8 weights and cache, the others over float32; ``-static``: over a cache of reserved length."""
@@ -241,7 +242,7 @@ def test_a_cache_in_place_equals_one_that_is_returned(
         return taken
 
     in_place = logits()
-    monkeypatch.setattr("youtu_onnx.runtimes.ort.cache.InPlaceCache.fits", lambda layout, device: False)
+    monkeypatch.setattr("youtu_onnx.runtimes.ort.in_place_cache.InPlaceCache.fits", lambda layout, device: False)
     for left, right in zip(in_place, logits(), strict=True):
         np.testing.assert_array_equal(left, right)
 

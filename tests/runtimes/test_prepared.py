@@ -19,9 +19,13 @@ import pytest
 from tests.cli_process import ROOT
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ResourceError, VerificationError
-from youtu_onnx.runtimes.ort import prepared, preparing
+from youtu_onnx.runtimes.ort import packing, prepared, preparing
 from youtu_onnx.runtimes.ort.model import OrtModel
+from youtu_onnx.runtimes.ort.prepared_folder import LOCK, PARTIAL, RECORD, cache_folder
+from youtu_onnx.runtimes.ort.prepared_key import files_of
+from youtu_onnx.runtimes.ort.session import open_graph
 from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.runtimes.providers.providers import provider
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="owners and modes as POSIX has them")
 
@@ -57,7 +61,7 @@ def logits(bundle: Bundle, *, copied: bool) -> np.ndarray:
 
 
 def left_in(cache: Path) -> set[str]:
-    return {path.name for path in cache.iterdir()} - {preparing.LOCK}
+    return {path.name for path in cache.iterdir()} - {LOCK}
 
 
 @pytest.mark.parametrize(("precision", "form"), [("int4", "latent"), ("int4", "latent-int8"), ("fp32", "latent")])
@@ -81,7 +85,7 @@ def test_the_bundle_is_not_written_to(bundle, cache):
     bundle.path.chmod(0o700)
     assert state() == before
     assert left_in(cache) == {made.folder.name}
-    assert {path.name for path in made.folder.iterdir()} == {prepared.RECORD, *prepared.files_of(names.MODEL)}
+    assert {path.name for path in made.folder.iterdir()} == {RECORD, *files_of(names.MODEL)}
 
 
 def test_it_can_be_switched_off(bundle, copy, monkeypatch, caplog):
@@ -92,14 +96,11 @@ def test_it_can_be_switched_off(bundle, copy, monkeypatch, caplog):
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
 def test_only_the_cpu_provider_looks_for_it(bundle, monkeypatch):
-    from youtu_onnx.runtimes.ort import model as adapter
-    from youtu_onnx.runtimes.providers.providers import provider
-
     looked: list[Bundle] = []
     with suppress(Exception):  # where there is no such provider, or one that doesn't take this bundle
-        adapter.open_graph(bundle, names.MODEL, provider("webgpu"), 1, ProviderOptions(), looked.append)
+        open_graph(bundle, names.MODEL, provider("webgpu"), 1, ProviderOptions(), looked.append)
     assert looked == []
-    adapter.open_graph(bundle, names.MODEL, provider("cpu"), 1, ProviderOptions(), looked.append)
+    open_graph(bundle, names.MODEL, provider("cpu"), 1, ProviderOptions(), looked.append)
     assert looked == [bundle]
 
 
@@ -126,13 +127,13 @@ def test_weights_rewritten_under_the_same_manifest(bundle, copy, caplog):
 
 
 def test_a_bundle_rewritten_while_it_is_prepared(bundle, cache, monkeypatch):
-    write = preparing._write_packed
+    write = preparing.write_packed
 
     def slow(staging: Path, bundle: Bundle, graph: str) -> None:
         write(staging, bundle, graph)
         os.utime(bundle.file(names.MODEL_DATA), ns=(1, 1))
 
-    monkeypatch.setattr(preparing, "_write_packed", slow)
+    monkeypatch.setattr(preparing, "write_packed", slow)
     with pytest.raises(BundleError, match="while its copy was made"):
         preparing.make(bundle)
     assert left_in(cache) == set()
@@ -140,7 +141,9 @@ def test_a_bundle_rewritten_while_it_is_prepared(bundle, cache, monkeypatch):
 
 def test_another_onnxruntime_or_processor(bundle, copy, cache, monkeypatch, caplog):
     with monkeypatch.context() as other:
-        other.setattr(prepared, "_cpu", lambda: "another processor")  # one home folder, several machines
+        other.setattr(
+            "youtu_onnx.runtimes.ort.prepared_key._cpu", lambda: "another processor"
+        )  # one home folder, several machines
         logits(bundle, copied=False)
         assert not caplog.records
         assert preparing.make(bundle)[1] and len(left_in(cache)) == 2  # neither removes the other's
@@ -167,24 +170,24 @@ def flip(path: Path, offset: int, count: int = 64) -> None:
 
 
 def packed_offset(graph: Path) -> int:
-    places = preparing._PACKED.search(graph.read_bytes())
+    places = packing.PACKED.search(graph.read_bytes())
     return int(places[1].split(b"|")[1].split(b";")[0])
 
 
 DAMAGE = {
     "no weights": lambda f: (f / names.MODEL_DATA).unlink(),
     "no graph": lambda f: (f / names.MODEL).unlink(),
-    "no record": lambda f: (f / prepared.RECORD).unlink(),
+    "no record": lambda f: (f / RECORD).unlink(),
     "short weights": lambda f: truncate(f / names.MODEL_DATA, 1000),
     "a byte less": lambda f: truncate(f / names.MODEL_DATA, (f / names.MODEL_DATA).stat().st_size - 1),
     "changed graph": lambda f: flip(f / names.MODEL, 5000),
     "packed weights": lambda f: flip(f / names.MODEL_DATA, packed_offset(f / names.MODEL)),  # ONNX Runtime finds this
     "written to": lambda f: (f / names.MODEL_DATA).touch(),
-    "record: no JSON": lambda f: (f / prepared.RECORD).write_text("{"),
-    "record: a list": lambda f: (f / prepared.RECORD).write_text("[]"),
-    "record: from the future": lambda f: (f / prepared.RECORD).write_text('{"format_version": 99}'),
-    "record: wrong types": lambda f: (f / prepared.RECORD).write_text(
-        json.dumps(dict.fromkeys(json.loads((f / prepared.RECORD).read_text()), 3) | {"format_version": 1})
+    "record: no JSON": lambda f: (f / RECORD).write_text("{"),
+    "record: a list": lambda f: (f / RECORD).write_text("[]"),
+    "record: from the future": lambda f: (f / RECORD).write_text('{"format_version": 99}'),
+    "record: wrong types": lambda f: (f / RECORD).write_text(
+        json.dumps(dict.fromkeys(json.loads((f / RECORD).read_text()), 3) | {"format_version": 1})
     ),
 }
 
@@ -212,7 +215,7 @@ def test_damage_that_only_hashing_finds(bundle, copy):
 
 def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies get other weights than their bundles."""
-    write = preparing._write_packed
+    write = preparing.write_packed
 
     def wrong(staging: Path, bundle: Bundle, graph: str) -> None:
         write(staging, bundle, graph)
@@ -220,7 +223,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
         content[:1024] = np.full(256, 3, np.float32).tobytes()  # the first norm
         (staging / names.MODEL_DATA).write_bytes(content)
 
-    monkeypatch.setattr(preparing, "_write_packed", wrong)
+    monkeypatch.setattr(preparing, "write_packed", wrong)
 
 
 def test_a_copy_that_computes_something_else_is_not_kept(bundle, cache, monkeypatch):
@@ -231,7 +234,7 @@ def test_a_copy_that_computes_something_else_is_not_kept(bundle, cache, monkeypa
 
 
 @POSIX
-@pytest.mark.parametrize("what", ["root", "folder", prepared.RECORD, *prepared.files_of(names.MODEL)])
+@pytest.mark.parametrize("what", ["root", "folder", RECORD, *files_of(names.MODEL)])
 @pytest.mark.parametrize("how", ["writable", "foreign"])
 def test_what_others_could_have_written_is_not_trusted(bundle, copy, cache, caplog, what, how):
     if how == "foreign" and os.geteuid() != 0:
@@ -267,22 +270,22 @@ def test_links_are_not_followed(bundle, copy, cache, tmp_path, caplog):
     shutil.move(copy.folder, elsewhere)
     copy.folder.symlink_to(elsewhere)
     (cache / ("a" * 32)).symlink_to(tmp_path)
-    (cache / ("b" * 32 + prepared.PARTIAL)).symlink_to(elsewhere)
+    (cache / ("b" * 32 + PARTIAL)).symlink_to(elsewhere)
     logits(bundle, copied=False)
     assert "not a plain file or folder" in caplog.text
     with pytest.raises(ResourceError, match="in the way"):
         preparing.make(bundle)
     assert preparing.remove(bundle.path) == []
-    assert {path.name for path in elsewhere.iterdir()} == {prepared.RECORD, *prepared.files_of(names.MODEL)}
+    assert {path.name for path in elsewhere.iterdir()} == {RECORD, *files_of(names.MODEL)}
 
 
 def test_cleaning_up_touches_only_our_own(bundle, copy, cache, nano_bundle):
     (cache / "holiday").mkdir()
-    for name, file in (("c" * 32, "photo.jpg"), ("d" * 32, prepared.RECORD)):
+    for name, file in (("c" * 32, "photo.jpg"), ("d" * 32, RECORD)):
         (cache / name).mkdir()
         (cache / name / file).write_text("{}")
     (cache / ("d" * 32) / "photo.jpg").write_text("precious")
-    (cache / ("e" * 32 + prepared.PARTIAL)).mkdir()
+    (cache / ("e" * 32 + PARTIAL)).mkdir()
     foreign = {"holiday", "c" * 32, "d" * 32}
     shutil.rmtree(bundle.path)
     other, _ = preparing.make(Bundle.open(nano_bundle("int8")))
@@ -305,14 +308,14 @@ def test_too_little_room(bundle, cache, monkeypatch):
 
 
 def test_the_cache_folder(monkeypatch, tmp_path):
-    assert prepared.cache_folder() == tmp_path / "cache" / "youtu-onnx" / "prepared"
+    assert cache_folder() == tmp_path / "cache" / "youtu-onnx" / "prepared"
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # to be ignored, says its specification
     for platform, where in (("linux", ".cache"), ("darwin", "Library/Caches"), ("win32", "AppData/Local")):
         monkeypatch.setattr(sys, "platform", platform)
-        assert prepared.cache_folder() == tmp_path / where / "youtu-onnx" / "prepared"
+        assert cache_folder() == tmp_path / where / "youtu-onnx" / "prepared"
 
 
 def test_a_cache_folder_that_cannot_be(bundle, monkeypatch, tmp_path):
@@ -328,11 +331,13 @@ def test_a_cache_folder_that_cannot_be(bundle, monkeypatch, tmp_path):
 DEATHS = """
 import os, sys
 from pathlib import Path
-from youtu_onnx.runtimes.ort import preparing, prepared
-from tests.test_staging import die_at
+from youtu_onnx.runtimes.ort import prepared, preparing
+from youtu_onnx.runtimes.ort.prepared_folder import LOCK, cache_folder
+from youtu_onnx.runtimes.ort.prepared_key import name_of
+from tests.core.test_staging import die_at
 from youtu_onnx.core.bundle import Bundle
 
-bundle, cache = Bundle.open(sys.argv[1]), prepared.cache_folder()
+bundle, cache = Bundle.open(sys.argv[1]), cache_folder()
 for step in range(1, 100):
     child = os.fork()
     if child == 0:
@@ -343,15 +348,15 @@ for step in range(1, 100):
         finally:
             os._exit(1)
     finished = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    names = sorted(path.name for path in cache.iterdir() if path.name != preparing.LOCK) if cache.exists() else []
+    names = sorted(path.name for path in cache.iterdir() if path.name != LOCK) if cache.exists() else []
     whole = prepared.find(bundle) is not None
-    assert whole == any(name == prepared.name_of(bundle) for name in names), (step, names)
+    assert whole == any(name == name_of(bundle) for name in names), (step, names)
     assert len(names) <= 1, names
     if finished:
         break
     if whole:
         preparing.remove(bundle.path)
-print(step, names == [prepared.name_of(bundle)])
+print(step, names == [name_of(bundle)])
 """
 
 LIMITED = """

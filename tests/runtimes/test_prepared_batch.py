@@ -21,14 +21,16 @@ from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError, VerificationError
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort import prepared, preparing
-from youtu_onnx.runtimes.ort.slots import SlotModel
+from youtu_onnx.runtimes.ort.batch_model import BatchModel
+from youtu_onnx.runtimes.ort.prepared_folder import RECORD
+from youtu_onnx.runtimes.ort.prepared_key import key_of, name_of
 
 bundle, cache = test_prepared.bundle, test_prepared.cache
 
 
 def logits(bundle: Bundle, *, copied: bool) -> np.ndarray:
     """Of a long chunk, a short one beside a token, and two tokens; from a prepared copy or not, as is claimed."""
-    model = SlotModel(bundle, threads=1)
+    model = BatchModel(bundle, threads=1)
     assert (model.prepared is not None) == copied
     first, second = model.new_cache(), model.new_cache()
     steps = [
@@ -62,17 +64,17 @@ def test_keys_of_model_copies_are_as_before(bundle):
         "model.onnx": files["model.onnx"].sha256,
         "model.onnx.data": files["model.onnx.data"].sha256,
         "onnxruntime": ort.__version__,
-        "machine": prepared.key_of(bundle)["machine"],
-        "cpu": prepared.key_of(bundle)["cpu"],
+        "machine": key_of(bundle)["machine"],
+        "cpu": key_of(bundle)["cpu"],
     }
-    assert prepared.key_of(bundle) == key
-    assert prepared.name_of(bundle) == hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+    assert key_of(bundle) == key
+    assert name_of(bundle) == hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def test_both_copies_live_beside_each_other_and_go_together(bundle, copy, cache):
     other, new = preparing.make(bundle)
     assert new and left_in(cache) == {copy.folder.name, other.folder.name}
-    assert {path.name for path in copy.folder.iterdir()} == {prepared.RECORD, names.BATCH, names.MODEL_DATA}
+    assert {path.name for path in copy.folder.iterdir()} == {RECORD, names.BATCH, names.MODEL_DATA}
     assert not preparing.make(bundle, graph=names.BATCH)[1]
     assert prepared.find(bundle) == other and prepared.find_batch(bundle) == copy
     assert sorted(preparing.remove(bundle.path)) == sorted([copy.folder, other.folder]) and left_in(cache) == set()
@@ -141,10 +143,10 @@ def test_the_command(bundle, cache):
 HOLD = """
 import sys
 from youtu_onnx.runtimes.batch import Chunk
-from youtu_onnx.runtimes.ort.slots import SlotModel
+from youtu_onnx.runtimes.ort.batch_model import BatchModel
 from youtu_onnx.core.bundle import Bundle
 
-model = SlotModel(Bundle.open(sys.argv[1]), threads=1)
+model = BatchModel(Bundle.open(sys.argv[1]), threads=1)
 cache = model.new_cache()
 model.step({}, Chunk(cache, range(100), True))
 model.step({0: (cache, 5)})

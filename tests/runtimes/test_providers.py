@@ -10,9 +10,11 @@ import pytest
 from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
 from youtu_onnx.core.target import TARGETS
 from youtu_onnx.runtimes.ort.threads import thread_count
+from youtu_onnx.runtimes.providers.plugins import available, plugin_failure
 from youtu_onnx.runtimes.providers.probe import Probe
-from youtu_onnx.runtimes.providers.providers import PROVIDERS, check_started, provider, resolve
-from youtu_onnx.runtimes.providers.sessions import available, plugin_failure
+from youtu_onnx.runtimes.providers.providers import PROVIDERS, called_by_onnxruntime, provider, short
+from youtu_onnx.runtimes.providers.resolve import resolve
+from youtu_onnx.runtimes.providers.sessions import check_started
 
 CPU = ["AzureExecutionProvider", "CPUExecutionProvider"]
 
@@ -63,7 +65,7 @@ def test_a_missing_provider_names_its_package_and_never_becomes_the_cpu(asked: s
 
 def test_a_provider_that_another_build_s_files_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     both = {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"}
-    monkeypatch.setattr("youtu_onnx.runtimes.providers.providers.distribution_version", both.get)
+    monkeypatch.setattr("youtu_onnx.runtimes.providers.resolve.distribution_version", both.get)
     with pytest.raises(ProviderError, match="onnxruntime and onnxruntime-gpu overwrote each other") as caught:
         resolve("cuda", "cpu", CPU)
     assert caught.value.hint == "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]'"
@@ -100,6 +102,40 @@ def test_a_plugin_that_is_installed_and_does_not_start_is_told_with_the_cure() -
 
 def test_a_plugin_is_installed_beside_onnxruntime() -> None:
     assert provider("webgpu").install_command == "pip install onnxruntime-ep-webgpu"
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [
+        ("cpu", "onnxruntime"),
+        ("cuda", "onnxruntime-gpu"),
+        ("dml", "onnxruntime-directml"),
+        ("webgpu", "onnxruntime-ep-webgpu"),
+        ("migraphx", "onnxruntime"),
+    ],
+)
+def test_what_is_broken_is_installed_again(name: str, distribution: str) -> None:
+    assert provider(name).repair_command == f"pip install --force-reinstall --no-deps {distribution}"
+
+
+def test_what_shows_that_a_machine_could_have_a_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    assert [one.name for one in PROVIDERS if one.sign()] == []
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr("platform.system", lambda: "Windows")
+    assert [one.name for one in PROVIDERS if one.sign()] == ["cuda", "dml"]
+
+
+def test_onnxruntimes_names_are_read_whether_they_are_known_or_not() -> None:
+    assert all(called_by_onnxruntime(one.ort) is one for one in PROVIDERS)
+    assert short("CUDAExecutionProvider") == "cuda" and short("AzureExecutionProvider") == "azure"
+    assert called_by_onnxruntime("AzureExecutionProvider").ort == "AzureExecutionProvider"
+
+
+def test_no_two_providers_share_a_spelling() -> None:
+    spellings = [spelling for one in PROVIDERS for spelling in (one.name, one.ort.lower(), *one.aliases)]
+    assert len(set(spellings)) == len(spellings)
 
 
 def test_a_plugin_that_is_not_installed_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.cli_process import failed, run
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.runtimes.providers.probe import probe
 
 PLUGIN = "onnxruntime_ep_webgpu"

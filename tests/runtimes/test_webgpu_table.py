@@ -13,9 +13,11 @@ from tests.one_node import key, offers, untried
 from tests.runtimes.test_webgpu import require_webgpu
 from youtu_onnx.conformance import WEBGPU
 from youtu_onnx.runtimes.ort.placement import Placement
+from youtu_onnx.runtimes.providers.log import FATAL
 from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.runtimes.providers.plugins import available
 from youtu_onnx.runtimes.providers.providers import provider
-from youtu_onnx.runtimes.providers.sessions import FATAL, available, open_session
+from youtu_onnx.runtimes.providers.sessions import open_session
 
 
 def opened(model: bytes) -> ort.InferenceSession:

@@ -16,7 +16,8 @@ from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.machine import Machine, memory, peak_bytes, process_age, resident_bytes
 from youtu_onnx.core.progress import Progress, Silent
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
-from youtu_onnx.runtimes.ort.model import OrtDecoder, OrtModel
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
+from youtu_onnx.runtimes.ort.model import OrtModel
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers import providers
 from youtu_onnx.runtimes.providers.options import ProviderOptions

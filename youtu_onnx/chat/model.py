@@ -14,7 +14,6 @@ from youtu_onnx.chat.prompt_lookup import PromptLookup
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
-from youtu_onnx.core.target import TARGETS
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.tokenizer import read_json
 
@@ -55,8 +54,9 @@ def load(
         ProviderError: a provider or runtime that isn't installed.
         ResourceError: too little memory.
     """
-    from youtu_onnx.runtimes import open_decoder
+    from youtu_onnx.runtimes.opening import open_decoder
     from youtu_onnx.runtimes.providers.options import ProviderOptions
+    from youtu_onnx.runtimes.providers.providers import variant_for
 
     if prompt_lookup and runtime == "genai":
         raise UsageError(
@@ -76,14 +76,6 @@ def load(
         model = Model(bundle, tokenizer, ChatTemplate.open(bundle.path, tokenizer), opening.result(), settings)
         undo.pop_all()
     return model
-
-
-def variant_for(provider: str | None) -> str | None:
-    """The target to open of a folder of several bundles: the provider's own, where it has one."""
-    from youtu_onnx.runtimes.providers import providers
-
-    name = None if provider is None else providers.provider(provider).name
-    return name if name in TARGETS else None
 
 
 def _close(opening: Future[Decoder]) -> None:

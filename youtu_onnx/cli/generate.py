@@ -88,7 +88,7 @@ def generate(
 
 
 def _print_placement(decoder: Decoder) -> None:
-    from youtu_onnx.runtimes.ort.model import OrtDecoder
+    from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 
     if not isinstance(decoder, OrtDecoder):
         raise UsageError("the genai runtime does not tell where nodes run", hint="drop --verbose, or use --runtime ort")

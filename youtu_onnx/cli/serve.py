@@ -105,7 +105,7 @@ def serve(
         raise ResourceError(
             f"serving needs {error.name}, which isn't installed", hint='pip install "youtu-onnx[serve]"'
         ) from error
-    from youtu_onnx.chat.model import variant_for
+    from youtu_onnx.runtimes.providers.providers import variant_for
 
     loopback = server.is_loopback(host)
     settings = _settings(api_key, cors_origin, allow_host, body_limit, limit_connections, host, loopback)
@@ -180,9 +180,9 @@ def _limits(
 
 
 def _check_on_cpu(bundle: Path, provider: str | None, chosen: ProviderOptions) -> None:
-    from youtu_onnx.chat.model import variant_for
     from youtu_onnx.core.bundle import Bundle
     from youtu_onnx.runtimes.providers import providers
+    from youtu_onnx.runtimes.providers.providers import variant_for
 
     row = providers.chosen(provider, Bundle.open(bundle, target=variant_for(provider)).manifest.graph.provider)
     if row.name != "cpu":
@@ -204,8 +204,8 @@ def _run_workers(
 
 
 def _engine(bundle: Path, provider: str | None, chosen: ProviderOptions, limits: Limits) -> Engine:
-    from youtu_onnx.chat.model import variant_for
     from youtu_onnx.core.bundle import Bundle
+    from youtu_onnx.runtimes.providers.providers import variant_for
     from youtu_onnx.serve.engine.opening import open_engine
 
     return open_engine(Bundle.open(bundle, target=variant_for(provider)), provider=provider, options=chosen, limits=limits)

@@ -8,6 +8,7 @@ from youtu_onnx.conformance.web_wasm import WEB_WASM
 from youtu_onnx.conformance.webgpu import WEBGPU
 
 TABLES = {"cuda": CUDA, "dml": DIRECTML, "webgpu": WEBGPU, "web-wasm": WEB_WASM}
-"""By target, and the CPU provider of browsers. The CPU provider of other machines is taken to run every graph."""
+"""By provider, as this project calls it; ``web-wasm`` is the CPU provider of browsers. That of other machines is taken to run
+every graph."""
 
 __all__ = ["CUDA", "DIRECTML", "TABLES", "WEBGPU", "WEB_WASM", "Conformance", "Placement", "Table", "conformance"]

@@ -1,6 +1,7 @@
 """Small computations that a provider may leave to the CPU: which, and why that does no harm.
 
-The one list of them: for graphs that are looked at (``conformance.py``) and for sessions that run (``runtimes/ort/placement.py``).
+The one list of them: for graphs that are looked at (``conformance.py``) and for sessions that run
+(``runtimes/ort/placement.py``).
 """
 
 from __future__ import annotations

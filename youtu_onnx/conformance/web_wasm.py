@@ -1,9 +1,10 @@
 """The processor in a browser: onnxruntime-web's CPU provider, compiled to WebAssembly.
 
 Found by offering each operator in a graph of its own, of opsets 18 to 23, with each type that ONNX lets it have, to
-``ort-wasm-simd-threaded.wasm`` in Node; ``tests/consumers/test_web_wasm.py`` does it again. What opens counts as taken: a float16 operand
-is cast to float32 and back where there is no kernel for it. The other build, ``ort-wasm-simd-threaded.asyncify.wasm``, which
-onnxruntime-web loads for WebGPU, was tried once in the same way: it lacks GatherBlockQuantized, doubles and integers of 16 bits.
+``ort-wasm-simd-threaded.wasm`` in Node; ``tests/consumers/test_web_wasm.py`` does it again. What opens counts as taken: a
+float16 operand is cast to float32 and back where there is no kernel for it. The other build,
+``ort-wasm-simd-threaded.asyncify.wasm``, which onnxruntime-web loads for WebGPU, was tried once in the same way: it lacks
+GatherBlockQuantized, doubles and integers of 16 bits.
 """
 
 from __future__ import annotations

@@ -49,5 +49,5 @@ class Exportable(Protocol[A, F]):
         """The graph of one sequence or of a padded batch, before any pass. Parameters are initializers without data."""
 
     def batch_graph(self, architecture: A, form: F) -> ir.Model | None:
-        """The graph of several sequences with caches of their own (:mod:`youtu_onnx.core.slots`), over the same parameters; None
-        where this form has none."""
+        """The graph of several sequences with caches of their own (:mod:`youtu_onnx.core.batch_graph`), over the same parameters;
+        None where this form has none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import re
 import shutil
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from youtu_onnx.core import machine
-from youtu_onnx.runtimes.providers.advice import RUNTIMES, installed_runtimes, reinstall
-from youtu_onnx.runtimes.providers.advice import distribution_version as importlib_version
+from youtu_onnx.runtimes.providers.packages import BUILDS, installed_builds, reinstall
+from youtu_onnx.runtimes.providers.packages import distribution_version as importlib_version
 from youtu_onnx.runtimes.providers.probe import Probe, probe
 
 PACKAGES: Mapping[str, Mapping[str, str]] = {
@@ -136,12 +135,13 @@ def diagnose(folder: Path | None = None) -> Diagnosis:
 
 def _listed_providers() -> list[str]:
     try:
-        from youtu_onnx.runtimes.providers.sessions import PLUGINS, available
+        from youtu_onnx.runtimes.providers.plugins import available, installed_plugins
     except Exception:  # a broken installation fails in its own ways; the probe then says how
         return ["CPUExecutionProvider"]
     # A plugin that finds no device isn't listed, and the probe says so. Azure calls a web service.
-    silent = [name for name, module in PLUGINS.items() if importlib.util.find_spec(module)]
-    return [name for name in dict.fromkeys((*available(), *silent)) if name not in ("AzureExecutionProvider", *NOT_OURS)]
+    return [
+        name for name in dict.fromkeys((*available(), *installed_plugins())) if name not in ("AzureExecutionProvider", *NOT_OURS)
+    ]
 
 
 def _missing(packages: tuple[Package, ...], providers: tuple[Probe, ...]) -> tuple[Missing, ...]:
@@ -151,7 +151,7 @@ def _missing(packages: tuple[Package, ...], providers: tuple[Probe, ...]) -> tup
         if lacking:
             named = ", ".join(f"{p.name} {p.version} (needs {p.minimum})" if p.version else p.name for p in lacking)
             found.append(Missing(f"{purpose}: {named}", f"pip install -U {_pip_name(extra)}"))
-    installed = installed_runtimes(importlib_version)
+    installed = installed_builds(importlib_version)
     if len(installed) > 1:
         found.append(
             Missing(
@@ -189,8 +189,8 @@ def _pip_name(extra: str) -> str:
 
 
 def _version(name: str) -> str | None:
-    """Of a distribution; any of :data:`RUNTIMES` counts as onnxruntime."""
-    names = RUNTIMES if name == "onnxruntime" else (name,)
+    """Of a distribution; any of :data:`BUILDS` counts as onnxruntime."""
+    names = BUILDS if name == "onnxruntime" else (name,)
     return next((version for version in map(importlib_version, names) if version), None)
 
 

@@ -17,8 +17,7 @@ from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.errors import ResourceError, UsageError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.families.known import architecture_of
-from youtu_onnx.runtimes.ort.model import session_options
-from youtu_onnx.runtimes.providers import providers
+from youtu_onnx.runtimes.ort.session import write_optimized
 
 MODEL = "model.ort"
 OPERATORS = "required_operators.config"
@@ -44,13 +43,10 @@ def convert(bundle: Bundle, folder: Path, progress: Progress) -> None:
             hint="use --format onnx, or export with --precision int4",
         )
     progress.begin("converting to ORT format")
-    options = session_options(bundle, providers.provider("cpu"), 1)
-    options.optimized_model_filepath = str(folder / MODEL)
-    options.add_session_config_entry("session.save_model_format", "ORT")
     try:
-        # the one optimizer that rearranges weights for this machine's vectors; phones have others
-        ort.InferenceSession(
-            bundle.file(names.MODEL), options, providers=["CPUExecutionProvider"], disabled_optimizers=["NchwcTransformer"]
+        # without the one optimizer that rearranges weights for this machine's vectors; phones have others
+        write_optimized(
+            bundle, names.MODEL, folder / MODEL, threads=1, entries={"save_model_format": "ORT"}, without=["NchwcTransformer"]
         )
     except Exception as error:  # the binding raises its own classes, all bare Exceptions
         raise ResourceError(

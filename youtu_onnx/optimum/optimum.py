@@ -36,7 +36,7 @@ MODEL_TYPE = "youtu"
 TASKS = ("text-generation", "text-generation-with-past")
 
 
-class YoutuConfig(DeepseekV3Config):
+class YoutuConfig(DeepseekV3Config):  # type: ignore[no-untyped-call]
     """A Youtu ``config.json`` in the words of transformers 4's DeepSeek-V3, with no layer of experts."""
 
     model_type = MODEL_TYPE
@@ -51,12 +51,12 @@ class YoutuConfig(DeepseekV3Config):
         super().__init__(num_hidden_layers=num_hidden_layers, **fields)
 
 
-class YoutuForCausalLM(DeepseekV3ForCausalLM):
+class YoutuForCausalLM(DeepseekV3ForCausalLM):  # type: ignore[no-untyped-call]
     config_class = YoutuConfig
     __module__ = "transformers.youtu_onnx"  # Optimum takes a model for transformers' by the beginning of this name
 
 
-class YoutuOnnxConfig(DeepSeekV3OnnxConfig):
+class YoutuOnnxConfig(DeepSeekV3OnnxConfig):  # type: ignore[misc]  # Optimum has no types
     """Inputs and outputs of the graph that optimum-onnx traces: ``[B, H, P, 192]`` keys and ``[B, H, P, 128]`` values."""
 
     ATOL_FOR_VALIDATION = 1e-4  # logits reach 20 and more, where float32 itself is good for 1e-5
@@ -116,7 +116,7 @@ def ort_config(folder: str | Path) -> DeepseekV3Config | LlamaConfig:
     if cache is not None and cache.form == "latent":
         # Its head width is hidden_size / num_attention_heads; nothing else of these numbers is used.
         row = cache.tensors[0]
-        heads = {
+        heads: dict[str, Any] = {
             "num_attention_heads": row.heads,
             "num_key_value_heads": row.heads,
             "hidden_size": row.heads * row.width,

@@ -79,8 +79,8 @@ def check_graph(
 
 def usable_provider(bundle: Bundle) -> str:
     """ONNX Runtime's name of the target's provider where it is installed, else the CPU's."""
+    from youtu_onnx.runtimes.providers.plugins import available
     from youtu_onnx.runtimes.providers.providers import provider
-    from youtu_onnx.runtimes.providers.sessions import available
 
     wanted = provider(bundle.manifest.graph.provider)
     return wanted.ort if wanted.ort in available(wanted) else "CPUExecutionProvider"

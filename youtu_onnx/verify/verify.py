@@ -323,9 +323,9 @@ def _run_batch(model: OrtModel, traces: Sequence[_Trace], advance: Callable[[int
 def _run_slots(bundle: Bundle, traces: Sequence[_Trace], advance: Callable[[int], None]) -> None:
     """Path ``slots``, of the batch graph: the sequences join one after the other, in slots far apart, and go on together."""
     from youtu_onnx.runtimes.batch import Chunk
-    from youtu_onnx.runtimes.ort.slots import SlotModel
+    from youtu_onnx.runtimes.ort.batch_model import BatchModel
 
-    model = SlotModel(bundle, find=lambda _: None)  # the bundle's own graph
+    model = BatchModel(bundle, find=lambda _: None)  # the bundle's own graph
     try:
         caches, rows = [model.new_cache() for _ in traces], [[] for _ in traces]
         slots = [place * (model.count - 1) // max(len(traces) - 1, 1) for place in range(len(traces))]  # every branch is taken

@@ -21,7 +21,7 @@ from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.runtimes.huggingface.cache import OrtCache
 from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
-from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ("fp32", options) for name, options in CACHES.items()},

@@ -41,13 +41,16 @@ def greedy(prompt: Sequence[int], count: int) -> list[int]:
 class FakeCache:
     """Ids instead of rows. Its memory grows as that of an InPlaceCache does, by half of what it needs.
 
-    One that isn't ``shareable`` can't be cut, and no other can begin like it.
+    One that isn't ``shareable`` can't be cut, and none of its prefixes can be copied.
     """
 
-    def __init__(self, shareable: bool = True) -> None:
+    def __init__(self, shareable: bool = True, held: weakref.WeakSet[FakeCache] | None = None) -> None:
+        """``held``: caches that somebody holds; this one and its copies are added."""
         self.shareable = shareable
         self.ids: list[int] = []
         self.capacity = 0
+        self._held = weakref.WeakSet() if held is None else held
+        self._held.add(self)
 
     @property
     def length(self) -> int:
@@ -61,10 +64,12 @@ class FakeCache:
         assert self.shareable and 0 <= length <= len(self.ids)
         del self.ids[length:]
 
-    def begin_like(self, other: FakeCache, length: int) -> None:
-        assert self.shareable and 0 <= length <= other.length
-        self.reserve(length)
-        self.ids = other.ids[:length]
+    def copy_prefix(self, length: int) -> FakeCache:
+        assert self.shareable and 0 <= length <= self.length
+        copy = FakeCache(held=self._held)
+        copy.reserve(length)
+        copy.ids = self.ids[:length]
+        return copy
 
     def append(self, ids: Sequence[int]) -> None:
         assert ids
@@ -116,9 +121,7 @@ class FakeBatch:
         self._permits: int | None = None  # None: any number
 
     def new_cache(self) -> FakeCache:
-        cache = FakeCache(self.prefix_shareable)
-        self._caches.add(cache)
-        return cache
+        return FakeCache(self.prefix_shareable, self._caches)
 
     def cache_bytes(self, tokens: int) -> int:
         return capacity(tokens) * BYTES

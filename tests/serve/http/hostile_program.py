@@ -17,7 +17,7 @@ from typing import Any
 from youtu_onnx.cli import main
 from youtu_onnx.core.errors import ProviderError
 from youtu_onnx.runtimes.batch import Chunk
-from youtu_onnx.runtimes.ort.slots import SlotModel
+from youtu_onnx.runtimes.ort.batch_model import BatchModel
 from youtu_onnx.serve.http import settings
 
 FATAL = 77
@@ -27,19 +27,19 @@ SECONDS = {"idle_seconds": 2.0, "stall_seconds": 2.0, "body_seconds": 2.0}
 
 
 def hold_and_fail() -> None:
-    own, going = SlotModel.step, threading.Event()
+    own, going = BatchModel.step, threading.Event()
     going.set()
     signal.signal(signal.SIGUSR1, lambda *_: going.clear())
     signal.signal(signal.SIGUSR2, lambda *_: going.set())
 
-    def step(self: SlotModel, tokens: Mapping[int, Any], chunk: Chunk | None = None) -> Any:
+    def step(self: BatchModel, tokens: Mapping[int, Any], chunk: Chunk | None = None) -> Any:
         going.wait()
         time.sleep(PAUSE)
         if any(id_ == FATAL for _, id_ in tokens.values()) or (chunk and FATAL in chunk.ids):
             raise ProviderError("a provider's failure", hint="none")
         return own(self, tokens, chunk)
 
-    SlotModel.step = step  # type: ignore[method-assign]
+    BatchModel.step = step  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -10,16 +10,16 @@ import time
 from typing import Any
 
 from youtu_onnx.cli import main
-from youtu_onnx.runtimes.ort.slots import SlotModel
+from youtu_onnx.runtimes.ort.batch_model import BatchModel
 
 PAUSE = 0.03
 
 if __name__ == "__main__":
-    own = SlotModel.step
+    own = BatchModel.step
 
-    def step(self: SlotModel, *arguments: Any) -> Any:
+    def step(self: BatchModel, *arguments: Any) -> Any:
         time.sleep(PAUSE)
         return own(self, *arguments)
 
-    SlotModel.step = step  # type: ignore[method-assign]
+    BatchModel.step = step  # type: ignore[method-assign]
     sys.exit(main(["serve", *sys.argv[1:]]))

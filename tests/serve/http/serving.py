@@ -24,7 +24,7 @@ from youtu_onnx.chat.generate import TokenCache
 from youtu_onnx.chat.sampling import Sampler, log_softmax
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError, YoutuOnnxError
-from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.serve.engine.engine import Busy, Draining, EngineStats
 from youtu_onnx.serve.engine.request import Ended, Event, Request, Token
 from youtu_onnx.serve.http.server import listen

@@ -46,7 +46,7 @@ class Manifest:
     ``files`` covers every file but the manifest. ``verification`` is the parity report of the export, None where it
     was switched off. ``model`` and ``graph``: what readers go by, whatever table of targets and families they have themselves.
     ``tensors`` says how many matrices are stored how (``{"int4 block 32": 128, "float32": 65}``). ``slots``:
-    of the batch graph, see :mod:`youtu_onnx.core.slots`; None where there is none.
+    of the batch graph, see :mod:`youtu_onnx.core.batch_graph`; None where there is none.
     """
 
     model: ModelFacts

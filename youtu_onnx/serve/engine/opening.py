@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from youtu_onnx.core.bundle import Bundle
-from youtu_onnx.runtimes import open_batch
+from youtu_onnx.runtimes.opening import open_batch
 from youtu_onnx.runtimes.providers.options import ProviderOptions
 from youtu_onnx.serve.engine.limits import Limits, free_cache_memory
 from youtu_onnx.serve.engine.scheduler import Scheduler
@@ -15,10 +15,10 @@ def open_engine(
     """Open a bundle to answer several requests at once.
 
     Args:
-        provider, options: as in :func:`youtu_onnx.runtimes.open_batch`.
+        provider, options: as in :func:`youtu_onnx.runtimes.opening.open_batch`.
 
     Raises:
-        As :func:`youtu_onnx.runtimes.open_batch` and :class:`Scheduler`.
+        As :func:`youtu_onnx.runtimes.opening.open_batch` and :class:`Scheduler`.
     """
     limits = limits or Limits()
     batch = open_batch(bundle, provider, limits.threads, options=options)

@@ -75,10 +75,7 @@ class PrefixCache:
             if len(found.ids) - shared < WORTH_KEEPING:
                 return self._cut(found, shared)
             self._kept.append(found)  # used just now
-        copy = self._empty()
-        copy.cache.begin_like(found.cache, shared)
-        copy.ids = list(prompt[:shared])
-        return copy
+        return CachedSequence(found.cache.copy_prefix(shared), list(prompt[:shared]))
 
     def undo(self, cached: CachedSequence) -> CachedSequence:
         """A cache of the known tokens alone, after a step that failed may have appended others: the same, cut, or else an empty

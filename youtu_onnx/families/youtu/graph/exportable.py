@@ -6,9 +6,9 @@ import functools
 
 import onnx_ir as ir
 
+from youtu_onnx.core.batch_graph import BatchGraph
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.recipe import Recipe
-from youtu_onnx.core.slots import Slots
 from youtu_onnx.core.target import Target
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.form import GraphForm
@@ -45,7 +45,7 @@ def traced_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
 
 @functools.lru_cache(maxsize=4)
 def traced_batch_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
-    return build_batch_graph(architecture, form, Slots(form.cache))
+    return build_batch_graph(architecture, form, BatchGraph(form.cache))
 
 
 YOUTU_GRAPHS = YoutuGraphs()

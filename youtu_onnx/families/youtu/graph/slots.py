@@ -1,4 +1,4 @@
-"""The batch graph: see ``youtu_onnx/core/slots.py`` for what goes in and out.
+"""The batch graph: see ``youtu_onnx/core/batch_graph.py`` for what goes in and out.
 
 A layer takes all tokens through its products at once, those in slots first (N = D + C), and parts them for attention only::
 
@@ -19,7 +19,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from youtu_onnx.core import slots
+from youtu_onnx.core import batch_graph
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph import latent
 from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM, GraphForm
@@ -112,7 +112,7 @@ class SlotParts:
     thresholds: ir.Model | None = None
 
 
-def build_batch_graph(architecture: Architecture, form: GraphForm, layout: slots.Slots) -> ir.Model:
+def build_batch_graph(architecture: Architecture, form: GraphForm, layout: batch_graph.BatchGraph) -> ir.Model:
     """Trace and assemble for a form with both orders of attention; weights are named as in the graph of one sequence, and all
     of them are in that."""
     more = SlotParts(**traced_parts(form, _slot_parts(architecture, form)))
@@ -160,21 +160,23 @@ def _slot_parts(a: Architecture, form: GraphForm) -> dict[str, Part]:
 class _Assembler:
     """Builds one graph; holds what all layers share."""
 
-    def __init__(self, a: Architecture, form: GraphForm, layout: slots.Slots, model: ModelParts, more: SlotParts) -> None:
+    def __init__(
+        self, a: Architecture, form: GraphForm, layout: batch_graph.BatchGraph, model: ModelParts, more: SlotParts
+    ) -> None:
         self.a, self.form, self.layout, self.model, self.more = a, form, layout, model, more
         self.inputs = {
             name: parts.declare(name, ir.DataType.INT64, dims)
             for name, dims in (
-                (slots.SLOT_IDS, [1, IN_SLOTS]),
-                (slots.SLOT_POSITIONS, [1, IN_SLOTS]),
-                (slots.SLOT_TOKENS, [layout.count]),
-                (slots.CHUNK_IDS, [1, CHUNK]),
-                (slots.CHUNK_POSITIONS, [1, CHUNK]),
-                (slots.CHUNK_MASK, [1, TOTAL]),
-                (slots.CHUNK_LOGITS, [1]),
+                (batch_graph.SLOT_IDS, [1, IN_SLOTS]),
+                (batch_graph.SLOT_POSITIONS, [1, IN_SLOTS]),
+                (batch_graph.SLOT_TOKENS, [layout.slots]),
+                (batch_graph.CHUNK_IDS, [1, CHUNK]),
+                (batch_graph.CHUNK_POSITIONS, [1, CHUNK]),
+                (batch_graph.CHUNK_MASK, [1, TOTAL]),
+                (batch_graph.CHUNK_LOGITS, [1]),
             )
         }
-        self.lanes: tuple[int | None, ...] = (*range(layout.count), None)
+        self.lanes: tuple[int | None, ...] = (*range(layout.slots), None)
         stored = IR_DTYPES[form.cache.dtype]
         self.pasts = {
             t.past: parts.declare(t.past, stored, [1, t.heads, f"{PAST}_{_name(lane)}", t.width])
@@ -193,12 +195,14 @@ class _Assembler:
 
     def graph(self) -> ir.Model:
         g, weights, inputs = self.g, self.g.initializers, self.inputs
-        ids = self.node("Concat", [inputs[slots.SLOT_IDS], inputs[slots.CHUNK_IDS]], "step.ids", axis=1)
-        positions = self.node("Concat", [inputs[slots.SLOT_POSITIONS], inputs[slots.CHUNK_POSITIONS]], "step.positions", axis=1)
-        self.in_slots = self.node("Shape", [inputs[slots.SLOT_IDS]], "step.in_slots", start=1, end=2)
-        self.in_chunk = self.node("Shape", [inputs[slots.CHUNK_IDS]], "step.in_chunk", start=1, end=2)
+        ids = self.node("Concat", [inputs[batch_graph.SLOT_IDS], inputs[batch_graph.CHUNK_IDS]], "step.ids", axis=1)
+        positions = self.node(
+            "Concat", [inputs[batch_graph.SLOT_POSITIONS], inputs[batch_graph.CHUNK_POSITIONS]], "step.positions", axis=1
+        )
+        self.in_slots = self.node("Shape", [inputs[batch_graph.SLOT_IDS]], "step.in_slots", start=1, end=2)
+        self.in_chunk = self.node("Shape", [inputs[batch_graph.CHUNK_IDS]], "step.in_chunk", start=1, end=2)
         self.two = self.node("Concat", [self.in_slots, self.in_chunk], "step.parts", axis=0)
-        self.each = self.node("Concat", [inputs[slots.SLOT_TOKENS], self.in_chunk], "step.lanes", axis=0)
+        self.each = self.node("Concat", [inputs[batch_graph.SLOT_TOKENS], self.in_chunk], "step.lanes", axis=0)
         scalar = self.node("Squeeze", [self.in_chunk], "step.chunk")
         self.any = self.node("Greater", [scalar, self.number("step.none", 0)], "step.any")
         self.many = self.node("GreaterOrEqual", [scalar, self.number("step.many_from", EXPANDS_FROM)], "step.many")
@@ -212,13 +216,13 @@ class _Assembler:
             weights,
             "model.",
             "embed.",
-            [ids, positions, inputs[slots.CHUNK_IDS], inputs[slots.CHUNK_MASK]],
+            [ids, positions, inputs[batch_graph.CHUNK_IDS], inputs[batch_graph.CHUNK_MASK]],
         )
         self.dithers[None] = dither
         for index in range(self.a.num_hidden_layers):
             hidden = self.add_layer(index, hidden, cos, sin, bias)
         of_slots, of_chunk = self.split(hidden, self.two, 1, ["head.slots", "head.chunk"])
-        start = self.node("Sub", [self.in_chunk, inputs[slots.CHUNK_LOGITS]], "head.start")
+        start = self.node("Sub", [self.in_chunk, inputs[batch_graph.CHUNK_LOGITS]], "head.start")
         last = positions_from(g, of_chunk, start, "head.last")
         logits = append_head(g, self.model.epilogue, self.node("Concat", [of_slots, last], "head.kept", axis=1))
         parts.declare_output(g, logits, "logits", IR_DTYPES[self.form.float_dtype], [1, "logits_length", self.a.vocab_size])
@@ -244,14 +248,14 @@ class _Assembler:
             tensor = self.layout.tensors(lane)[index]
             self.presents[tensor.present] = self.node("Concat", [self.pasts[tensor.past], rows], tensor.present, axis=2)
         if index == 0 and self.more.thresholds is not None:
-            for lane in range(self.layout.count):
+            for lane in range(self.layout.slots):
                 self.dithers[lane] = parts.append(
                     self.more.thresholds, g, weights, f"step.{lane}.", "dither.", [self.present(0, lane)], _name(lane)
                 )
         nope, chunk_nope = self.split(q_nope, self.two, 2, [f"{own}q_nope.slots", f"{own}q_nope.chunk"])
         rope, chunk_rope = self.split(q_rope, self.two, 2, [f"{own}q_rope.slots", f"{own}q_rope.chunk"])
         [query] = parts.append(self.more.queries, g, weights, own, "queries.", [nope, rope])
-        attended = self.first_slots(g, index, own, query, self.layout.count)
+        attended = self.first_slots(g, index, own, query, self.layout.slots)
         [of_slots] = parts.append(self.more.values, g, weights, own, "values.", [attended])
         of_chunk = self.chunk(own, [chunk_nope, chunk_rope, self.present(index, None), bias])
         context = self.node("Concat", [of_slots, of_chunk], f"{own}context", axis=1)
@@ -260,7 +264,7 @@ class _Assembler:
 
     def choices(self) -> None:
         """Whether slots beyond the first so many are in use, and the first slots' tokens."""
-        g, tokens, count = self.g, self.inputs[slots.SLOT_TOKENS], self.layout.count
+        g, tokens, count = self.g, self.inputs[batch_graph.SLOT_TOKENS], self.layout.slots
         numbers = parts.constant(g, "step.numbers", np.arange(1, count + 1))
         last = self.node("ReduceMax", [self.node("Mul", [tokens, numbers], "step.used")], "step.last", keepdims=0)
         self.beyond: dict[int, ir.Value] = {}

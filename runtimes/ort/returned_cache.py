@@ -1,0 +1,68 @@
+"""A cache that is what each step returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import onnxruntime as ort
+
+from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.runtimes.cache_use import check_kept, droppable
+from youtu_onnx.runtimes.ort.cache import empty_past, presents_of
+
+State = tuple[list[ort.OrtValue], int]
+"""The tensors of a cache, and the tokens in them."""
+
+
+class ReturnedCache:
+    """The presents of the last step are the pasts of the next: works with every layout and device, also where layers cache
+    different numbers of tokens."""
+
+    def __init__(self, layout: CacheLayout, device: str, device_id: int = 0) -> None:
+        self._layout, self._device, self._device_id = layout, device, device_id
+        self._dtype = np.dtype(layout.dtype)
+        # Values and length change in one assignment, so that an interrupt between two statements can't part them.
+        self._state: State = (self._empty(), 0)
+
+    @property
+    def length(self) -> int:
+        return self._state[1]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(np.prod(value.shape(), dtype=np.int64).item() for value in self._state[0]) * self._dtype.itemsize
+
+    def bind(self, binding: ort.IOBinding, count: int) -> None:
+        for tensor, value in zip(self._layout.tensors, self._state[0], strict=True):
+            binding.bind_ortvalue_input(tensor.past, value)
+            binding.bind_output(tensor.present, self._device, self._device_id)
+
+    def commit(self, binding: ort.IOBinding, count: int) -> None:
+        self._state = (presents_of(binding), self.length + count)
+
+    def truncate(self, length: int) -> None:
+        check_kept(self._layout, length, self.length)
+        if length == 0:
+            self._state = (self._empty(), 0)
+        elif length < self.length:
+            kept = [np.ascontiguousarray(value.numpy()[:, :, :length]) for value in self._state[0]]
+            self._state = ([ort.OrtValue.ortvalue_from_numpy(array, self._device, self._device_id) for array in kept], length)
+
+    def copy_prefix(self, length: int) -> ReturnedCache:
+        copy = ReturnedCache(self._layout, self._device, self._device_id)
+        copy._state = self._state  # a step makes new tensors and leaves these as they are
+        copy.truncate(length)
+        return copy
+
+    def restorer(self) -> Callable[[], None]:
+        if droppable(self._layout):
+            return partial(self.truncate, self.length)  # holds no tensors
+        return partial(self._restore, self._state)
+
+    def _restore(self, state: State) -> None:
+        self._state = state
+
+    def _empty(self) -> list[ort.OrtValue]:
+        return empty_past(self._layout.tensors, self._dtype, self._device, batch=1, device_id=self._device_id)
