@@ -3,9 +3,10 @@
     python -m tools.minimum              both environments below, in build/minimum
     python -m tools.minimum run          only the one that runs bundles
 
-Each environment has exactly the lowest version of what the package names (``>=2.9`` becomes ``==2.9``), and the newest of what those
-need and leave open. Only wheels are taken: a Python that is newer than a lowest version has none of it, so use the lowest Python.
-On Linux torch comes from PyTorch's index of CPU builds; where that can't be reached, PyPI's brings gigabytes of CUDA libraries.
+Each environment has exactly the lowest version of what the package names (``>=2.9`` becomes ``==2.9``), and the newest of what
+those need and leave open. Only wheels are taken, and a lowest version has none for a Python that is newer than it, so use the
+lowest Python. On Linux torch comes from PyTorch's index of CPU builds; where that can't be reached, PyPI's brings gigabytes of
+CUDA libraries.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     "run": Environment(
         extras=(),
         tests=(
-            "tests/text/test_text.py",
+            "tests/text",
             "tests/chat/test_sampling.py",
             "tests/chat/test_prompt_lookup_generation.py",
             "tests/runtimes/test_providers.py",
@@ -51,13 +52,13 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     "all": Environment(
         extras=("export", "genai", "serve"),
         tests=(
-            "tests/exporters/test_quantize.py",
+            "tests/exporters",
             "tests/verify/test_verify.py",
             "tests/cli/test_generate.py",
             "tests/families/test_final_graph.py",
             "tests/runtimes/hf/test_generate.py",
-            "tests/serve/test_api.py",
-            "tests/serve/test_markdown.py",
+            "tests/serve/http/test_api.py",
+            "tests/serve/text",
         ),
     ),
 }
@@ -72,7 +73,8 @@ def main(names: Sequence[str]) -> int:
         environment = ENVIRONMENTS[name]
         python = make(FOLDER / name, lowest(environment.extras))
         print(f"{name}: {' '.join(environment.tests)}", flush=True)
-        if code := subprocess.run([python, "-m", "pytest", "-q", "-n", "2", *environment.tests], cwd=ROOT, check=False).returncode:
+        tests = [str(python), "-m", "pytest", "-q", "-n", "2", *environment.tests]
+        if code := subprocess.run(tests, cwd=ROOT, check=False).returncode:
             return code
     return 0
 
@@ -83,14 +85,15 @@ def lowest(extras: Sequence[str]) -> list[str]:
     listed = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
     if open_ended := [line for line in listed if not re.match(r"[\w-]+(\[[\w,]+\])?>=[\d.]+($|;)", line)]:
         sys.exit(f"pyproject.toml: no lowest version in {open_ended}")
-    return list(dict.fromkeys(line.replace(">=", "==") for line in listed))
+    versions = dict(line.split(">=") for line in listed)  # an extra may ask for more than the package, and comes later
+    return [f"{name}=={version}" for name, version in versions.items()]
 
 
 def make(folder: Path, requirements: Sequence[str]) -> Path:
     """A new environment with these; its Python."""
     venv.create(folder, clear=True, with_pip=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
     subprocess.run([*pip, "--upgrade", "pip"], check=True)
     print("installing", *requirements, flush=True)
     torch = [line for line in requirements if line.startswith("torch==")]
@@ -99,7 +102,7 @@ def make(folder: Path, requirements: Sequence[str]) -> Path:
     done = subprocess.run([*pip, "--only-binary=:all:", *requirements, *TESTERS], check=False)
     if done.returncode:
         sys.exit(f"these can't be installed together on Python {sys.version.split()[0]}; see above")
-    subprocess.run([*pip, "--no-deps", "--editable", ROOT], check=True)
+    subprocess.run([*pip, "--no-deps", "--editable", str(ROOT)], check=True)
     return python
 
 

@@ -67,3 +67,19 @@ def test_numbers_about_the_cache():
     assert kib == {"latent": 36, "expanded": 320}
     picture = (ROOT / "docs" / "pictures" / "cache.svg").read_text(encoding="utf-8")
     assert all(f"{size:.0f} KiB" in picture for size in kib.values())
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_explains_itself(name, capsys):
+    """Also with the lowest typer that pyproject.toml allows: some can't write the help of an option with a metavar."""
+    from youtu_onnx.cli import main
+
+    assert main([name, "--help"]) == 0
+    assert "Usage:" in capsys.readouterr().out
+
+
+def test_tests_for_the_lowest_versions_are_there():
+    from tools.minimum import ENVIRONMENTS
+
+    for environment in ENVIRONMENTS.values():
+        assert [path for path in environment.tests if not (ROOT / path).exists()] == []
