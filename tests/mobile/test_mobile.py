@@ -35,7 +35,8 @@ from youtu_onnx.families.known import architecture_of
 from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
 from youtu_onnx.mobile.fit import layouts, step_bytes
 from youtu_onnx.mobile.frame import ChatFrame
-from youtu_onnx.publish.export import export, export_several
+from youtu_onnx.publish.exporting import export, export_several
+from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
@@ -280,7 +281,7 @@ def test_the_longest_sequence_that_fits_is_the_longest(nano_bundle: Callable[...
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both of the CPU's targets, with what suits them alike."""
     folder = tmp_path_factory.mktemp("targets") / "nano"
-    export_several("youtu-nano", folder, ["cpu", "mobile"], block_size=128, cache="latent", verify=False)
+    export_several("youtu-nano", folder, ["cpu", "mobile"], ExportOptions(block_size=128, cache="latent", verify=False))
     return folder
 
 
