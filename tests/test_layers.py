@@ -12,9 +12,7 @@ FOLDERS = ("youtu_onnx", "exporters", "runtimes")
 UNFINISHED = (
     "exporters/layouts/transformers_js.py",
     "runtimes/__init__.py",
-    "youtu_onnx/serve/",
     "youtu_onnx/verify/",
-    "youtu_onnx/cli/serve.py",
 )
 """Files and folders that still do it. Only ever shortened."""
 
