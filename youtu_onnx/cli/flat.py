@@ -20,7 +20,7 @@ def flat(command: Callable[..., None]) -> Callable[..., None]:
         objects = {name: kind(**{one.name: given.pop(one.name) for one in fields(kind)}) for name, kind in groups.items()}
         command(**given, **objects)
 
-    parameters = []
+    parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
         if parameter.name in groups:
             parameters += _parameters(groups[parameter.name])
