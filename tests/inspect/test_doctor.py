@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from youtu_onnx.inspect.diagnosis import CPU, diagnose
 from youtu_onnx.inspect.packages import PURPOSES, Package, packages, requirements
-from youtu_onnx.runtimes.providers.advice import distribution_version
+from youtu_onnx.runtimes.providers.packages import distribution_version
 from youtu_onnx.runtimes.providers.probe import Probe, probe
 from youtu_onnx.runtimes.providers.tiny_model import tiny_model
 
@@ -61,11 +62,17 @@ def test_a_crash_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, s
     assert expected in found.detail
 
 
-def test_requirements_are_those_of_pyproject() -> None:
+def test_every_requirement_of_pyproject_can_be_read() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     written = {"": project["dependencies"]} | project["optional-dependencies"]
-    listed = {(package.extra, f"{package.name}>={package.minimum}") for package in packages()}
-    assert listed == {(extra, requirement) for extra in PURPOSES for requirement in written[extra]}
+    metadata = [f'{one}; extra == "{extra}"' if extra else one for extra, listed in written.items() for one in listed]
+    found = {(extra, f"{name}>={minimum}") for name, minimum, extra in requirements(metadata)}
+    assert found == {(extra, one) for extra in PURPOSES for one in written[extra]}
+
+
+def test_the_packages_are_those_of_the_installed_distribution() -> None:
+    listed = importlib.metadata.requires("youtu-onnx")
+    assert listed and [(one.name, one.minimum, one.extra) for one in packages()] == list(requirements(listed))
 
 
 def test_requirements_are_read_as_metadata_writes_them() -> None:

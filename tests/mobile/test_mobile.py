@@ -32,8 +32,8 @@ from youtu_onnx.core.target import target
 from youtu_onnx.exporters.bundle_writer import assemble
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.known import architecture_of
-from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
 from youtu_onnx.families.memory import step_bytes
+from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
 from youtu_onnx.mobile.fit import layouts
 from youtu_onnx.mobile.frame import ChatFrame
 from youtu_onnx.publish.exporting import export, export_several

@@ -56,7 +56,8 @@ class Generation(Iterator[Piece]):
             prompt_lookup: guess tokens ahead, to take fewer steps; None doesn't.
 
         Raises:
-            UsageError: an empty prompt, one that leaves no room for a reply, or ``max_tokens`` below 1.
+            UsageError: an empty prompt, one that leaves no room for a reply, ``max_tokens`` below 1, or prompt lookup on a
+                decoder that can't take wrong guesses back.
         """
         context = cache.decoder.context_length
         if not prompt:
@@ -68,6 +69,11 @@ class Generation(Iterator[Piece]):
             )
         if max_tokens is not None and (isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1):
             raise UsageError(f"max_tokens is {max_tokens!r}; expected a whole number from 1")
+        if prompt_lookup is not None and not cache.decoder.rewindable:
+            raise UsageError(
+                "prompt lookup takes wrong guesses back, and this model's cache can't drop tokens",
+                hint="leave --prompt-lookup away",
+            )
         room = context - len(prompt)
         self._limit = room if max_tokens is None else min(max_tokens, room)
         self._cache, self._tokenizer, self._prompt = cache, tokenizer, list(prompt)

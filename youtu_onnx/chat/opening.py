@@ -12,12 +12,11 @@ from youtu_onnx.chat.model import Model
 from youtu_onnx.chat.prompt_lookup import PromptLookup
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.core.target import TARGETS
-from youtu_onnx.runtimes import open_decoder
 from youtu_onnx.runtimes.decoder import Decoder
-from youtu_onnx.runtimes.providers import providers
+from youtu_onnx.runtimes.opening import open_decoder
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.runtimes.providers.providers import variant_for
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
 
@@ -101,12 +100,6 @@ def open_model(path: str | Path, options: OpeningOptions) -> Model:
         model = Model(bundle, tokenizer, template, opening.result(), options.prompt_lookup)
         undo.pop_all()
     return model
-
-
-def variant_for(provider: str | None) -> str | None:
-    """The target to open of a folder of several bundles: the provider's own, where it has one."""
-    name = None if provider is None else providers.provider(provider).name
-    return name if name in TARGETS else None
 
 
 def _close(opening: Future[Decoder]) -> None:

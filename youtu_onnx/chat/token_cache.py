@@ -26,6 +26,8 @@ class TokenCache:
         """Make ``prompt`` the cache's contents; logits ``[V]`` after it, and how many tokens needn't be computed."""
         # the last token is run again even if it is there: its logits are wanted
         shared = min(common_prefix(self.ids, prompt), len(prompt) - 1)
+        if shared < len(self.ids) and not self.decoder.rewindable:
+            shared = 0
         self._ahead = []
         self.decoder.rewind(len(self.ids) - shared)
         del self.ids[shared:]

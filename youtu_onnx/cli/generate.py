@@ -14,7 +14,7 @@ from youtu_onnx.cli.options import BundleFolder, System
 from youtu_onnx.cli.reply_arguments import ReplyArguments
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.runtimes.decoder import Decoder
-from youtu_onnx.runtimes.ort.model import OrtDecoder
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 
 
 def generate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import shutil
 import sys
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from youtu_onnx.core import machine
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.inspect.packages import PURPOSES, Package, packages
-from youtu_onnx.runtimes.providers.advice import distribution_version, installed_runtimes, reinstall
+from youtu_onnx.runtimes.providers.packages import distribution_version, installed_builds, reinstall
 from youtu_onnx.runtimes.providers.probe import Probe, probe
 
 if TYPE_CHECKING:
-    from youtu_onnx.runtimes.providers import sessions
+    from youtu_onnx.runtimes.providers import plugins
 else:
-    sessions = Deferred("youtu_onnx.runtimes.providers.sessions", "asking for providers")
+    plugins = Deferred("youtu_onnx.runtimes.providers.plugins", "asking for providers")
 
 CPU_FLAGS = {
     "avx2": "fast float and int8 products",
@@ -124,7 +123,7 @@ def diagnose(
         disk_free=shutil.disk_usage(folder or Path.cwd()).free,
         missing=(
             *_missing_packages(found),
-            *_two_runtimes(version),
+            *_two_builds(version),
             *_failing(providers),
             *_unused_devices({one.provider for one in providers}),
         ),
@@ -134,8 +133,8 @@ def diagnose(
 def _listed_providers() -> list[str]:
     try:
         # A plugin that finds no device isn't listed, and the probe says so.
-        silent = [name for name, module in sessions.PLUGINS.items() if importlib.util.find_spec(module)]
-        return [name for name in dict.fromkeys((*sessions.available(), *silent)) if name not in NOT_OURS]
+        listed = dict.fromkeys((*plugins.available(), *plugins.installed_plugins()))
+        return [name for name in listed if name not in NOT_OURS]
     except Exception:  # a broken installation fails in its own ways; the probe then says how
         return [CPU]
 
@@ -149,8 +148,8 @@ def _missing_packages(found: tuple[Package, ...]) -> Iterator[Missing]:
             yield Missing(f"{purpose}: {named}", f"pip install -U {pip_name}")
 
 
-def _two_runtimes(version: Callable[[str], str | None]) -> Iterator[Missing]:
-    installed = installed_runtimes(version)
+def _two_builds(version: Callable[[str], str | None]) -> Iterator[Missing]:
+    installed = installed_builds(version)
     if len(installed) > 1:
         yield Missing(
             f"only one of these may be installed, they overwrite each other: {', '.join(installed)}", reinstall(installed)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from youtu_onnx.runtimes.providers.advice import RUNTIMES, distribution_version
+from youtu_onnx.runtimes.providers.packages import BUILDS, distribution_version
 
 PURPOSES = {"": "running", "export": "exporting and verifying", "genai": "--runtime genai", "serve": "the HTTP server"}
 """Extra of this package → what it is for; "" is what always comes with it."""
@@ -59,8 +59,8 @@ def _requires() -> list[str]:
 
 
 def _version(name: str, version: Callable[[str], str | None]) -> str | None:
-    """Of a distribution; any of :data:`RUNTIMES` counts as onnxruntime."""
-    names = RUNTIMES if name == "onnxruntime" else (name,)
+    """Of a distribution; any of :data:`BUILDS` counts as onnxruntime."""
+    names = BUILDS if name == "onnxruntime" else (name,)
     return next((found for found in map(version, names) if found), None)
 
 

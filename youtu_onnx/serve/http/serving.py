@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
 
-from youtu_onnx.chat.opening import variant_for
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.progress import Progress
-from youtu_onnx.runtimes.providers import providers
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
+from youtu_onnx.runtimes.providers.providers import chosen, variant_for
 from youtu_onnx.serve.engine.engine import Engine
 from youtu_onnx.serve.engine.limits import Limits, capacity, share
 from youtu_onnx.serve.engine.opening import open_engine
@@ -115,7 +114,7 @@ def serve(serving: Serving, progress: Progress, told: Told) -> None:
 
 
 def _check_on_cpu(choice: ProviderChoice, bundle: Bundle) -> None:
-    row = providers.chosen(choice.name, bundle.manifest.graph.provider)
+    row = chosen(choice.name, bundle.manifest.graph.provider)
     if row.name != "cpu":
         raise UsageError(
             f"--workers are for the CPU, and this is for {row.name}: every worker would load the weights anew",
