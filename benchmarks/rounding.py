@@ -11,10 +11,11 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from youtu_onnx.chat.model import load
+from youtu_onnx.chat.opening import load
 from youtu_onnx.core.recipe import BLOCK_SIZES, Recipe
-from youtu_onnx.evaluate.problems import HELD_OUT, evaluate, read_problems
-from youtu_onnx.publish.export import export
+from youtu_onnx.evaluate.evaluation import evaluate
+from youtu_onnx.evaluate.problem import HELD_OUT, read_problems
+from youtu_onnx.publish.exporting import export
 
 RECIPES = [
     Recipe("fp32"),

@@ -24,10 +24,11 @@ from statistics import median
 
 import numpy as np
 
-from youtu_onnx.chat.generate import TokenCache
-from youtu_onnx.chat.model import Model, load
+from youtu_onnx.chat.model import Model
+from youtu_onnx.chat.opening import load
 from youtu_onnx.chat.prompt_lookup import Drafter, PromptLookup, Speculation
-from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
+from youtu_onnx.chat.token_cache import TokenCache
+from youtu_onnx.evaluate.problem import HELD_OUT, read_problems
 
 GUESSES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
 

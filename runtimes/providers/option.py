@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from youtu_onnx.core.errors import UsageError
-
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+from youtu_onnx.core.sizes import parse_size
 
 Value = int | bool | str
 
@@ -48,9 +47,8 @@ def switch(name: str, value: object) -> bool:
 def size(name: str, value: object) -> int:
     """Bytes: ``"4GiB"``, ``"512M"`` or ``"1000000"``; units are powers of 1024."""
     text = str(value).strip()
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text, re.IGNORECASE)
-    read = int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
-    if read < 1:
+    read = parse_size(text)
+    if read is None:
         raise UsageError(f"{name} can't be {text!r}", hint="write bytes, or a size like 4GiB")
     return read
 

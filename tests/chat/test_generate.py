@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 import youtu_onnx
-from youtu_onnx.chat.generate import Generation, Piece, TokenCache
-from youtu_onnx.chat.model import Model, load
+from youtu_onnx.chat.generation import Generation, Piece
+from youtu_onnx.chat.model import Model
+from youtu_onnx.chat.opening import load
 from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind
@@ -346,7 +348,7 @@ def test_a_runtime_that_nobody_will_use_is_closed(nano_bundle: Callable[..., Pat
     def broken(*_: Any) -> Tokenizer:
         raise BundleError("a broken tokenizer", hint="none")
 
-    monkeypatch.setattr("youtu_onnx.runtimes.opening.open_decoder", open_decoder)
+    monkeypatch.setattr("youtu_onnx.chat.opening.open_decoder", open_decoder)
     monkeypatch.setattr(Tokenizer, "open", broken)
     with pytest.raises(BundleError, match="a broken tokenizer"):
         load(nano_bundle("fp32"))
@@ -367,8 +369,8 @@ def test_importing_the_package_brings_no_heavy_library() -> None:
 
 def test_load_and_export_are_functions_in_any_order_of_imports() -> None:
     code = (
-        "import youtu_onnx; from youtu_onnx.publish.export import export; assert youtu_onnx.export is export;"
-        "assert youtu_onnx.load.__module__ == 'youtu_onnx.chat.model'"
+        "import youtu_onnx; from youtu_onnx.publish.exporting import export; assert youtu_onnx.export is export;"
+        "assert youtu_onnx.load.__module__ == 'youtu_onnx.chat.opening'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=NANO.parent.parent.parent)
     with pytest.raises(AttributeError, match="nonsense"):

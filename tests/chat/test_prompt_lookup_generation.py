@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.chat.test_prompt_lookup_index import naive
-from youtu_onnx.chat.generate import Generation, Result, TokenCache
+from youtu_onnx.chat.generation import Generation
 from youtu_onnx.chat.prompt_lookup import PromptLookup
+from youtu_onnx.chat.result import Result
 from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind
 from youtu_onnx.text import Tokenizer

@@ -12,11 +12,11 @@ import pytest
 
 import youtu_onnx
 from tests.cli_process import failed, run
-from youtu_onnx.chat.generate import Result
 from youtu_onnx.chat.model import Model
 from youtu_onnx.chat.prompt_lookup import PromptLookup
+from youtu_onnx.chat.result import Result
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
+from youtu_onnx.evaluate.problem import HELD_OUT, read_problems
 
 LISTS = "Sort the list [41, 92, 13, 74, 55, 26, 37, 88]."
 

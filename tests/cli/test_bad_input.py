@@ -17,6 +17,7 @@ import torch
 
 from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint
 from youtu_onnx.cli import main
+from youtu_onnx.core import machine
 from youtu_onnx.core.bundle import Bundle
 
 NANO = Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano"
@@ -179,16 +180,22 @@ def test_full_disk(tmp_path):
 
 
 def test_too_little_memory_or_disk_is_said_before_work_begins(tmp_path, refused, monkeypatch):
-    import psutil
-
-    class Little:
-        available = 10**6
-
-    monkeypatch.setattr(psutil, "virtual_memory", Little)
+    monkeypatch.setattr(machine, "memory", lambda: (10**9, 10**6))
     assert "memory" in refused(1, *export(BUILT_IN, tmp_path))
     monkeypatch.undo()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**6}))
     assert "disk" in refused(1, *export(BUILT_IN, tmp_path))
+    assert nothing_was_left(tmp_path)
+
+
+def test_a_container_s_memory_counts_and_not_its_host_s(tmp_path, refused, monkeypatch):
+    group = tmp_path / "group"
+    group.mkdir()
+    for name, content in (("memory.max", 2 * 10**8), ("memory.current", 10**8), ("memory.stat", "inactive_file 0")):
+        (group / name).write_text(str(content))
+    monkeypatch.setattr(machine, "CGROUPS", group)
+    assert "0.1 GB are available" in refused(1, *export(BUILT_IN, tmp_path))
+    shutil.rmtree(group)
     assert nothing_was_left(tmp_path)
 
 

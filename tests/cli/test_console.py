@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from youtu_onnx.cli import console
+from youtu_onnx.cli import console, progress
 from youtu_onnx.core.progress import Progress
 
 
@@ -31,17 +31,17 @@ LINES = (
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    work(console.progress())
+    work(progress.progress())
     captured = capsys.readouterr()
     assert captured.out == "" and re.search(LINES, captured.err, re.DOTALL)
     assert "\x1b" not in captured.err
 
 
 def test_a_long_stage_says_how_far_it_is_where_there_is_no_terminal(capsys, monkeypatch) -> None:
-    monkeypatch.setattr(console, "LINE_EVERY", 0.0)
-    progress = console.progress()
-    progress.begin("weights", total=4 * 10**9)
-    progress.advance(10**9)
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    shown = progress.progress()
+    shown.begin("weights", total=4 * 10**9)
+    shown.advance(10**9)
     assert re.search(r"weights … 1.00 GB of 4.00 GB, \d+\.\d\d GB resident", capsys.readouterr().err)
 
 
@@ -53,7 +53,7 @@ class Screen(io.StringIO):
 def test_a_bar_on_a_terminal_that_leaves_the_same_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("sys.stderr", screen := Screen())
-    work(console.progress())
+    work(progress.progress())
     shown = screen.getvalue()
     assert re.search(LINES, shown, re.DOTALL) and "2.0/2.0" in shown
 
@@ -61,7 +61,7 @@ def test_a_bar_on_a_terminal_that_leaves_the_same_lines(monkeypatch: pytest.Monk
 def test_a_broken_off_stage_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("sys.stderr", screen := Screen())
-    console.progress().begin("reading weights", total=100)
+    progress.progress().begin("reading weights", total=100)
     console.error("disk full", "free some space")
     shown = screen.getvalue()
     assert shown.rindex("\x1b[?25h") < shown.index("error: disk full")

@@ -123,9 +123,9 @@ def test_a_bundle_in_a_folder_with_an_unusual_name(bundle: Path, tmp_path: Path)
 
 def test_an_unexpected_error_is_one_line_unless_asked(bundle: Path) -> None:
     broken = """
-import sys, youtu_onnx.model
-def load(*args, **kwargs): raise RuntimeError("boom\\nsecond line")
-youtu_onnx.chat.model.load = load
+import sys, youtu_onnx.chat.opening
+def open_model(*args, **kwargs): raise RuntimeError("boom\\nsecond line")
+youtu_onnx.chat.opening.open_model = open_model
 from youtu_onnx.cli import main
 sys.exit(main())
 """

@@ -17,7 +17,7 @@ from tests.one_node import offers, untried
 from youtu_onnx.conformance import WEB_WASM
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM
-from youtu_onnx.inspect.bundle import inspect_bundle
+from youtu_onnx.inspect.inspection import inspect_bundle
 from youtu_onnx.runtimes.ort.model import OrtModel
 
 COMPUTED = [

@@ -13,7 +13,8 @@ from tests.cli_process import run
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.bundle.variants import share_equal_files
 from youtu_onnx.core.errors import BundleError, UsageError
-from youtu_onnx.publish.export import export_several
+from youtu_onnx.publish.exporting import export_several
+from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.runtimes.providers.providers import variant_for
 
 
@@ -123,13 +124,13 @@ def test_several_targets_become_one_folder(tmp_path: Path):
     assert Bundle.open(folder).manifest.target == "cuda"
     assert Bundle.open(folder, target="dml").manifest.cache.length == 64
     with pytest.raises(UsageError, match="already holds"):
-        export_several("youtu-nano", folder, ["cpu"], precision="fp16", verify=False)
+        export_several("youtu-nano", folder, ["cpu"], ExportOptions(precision="fp16", verify=False))
 
 
 @pytest.mark.parametrize(("targets", "message"), [(["cpu", "cpu"], "named twice"), (["cpu", "mars"], "unknown target 'mars'")])
 def test_impossible_lists_are_refused_before_anything_is_done(tmp_path: Path, targets: list[str], message: str):
     with pytest.raises(UsageError, match=message):
-        export_several("youtu-nano", tmp_path / "nano", targets, verify=False)
+        export_several("youtu-nano", tmp_path / "nano", targets, ExportOptions(verify=False))
     assert not list(tmp_path.iterdir())
 
 

@@ -17,7 +17,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("trai
 def commands():
     from youtu_onnx.cli.app import app
 
-    return typer.main.get_command(app).commands
+    group = typer.main.get_command(app)
+    return {name: group.get_command(None, name) for name in group.commands}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -24,12 +24,12 @@ from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.recipe import Recipe
-from youtu_onnx.evaluate.problems import HELD_OUT, read_problems
+from youtu_onnx.evaluate.problem import HELD_OUT, read_problems
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.known import architecture_of
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.cache import cache_layout
-from youtu_onnx.inspect.bundle import inspect_bundle
+from youtu_onnx.inspect.inspection import inspect_bundle
 from youtu_onnx.runtimes.opening import open_decoder
 from youtu_onnx.verify.difference import Difference, centre, compare
 from youtu_onnx.verify.graph import check_graph

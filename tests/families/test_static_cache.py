@@ -24,7 +24,7 @@ from youtu_onnx.core.errors import BundleError, UsageError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.core.target import RESERVED, target  # noqa: E402
 from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
-from youtu_onnx.inspect.bundle import inspect_bundle  # noqa: E402
+from youtu_onnx.inspect.inspection import inspect_bundle  # noqa: E402
 from youtu_onnx.runtimes.opening import open_decoder  # noqa: E402
 from youtu_onnx.runtimes.ort.model import OrtModel  # noqa: E402
 from youtu_onnx.runtimes.ort.static_cache import full_mask  # noqa: E402

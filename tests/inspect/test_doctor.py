@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from youtu_onnx.inspect import doctor
-from youtu_onnx.inspect.doctor import PACKAGES, Package, diagnose
+from youtu_onnx.inspect.diagnosis import CPU, diagnose
+from youtu_onnx.inspect.packages import PURPOSES, Package, packages, requirements
+from youtu_onnx.runtimes.providers.packages import distribution_version
 from youtu_onnx.runtimes.providers.probe import Probe, probe
 from youtu_onnx.runtimes.providers.tiny_model import tiny_model
 
@@ -58,11 +62,29 @@ def test_a_crash_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, s
     assert expected in found.detail
 
 
-def test_requirements_are_those_of_pyproject() -> None:
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for listed in PACKAGES.values():
-        for name, minimum in listed.items():
-            assert re.search(rf'"{name}>={re.escape(minimum)}"', text), f"{name} {minimum}"
+def test_every_requirement_of_pyproject_can_be_read() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    written = {"": project["dependencies"]} | project["optional-dependencies"]
+    metadata = [f'{one}; extra == "{extra}"' if extra else one for extra, listed in written.items() for one in listed]
+    found = {(extra, f"{name}>={minimum}") for name, minimum, extra in requirements(metadata)}
+    assert found == {(extra, one) for extra in PURPOSES for one in written[extra]}
+
+
+def test_the_packages_are_those_of_the_installed_distribution() -> None:
+    listed = importlib.metadata.requires("youtu-onnx")
+    assert listed and [(one.name, one.minimum, one.extra) for one in packages()] == list(requirements(listed))
+
+
+def test_requirements_are_read_as_metadata_writes_them() -> None:
+    assert requirements(
+        [
+            'torch>=2.9; extra == "export"',
+            "numpy>=1.26",
+            "uvicorn[standard]>=0.50 ; extra == 'serve'",
+            'ray[serve]>=2.60; extra == "ray"',
+            'onnxruntime-gpu>=1.27; sys_platform != "darwin" and extra == "cuda"',
+        ]
+    ) == (("numpy", "1.26", ""), ("torch", "2.9", "export"), ("uvicorn", "0.50", "serve"))
 
 
 @pytest.mark.parametrize(
@@ -80,34 +102,42 @@ def test_versions_compare_as_numbers(version: str | None, minimum: str, good: bo
     assert Package("x", version, minimum, "").good is good
 
 
-def test_missing_packages_come_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = doctor.importlib_version
-    monkeypatch.setattr(doctor, "importlib_version", lambda name: None if name in ("torch", "fastapi") else real(name))
-    found = {missing.what.split(":")[0]: missing for missing in diagnose().missing}
+def works(name: str) -> Probe:
+    return Probe(name, True, "ran a matrix product")
+
+
+def only(*names: str) -> Callable[[], list[str]]:
+    return lambda: list(names)
+
+
+def test_missing_packages_come_with_the_command() -> None:
+    def version(name: str) -> str | None:
+        return None if name in ("torch", "fastapi") else distribution_version(name)
+
+    found = {missing.what.split(":")[0]: missing for missing in diagnose(version=version, tried=works).missing}
     assert found["exporting and verifying"].command == 'pip install -U "youtu-onnx[export]"'
     assert "torch" in found["exporting and verifying"].what
     assert "fastapi" in found["the HTTP server"].what
 
 
-def test_two_onnxruntimes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "importlib_version", lambda name: "99")
-    assert any("onnxruntime, onnxruntime-gpu" in missing.what for missing in diagnose().missing)
+def test_two_onnxruntimes_are_named() -> None:
+    found = diagnose(version=lambda name: "99", tried=works)
+    assert any("onnxruntime, onnxruntime-gpu" in missing.what for missing in found.missing)
 
 
-def test_a_broken_provider_is_reported_and_a_broken_cpu_means_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_listed_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    monkeypatch.setattr(doctor, "probe", lambda name: Probe(name, name.startswith("CPU"), "libcudnn is missing"))
-    found = diagnose()
+def test_a_broken_provider_is_reported_and_a_broken_cpu_means_nothing_runs() -> None:
+    both = only("CUDAExecutionProvider", CPU)
+    found = diagnose(listed=both, tried=lambda name: Probe(name, name == CPU, "libcudnn is missing"))
     assert found.can_run
     assert any("libcudnn" in missing.what and "onnxruntime-gpu" in missing.command for missing in found.missing)
-    monkeypatch.setattr(doctor, "probe", lambda name: Probe(name, False, "no"))
-    assert not diagnose().can_run
+    assert not diagnose(listed=both, tried=lambda name: Probe(name, False, "no")).can_run
 
 
-def test_a_provider_s_own_advice_comes_before_a_new_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_listed_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(doctor, "probe", lambda name: Probe(name, False, "no driver", "install the driver"))
-    assert [one.command for one in diagnose().missing if "no driver" in one.what] == ["install the driver"]
+def test_a_provider_s_own_advice_comes_before_a_new_installation() -> None:
+    found = diagnose(
+        listed=only("CUDAExecutionProvider"), tried=lambda name: Probe(name, False, "no driver", "install the driver")
+    )
+    assert [one.command for one in found.missing if "no driver" in one.what] == ["install the driver"]
 
 
 def test_command() -> None:

@@ -16,7 +16,7 @@ from tests.cli_process import failed, run
 from youtu_onnx.conformance import TABLES
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.target import TARGETS
-from youtu_onnx.inspect.bundle import inspect_bundle
+from youtu_onnx.inspect.inspection import inspect_bundle
 
 NanoBundle = Callable[..., Path]
 DEVICES = [name for name in TABLES if name in TARGETS]

@@ -32,10 +32,12 @@ from youtu_onnx.core.target import target
 from youtu_onnx.exporters.bundle_writer import assemble
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.known import architecture_of
+from youtu_onnx.families.memory import step_bytes
 from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
-from youtu_onnx.mobile.fit import layouts, step_bytes
+from youtu_onnx.mobile.fit import layouts
 from youtu_onnx.mobile.frame import ChatFrame
-from youtu_onnx.publish.export import export, export_several
+from youtu_onnx.publish.exporting import export, export_several
+from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
@@ -261,7 +263,8 @@ def test_memory_adds_up(nano_bundle: Callable[..., Path]):
     assert first.total == weights + first.cache + first.step
     a = architecture_of(manifest.model)
     keys_and_values = 4 * a.num_attention_heads * 1024 * (a.qk_head_dim + a.qk_nope_head_dim + a.v_head_dim)
-    assert keys_and_values < step_bytes(manifest, 1024, 64) - step_bytes(manifest, 1024, 63) < 1.1 * keys_and_values
+    expanded, absorbed = (step_bytes(manifest, tokens=1024, new=new, logits=new) for new in (64, 63))
+    assert keys_and_values < expanded - absorbed < 1.1 * keys_and_values
 
 
 def test_the_longest_sequence_that_fits_is_the_longest(nano_bundle: Callable[..., Path]):
@@ -280,7 +283,7 @@ def test_the_longest_sequence_that_fits_is_the_longest(nano_bundle: Callable[...
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both of the CPU's targets, with what suits them alike."""
     folder = tmp_path_factory.mktemp("targets") / "nano"
-    export_several("youtu-nano", folder, ["cpu", "mobile"], block_size=128, cache="latent", verify=False)
+    export_several("youtu-nano", folder, ["cpu", "mobile"], ExportOptions(block_size=128, cache="latent", verify=False))
     return folder
 
 

@@ -12,7 +12,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import youtu_onnx
-from youtu_onnx.evaluate.problems import HELD_OUT, evaluate, read_problems
+from youtu_onnx.evaluate.evaluation import evaluate
+from youtu_onnx.evaluate.problem import HELD_OUT, read_problems
 
 NANO = Path(youtu_onnx.__file__).parent / "models" / "youtu_nano"
 PROMPTS = ("What is 47 + 38?", "把列表 [4, 9, 1, 7] 从小到大排序。", "Hello!", 'Reverse the word "planet".', "17 是奇数吗？")

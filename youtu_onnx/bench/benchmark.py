@@ -20,28 +20,29 @@ from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.runtimes.ort.model import OrtModel
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers import providers
-from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.text import Tokenizer
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A bundle for measuring; ``seconds``: what opening it took; ``threads``: the numbers to measure with, of which the model has
+    the first."""
+
+    bundle: Bundle
+    model: OrtModel
+    threads: tuple[int, ...]
+    tokenizer: Tokenizer
+    seconds: float
 
 
 class Benchmark:
     """A bundle opened for measuring. What was measured is in :meth:`report`, even when :meth:`run` was broken off."""
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        plan: Plan,
-        model: OrtModel,
-        threads: tuple[int, ...],
-        tokenizer: Tokenizer,
-        load_seconds: float,
-        clock: Clock,
-        options: ProviderOptions | None = None,
-    ) -> None:
-        self.bundle, self.plan, self._options = bundle, plan, options
-        self._model, self._threads, self._tokenizer = model, threads, tokenizer
-        self._load_seconds, self._memory_after_load = load_seconds, resident_bytes()
-        self._clock = clock
+    def __init__(self, opened: _Opened, plan: Plan, choice: ProviderChoice, clock: Clock) -> None:
+        self.bundle, self.plan, self._choice, self._clock = opened.bundle, plan, choice, clock
+        self._model, self._threads, self._tokenizer = opened.model, opened.threads, opened.tokenizer
+        self._load_seconds, self._memory_after_load = opened.seconds, resident_bytes()
         self._first_prompt: FirstPrompt | None = None
         self._samples: dict[tuple[Trial, int], list[Sample]] = {}
 
@@ -50,34 +51,31 @@ class Benchmark:
         cls,
         path: str | Path,
         plan: Plan,
-        provider: str | None = None,
+        choice: ProviderChoice | None = None,
         *,
-        options: ProviderOptions | None = None,
-        require_provider: bool = False,
         progress: Progress | None = None,
         clock: Clock = time.perf_counter,
     ) -> Benchmark:
         """Check the plan, then load the model.
 
         Args:
-            provider: as in ``--provider``; None takes the one that the bundle was exported for.
-            options: of the provider; None leaves its defaults.
-            require_provider: as :class:`youtu_onnx.runtimes.ort.model.OrtModel` has it.
+            choice: where to run; None takes the provider that the bundle was exported for.
 
         Raises:
             UsageError: an unknown provider, options that it doesn't have, or a plan that the model or the machine has no
                 room for.
             BundleError, ProviderError, ResourceError: as opening a bundle for use raises them.
         """
+        choice = choice or ProviderChoice()
         started = clock()
         bundle = Bundle.open(path)
-        row = providers.chosen(provider, bundle.manifest.graph.provider)
+        row = providers.chosen(choice.name, bundle.manifest.graph.provider)
         plan.check(bundle.manifest, memory()[1] if row.name == "cpu" else None)
         threads = tuple(dict.fromkeys(plan.threads)) or (thread_count(None),)
         (progress or Silent()).begin("loading the model")
         tokenizer = Tokenizer.open(bundle.path)
-        model = OrtModel(bundle, provider, threads[0], options=options, require_provider=require_provider)
-        return cls(bundle, plan, model, threads, tokenizer, clock() - started, clock, options)
+        model = OrtModel(bundle, choice.name, threads[0], options=choice.options, require_provider=choice.required)
+        return cls(_Opened(bundle, model, threads, tokenizer, clock() - started), plan, choice, clock)
 
     def run(self, progress: Progress | None = None) -> None:
         """Carry out the plan. Raises what the runtime raises; an interrupt leaves the samples that were taken."""
@@ -107,7 +105,7 @@ class Benchmark:
             first_prompt=self._first_prompt,
             results=results,
             complete=sum(len(result.samples) for result in results) == runs,
-            options=self._options.given() if self._options else {},
+            options=self._choice.options.given(),
             placement=self._model.placement,
         )
 
@@ -118,7 +116,7 @@ class Benchmark:
     def _reopen(self, threads: int, progress: Progress) -> None:
         progress.begin(f"loading the model for {threads} threads")
         self._model.close()  # first, so that there never are two in memory
-        self._model = OrtModel(self.bundle, self._model.provider.name, threads, options=self._options)
+        self._model = OrtModel(self.bundle, self._model.provider.name, threads, options=self._choice.options)
 
     def _sequences(self, batch: int) -> Sequences:
         vocab_size = min(self._tokenizer.vocab_size, self.bundle.manifest.model.vocab_size)

@@ -9,6 +9,7 @@ import numpy as np
 
 from youtu_onnx.core.bundle import Manifest, names
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.families.memory import step_bytes
 
 SCENARIOS: Mapping[str, tuple[int, int]] = {"qa": (32, 128), "math": (64, 256), "code": (48, 200), "chat": (128, 150)}
 """Name → tokens of the prompt and of the reply."""
@@ -130,15 +131,15 @@ class Plan:
 
 
 def least_memory(trial: Trial, manifest: Manifest) -> int:
-    """Bytes that a trial takes without activations: weights, a row of logits for each sequence, and the caches.
+    """Bytes that a trial takes: weights, caches, and what its smallest step computes, one token of each sequence.
 
-    Several sequences have theirs twice, since a step reads the past and writes the present; a single one can grow in place.
-    A static cache has its length from the first token on.
+    Several sequences have their caches twice, since a step reads the past and writes the present; a single one can grow in
+    place. A static cache has its length from the first token on.
     """
     copies = 2 if trial.batch > 1 else 1
-    cache = copies * (manifest.cache.length or trial.length) * manifest.cache.bytes_per_token
-    logits = 4 * manifest.model.vocab_size
-    return manifest.files[names.MODEL_DATA].size + trial.batch * (cache + logits)
+    tokens = manifest.cache.length or trial.length
+    cache = copies * tokens * manifest.cache.bytes_per_token
+    return manifest.files[names.MODEL_DATA].size + trial.batch * (cache + step_bytes(manifest, tokens=tokens, new=1))
 
 
 def random_ids(batch: int, length: int, vocab_size: int, excluded: frozenset[int]) -> np.ndarray:

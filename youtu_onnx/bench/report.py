@@ -12,7 +12,7 @@ from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.machine import Machine
 from youtu_onnx.core.version import __version__
 from youtu_onnx.families.known import architecture_of
-from youtu_onnx.inspect.bundle import Inspection
+from youtu_onnx.inspect.inspection import Inspection
 from youtu_onnx.runtimes.ort.placement import Placement
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import onnxruntime as ort
 
+from youtu_onnx.runtimes.cache_use import droppable
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK, Decoder
 from youtu_onnx.runtimes.ort.model import OrtModel
 
@@ -42,7 +43,14 @@ class OneSequence:
         self._decoder.prefill(self._ids[self.length : self.length + count])
 
     def rewind_to(self, length: int) -> None:
-        self._decoder.rewind(max(self.length - length, 0))
+        if length >= self.length:
+            return
+        if self._decoder.rewindable:
+            self._decoder.rewind(self.length - length)
+        else:
+            self._decoder.reset()
+            if length:
+                self.append(length)
 
 
 class ManySequences:
@@ -77,10 +85,16 @@ class ManySequences:
         self.length, self._past = self._kept
 
     def _cut(self, length: int) -> list[ort.OrtValue] | None:
+        """The cache of the first ``length`` tokens, computed again where it can't be cut."""
         if length == 0:
             return None
         assert self._past is not None
-        if self._model.bundle.manifest.cache.length is not None:
+        layout = self._model.bundle.manifest.cache
+        if not droppable(layout):
+            self.length, self._past = 0, None
+            self.append(length)
+            return self._past
+        if layout.length is not None:
             return self._past  # the mask drops the rest, and a step writes into buffers of its own
         kept = [np.ascontiguousarray(value.numpy()[:, :, :length]) for value in self._past]  # [B, heads, length, width]
         return [ort.OrtValue.ortvalue_from_numpy(array, self._model.device, self._model.device_id) for array in kept]

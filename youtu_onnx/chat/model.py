@@ -2,86 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from youtu_onnx.chat.generate import Generation, Result, TokenCache
+from youtu_onnx.chat.generation import Generation
 from youtu_onnx.chat.prompt_lookup import PromptLookup
+from youtu_onnx.chat.reply_options import Messages, ReplyOptions
+from youtu_onnx.chat.result import Result
 from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.runtimes.decoder import Decoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.tokenizer import read_json
 
-if TYPE_CHECKING:
-    from youtu_onnx.runtimes.decoder import Decoder
-    from youtu_onnx.runtimes.providers.options import ProviderOptions
-
 DEFAULT_MAX_TOKENS = 1024
 """Length of a reply where neither the caller nor the bundle's ``max_new_tokens`` sets one."""
-
-Messages = Sequence[Mapping[str, Any]]
-
-
-def load(
-    path: str | Path,
-    provider: str | None = None,
-    runtime: str = "ort",
-    threads: int | None = None,
-    prompt_lookup: PromptLookup | bool = False,
-    *,
-    provider_options: ProviderOptions | Mapping[str, object] | None = None,
-    require_provider: bool = False,
-) -> Model:
-    """Open a bundle for generation.
-
-    Args:
-        provider: as in ``--provider``; None takes the one that the bundle was exported for.
-        runtime: ``ort`` or ``genai``.
-        threads: of the CPU provider; None takes one per physical core.
-        prompt_lookup: guess tokens from the text so far and try several in a step; True is ``PromptLookup()``.
-        provider_options: as in ``--provider-option``: ``{"device_id": 1, "gpu_mem_limit": "4GiB", "use_tf32": False}``.
-        require_provider: raise where a node runs elsewhere, but for small ones that every provider leaves to the CPU.
-
-    Raises:
-        BundleError: no bundle, or a damaged one.
-        UsageError: an unknown provider or runtime, options that the provider doesn't have, or prompt lookup on a
-            runtime that gains nothing by it.
-        ProviderError: a provider or runtime that isn't installed.
-        ResourceError: too little memory.
-    """
-    from youtu_onnx.runtimes.opening import open_decoder
-    from youtu_onnx.runtimes.providers.options import ProviderOptions
-    from youtu_onnx.runtimes.providers.providers import variant_for
-
-    if prompt_lookup and runtime == "genai":
-        raise UsageError(
-            "the genai runtime gives the logits of one token per step, so prompt lookup can save none there",
-            hint="use --runtime ort, or leave --prompt-lookup away",
-        )
-    bundle = Bundle.open(path, target=variant_for(provider))
-    options = provider_options if isinstance(provider_options, ProviderOptions) else ProviderOptions.of(provider_options)
-    settings = PromptLookup() if prompt_lookup is True else prompt_lookup or None
-    # The runtime packs weights on one core; the other reads the tokenizer meanwhile.
-    with ThreadPoolExecutor(1) as background, ExitStack() as undo:
-        opening = background.submit(
-            open_decoder, bundle, runtime, provider, threads, options=options, require_provider=require_provider
-        )
-        undo.callback(_close, opening)
-        tokenizer = Tokenizer.open(bundle.path)
-        model = Model(bundle, tokenizer, ChatTemplate.open(bundle.path, tokenizer), opening.result(), settings)
-        undo.pop_all()
-    return model
-
-
-def _close(opening: Future[Decoder]) -> None:
-    """What nobody will use, since something else failed."""
-    if opening.exception() is None:
-        opening.result().close()
 
 
 class Model:
@@ -146,18 +84,8 @@ class Model:
         tools: Messages | None = None,
     ) -> Result:
         """The whole reply. Arguments and errors are :meth:`stream`'s."""
-        return self.stream(
-            prompt,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            greedy=greedy,
-            raw=raw,
-            enable_thinking=enable_thinking,
-            tools=tools,
-        ).result
+        options = ReplyOptions(max_tokens, temperature, top_k, top_p, seed, greedy, raw, enable_thinking, tools)
+        return self.reply(prompt, options).result
 
     def stream(
         self,
@@ -186,14 +114,18 @@ class Model:
         Raises:
             UsageError: an empty prompt, one too long for the context, or arguments that can't be.
         """
-        sampling = self.sampling.override(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
-        ids, thinking = self._encode(prompt, raw, enable_thinking, tools)
+        return self.reply(prompt, ReplyOptions(max_tokens, temperature, top_k, top_p, seed, greedy, raw, enable_thinking, tools))
+
+    def reply(self, prompt: str | Messages, options: ReplyOptions) -> Generation:
+        """:meth:`stream` with its options as one object."""
+        sampling = options.sampling(self.sampling)
+        ids, thinking = self._encode(prompt, options)
         generation = Generation(
             self._cache,
             self.tokenizer,
             ids,
             sampling=sampling,
-            max_tokens=self.max_tokens if max_tokens is None else max_tokens,
+            max_tokens=self.max_tokens if options.max_tokens is None else options.max_tokens,
             eos_ids=self.eos_ids,
             thinking=thinking,
             prompt_lookup=self.prompt_lookup,
@@ -203,15 +135,14 @@ class Model:
         self._current = generation
         return generation
 
-    def _encode(
-        self, prompt: str | Messages, raw: bool, enable_thinking: bool | None, tools: Messages | None
-    ) -> tuple[list[int], bool]:
-        if isinstance(prompt, str) and not (prompt if raw else prompt.strip()):
+    def _encode(self, prompt: str | Messages, options: ReplyOptions) -> tuple[list[int], bool]:
+        """Token ids, and whether they end inside an open ``<think>``."""
+        if isinstance(prompt, str) and not (prompt if options.raw else prompt.strip()):
             raise UsageError("the prompt is empty", hint="write something to reply to")
-        if raw:
+        if options.raw:
             if not isinstance(prompt, str):
                 raise UsageError("raw generation continues a text; it takes no messages", hint="pass a string, or raw=False")
-            if enable_thinking is not None or tools is not None:
+            if options.enable_thinking is not None or options.tools is not None:
                 raise UsageError(
                     "enable_thinking and tools act through the chat template, which raw generation leaves out",
                     hint="drop them, or drop raw",
@@ -223,7 +154,7 @@ class Model:
                 hint="continue plain text instead: --raw, or raw=True",
             )
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        rendered = self.template.prompt(messages, enable_thinking=enable_thinking, tools=tools)
+        rendered = self.template.prompt(messages, enable_thinking=options.enable_thinking, tools=options.tools)
         return rendered.token_ids, rendered.thinking
 
 

@@ -56,7 +56,7 @@ class Sampling:
         )
         for name in ("presence_penalty", "frequency_penalty"):
             _require(_is_number(getattr(self, name)), name, getattr(self, name), "a number")
-        pairs = self.logit_bias.items() if isinstance(self.logit_bias, Mapping) else self.logit_bias
+        pairs = _pairs(self.logit_bias)
         _require(
             all(_is_whole(id_) and id_ >= 0 and _is_number(bias) for id_, bias in pairs),
             "logit_bias",
@@ -116,8 +116,9 @@ class Sampler:
     def __init__(self, sampling: Sampling) -> None:
         self.sampling = sampling
         self._random = np.random.default_rng(sampling.seed)
-        self._biased = np.array([id_ for id_, _ in sampling.logit_bias], np.int64)
-        self._biases = np.array([bias for _, bias in sampling.logit_bias], np.float64)
+        biases = _pairs(sampling.logit_bias)
+        self._biased = np.array([id_ for id_, _ in biases], np.int64)
+        self._biases = np.array([bias for _, bias in biases], np.float64)
 
     def pick(
         self,
@@ -270,13 +271,19 @@ def _nucleus(scaled: np.ndarray, top_p: float) -> tuple[np.ndarray, np.ndarray]:
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Softmax over the last axis, shifted by the maximum so that no exponential overflows."""
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+    probabilities: np.ndarray = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return probabilities
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Natural logarithms of :func:`softmax` over the last axis, in the logits' dtype; finite also where softmax rounds to 0."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    logarithms: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logarithms
+
+
+def _pairs(biases: Mapping[int, float] | tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+    return tuple(biases.items()) if isinstance(biases, Mapping) else biases
 
 
 def _is_number(value: Any) -> bool:

@@ -1,20 +1,52 @@
-"""The list of commands. Their modules import heavy libraries inside the functions, so that ``--help`` is quick."""
+"""The commands. Their modules import heavy libraries and are loaded when they run, so that ``youtu-onnx --help`` is quick."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
-from youtu_onnx.cli import bench, chat, console, demo, doctor, evaluate, export, generate, inspect, mobile, prepare, serve, verify
+from youtu_onnx.cli import console
+from youtu_onnx.cli.flat import flat
 from youtu_onnx.core.version import __version__
+
+COMMANDS = {
+    "export": "Export a checkpoint to a verified ONNX bundle.",
+    "verify": "Check a bundle: files, graph, and (with --model) that it computes what PyTorch computes. Exit code 3: it doesn't.",
+    "inspect": "Say what a bundle is: source, precision, sizes, memory at several lengths, operators.",
+    "generate": "Reply to a prompt, streamed to stdout.",
+    "chat": "Talk with the model. Lines come from the terminal or a pipe; /help lists the commands.",
+    "serve": "Serve a bundle over HTTP: OpenAI's API, a smaller one, and a web page.",
+    "evaluate": "Count the held-out problems that a bundle answers right.",
+    "bench": "Measure tokens per second, time to first token and memory. Every combination of the lists is a test.",
+    "prepare": "Keep a copy with weights packed for this CPU: less memory, quicker to open. It is used from then on.",
+    "mobile": "Write a bundle for phones, and say how much memory it takes there.",
+    "doctor": "Say what this machine has and what is missing. Exit code 4: no bundle, or not this one, can run here.",
+    "demo": "Export the built-in youtu-nano to int4, verify it against PyTorch, and talk to it.",
+}
+"""Name → help. A command is the function of its name in the module of its name."""
 
 
 class _Commands(TyperGroup):
-    """Ends the program as other programs end; typer's versions differ in what they make of these two."""
+    """Loads a command when it is asked for, and ends the program as other programs end: typer's versions differ in what they
+    make of Ctrl-C and of a reader that leaves."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return _loaded(cmd_name) if cmd_name in COMMANDS else None
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list in ``--help``, which loads none of them."""
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(limit)) for name, command in self.commands.items()])
+
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # `youtu-onnx … | head`: the reader has what it wanted
@@ -23,7 +55,18 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             raise SystemExit(130) from None
         finally:
-            console.stop_progress()
+            console.clear()
+
+
+def _loaded(name: str) -> Any:
+    function = getattr(importlib.import_module(f"youtu_onnx.cli.{name}"), name)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name, help=COMMANDS[name])(flat(function))
+    return get_command(alone)
+
+
+def _not_loaded() -> None:
+    """In the place of a command whose module is not loaded: name and help are known."""
 
 
 app = typer.Typer(
@@ -35,19 +78,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-app.command()(export.export)
-app.command()(verify.verify)
-app.command()(inspect.inspect)
-app.command()(generate.generate)
-app.command()(chat.chat)
-app.command()(serve.serve)
-app.command()(evaluate.evaluate)
-app.command()(bench.bench)
-app.command()(prepare.prepare)
-app.command()(mobile.mobile)
-app.command()(doctor.doctor)
-app.command()(demo.demo)
+for _name, _help in COMMANDS.items():
+    app.command(_name, help=_help)(_not_loaded)
 
 
 def _print_version(wanted: bool) -> None:

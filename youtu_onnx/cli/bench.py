@@ -2,81 +2,89 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from youtu_onnx.cli import console, options
+from youtu_onnx.bench import Benchmark, Plan
+from youtu_onnx.bench.render import RENDERERS
+from youtu_onnx.cli import console
+from youtu_onnx.cli.options import BundleFolder, RequiredProviderArguments
+from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.errors import UsageError
 
 FORMATS = ("table", "csv", "json", "md")
 
 
-def bench(
-    bundle: options.BundleFolder,
+@dataclass(frozen=True)
+class PlanArguments:
+    """What is measured."""
+
     prompt: Annotated[
         list[str] | None,
         typer.Option(
             "--prompt", "-p", metavar="N,…", help="Tokens of a prompt; 0: no such test. Default: 512, none with --scenario."
         ),
-    ] = None,
+    ] = None
     generate: Annotated[
         list[str] | None,
         typer.Option("--generate", "-n", metavar="N,…", help="Tokens generated one by one. Default: 128, none with --scenario."),
-    ] = None,
+    ] = None
     depth: Annotated[
         list[str] | None, typer.Option("--depth", "-d", metavar="N,…", help="Tokens that are in the cache already. Default: 0.")
-    ] = None,
+    ] = None
     batch: Annotated[
         list[str] | None, typer.Option("--batch", "-b", metavar="N,…", help="Sequences that are stepped together. Default: 1.")
-    ] = None,
+    ] = None
     threads: Annotated[
         list[str] | None,
         typer.Option("--threads", "-t", metavar="N,…", help="Threads on the CPU. Default: one per physical core."),
-    ] = None,
+    ] = None
     scenario: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME,…", help="A prompt and its reply: qa, math, code, chat (32+128, 64+256, 48+200, 128+150 tokens)."
         ),
-    ] = None,
-    repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Runs of each test.")] = 5,
-    warmup: Annotated[bool, typer.Option("--warmup/--no-warmup", help="Run each test once before it is measured.")] = True,
+    ] = None
+    repetitions: Annotated[int, typer.Option("--repetitions", "-r", help="Runs of each test.")] = 5
+    warmup: Annotated[bool, typer.Option("--warmup/--no-warmup", help="Run each test once before it is measured.")] = True
+
+    def plan(self) -> Plan:
+        """
+        Raises:
+            UsageError: what should be numbers isn't, or a plan that can't be.
+        """
+        scenarios = _listed(self.scenario)
+        return Plan(
+            prompts=_numbers("--prompt", self.prompt, () if scenarios else (512,)),
+            generate=_numbers("--generate", self.generate, () if scenarios else (128,)),
+            depths=_numbers("--depth", self.depth, (0,)),
+            batches=_numbers("--batch", self.batch, (1,)),
+            threads=_numbers("--threads", self.threads, ()),
+            scenarios=scenarios,
+            repetitions=self.repetitions,
+            warmup=self.warmup,
+        )
+
+
+def bench(
+    bundle: BundleFolder,
+    *,
+    tests: PlanArguments,
     output: Annotated[str | None, typer.Option("--output", "-o", help="table (default), csv, json or md.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --output json.")] = False,
-    provider: options.Provider = None,
-    device: options.Device = None,
-    memory_limit: options.MemoryLimit = None,
-    tf32: options.Tf32 = None,
-    provider_option: options.ProviderOption = None,
-    require_provider: options.RequireProvider = False,
+    where: RequiredProviderArguments,
 ) -> None:
-    """Measure tokens per second, time to first token and memory. Every combination of the lists is a test."""
-    from youtu_onnx.bench import Benchmark, Plan
-    from youtu_onnx.bench.render import RENDERERS
-
-    form = _format(output, as_json)
-    chosen = options.provider_options(device, memory_limit, tf32, provider_option)
-    scenarios = _listed(scenario)
-    plan = Plan(
-        prompts=_numbers("--prompt", prompt, () if scenarios else (512,)),
-        generate=_numbers("--generate", generate, () if scenarios else (128,)),
-        depths=_numbers("--depth", depth, (0,)),
-        batches=_numbers("--batch", batch, (1,)),
-        threads=_numbers("--threads", threads, ()),
-        scenarios=scenarios,
-        repetitions=repetitions,
-        warmup=warmup,
-    )
-    progress = console.progress(bar=False)  # a bar moves by itself, in time that is being measured
-    benchmark = Benchmark.open(bundle, plan, provider, options=chosen, require_provider=require_provider, progress=progress)
+    form, choice, plan = _format(output, as_json), where.choice(), tests.plan()
+    shown = progress(bar=False)  # a bar moves by itself, in time that is being measured
+    benchmark = Benchmark.open(bundle, plan, choice, progress=shown)
     try:
-        benchmark.run(progress)
+        benchmark.run(shown)
     finally:  # broken off by Ctrl-C or an error, it still has what was measured
         report = benchmark.report()
         if form == "json":
-            typer.echo(json.dumps(report.to_dict(), ensure_ascii=not console.stdout_is_utf8()))
+            console.print_json(report.to_dict())
         else:
             typer.echo(RENDERERS[form](report), nl=False)
         benchmark.close()

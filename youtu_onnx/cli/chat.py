@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
 
-from youtu_onnx.cli import console, options
+from youtu_onnx.chat.generation import Generation, Piece
+from youtu_onnx.chat.model import Model
+from youtu_onnx.chat.opening import open_model
+from youtu_onnx.chat.reply_options import ReplyOptions
+from youtu_onnx.chat.result import Result
+from youtu_onnx.cli import console
+from youtu_onnx.cli.opening_arguments import OpeningArguments
+from youtu_onnx.cli.options import BundleFolder, System
+from youtu_onnx.cli.reply_arguments import ReplyArguments
 from youtu_onnx.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from youtu_onnx.chat.generate import Generation, Piece, Result
-    from youtu_onnx.chat.model import Model
 
 HELP = """/reset  forget the conversation and start anew
 /exit   leave (so do Ctrl-D, and Ctrl-C twice)
@@ -25,45 +29,10 @@ Ctrl-C stops an answer."""
 DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
 
-def chat(
-    bundle: options.BundleFolder,
-    system: options.System = None,
-    max_tokens: options.MaxTokens = None,
-    temperature: options.Temperature = None,
-    top_k: options.TopK = None,
-    top_p: options.TopP = None,
-    seed: options.Seed = None,
-    greedy: options.Greedy = False,
-    thinking: options.Thinking = None,
-    provider: options.Provider = None,
-    device: options.Device = None,
-    memory_limit: options.MemoryLimit = None,
-    tf32: options.Tf32 = None,
-    provider_option: options.ProviderOption = None,
-    require_provider: options.RequireProvider = False,
-    runtime: options.Runtime = "ort",
-    threads: options.Threads = None,
-    prompt_lookup: options.PromptLookupFlag = False,
-    draft_tokens: options.DraftTokens = None,
-) -> None:
-    """Talk with the model. Lines come from the terminal or a pipe; /help lists the commands."""
-    from youtu_onnx.chat.model import load
-    from youtu_onnx.chat.sampling import Sampling
-
-    choices: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "greedy": greedy or None}
-    Sampling().override(**choices)  # before the model is loaded, which may take a while
-    chosen = options.provider_options(device, memory_limit, tf32, provider_option)
-    lookup = options.prompt_lookup(prompt_lookup, draft_tokens)
-    with load(
-        bundle,
-        provider=provider,
-        runtime=runtime,
-        threads=threads,
-        prompt_lookup=lookup,
-        provider_options=chosen,
-        require_provider=require_provider,
-    ) as model:
-        conversation = _Conversation(model, system, {**choices, "max_tokens": max_tokens, "enable_thinking": thinking})
+def chat(bundle: BundleFolder, *, system: System = None, reply: ReplyArguments, opening: OpeningArguments) -> None:
+    chosen = reply.options()  # before the model is loaded, which may take a while
+    with open_model(bundle, opening.options()) as model:
+        conversation = _Conversation(model, system, chosen)
         if sys.stdin.isatty():
             console.note(f"{model.bundle.manifest.source.model} at {bundle}; /help lists the commands")
         for line in _lines():
@@ -84,8 +53,8 @@ def chat(
 class _Conversation:
     """The messages so far, and the model that answers them."""
 
-    def __init__(self, model: Model, system: str | None, choices: dict[str, Any]) -> None:
-        self._model, self._choices = model, choices
+    def __init__(self, model: Model, system: str | None, options: ReplyOptions) -> None:
+        self._model, self._options = model, options
         self._opening = [] if system is None else [{"role": "system", "content": system}]
         self._messages = list(self._opening)
 
@@ -97,7 +66,7 @@ class _Conversation:
         """Print the reply to a text. A turn that can't be answered is told about and forgotten."""
         messages = [*self._messages, {"role": "user", "content": text}]
         try:
-            reply = self._model.stream(messages, **self._choices)
+            reply = self._model.reply(messages, self._options)
         except UsageError as error:
             console.fail(error)
             if len(self._messages) > len(self._opening):
@@ -165,7 +134,8 @@ def _interrupt_cancels(reply: Generation) -> Iterator[None]:
 def _lines() -> Iterator[str]:
     """The user's lines, without the empty ones; ends with the input, or at the second Ctrl-C in a row."""
     if not sys.stdin.isatty():
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
         yield from filter(None, map(str.strip, sys.stdin))
         return
     with suppress(ImportError):

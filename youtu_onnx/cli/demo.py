@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from youtu_onnx.chat.opening import load
 from youtu_onnx.cli import console
+from youtu_onnx.cli.progress import progress
+from youtu_onnx.core.deferred import Deferred
+
+if TYPE_CHECKING:
+    from youtu_onnx.publish import exporting
+else:
+    exporting = Deferred("youtu_onnx.publish.exporting", "exporting", extra="export")
 
 QUESTIONS = (
     "What is 47 + 38?",
@@ -21,13 +29,10 @@ def demo(
         Path, typer.Option("--output", "-o", help="Where to put the bundle; one that is there is replaced.")
     ] = Path("youtu-nano-int4"),
 ) -> None:
-    """Export the built-in youtu-nano to int4, verify it against PyTorch, and talk to it."""
-    from youtu_onnx.chat.model import load
-    from youtu_onnx.publish.export import export
-
     console.note(f"Exporting youtu-nano to int4 at {output} …")
-    made = export("youtu-nano", output, precision="int4", force=True, progress=console.progress())
-    typer.echo(f"\nverified: {made.parity.summary()}\n")
+    made = exporting.export("youtu-nano", output, precision="int4", force=True, progress=progress())
+    if made.parity is not None:
+        typer.echo(f"\nverified: {made.parity.summary()}\n")
     with load(made.bundle.path) as model:
         for question in QUESTIONS:
             typer.echo(f"> {question}")

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from youtu_onnx.cli import console, options
-
-if TYPE_CHECKING:
-    from youtu_onnx.core.bundle import Manifest
+from youtu_onnx.cli import console
+from youtu_onnx.cli.options import BundleFolder
+from youtu_onnx.cli.progress import progress
+from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.mobile import footprints, rooms, write_mobile
+from youtu_onnx.mobile.tables import tables
 
 
 def mobile(
-    bundle: options.BundleFolder,
+    bundle: BundleFolder,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -37,33 +38,20 @@ def mobile(
     share: Annotated[float, typer.Option(help="Part of a phone's memory that one app may use.")] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    """Write a bundle for phones, and say how much memory it takes there."""
-    from youtu_onnx.core.bundle import Bundle
-    from youtu_onnx.mobile import footprints, rooms, write_mobile
-
     opened = Bundle.open(bundle, target="mobile")  # of a folder of several bundles
-    fits = rooms(opened.manifest, share=share)
-    made = None if output is None else write_mobile(opened, output, form=form, force=force, progress=console.progress())
-    weights = None if made is None else made.weights
+    fits = rooms(opened.manifest, share=share)  # refuses a share that can't be before anything is written
+    made = None if output is None else write_mobile(opened, output, form=form, force=force, progress=progress())
     if made is not None:
-        fits = rooms(opened.manifest, weights=weights, share=share)
-    sizes = footprints(opened.manifest, weights=weights)
+        fits = rooms(opened.manifest, weights=made.weights, share=share)
+    sizes = footprints(opened.manifest, weights=None if made is None else made.weights)
     if as_json:
-        written = (
-            None
-            if made is None
-            else {"folder": str(made.path), "graph": made.graph, "bytes": made.size, "chat": made.chat is not None}
-        )
-        typer.echo(
-            json.dumps(
-                {
-                    "bundle": str(bundle),
-                    "written": written,
-                    "footprints": [one.to_dict() for one in sizes],
-                    "rooms": [one.to_dict() for one in fits],
-                },
-                ensure_ascii=not console.stdout_is_utf8(),
-            )
+        console.print_json(
+            {
+                "bundle": str(bundle),
+                "written": None if made is None else made.summary(),
+                "footprints": [one.to_dict() for one in sizes],
+                "rooms": [one.to_dict() for one in fits],
+            }
         )
         return
     if made is not None:
@@ -71,27 +59,5 @@ def mobile(
         typer.echo(f"graph      {made.graph}, {made.weights / 1e6:,.1f} MB with its weights; {made.size / 1e6:,.1f} MB in all")
         if made.chat is None:
             console.note("the chat template can't be said without a program for templates: the samples won't chat with it")
-    for line in _memory(opened.manifest, sizes, fits, share):
+    for line in tables(opened.manifest.cache, sizes, fits, share):
         typer.echo(line)
-
-
-def _memory(manifest: Manifest, sizes: tuple, fits: tuple, share: float) -> list[str]:
-    """Two tables: memory by length, and the longest sequence by phone; a column for each kind of cache."""
-    from youtu_onnx.mobile.fit import STEP
-
-    own = manifest.cache.dtype
-    kinds = list(dict.fromkeys(one.cache_dtype for one in fits))
-    head = "".join(f"{f'{kind} cache':>18}" for kind in kinds)
-    lines = [f"{'memory':<10}{'tokens':>10}{head}   (weights, cache twice, a step of {STEP} tokens)"]
-    for tokens in dict.fromkeys(one.tokens for one in sizes):
-        cells = [next(one.total for one in sizes if (one.tokens, one.cache_dtype) == (tokens, kind)) for kind in kinds]
-        lines.append(f"{'':<10}{tokens:>10,}" + "".join(f"{cell / 1e9:>15.2f} GB" for cell in cells))
-    lines.append(f"{'fits':<10}{'phone':>10}{head}   (tokens in {share:.0%} of its memory)")
-    for ram in dict.fromkeys(one.ram for one in fits):
-        cells = [next(one.tokens for one in fits if (one.ram, one.cache_dtype) == (ram, kind)) for kind in kinds]
-        lines.append(f"{'':<10}{ram / 1e9:>7.0f} GB" + "".join(f"{f'{cell:,}' if cell else 'no':>18}" for cell in cells))
-    other = [kind for kind in kinds if kind != own]
-    if other:
-        form = "latent-int8" if other[0] == "uint8" else "latent"
-        lines.append(f"{'':<10}this bundle's cache is {own}; export with --cache {form} for the other")
-    return lines

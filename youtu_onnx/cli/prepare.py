@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from youtu_onnx.cli import console, options
+from youtu_onnx.cli import console
+from youtu_onnx.cli.options import BundleFolder
+from youtu_onnx.cli.progress import progress
+from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError, VerificationError
+from youtu_onnx.runtimes.ort import prepared, preparing
+
+Row = tuple[str, str]
 
 
 def prepare(
-    bundle: options.BundleFolder,
+    bundle: BundleFolder,
     serve: Annotated[
         bool, typer.Option("--serve", help="Copy the graph that answers several at once, which youtu-onnx serve runs, instead.")
     ] = False,
@@ -22,7 +27,6 @@ def prepare(
     remove: Annotated[bool, typer.Option("--remove", help="Remove the copies; the bundle need not be there any more.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    """Keep a copy with weights packed for this CPU: less memory, quicker to open. It is used from then on."""
     if check and remove:
         raise UsageError("--check and --remove are two things to do", hint="pass one of them")
     if serve and (check or remove):
@@ -30,7 +34,7 @@ def prepare(
     made = _remove(bundle) if remove else _check(bundle) if check else _make(bundle, serve)
     result, lines = made
     if as_json:
-        typer.echo(json.dumps({"bundle": str(bundle)} | result, ensure_ascii=not console.stdout_is_utf8()))
+        console.print_json({"bundle": str(bundle)} | result)
     else:
         for name, text in lines:
             typer.echo(f"{name:<9} {text}")
@@ -38,14 +42,10 @@ def prepare(
         raise typer.Exit(VerificationError.exit_code)
 
 
-def _make(path: Path, serve: bool) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from youtu_onnx.core.bundle import Bundle, names
-    from youtu_onnx.runtimes.ort.prepared import VARIABLE
-    from youtu_onnx.runtimes.ort.preparing import make
-
-    found, new = make(Bundle.open(path), console.progress(), names.BATCH if serve else names.MODEL)
-    if os.environ.get(VARIABLE) == "0":
-        console.note(f"it isn't used as long as {VARIABLE}=0 is set")
+def _make(path: Path, serve: bool) -> tuple[dict[str, Any], list[Row]]:
+    found, new = preparing.make(Bundle.open(path), progress(), names.BATCH if serve else names.MODEL)
+    if os.environ.get(prepared.VARIABLE) == "0":
+        console.note(f"it isn't used as long as {prepared.VARIABLE}=0 is set")
     before, after = found.load_seconds
     result = {
         "graph": found.graph,
@@ -64,32 +64,23 @@ def _make(path: Path, serve: bool) -> tuple[dict[str, Any], list[tuple[str, str]
     ]
 
 
-def _check(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from youtu_onnx.core.bundle import Bundle
-    from youtu_onnx.runtimes.ort.prepared import check, command, made_of
-
-    bundle, copies, lines = Bundle.open(path), [], []
-    for graph in made_of(bundle):
-        folder, fault = check(bundle, console.progress(), graph)
+def _check(path: Path) -> tuple[dict[str, Any], list[Row]]:
+    bundle = Bundle.open(path)
+    copies: list[dict[str, Any]] = []
+    lines: list[Row] = []
+    for graph in prepared.made_of(bundle):
+        folder, fault = prepared.check(bundle, progress(), graph)
         copies.append({"graph": graph, "folder": str(folder), "fault": fault})
         lines.append(("ok" if fault is None else "FAILED", f"{graph} in {folder}: {fault or 'every byte is as it was made'}"))
-    damaged = [copy["graph"] for copy in copies if copy["fault"]]
-    if damaged:
+    passed = not any(copy["fault"] for copy in copies)
+    if not passed:
         again = console.quoted(path)
-        lines.append(
-            (
-                "",
-                " && ".join(
-                    [f"make it again: youtu-onnx prepare {again} --remove", *(command(again, copy["graph"]) for copy in copies)]
-                ),
-            )
-        )
-    return {"passed": not damaged, "copies": copies}, lines
+        steps = [f"youtu-onnx prepare {again} --remove", *(prepared.command(again, copy["graph"]) for copy in copies)]
+        lines.append(("", f"make it again: {' && '.join(steps)}"))
+    return {"passed": passed, "copies": copies}, lines
 
 
-def _remove(path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from youtu_onnx.runtimes.ort.preparing import remove
-
-    gone = remove(path)
+def _remove(path: Path) -> tuple[dict[str, Any], list[Row]]:
+    gone = preparing.remove(path)
     lines = [("removed", str(folder)) for folder in gone] or [("removed", f"nothing: {path} has no prepared copy")]
     return {"removed": [str(folder) for folder in gone]}, lines

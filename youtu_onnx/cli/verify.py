@@ -2,54 +2,46 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.cells import cell_len, set_cell_size
 
-from youtu_onnx.cli import console, options
+from youtu_onnx.cli import console
+from youtu_onnx.cli.options import BundleFolder, Offline, RequiredProviderArguments, Revision
+from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.errors import VerificationError
-
-if TYPE_CHECKING:
-    from youtu_onnx.verify.difference import Difference
-    from youtu_onnx.verify.parity import Parity
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.verify.difference import Difference
+from youtu_onnx.verify.parity import Parity
+from youtu_onnx.verify.verify import verify_bundle
 
 MARKS = {True: "ok", False: "FAILED", None: "note"}
 
 
 def verify(
-    bundle: options.BundleFolder,
+    bundle: BundleFolder,
+    *,
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="DIR_OR_HUB_ID", help="Compare with this checkpoint in PyTorch, too.")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Use the hub's local cache only.")] = False,
-    provider: options.Provider = None,
-    device: options.Device = None,
-    memory_limit: options.MemoryLimit = None,
-    tf32: options.Tf32 = None,
-    provider_option: options.ProviderOption = None,
-    require_provider: options.RequireProvider = False,
+    revision: Revision = None,
+    offline: Offline = False,
+    where: RequiredProviderArguments,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    """Check a bundle: files, graph, and (with --model) that it computes what PyTorch computes. Exit code 3: it doesn't."""
-    from youtu_onnx.verify.verify import verify_bundle
-
-    chosen = options.provider_options(device, memory_limit, tf32, provider_option)
-    checkpoint = None
-    if model is not None:
-        from youtu_onnx.families.checkpoint import Checkpoint
-
-        checkpoint = Checkpoint.open(model, revision=revision, offline=offline)
-    progress = console.progress()
+    chosen = where.choice()
+    checkpoint = None if model is None else Checkpoint.open(model, revision=revision, offline=offline)
+    shown = progress()
     try:
-        found = verify_bundle(bundle, checkpoint, progress, provider=provider, options=chosen, require_provider=require_provider)
+        found = verify_bundle(
+            bundle, checkpoint, shown, provider=chosen.name, options=chosen.options, require_provider=chosen.required
+        )
     finally:
-        progress.finish()
+        shown.finish()
     if as_json:
-        typer.echo(json.dumps({"bundle": str(bundle)} | found.to_dict(), ensure_ascii=not console.stdout_is_utf8()))
+        console.print_json({"bundle": str(bundle)} | found.to_dict())
     else:
         for check in found.checks:
             typer.echo(f"{MARKS[check.passed]:<6}  {check.name:<13}  {check.detail}")

@@ -69,6 +69,10 @@ class MobileFolder:
             "files": {name: asdict(entry) for name, entry in self.files.items()},
         }
 
+    def summary(self) -> dict[str, Any]:
+        """What ``youtu-onnx mobile --json`` says of it."""
+        return {"folder": str(self.path), "graph": self.graph, "bytes": self.size, "chat": self.chat is not None}
+
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
 

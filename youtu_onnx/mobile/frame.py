@@ -54,8 +54,9 @@ class ChatFrame:
         for system_text in ("", _S):
             for thinking in (True, False):
                 messages = ([system] if system_text else []) + history
-                choice = {} if thinking else {"enable_thinking": False}
-                if frame.prompt([_U, _A, _V], system=system_text, thinking=thinking) != template.render(messages, **choice):
+                if frame.prompt([_U, _A, _V], system=system_text, thinking=thinking) != template.render(
+                    messages, enable_thinking=None if thinking else False
+                ):
                     return None
         return frame
 

@@ -18,11 +18,10 @@ from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.serve.engine.limits import MAX_QUEUE, Limits, free_cache_memory
 from youtu_onnx.serve.engine.opening import open_engine
 from youtu_onnx.serve.http.application import application
-from youtu_onnx.serve.http.settings import LOOPBACK, Settings
+from youtu_onnx.serve.http.settings import KEY_VARIABLE, LOOPBACK, Settings
 from youtu_onnx.serve.http.workers import prepare
 from youtu_onnx.serve.text.model_text import ModelText
 
-KEY_VARIABLE = "YOUTU_ONNX_API_KEY"
 DEPLOYMENT = "youtu-onnx"
 SPARE = 8
 """Requests beside those that the engine holds: for /health, /metrics and the pages, which must not wait for replies."""

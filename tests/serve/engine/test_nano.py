@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.serve.engine.replies import submit
-from youtu_onnx.chat.model import load
+from youtu_onnx.chat.opening import load
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.runtimes.ort.model import OrtModel
 from youtu_onnx.runtimes.ort.turns import TurnsModel

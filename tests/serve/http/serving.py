@@ -20,8 +20,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from youtu_onnx.chat.finish import FinishReason
-from youtu_onnx.chat.generate import TokenCache
 from youtu_onnx.chat.sampling import Sampler, log_softmax
+from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError, YoutuOnnxError
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder

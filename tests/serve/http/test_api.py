@@ -37,7 +37,7 @@ def test_chat(client: TestClient) -> None:
 
 
 def test_the_reply_is_that_of_the_library(client: TestClient, nano_bundle: Any) -> None:
-    from youtu_onnx.chat.model import load
+    from youtu_onnx.chat.opening import load
 
     with load(nano_bundle()) as model:
         for prompt in ("Hello!", "把列表 [4, 9, 1, 7] 从小到大排序。"):

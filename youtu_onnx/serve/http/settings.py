@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+KEY_VARIABLE = "YOUTU_ONNX_API_KEY"
+"""In the environment: a key that requests have to bring."""
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Names by which a browser on this machine reaches a loopback server."""
 

@@ -57,9 +57,11 @@ class Inspection:
         return 8 * self.weights / self.architecture.parameters
 
     @property
-    def expanded_bytes_per_token(self) -> int:
-        """What a cache of every head's keys and values would cost instead."""
+    def expanded_bytes_per_token(self) -> int | None:
+        """What a cache of every head's keys and values would cost instead; None where the family has no such cache."""
         family = family_called(self.manifest.model.family)
+        if EXPANDED not in family.cache_forms:
+            return None
         layout = family.cache_layout(self.architecture, EXPANDED, self.manifest.graph.float_dtype, None)
         return layout.bytes_per_token
 

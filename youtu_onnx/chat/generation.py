@@ -5,81 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from youtu_onnx.chat.finish import FinishReason
-from youtu_onnx.chat.prefix import common_prefix
-from youtu_onnx.chat.prompt_lookup import Drafter, PromptLookup, Speculation
+from youtu_onnx.chat.prompt_lookup import Drafter, PromptLookup
+from youtu_onnx.chat.result import Result, Timing, Usage
 from youtu_onnx.chat.sampling import Sampler, Sampling
+from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.text.thinking import Kind, ThinkingSplitter
 from youtu_onnx.text.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from youtu_onnx.runtimes.decoder import Decoder
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Token counts. The reply's don't include the end token."""
-
-    prompt_tokens: int
-    completion_tokens: int
-
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
-
-    def to_dict(self) -> dict[str, int]:
-        return asdict(self) | {"total_tokens": self.total_tokens}
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds, and how much of the prompt the cache held already."""
-
-    prefill_seconds: float
-    decode_seconds: float
-    reused_tokens: int
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished reply.
-
-    Attributes:
-        text: all that was generated, think tags included.
-        thinking: what stands between the think tags, without the white space around it.
-        answer: what follows the thinking, without the white space before it.
-        token_ids: all generated ids; the end token is not among them.
-        finish_reason: ``stop`` (the model ended its reply), ``length`` (max_tokens or the context is used up) or
-            ``cancelled``.
-        speculation: what prompt lookup did; None without it.
-    """
-
-    text: str
-    thinking: str
-    answer: str
-    token_ids: list[int]
-    finish_reason: FinishReason
-    usage: Usage
-    timing: Timing
-    speculation: Speculation | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """What ``youtu-onnx generate --json`` prints."""
-        fields = {
-            "text": self.text,
-            "thinking": self.thinking,
-            "answer": self.answer,
-            "token_ids": self.token_ids,
-            "finish_reason": self.finish_reason,
-            "usage": self.usage.to_dict(),
-        }
-        return fields | ({} if self.speculation is None else {"speculation": self.speculation.to_dict()})
 
 
 class Piece(str):
@@ -92,66 +28,6 @@ class Piece(str):
         piece = super().__new__(cls, text)
         piece.kind = kind
         return piece
-
-
-class TokenCache:
-    """A Decoder, and which tokens are in it: so that a prompt which begins like the last one costs only what is new.
-
-    Attributes:
-        ids: all tokens in the decoder, guesses included.
-    """
-
-    def __init__(self, decoder: Decoder) -> None:
-        self.decoder = decoder
-        self.ids: list[int] = []
-        self._ahead: list[np.ndarray] = []  # logits [V] after each of the last ids, which are guesses
-
-    def start(self, prompt: Sequence[int]) -> tuple[np.ndarray, int]:
-        """Make ``prompt`` the cache's contents; logits ``[V]`` after it, and how many tokens needn't be computed."""
-        # the last token is run again even if it is there: its logits are wanted
-        shared = min(common_prefix(self.ids, prompt), len(prompt) - 1)
-        if shared < len(self.ids) and not self.decoder.rewindable:
-            shared = 0
-        self._ahead = []
-        self.decoder.rewind(len(self.ids) - shared)
-        del self.ids[shared:]
-        return self.append(prompt[shared:]), shared
-
-    def append(self, ids: Sequence[int], guesses: Sequence[int] = ()) -> np.ndarray:
-        """Run more tokens; logits ``[V]`` after the last.
-
-        Args:
-            guesses: tokens that may come next. They run in the same step, and :meth:`take` gives the logits after them.
-        """
-        self.drop_guesses()
-        before, new = len(self.ids), [*ids, *guesses]
-        try:
-            if not guesses:
-                return self.decoder.prefill(ids)
-            rows = self.decoder.decode(new)
-        finally:  # an interrupted prefill leaves its first steps in the cache
-            self.ids += new[: max(self.decoder.length - before, 0)]
-            del self.ids[self.decoder.length :]
-        self._ahead = list(rows[len(ids) :])
-        return rows[len(ids) - 1]
-
-    def take(self, id_: int) -> np.ndarray | None:
-        """Logits ``[V]`` after one more token if it is the next guess; if not, None, and no guess is left."""
-        if self._ahead and self.ids[-len(self._ahead)] == id_:
-            return self._ahead.pop(0)
-        self.drop_guesses()
-        return None
-
-    def drop_guesses(self) -> None:
-        """Rewind the guesses that weren't taken."""
-        count, self._ahead = len(self._ahead), []
-        if count:
-            self.decoder.rewind(count)
-            del self.ids[self.decoder.length :]
-
-    def clear(self) -> None:
-        self.decoder.reset()
-        self.ids, self._ahead = [], []
 
 
 class Generation(Iterator[Piece]):

@@ -1,0 +1,108 @@
+"""Bundle → :class:`youtu_onnx.chat.model.Model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from youtu_onnx.chat.model import Model
+from youtu_onnx.chat.prompt_lookup import PromptLookup
+from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.errors import UsageError
+from youtu_onnx.runtimes.decoder import Decoder
+from youtu_onnx.runtimes.opening import open_decoder
+from youtu_onnx.runtimes.providers.choice import ProviderChoice
+from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.runtimes.providers.providers import variant_for
+from youtu_onnx.text import ChatTemplate, Tokenizer
+
+
+@dataclass(frozen=True)
+class OpeningOptions:
+    """How a bundle is opened for generation.
+
+    Attributes:
+        provider: where to run.
+        runtime: ``ort`` or ``genai``.
+        threads: of the CPU provider; None takes one per physical core.
+        prompt_lookup: how replies guess ahead; None: not at all.
+
+    Raises:
+        UsageError: prompt lookup on a runtime that gains nothing by it.
+    """
+
+    provider: ProviderChoice = field(default_factory=ProviderChoice)
+    runtime: str = "ort"
+    threads: int | None = None
+    prompt_lookup: PromptLookup | None = None
+
+    def __post_init__(self) -> None:
+        if self.prompt_lookup is not None and self.runtime == "genai":
+            raise UsageError(
+                "the genai runtime gives the logits of one token per step, so prompt lookup can save none there",
+                hint="use --runtime ort, or leave --prompt-lookup away",
+            )
+
+
+def load(
+    path: str | Path,
+    provider: str | None = None,
+    runtime: str = "ort",
+    threads: int | None = None,
+    prompt_lookup: PromptLookup | bool = False,
+    *,
+    provider_options: ProviderOptions | Mapping[str, object] | None = None,
+    require_provider: bool = False,
+) -> Model:
+    """Open a bundle for generation.
+
+    Args:
+        provider: as in ``--provider``; None takes the one that the bundle was exported for.
+        runtime: ``ort`` or ``genai``.
+        threads: of the CPU provider; None takes one per physical core.
+        prompt_lookup: guess tokens from the text so far and try several in a step; True is ``PromptLookup()``.
+        provider_options: as in ``--provider-option``: ``{"device_id": 1, "gpu_mem_limit": "4GiB", "use_tf32": False}``.
+        require_provider: raise where a node runs elsewhere, but for small ones that every provider leaves to the CPU.
+
+    Raises:
+        BundleError: no bundle, or a damaged one.
+        UsageError: an unknown provider or runtime, options that the provider doesn't have, or prompt lookup on a
+            runtime that gains nothing by it.
+        ProviderError: a provider or runtime that isn't installed.
+        ResourceError: too little memory.
+    """
+    lookup = PromptLookup() if prompt_lookup is True else prompt_lookup or None
+    choice = ProviderChoice.of(provider, provider_options, require_provider)
+    return open_model(path, OpeningOptions(choice, runtime, threads, lookup))
+
+
+def open_model(path: str | Path, options: OpeningOptions) -> Model:
+    """:func:`load` with its options as one object."""
+    choice = options.provider
+    bundle = Bundle.open(path, target=variant_for(choice.name))
+    # The runtime packs weights on one core; the other reads the tokenizer meanwhile.
+    with ThreadPoolExecutor(1) as background, ExitStack() as undo:
+        opening = background.submit(
+            open_decoder,
+            bundle,
+            options.runtime,
+            choice.name,
+            options.threads,
+            options=choice.options,
+            require_provider=choice.required,
+        )
+        undo.callback(_close, opening)
+        tokenizer = Tokenizer.open(bundle.path)
+        template = ChatTemplate.open(bundle.path, tokenizer)
+        model = Model(bundle, tokenizer, template, opening.result(), options.prompt_lookup)
+        undo.pop_all()
+    return model
+
+
+def _close(opening: Future[Decoder]) -> None:
+    """What nobody will use, since something else failed."""
+    if opening.exception() is None:
+        opening.result().close()

@@ -1,0 +1,69 @@
+"""What became of a reply."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from youtu_onnx.chat.finish import FinishReason
+from youtu_onnx.chat.prompt_lookup import Speculation
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Token counts. The reply's don't include the end token."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self) | {"total_tokens": self.total_tokens}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds, and how much of the prompt the cache held already."""
+
+    prefill_seconds: float
+    decode_seconds: float
+    reused_tokens: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished reply.
+
+    Attributes:
+        text: all that was generated, think tags included.
+        thinking: what stands between the think tags, without the white space around it.
+        answer: what follows the thinking, without the white space before it.
+        token_ids: all generated ids; the end token is not among them.
+        finish_reason: ``stop`` (the model ended its reply), ``length`` (max_tokens or the context is used up) or
+            ``cancelled``.
+        speculation: what prompt lookup did; None without it.
+    """
+
+    text: str
+    thinking: str
+    answer: str
+    token_ids: list[int]
+    finish_reason: FinishReason
+    usage: Usage
+    timing: Timing
+    speculation: Speculation | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``youtu-onnx generate --json`` prints."""
+        fields = {
+            "text": self.text,
+            "thinking": self.thinking,
+            "answer": self.answer,
+            "token_ids": self.token_ids,
+            "finish_reason": self.finish_reason,
+            "usage": self.usage.to_dict(),
+        }
+        return fields | ({} if self.speculation is None else {"speculation": self.speculation.to_dict()})

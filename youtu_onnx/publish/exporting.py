@@ -1,0 +1,209 @@
+"""``youtu_onnx.export``: the whole way from a checkpoint to a verified bundle under its final name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from youtu_onnx.core import machine
+from youtu_onnx.core.bundle import Bundle, Manifest, Staging, names
+from youtu_onnx.core.bundle.variants import Variants, share_equal_files
+from youtu_onnx.core.errors import CheckpointError, ResourceError, UsageError, VerificationError
+from youtu_onnx.core.progress import Progress, Silent
+from youtu_onnx.core.recipe import Precision, Recipe
+from youtu_onnx.core.target import Target
+from youtu_onnx.core.target import target as target_called
+from youtu_onnx.exporters import bundle_writer
+from youtu_onnx.exporters.bundle_writer import Needs
+from youtu_onnx.exporters.layouts import add_layout, check_layout
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.publish.options import ExportOptions
+from youtu_onnx.verify.parity import Parity
+from youtu_onnx.verify.verify import verify_parity
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export made: the bundle at its final place, and its parity report (None with ``verify=False``)."""
+
+    bundle: Bundle
+    parity: Parity | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``youtu-onnx export --json`` prints of it."""
+        manifest = self.bundle.manifest
+        return {
+            "bundle": str(self.bundle.path),
+            "bytes": self.bundle.size,
+            "target": manifest.target,
+            "recipe": manifest.recipe.to_dict(),
+            "tensors": dict(manifest.tensors),
+            "kv_bytes_per_token": manifest.cache.bytes_per_token,
+            "verification": manifest.verification,
+        }
+
+
+def export(
+    model: str,
+    output: str | Path,
+    *,
+    precision: Precision = "int4",
+    block_size: int | None = None,
+    symmetric: bool = False,
+    int8: tuple[str, ...] = (),
+    target: str = "cpu",
+    cache: str | None = None,
+    max_length: int | None = None,
+    layout: str | None = None,
+    verify: bool = True,
+    force: bool = False,
+    revision: str | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """Export a checkpoint to an ONNX bundle.
+
+    Args:
+        model: a checkpoint folder, a hub id, or ``youtu-nano``.
+        output: the bundle's folder. It appears when everything in it is written and verified, and not before.
+        precision, block_size, symmetric, int8: see :class:`youtu_onnx.core.recipe.Recipe`. No block size takes the target's.
+        target: ``cpu``, ``cuda``, ``dml``, ``webgpu`` or ``mobile``.
+        cache: ``latent`` (small, and what onnxruntime-genai opens), ``latent-int8`` (a quarter of it) or ``expanded`` (per-head
+            keys and values). None takes the target's: for ``mobile`` that is ``latent-int8`` where the matrices are int4 or int8.
+        max_length: tokens to reserve, for targets whose cache is static (``dml``): each step works on all of them. None takes
+            4096, or the model's positions where it has fewer.
+        layout: ``transformers.js`` adds the names under which that library looks for a model.
+        verify: compare logits and greedy tokens with PyTorch before publishing.
+        force: replace a bundle that is already there, and publish one that failed verification.
+        revision, offline: for hub ids.
+        progress: told of stages and bytes.
+
+    Raises:
+        UsageError, CheckpointError, ResourceError: nothing was published.
+        VerificationError: the bundle does not compute what the checkpoint computes; nothing was published.
+    """
+    options = ExportOptions(
+        precision, block_size, symmetric, tuple(int8), cache, max_length, layout, verify, force, revision, offline
+    )
+    return export_bundle(model, Path(output), target_called(target), options, progress)
+
+
+def export_bundle(model: str, output: Path, target: Target, options: ExportOptions, progress: Progress | None = None) -> Exported:
+    """:func:`export` with its options as one object."""
+    progress = progress or Silent()
+    recipe = options.recipe(target)
+    target.check_length(options.max_length)
+    check_layout(options.layout, target)
+    with Staging(output, force=options.force) as staging:
+        progress.begin("checkpoint")
+        checkpoint = _checkpoint(model, options)
+        if options.block_size is None and target.even_blocks and recipe.precision == "int4" and not recipe.symmetric:
+            recipe = recipe.with_even_blocks(checkpoint.architecture.hidden_size)
+        manifest = _write(checkpoint, recipe, target, options, staging.folder, progress)
+        parity = None
+        if options.verify:
+            (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+            parity = _verified(staging.folder, checkpoint, progress, options.force)
+            manifest = replace(manifest, verification=parity.to_dict())
+        bundle_writer.write_model_card(manifest, staging.folder)
+        manifest = bundle_writer.with_file(manifest, staging.folder / names.MODEL_CARD)
+        manifest = add_layout(options.layout, manifest, staging.folder)
+        progress.begin("publish")
+        path = staging.publish(manifest)
+    progress.finish()
+    return Exported(Bundle(path, manifest), parity)
+
+
+def export_to(
+    model: str, output: str | Path, targets: Sequence[str], options: ExportOptions, progress: Progress | None = None
+) -> tuple[Exported, ...]:
+    """A bundle in the folder ``output`` where there is one target, else as :func:`export_several` makes them."""
+    if len(targets) > 1:
+        return export_several(model, output, targets, options, progress)
+    [name] = targets
+    return (export_bundle(model, Path(output), target_called(name), options, progress),)
+
+
+def export_several(
+    model: str,
+    output: str | Path,
+    targets: Sequence[str],
+    options: ExportOptions | None = None,
+    progress: Progress | None = None,
+) -> tuple[Exported, ...]:
+    """Export for several targets into one folder: a bundle for each, in a folder of its target's name. Files that come out
+    equal lie on the disk once, where it has hard links.
+
+    Args:
+        options: the same for all, but that ``max_length`` is for those of the targets whose cache is static.
+
+    Raises:
+        As :func:`export` does; nothing was published unless all were.
+    """
+    options = options or ExportOptions()
+    rows = [target_called(name) for name in targets]
+    if len(set(targets)) < len(targets):
+        raise UsageError(f"a target is named twice in {', '.join(targets)}", hint="name each once")
+    if options.max_length is not None and not any(row.static_cache for row in rows):
+        rows[0].check_length(options.max_length)
+    for row in rows:
+        check_layout(options.layout, row)
+    growing = replace(options, max_length=None)
+    with Staging(Path(output), force=options.force, record=names.VARIANTS, kind="folder of bundles") as staging:
+        made = [
+            export_bundle(model, staging.folder / row.name, row, options if row.static_cache else growing, progress)
+            for row in rows
+        ]
+        share_equal_files([one.bundle.path for one in made])
+        path = staging.publish(Variants(staging.folder, tuple(targets)))
+    return tuple(Exported(Bundle(path / row.name, one.bundle.manifest), one.parity) for row, one in zip(rows, made, strict=True))
+
+
+def _checkpoint(model: str, options: ExportOptions) -> Checkpoint:
+    checkpoint = Checkpoint.open(model, revision=options.revision, offline=options.offline)
+    if not (checkpoint.path / names.TOKENIZER).is_file():
+        raise CheckpointError(
+            f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
+            hint="download the checkpoint's tokenizer files beside its weights",
+        )
+    return checkpoint
+
+
+def _write(
+    checkpoint: Checkpoint, recipe: Recipe, target: Target, options: ExportOptions, folder: Path, progress: Progress
+) -> Manifest:
+    """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
+    form = options.cache or checkpoint.family.cache_form(recipe, target)
+    assembly = bundle_writer.assemble(checkpoint, recipe, target, form, progress, options.max_length)
+    needs = bundle_writer.needs(assembly, checkpoint, verified=options.verify)
+    progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
+    _refuse_what_does_not_fit(needs, folder)
+    return bundle_writer.write_bundle(assembly, checkpoint, recipe, target, folder, progress)
+
+
+def _verified(folder: Path, checkpoint: Checkpoint, progress: Progress, force: bool) -> Parity:
+    parity = verify_parity(folder, checkpoint, progress)
+    if not parity.passed and not force:
+        raise VerificationError(
+            "the bundle does not compute what PyTorch computes; it was not published:\n  - " + "\n  - ".join(parity.faults),
+            hint="use a smaller --block-size, --int8 for sensitive tensors, or a higher --precision; "
+            "--force publishes it all the same",
+        )
+    return parity
+
+
+def _refuse_what_does_not_fit(needs: Needs, folder: Path) -> None:
+    (_, available), free = machine.memory(), shutil.disk_usage(folder).free
+    if available < needs.memory:
+        raise ResourceError(
+            f"this export needs about {needs.memory / 1e9:.1f} GB of memory; {available / 1e9:.1f} GB are available",
+            hint="close other programs, or export on a larger machine and copy the bundle here",
+        )
+    if free < needs.disk:
+        raise ResourceError(
+            f"this export needs about {needs.disk / 1e9:.2f} GB on the disk of {folder.parent}; {free / 1e9:.2f} GB are free",
+            hint="free space, or choose an --output on another disk",
+        )
