@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,17 +23,39 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def keep_traces(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], None]:
+    """Whatever this run exports, what was traced for it is kept, for its other processes and for later runs of the same code.
+
+    A run that never imports torch shall not for this; so tests that do so late call it first.
+    """
+
+    def keep() -> None:
+        from tests.kept_traces import keep_traces
+
+        cache: pytest.Cache | None = getattr(request.config, "cache", None)
+        keep_traces(shared(tmp_path_factory) / "traces" if cache is None else cache.mkdir("traces"))
+
+    if "torch" in sys.modules:
+        keep()
+    return keep
+
+
+def shared(factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run: that of the workers' own folders where there are any."""
+    folder = factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
 @pytest.fixture(scope="session")
-def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def nano_bundle(tmp_path_factory: pytest.TempPathFactory, keep_traces: Callable[[], None]) -> Callable[..., Path]:
     """``nano_bundle(precision="int4", cache="latent", target="cpu", max_length=None)`` → the folder of an unverified export of
     youtu-nano.
 
     Each kind is exported once per test run, by whichever xdist worker needs it first. Read only: copy it before
     changing anything.
     """
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # the workers' own folders lie in one that they share
+    folder = shared(tmp_path_factory)
 
     def bundle(precision: str = "int4", cache: str = "latent", target: str = "cpu", max_length: int | None = None) -> Path:
         from youtu_onnx import export
@@ -42,6 +65,7 @@ def nano_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
         path = folder / f"youtu-nano-{precision}-{cache}{'' if target == 'cpu' else f'-{target}'}{length}"
         with FileLock(f"{path}.lock"):
             if not (path / names.MANIFEST).is_file():
+                keep_traces()
                 export(
                     model="youtu-nano",
                     output=path,

@@ -17,6 +17,7 @@ pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from tests.exported import export_tiny, nodes  # noqa: E402
+from tests.kept_traces import keeping  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx import export  # noqa: E402
 from youtu_onnx.core import batch_graph  # noqa: E402
@@ -25,8 +26,8 @@ from youtu_onnx.core.bundle.bundle import describe_file  # noqa: E402
 from youtu_onnx.core.errors import BundleError, UsageError, VerificationError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
-from youtu_onnx.families.youtu.graph.exportable import traced_batch_graph  # noqa: E402
 from youtu_onnx.families.youtu.graph.slots import SlotAttention  # noqa: E402
+from youtu_onnx.graphs.traces import InMemory  # noqa: E402
 from youtu_onnx.runtimes.batch import Chunk  # noqa: E402
 from youtu_onnx.runtimes.opening import open_batch  # noqa: E402
 from youtu_onnx.runtimes.ort.batch_model import BatchModel  # noqa: E402
@@ -230,12 +231,8 @@ def test_an_export_whose_batch_graph_computes_something_else_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SlotAttention, "forward", lambda self, query, present, *dither: query)
-    traced_batch_graph.cache_clear()
-    try:
-        with pytest.raises(VerificationError, match="slots"):
-            export(model="youtu-nano", output=tmp_path / "bundle", precision="fp32")
-    finally:
-        traced_batch_graph.cache_clear()
+    with keeping(InMemory(most=8)), pytest.raises(VerificationError, match="slots"):
+        export(model="youtu-nano", output=tmp_path / "bundle", precision="fp32")
     assert list(tmp_path.iterdir()) == []
 
 

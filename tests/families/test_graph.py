@@ -14,14 +14,14 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 
 from tests.exported import Graph, export_tiny, load, nodes, reference, reference_logits  # noqa: E402
+from tests.kept_traces import InFiles, keeping  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint  # noqa: E402
 from youtu_onnx.core.bundle import FileEntry, names  # noqa: E402
 from youtu_onnx.core.errors import UsageError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
-from youtu_onnx.families.youtu.graph.exportable import traced_batch_graph, traced_graph  # noqa: E402
-from youtu_onnx.families.youtu.graph.graph import traced_model  # noqa: E402
 from youtu_onnx.graphs.static_reshape import constant_sizes  # noqa: E402
+from youtu_onnx.graphs.traces import InMemory  # noqa: E402
 
 WIDE = CONFIG | {"hidden_size": 64, "intermediate_size": 96, "kv_lora_rank": 32, "q_lora_rank": 48}
 
@@ -136,18 +136,20 @@ def test_regions_do_not_overlap_and_are_aligned(exported):
 
 
 def test_exports_are_reproducible(checkpoint, tmp_path):
-    """Traced again or not; another recipe's passes leave nothing behind in a trace that they share."""
+    """Traced again or not, traces in memory or in files; another recipe's passes leave nothing behind in a trace that they share."""
 
     def files(name: str, precision: str = "int4") -> dict[str, FileEntry]:
         return dict(export_tiny(checkpoint, tmp_path / name, Recipe(precision, 32), batch=True).files)
 
-    first = files("first")
-    assert names.BATCH in first
-    files("another", "int8")
-    assert files("shared") == first
-    for kept in (traced_graph, traced_batch_graph, traced_model):
-        kept.cache_clear()
-    assert files("traced again") == first
+    with keeping(InMemory(most=8)):
+        first = files("first")
+        assert names.BATCH in first
+        files("another", "int8")
+        assert files("shared") == first
+    for name in ("traced again", "read again"):
+        with keeping(InFiles(tmp_path / "traces")):
+            assert files(name) == first
+    assert list((tmp_path / "traces").rglob("*.onnx"))
 
 
 @pytest.mark.parametrize("precision, times", [("fp32", 1), ("int8", 2)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from youtu_onnx.core.errors import CheckpointError
@@ -93,6 +93,25 @@ class Architecture:
             mscale = 0.1 * self.rope.mscale_all_dim * math.log(self.rope.factor) + 1.0
             scale *= mscale * mscale
         return scale
+
+    def traced(self, *, rotations: bool) -> Architecture:
+        """What traced parts may know: one layer, and nothing that is a matter of weights or of text.
+
+        Models have equal ones that differ in the number of their layers, in tied embeddings, in the order of rotated pairs.
+
+        Args:
+            rotations: whether angles are computed in the graph; else they are weights too.
+        """
+        return replace(
+            self,
+            rope=self.rope if rotations else Rope(),
+            num_hidden_layers=1,
+            tie_word_embeddings=True,
+            rope_interleave=False,
+            bos_token_id=None,
+            eos_token_ids=(),
+            pad_token_id=None,
+        )
 
     @property
     def parameters(self) -> int:

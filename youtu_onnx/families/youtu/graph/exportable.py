@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import onnx_ir as ir
 
 from youtu_onnx.core.batch_graph import BatchGraph
@@ -16,14 +14,21 @@ from youtu_onnx.families.youtu.graph.graph import build_graph
 from youtu_onnx.families.youtu.graph.parameters import parameters
 from youtu_onnx.families.youtu.graph.slots import build_batch_graph
 from youtu_onnx.graphs.parameter import Parameter
+from youtu_onnx.graphs.traces import InMemory, Traces
 
 
 class YoutuGraphs:
     """Implements :class:`youtu_onnx.families.exportable.Exportable`.
 
-    Graphs have no numbers in them, so checkpoints and recipes that differ in nothing else share one: a program that exports a
-    model at several precisions traces it once.
+    Graphs have no numbers in them, so checkpoints and recipes that differ in nothing else share what is traced: a program that
+    exports a model at several precisions traces it once.
+
+    Attributes:
+        traces: where traced parts are kept. Tests put another in its place, which all their processes share.
     """
+
+    def __init__(self) -> None:
+        self.traces: Traces = InMemory(most=8)
 
     def form(self, cache: CacheLayout, recipe: Recipe, target: Target) -> GraphForm:
         return GraphForm.of(cache, recipe, target)
@@ -32,20 +37,10 @@ class YoutuGraphs:
         return parameters(architecture, form)
 
     def graph(self, architecture: Architecture, form: GraphForm) -> ir.Model:
-        return traced_graph(architecture, form).clone()  # the passes change it
+        return build_graph(architecture, form, self.traces)
 
     def batch_graph(self, architecture: Architecture, form: GraphForm) -> ir.Model | None:
-        return traced_batch_graph(architecture, form).clone() if form.cpu else None
-
-
-@functools.lru_cache(maxsize=4)
-def traced_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
-    return build_graph(architecture, form)
-
-
-@functools.lru_cache(maxsize=4)
-def traced_batch_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
-    return build_batch_graph(architecture, form, BatchGraph(form.cache))
+        return build_batch_graph(architecture, form, BatchGraph(form.cache), self.traces) if form.cpu else None
 
 
 YOUTU_GRAPHS = YoutuGraphs()

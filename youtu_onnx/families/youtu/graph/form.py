@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from youtu_onnx.core.bundle.graph_facts import ABSORBED, EXPANDED, GraphFacts
-from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.core.cache import UNUSED, CacheLayout
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import OPSET, Target
 from youtu_onnx.families.youtu.cache import LATENT
@@ -54,6 +54,11 @@ class GraphForm:
             attention=(ABSORBED, EXPANDED) if self.cpu else (ABSORBED,) if latent else (EXPANDED,),
             expands_from=EXPANDS_FROM if self.cpu else None,
         )
+
+    def traced(self) -> GraphForm:
+        """What traced parts may know: the cache of one layer."""
+        first = tuple(tensor for tensor in self.cache.tensors if tensor.layer == 0 and tensor.role != UNUSED)
+        return replace(self, cache=replace(self.cache, tensors=first))
 
     @property
     def device(self) -> bool:

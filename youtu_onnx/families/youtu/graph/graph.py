@@ -10,7 +10,6 @@ Weights are initializers of the outer graph, whichever branch reads them.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -27,6 +26,7 @@ from youtu_onnx.families.youtu.graph.modules import Completion, Epilogue, Expand
 from youtu_onnx.graphs import parts
 from youtu_onnx.graphs.static_reshape import static_reshape
 from youtu_onnx.graphs.trace import Part, trace
+from youtu_onnx.graphs.traces import Traces
 
 BATCH, SEQUENCE, PAST, TOTAL = "batch_size", "sequence_length", "past_sequence_length", "total_sequence_length"
 TORCH_DTYPES = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
@@ -52,7 +52,7 @@ class ModelParts:
     expanded: ir.Model | None = None
 
 
-def build_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
+def build_graph(architecture: Architecture, form: GraphForm, traces: Traces) -> ir.Model:
     """Trace and assemble; weights are initializers without data, named as in ``parameters.py``.
 
     Inputs ``input_ids`` [B,S], ``attention_mask`` [B,T], ``position_ids`` [B,S] (int64) and the layout's past tensors;
@@ -60,19 +60,20 @@ def build_graph(architecture: Architecture, form: GraphForm) -> ir.Model:
     not be given: ``logits_to_keep`` [1] int64, the number of last positions to compute logits of; 0, its default, is all.
     A static cache's pasts and presents have its length, and the mask may have it from the first step on.
     """
-    return _assemble(architecture, form, traced_model(architecture, form))
+    return _assemble(architecture, form, traced_model(architecture, form, traces))
 
 
-@functools.lru_cache(maxsize=2)
-def traced_model(a: Architecture, form: GraphForm) -> ModelParts:
+def traced_model(architecture: Architecture, form: GraphForm, traces: Traces) -> ModelParts:
     """Shared by the graph of one sequence and the batch graph; nobody changes it."""
+    a, form = architecture.traced(rotations=not form.device), form.traced()
     ids = lambda length: torch.ones(2, length, dtype=torch.int64)  # noqa: E731
     new, total = {0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}
     ends = {
         "prologue": Part(lambda: _prologue(a, form), lambda: (ids(3), ids(8), ids(3)), [new, total, new]),
         "epilogue": Part(lambda: Epilogue(a, _norm(form)), lambda: (torch.ones(2, 3, a.hidden_size),), [new]),
     }
-    return ModelParts(**traced_parts(form, ends | (_static_layer if form.static else _layer)(a, form)))
+    layer = (_static_layer if form.static else _layer)(a, form)
+    return ModelParts(**traces.parts(("model", a, form), lambda: traced_parts(form, ends | layer)))
 
 
 def traced_parts(form: GraphForm, wanted: Mapping[str, Part]) -> dict[str, ir.Model]:

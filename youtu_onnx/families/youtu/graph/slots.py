@@ -35,6 +35,7 @@ from youtu_onnx.families.youtu.graph.graph import (
 from youtu_onnx.families.youtu.graph.modules import Prologue, merge_heads, thresholds
 from youtu_onnx.graphs import parts
 from youtu_onnx.graphs.trace import Part
+from youtu_onnx.graphs.traces import Traces
 
 TOKENS, IN_SLOTS, IN_SLOT, CHUNK = "tokens", "tokens_in_slots", "tokens_in_slot", "chunk_length"
 TOTAL, PAST = "total_length", "past_length"
@@ -112,11 +113,16 @@ class SlotParts:
     thresholds: ir.Model | None = None
 
 
-def build_batch_graph(architecture: Architecture, form: GraphForm, layout: batch_graph.BatchGraph) -> ir.Model:
+def build_batch_graph(architecture: Architecture, form: GraphForm, layout: batch_graph.BatchGraph, traces: Traces) -> ir.Model:
     """Trace and assemble for a form with both orders of attention; weights are named as in the graph of one sequence, and all
     of them are in that."""
-    more = SlotParts(**traced_parts(form, _slot_parts(architecture, form)))
-    return _Assembler(architecture, form, layout, traced_model(architecture, form), more).graph()
+    model, more = traced_model(architecture, form, traces), _traced_slots(architecture, form, traces)
+    return _Assembler(architecture, form, layout, model, more).graph()
+
+
+def _traced_slots(architecture: Architecture, form: GraphForm, traces: Traces) -> SlotParts:
+    a, form = architecture.traced(rotations=True), form.traced()
+    return SlotParts(**traces.parts(("slots", a, form), lambda: traced_parts(form, _slot_parts(a, form))))
 
 
 def _slot_parts(a: Architecture, form: GraphForm) -> dict[str, Part]:
