@@ -11,7 +11,12 @@ import typer.main
 from youtu_onnx.families.youtu.cache import cache_layout
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("training/**/*.md")])
+FOLDERS = ("docs", "training", "runtimes/consumers", "youtu_onnx")
+PAGES = sorted(
+    page
+    for page in (*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).glob("**/*.md")))
+    if "node_modules" not in page.parts
+)
 
 
 def commands():
@@ -49,6 +54,15 @@ def test_commands_in_the_text_exist(page):
         known = {option for p in commands()[name].params for option in (*p.opts, *p.secondary_opts)}
         for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*\b", rest.split("#")[0]):
             assert option in known | {"--help", "--version"}, f"{name} {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_modules_in_the_text_exist(page):
+    text = page.read_text(encoding="utf-8")
+    paths = re.findall(r"(?<![\w/.])(?:benchmarks|exporters|runtimes|tests|tools|training|youtu_onnx)/[\w./-]*\w", text)
+    modules = re.findall(r"python3? -m ((?:benchmarks|docs|tests|tools|training|youtu_onnx)[\w.]*)", text)
+    files = [ROOT / path for path in paths] + [ROOT / module.replace(".", "/") for module in modules]
+    assert [file for file in files if not (file.exists() or file.with_suffix(".py").exists())] == []
 
 
 def test_the_readmes_have_the_same_commands_and_links():
