@@ -1,7 +1,7 @@
 import Foundation
 import YoutuCore
 
-// What the core makes of the shared vectors, on a Mac:  swift run Steps FOLDER ../../tests/vectors/youtu_nano.json
+// What the core makes of the shared vectors, on a Mac:  swift run Steps FOLDER ../../../tests/vectors/youtu_nano.json
 // Prints how many of each kind are right, and ends with 1 where one isn't.
 
 struct Vectors: Decodable {
