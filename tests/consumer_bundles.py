@@ -6,6 +6,7 @@ A program is a function that runs one of them: command line and ``input`` in, th
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO
-from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate
 
@@ -115,6 +116,52 @@ def check_too_long(program: Program, bundle: Path, length: int, *words: str) -> 
     assert done.returncode == 1
     said = done.stderr.splitlines()[-1]
     assert said.startswith("error: ") and all(word in said for word in (str(length), *words)), said
+
+
+def check_formats(program: Program, bundle: Path, folder: Path) -> None:
+    """A console chat opens manifests of format 1 and 2, each by what it says of its graph, and refuses what it can't hold."""
+    check_chat(program, in_format_1(bundle, folder / "one", target="mobile"), 5)
+    check_chat(program, edited(bundle, folder / "two", target="a target of tomorrow"), 5)
+    for number, (changes, words) in enumerate(
+        (
+            ({"format_version": 3}, ("3", "reads 1 to 2")),
+            ({"cache": {"uniform": False}}, ("one row for each token",)),
+            ({"cache": {"rewindable": False}}, ("one row for each token",)),
+        )
+    ):
+        done = program(edited(bundle, folder / f"refused-{number}", **changes), input="hi\n")
+        said = done.stderr.splitlines()
+        assert done.returncode == 1 and said[-1].startswith("error: ") and all(word in said[-1] for word in words), said
+
+
+def in_format_1(bundle: Path, folder: Path, **changes: Any) -> Path:
+    """A bundle of the present format as it would have been written in format 1, in a folder that doesn't exist yet."""
+    made = edited(bundle, folder, **changes)
+    manifest = made / names.MANIFEST
+    fields = json.loads(manifest.read_text(encoding="utf-8"))
+    for added in ("family", "graph"):
+        del fields[added]
+    for flag in ("uniform", "rewindable", "prefix_shareable"):
+        del fields["cache"][flag]
+    manifest.write_text(json.dumps(fields | {"format_version": 1}), encoding="utf-8")
+    return made
+
+
+def edited(bundle: Path, folder: Path, **changes: Any) -> Path:
+    """A bundle with changed fields of its manifest, in a folder that doesn't exist yet.
+
+    An object is changed in the fields that are named, anything else is replaced.
+    """
+    folder.mkdir()
+    for file in bundle.iterdir():
+        if file.is_file():
+            os.link(file, folder / file.name)
+    fields = json.loads((bundle / names.MANIFEST).read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        fields[name] = fields[name] | value if isinstance(value, dict) else value
+    (folder / names.MANIFEST).unlink()
+    (folder / names.MANIFEST).write_text(json.dumps(fields), encoding="utf-8")
+    return folder
 
 
 def _answers(program: Program, bundle: Path, folder: Path, *arguments: str) -> Answers:

@@ -22,6 +22,8 @@ from tests.cli_process import ROOT
 from tests.consumers import android_tools
 from tests.vectors.make import FILE
 
+ANDROID = ROOT / "runtimes" / "consumers" / "android"
+
 BY_PATH = """
 import json, sys
 import numpy, onnxruntime
@@ -46,7 +48,7 @@ def main(folders: list[Path], tokens: int) -> None:
     print(f"{'folder':<12} {'graph':<24} {'anonymous':>10} {'file':>8} {'peak':>8} {'opened in':>10}")
     with tempfile.TemporaryDirectory() as place:
         jar = Path(place) / "core.jar"
-        sources = [ROOT / "runtimes" / "android" / "core" / "src" / "main" / "kotlin", ROOT / "runtimes" / "android" / "jvm"]
+        sources = [ANDROID / "core" / "src" / "main" / "kotlin", ANDROID / "jvm"]
         android_tools.compile_core(tools, sources, jar).check_returncode()
         for folder in folders:
             graph = json.loads((folder / "model.json").read_text())["graph"]

@@ -21,7 +21,7 @@ from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.mobile import write_mobile
 
 TOOLS = Path(os.environ.get(android_tools.VARIABLE, ""))
-ANDROID = ROOT / "runtimes" / "android"
+ANDROID = ROOT / "runtimes" / "consumers" / "android"
 pytestmark = [
     pytest.mark.skipif(shutil.which("java") is None, reason="needs Java 17 or newer"),
     pytest.mark.skipif(
@@ -72,3 +72,21 @@ def test_a_file_that_was_not_copied_whole_is_named(nano_bundle: Callable[..., Pa
         stream.truncate(1000)
     done = android_tools.java(TOOLS, core.with_name("native"), core, tmp_path / "model", FILE)
     assert done.returncode != 0 and "model.ort has 1000 bytes" in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["uniform", "rewindable"])
+def test_a_cache_without_one_row_for_each_token_is_refused(
+    nano_bundle: Callable[..., Path], core: Path, tmp_path: Path, flag: str
+):
+    write_mobile(Bundle.open(nano_bundle("int4")), tmp_path / "model", form="onnx")
+    record = tmp_path / "model" / "model.json"
+    fields = json.loads(record.read_text(encoding="utf-8"))
+    assert fields["cache"][flag] is True
+    fields["cache"][flag] = False
+    record.write_text(json.dumps(fields), encoding="utf-8")
+    done = android_tools.java(TOOLS, core.with_name("native"), core, tmp_path / "model", FILE)
+    assert done.returncode != 0 and "one row for each token" in done.stderr
+    for name in ("uniform", "rewindable", "prefix_shareable"):
+        del fields["cache"][name]  # as before there were such words
+    record.write_text(json.dumps(fields), encoding="utf-8")
+    assert steps(core, tmp_path / "model")["texts"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.consumer_bundles import edited, in_format_1
 from tests.consumers.javascript.pages import NO_GPU, SOFTWARE_GPU, chromium, served
 from tests.consumers.javascript.workshop import drive, workshop
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
@@ -128,6 +129,24 @@ def test_int4_in_webassembly(shop: Path, site: Path, address: str, nano_bundle: 
     furthest = np.abs(np.array(seen["logits"]) - np.array(VECTORS["logits"])).max()
     assert TOLERANCES["int4"] / 20 < furthest <= TOLERANCES["int4"]
     assert seen["answers"][0]["reply"]["finishReason"] == "stop" and seen["faults"] == []
+
+
+def test_what_the_graph_was_written_for_says_where_it_runs(
+    shop: Path, site: Path, address: str, nano_bundle: Callable[..., Path], tmp_path: Path
+):
+    in_format_1(nano_bundle("fp32"), site / "format-1", target="mobile")
+    edited(nano_bundle("fp32"), site / "tomorrow", target="a target of tomorrow")
+    edited(nano_bundle("fp32"), site / "for-dml", graph={"provider": "dml"})
+    job: dict[str, Any] = {"chromium": chromium(), "flags": NO_GPU}
+    for name in ("format-1", "tomorrow", "for-dml"):
+        asked = job | {"profile": str(tmp_path / name), "url": f"{address}?bundle={name}"}
+        if name == "for-dml":
+            refused = drive(shop, "drive_page.js", asked)["settled"]
+            assert refused["state"] == "failed" and "exported for dml" in refused["error"]
+            continue
+        seen = drive(shop, "drive_page.js", asked | {"logits": [VECTORS["greedy"][0]["ids"]]})
+        assert (seen["settled"]["state"], seen["bundle"]["provider"]) == ("ready", "wasm")
+        np.testing.assert_allclose(seen["logits"], VECTORS["logits"][:1], atol=TOLERANCES["fp32"])
 
 
 def test_webgpu(shop: Path, site: Path, address: str, tmp_path: Path):

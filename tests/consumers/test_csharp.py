@@ -15,10 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.consumer_bundles import CACHES, check_chat, check_logits, check_too_long, check_vectors
+from tests.consumer_bundles import (
+    CACHES,
+    check_chat,
+    check_formats,
+    check_logits,
+    check_too_long,
+    check_vectors,
+    in_format_1,
+)
 from tests.consumers.test_vectors import VECTORS
 
-CSHARP = Path(__file__).parents[2] / "runtimes" / "csharp"
+CSHARP = Path(__file__).parents[2] / "runtimes" / "consumers" / "csharp"
 PROJECTS = {"onnxruntime": CSHARP / "onnxruntime" / "youtu-ort.csproj", "genai": CSHARP / "genai" / "youtu-genai.csproj"}
 BINDINGS = {"onnxruntime": ("OnnxRuntime.cs", "OrtApi.cs", "Utf8.cs"), "genai": ("Genai.cs", "Utf8.cs")}
 MAINS = {"onnxruntime": "YoutuOnnx.Ort.Program", "genai": "YoutuOnnx.Genai.Program"}
@@ -120,6 +128,20 @@ def test_logits_of_rounded_weights_and_caches(runtime, precision, options, run, 
 @pytest.mark.parametrize("max_tokens", [5, 64])
 def test_the_program_chats(runtime, max_tokens, run, nano_bundle):
     check_chat(partial(run, runtime, MAINS[runtime]), nano_bundle("fp32"), max_tokens)
+
+
+@needs_mono
+def test_manifests_of_both_formats(run, nano_bundle, tmp_path):
+    check_formats(partial(run, "onnxruntime", MAINS["onnxruntime"]), nano_bundle("fp32"), tmp_path)
+
+
+@needs_mono
+@needs_genai
+def test_genai_in_format_1(run, nano_bundle, tmp_path):
+    """By the manifest it is known whether a sequence can be continued: DirectML's begins anew with each message."""
+    for target in ("mobile", "dml"):
+        bundle = in_format_1(nano_bundle("fp32"), tmp_path / target, target=target)
+        check_chat(partial(run, "genai", MAINS["genai"]), bundle, 5)
 
 
 @needs_mono

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.consumer_bundles import CACHES, check_chat, check_logits, check_too_long, check_vectors
+from tests.consumer_bundles import CACHES, check_chat, check_formats, check_logits, check_too_long, check_vectors
 
-JAVA = Path(__file__).parents[2] / "runtimes" / "java"
+JAVA = Path(__file__).parents[2] / "runtimes" / "consumers" / "java"
 FOREIGN = ("--add-modules", "jdk.incubator.foreign", "--add-exports", "java.base/sun.nio.ch=ALL-UNNAMED")
 
 
@@ -80,6 +80,11 @@ def test_logits_of_rounded_weights_and_caches(precision, options, run, nano_bund
 @pytest.mark.parametrize("max_tokens", [5, 64])
 def test_the_program_chats(max_tokens, run, nano_bundle):
     check_chat(partial(run, "Main"), nano_bundle("fp32"), max_tokens)
+
+
+@needs_java
+def test_manifests_of_both_formats(run, nano_bundle, tmp_path):
+    check_formats(partial(run, "Main"), nano_bundle("fp32"), tmp_path)
 
 
 @needs_java

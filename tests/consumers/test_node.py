@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.consumer_bundles import CACHES
+from tests.consumer_bundles import CACHES, edited, in_format_1
 from tests.consumers.javascript.workshop import drive, workshop
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO
@@ -156,6 +156,21 @@ def console(shop: Path, *arguments: str, text: str | None = None) -> subprocess.
     return subprocess.run(
         ["node", "node/chat.js", *arguments], cwd=shop, input=text, capture_output=True, text=True, encoding="utf-8", timeout=120
     )
+
+
+def test_manifests_of_both_formats(shop: Path, nano_bundle: Callable[..., Path], tmp_path: Path):
+    bundle, one = nano_bundle("fp32"), VECTORS["greedy"][0]
+    for folder in (in_format_1(bundle, tmp_path / "one"), edited(bundle, tmp_path / "two", target="a target of tomorrow")):
+        assert json.loads(console(shop, str(folder), "--prompt", one["text"], "--json").stdout)["token_ids"] == one["tokens"][:-1]
+    for number, (changes, words) in enumerate(
+        (
+            ({"format_version": 3}, "format version 3; this reader knows 1 and 2"),
+            ({"cache": {"uniform": False}}, "one row for each token"),
+            ({"cache": {"rewindable": False}}, "one row for each token"),
+        )
+    ):
+        done = console(shop, str(edited(bundle, tmp_path / f"refused-{number}", **changes)), "--prompt", "hi")
+        assert done.returncode == 1 and words in done.stderr and "    at " not in done.stderr
 
 
 def test_the_console_answers_a_prompt(shop: Path, nano_bundle: Callable[..., Path]):

@@ -14,7 +14,7 @@ const MODULES = { wasm: "ort.wasm.min.mjs", webgpu: "ort.webgpu.min.mjs" };
  */
 export async function openModel(read, wanted = null) {
   const bundle = await Bundle.open(read);
-  const provider = wanted ?? providerFor(bundle.manifest);
+  const provider = wanted ?? providerFor(bundle);
   if (!MODULES[provider]) throw new BundleError(`unknown provider ${provider}; choose one of: ${Object.keys(MODULES).join(", ")}`);
   if (provider === "webgpu") await requireAdapter(bundle.manifest);
   const ort = await import(LIBRARIES + MODULES[provider]);
@@ -31,10 +31,10 @@ export async function openModel(read, wanted = null) {
   return { model, provider, threads: ort.env.wasm.numThreads ?? 1 };
 }
 
-function providerFor(manifest) {
-  if (["cpu", "mobile"].includes(manifest.target)) return "wasm";
-  if (manifest.target === "webgpu") return "webgpu";
-  throw new BundleError(`this bundle was exported for ${manifest.target}: export it with --target cpu or webgpu`);
+function providerFor(bundle) {
+  if (bundle.provider === "cpu") return "wasm";
+  if (bundle.provider === "webgpu") return "webgpu";
+  throw new BundleError(`this bundle was exported for ${bundle.provider}: export it with --target cpu or webgpu`);
 }
 
 /** An adapter that can compute what the bundle needs: without shader-f16, float16 graphs give zeros and no error. */

@@ -1,6 +1,7 @@
 // A bundle's files, through a function that fetches one of them by name.
 
-export const FORMAT_VERSION = 1;
+/** Of manifests. Format 1 has no `graph`, and every cache that it describes has one row for each token. */
+export const FORMAT_VERSIONS = [1, 2];
 
 export class BundleError extends Error {
   name = "BundleError";
@@ -18,13 +19,23 @@ export class Bundle {
 
   static async open(read) {
     const manifest = parseJson(await read("youtu_onnx.json"), "youtu_onnx.json");
-    if (manifest.format_version !== FORMAT_VERSION) {
-      throw new BundleError(`the bundle has format version ${manifest.format_version}; this reader knows ${FORMAT_VERSION}`);
+    if (!FORMAT_VERSIONS.includes(manifest.format_version)) {
+      const known = FORMAT_VERSIONS.join(" and ");
+      throw new BundleError(`the bundle has format version ${manifest.format_version}; this reader knows ${known}`);
+    }
+    if (manifest.cache.uniform === false || manifest.cache.rewindable === false) {
+      throw new BundleError("the bundle's cache hasn't one row for each token, and this reader holds no other");
     }
     for (const name of ["model.onnx", "model.onnx.data", "tokenizer.json"]) {
       if (!manifest.files?.[name]) throw new BundleError(`youtu_onnx.json does not list ${name}`);
     }
     return new Bundle(manifest, read);
+  }
+
+  /** The provider that the graph was written for: cpu, cuda, dml or webgpu. */
+  get provider() {
+    const { graph, target } = this.manifest;
+    return graph?.provider ?? (target === "mobile" ? "cpu" : target);
   }
 
   has(name) {

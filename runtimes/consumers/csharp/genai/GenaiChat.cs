@@ -35,7 +35,9 @@ namespace YoutuOnnx.Genai
             var genai = Json.ReadFile(Path.Combine(folder, "genai_config.json"));
             maxLength = (int)(double)((Dictionary<string, object>)genai["search"])["max_length"];
             var manifest = Json.ReadFile(Path.Combine(folder, "youtu_onnx.json"));
-            continues = provider != "dml" && !((string)manifest["target"] == "dml" && provider == null);
+            object graph;  // format 1 has none, and names its target as the provider
+            var own = manifest.TryGetValue("graph", out graph) ? ((Dictionary<string, object>)graph)["provider"] : manifest["target"];
+            continues = provider != "dml" && !((string)own == "dml" && provider == null);
             using (var config = new Config(folder))
             {
                 if (provider != null)

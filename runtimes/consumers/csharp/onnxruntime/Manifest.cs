@@ -14,13 +14,16 @@ namespace YoutuOnnx.Ort
     /// <summary>What a program has to know of a bundle, from youtu_onnx.json.</summary>
     public sealed class Manifest
     {
-        private const double Newest = 1;
+        private const double Newest = 2;
 
         public readonly List<CacheTensor> Tensors = new List<CacheTensor>();
         public readonly HashSet<int> EndIds = new HashSet<int>();
-        public readonly string CacheForm, CacheType, Precision;
+        public readonly string CacheType;
 
-        /// <summary>The provider that the bundle was exported for; phones' bundles run on the CPU.</summary>
+        /// <summary>Whether the graph was written as the optimizer would leave it.</summary>
+        public readonly bool Optimized;
+
+        /// <summary>The provider that the graph was written for; those of phones run on the CPU.</summary>
         public readonly string Provider;
 
         /// <summary>Tokens that the cache's buffers have room for, where their length is fixed; null where the cache grows.</summary>
@@ -29,23 +32,35 @@ namespace YoutuOnnx.Ort
         /// <summary>The most tokens of a sequence.</summary>
         public readonly int ContextLength;
 
-        /// <exception cref="InvalidDataException">A bundle of a newer format, or none.</exception>
+        /// <exception cref="InvalidDataException">A bundle of a newer format, none, or one whose cache can't be held here.</exception>
         public Manifest(string folder)
         {
             var file = Json.ReadFile(Path.Combine(folder, "youtu_onnx.json"));
             if ((double)file["format_version"] > Newest)
             {
-                throw new InvalidDataException("the bundle has format " + file["format_version"] + "; this program reads "
+                throw new InvalidDataException("the bundle has format " + file["format_version"] + "; this program reads 1 to "
                                                + Newest);
             }
             var architecture = (Dictionary<string, object>)file["architecture"];
             var cache = (Dictionary<string, object>)file["cache"];
-            object length;
+            if (IsFalse(cache, "uniform") || IsFalse(cache, "rewindable"))
+            {
+                throw new InvalidDataException("the bundle's cache hasn't one row for each token, and this program holds no other");
+            }
+            object length, graph;
             Reserved = cache.TryGetValue("length", out length) && length != null ? (int?)(double)length : null;
             ContextLength = Reserved ?? (int)(double)architecture["max_position_embeddings"];
-            Provider = (string)file["target"] == "mobile" ? "cpu" : (string)file["target"];
-            Precision = (string)((Dictionary<string, object>)file["recipe"])["precision"];
-            CacheForm = (string)cache["form"];
+            if (file.TryGetValue("graph", out graph))
+            {
+                Provider = (string)((Dictionary<string, object>)graph)["provider"];
+                Optimized = (bool)((Dictionary<string, object>)graph)["optimized"];
+            }
+            else  // format 1 has a target, and leaves the rest to its readers
+            {
+                Provider = (string)file["target"] == "mobile" ? "cpu" : (string)file["target"];
+                Optimized = Provider == "cpu" && (string)cache["form"] == "latent"
+                    && (string)((Dictionary<string, object>)file["recipe"])["precision"] != "fp16";
+            }
             CacheType = (string)cache["dtype"];
             foreach (double id in (List<object>)architecture["eos_token_ids"])
             {
@@ -61,6 +76,12 @@ namespace YoutuOnnx.Ort
                     Width = (long)(double)tensor["width"],
                 });
             }
+        }
+
+        private static bool IsFalse(Dictionary<string, object> fields, string name)
+        {
+            object value;
+            return fields.TryGetValue(name, out value) && false.Equals(value);
         }
     }
 }

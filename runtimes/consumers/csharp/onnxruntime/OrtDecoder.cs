@@ -140,9 +140,9 @@ namespace YoutuOnnx.Ort
         {
             // exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits
             options.AddSessionConfigEntry("session.x64quantprecision", "1");
-            if (Manifest.Provider == "cpu" && Manifest.CacheForm == "latent" && Manifest.Precision != "fp16")
+            if (Manifest.Optimized)
             {
-                // such a graph was written as the optimizer would leave it: looking through it again only takes time
+                // looking through it again only takes time
                 options.GraphOptimizationLevel = GraphOptimizationLevel.ORT_DISABLE_ALL;
             }
         }

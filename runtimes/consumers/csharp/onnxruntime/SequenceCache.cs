@@ -72,7 +72,7 @@ namespace YoutuOnnx.Ort
 
         public static bool Fits(Manifest manifest)
         {
-            return manifest.CacheForm == "latent" && manifest.Tensors.TrueForAll(tensor => tensor.Heads == 1);
+            return manifest.Tensors.TrueForAll(tensor => tensor.Heads == 1);
         }
 
         public override void Bind(OrtIoBinding binding, int count)

@@ -28,7 +28,8 @@ public struct Sampling: Decodable {
 
 /// `model.json` of a folder that `youtu-onnx mobile` wrote. `chat` is nil where the model has no template, or too rich a one.
 public struct Record: Decodable {
-    struct Cache: Decodable { let dtype: String, tensors: [CacheTensor] }
+    /// `uniform` and `rewindable`: whether each token has one row in every tensor, and rows can be dropped; older records don't say.
+    struct Cache: Decodable { let dtype: String, tensors: [CacheTensor], uniform: Bool?, rewindable: Bool? }
     struct Entry: Decodable { let size: Int }
 
     let formatVersion: Int
@@ -53,6 +54,9 @@ public struct Record: Decodable {
         let record = try decoder.decode(Record.self, from: data)
         guard record.formatVersion == 1 else {
             throw ModelError("\(file.path) has format version \(record.formatVersion); this app reads 1")
+        }
+        guard record.cache.uniform != false, record.cache.rewindable != false else {
+            throw ModelError("the model's cache hasn't one row for each token, and this app holds no other")
         }
         for (name, entry) in record.files {
             let path = folder.appendingPathComponent(name).path

@@ -32,7 +32,7 @@ final class InPlaceCache implements SequenceCache {
     }
 
     static boolean fits(Manifest manifest) {
-        return manifest.cacheForm.equals("latent") && manifest.tensors.stream().allMatch(tensor -> tensor.heads() == 1);
+        return manifest.tensors.stream().allMatch(tensor -> tensor.heads() == 1);
     }
 
     @Override

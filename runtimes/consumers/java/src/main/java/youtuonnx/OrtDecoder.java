@@ -111,8 +111,8 @@ public final class OrtDecoder implements AutoCloseable {
     private void setCpu(OrtSession.SessionOptions options) throws OrtException {
         // exact products of bytes on x86 processors without VNNI; the fast ones there saturate at 16 bits
         options.addConfigEntry("session.x64quantprecision", "1");
-        if (manifest.provider.equals("cpu") && manifest.cacheForm.equals("latent") && !manifest.precision.equals("fp16")) {
-            // such a graph was written as the optimizer would leave it: looking through it again only takes time
+        if (manifest.optimized) {
+            // looking through it again only takes time
             options.setOptimizationLevel(OrtSession.SessionOptions.OptLevel.NO_OPT);
         }
     }

@@ -20,6 +20,7 @@ sealed interface Json {
     val fields get() = fieldsOrNull ?: wrong("an object")
     val fieldsOrNull get() = (this as? Fields)?.values
     val isTrue get() = this == Bool(true)
+    val isFalse get() = this == Bool(false)
 
     private fun wrong(expected: String): Nothing =
         throw ModelException("JSON holds ${this::class.simpleName}; expected $expected")

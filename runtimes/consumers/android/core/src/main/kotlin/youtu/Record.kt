@@ -29,7 +29,7 @@ data class Record(
 
         /**
          * Reads the record, and sees that every file it lists is there in its size.
-         * @throws ModelException no such folder, a newer format, or a file that was not copied whole.
+         * @throws ModelException no such folder, a newer format, a cache of another kind, or a file that was not copied whole.
          */
         fun read(folder: File): Record {
             val file = File(folder, NAME)
@@ -39,6 +39,8 @@ data class Record(
             if (version != FORMAT_VERSION)
                 throw ModelException("$file has format version $version; this app reads $FORMAT_VERSION")
             val cache = fields.getValue("cache").fields
+            if (listOf("uniform", "rewindable").any { cache[it]?.isFalse == true })
+                throw ModelException("the model's cache hasn't one row for each token, and this app holds no other")
             val sampling = fields.getValue("sampling").fields
             val sizes = fields.getValue("files").fields.mapValues { it.value.fields.getValue("size").long }
             for ((name, size) in sizes) {
