@@ -26,7 +26,7 @@ from benchmarks import processes
 from benchmarks.comparison import OURS, OURS_INT8, THEIRS, Point, Results, Run, llama_bench_samples, our_samples, speed
 from benchmarks.comparison_report import LLAMA, markdown, picture
 from benchmarks.llama_cpp import CACHE, LlamaCpp
-from benchmarks.machine import Machine, load_average
+from benchmarks.measured_machine import MeasuredMachine, load_average
 from benchmarks.shapes import YOUTU_LLM_2B, youtu_shape
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.runtimes.ort.threads import thread_count
@@ -256,7 +256,7 @@ def open_results(path: Path, resume: bool, found: dict[str, object], threads: in
         SystemExit: results are there and weren't asked for, or are another bundle's.
     """
     if not path.is_file():
-        return Results(path, {"machine": str(Machine.here(threads))} | found)
+        return Results(path, {"machine": str(MeasuredMachine.here(threads))} | found)
     if not resume:
         raise SystemExit(f"{path} holds results: go on with --resume, draw them again with --render, or delete it")
     results = Results.load(path)

@@ -22,7 +22,7 @@ import onnxruntime as ort
 
 from benchmarks.decode_step import Step, Work, int4_kernels, measured_steps
 from benchmarks.kernels import Timed
-from benchmarks.machine import Machine
+from benchmarks.measured_machine import MeasuredMachine
 from benchmarks.start import start
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.runtimes.ort.threads import thread_count
@@ -32,7 +32,12 @@ SHOWN = 12
 
 
 def markdown(
-    machine: Machine, manifest: Manifest, work: Work, int4: Sequence[Timed], steps: Sequence[Step], started: Mapping[str, float]
+    machine: MeasuredMachine,
+    manifest: Manifest,
+    work: Work,
+    int4: Sequence[Timed],
+    steps: Sequence[Step],
+    started: Mapping[str, float],
 ) -> str:
     """All tables."""
     block = manifest.recipe.block_size
@@ -105,7 +110,7 @@ def main() -> None:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    machine = Machine.here(threads)
+    machine = MeasuredMachine.here(threads)
     work = Work.of(manifest, onnx.load(bundle.file(names.MODEL), load_external_data=False).graph)
     say("int4 products")
     int4 = int4_kernels(manifest, threads, options.rounds)

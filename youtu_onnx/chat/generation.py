@@ -8,10 +8,12 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from youtu_onnx.chat.drafter import Drafter
 from youtu_onnx.chat.finish import FinishReason
-from youtu_onnx.chat.prompt_lookup import Drafter, PromptLookup
+from youtu_onnx.chat.prompt_lookup import PromptLookup
 from youtu_onnx.chat.result import Result, Timing, Usage
-from youtu_onnx.chat.sampling import Sampler, Sampling
+from youtu_onnx.chat.sampler import Sampler
+from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.text.thinking import Kind, ThinkingSplitter

@@ -20,7 +20,7 @@ from youtu_onnx.core.progress import Progress, Silent
 from youtu_onnx.mobile import ort_format
 from youtu_onnx.mobile.frame import ChatFrame
 from youtu_onnx.text import ChatTemplate, Tokenizer
-from youtu_onnx.text.tokenizer import read_json
+from youtu_onnx.text.json_file import read_json
 
 Format = Literal["ort", "onnx"]
 FORMATS: tuple[Format, ...] = ("ort", "onnx")
