@@ -26,10 +26,9 @@ from benchmarks import processes
 from benchmarks.comparison import OURS, OURS_INT8, THEIRS, Point, Results, Run, llama_bench_samples, our_samples, speed
 from benchmarks.comparison_report import LLAMA, markdown, picture
 from benchmarks.llama_cpp import CACHE, LlamaCpp
-from benchmarks.machine import Machine, load_average
-from benchmarks.shapes import YOUTU_LLM_2B
+from benchmarks.measured_machine import MeasuredMachine, load_average
+from benchmarks.shapes import YOUTU_LLM_2B, youtu_shape
 from youtu_onnx.core.bundle import Bundle
-from youtu_onnx.families.known import architecture_of
 from youtu_onnx.runtimes.ort.threads import thread_count
 
 POINTS = "decode@0,prefill@512,start,memory,decode@1024,decode@4096,prefill@4096,decode@16384"
@@ -153,8 +152,8 @@ def measure_point(point: Point, sides: Sides, effort: Effort, results: Results, 
             samples,
             command,
             done.seconds,
-            peak and peak.resident,
-            peak and peak.anonymous,
+            None if peak is None else peak.resident,
+            None if peak is None else peak.anonymous,
             load,
         )
         results.add(run)
@@ -220,7 +219,7 @@ def facts(sides: Sides) -> dict[str, object]:
 
     manifest = Bundle.open(sides.bundle).manifest
     int8 = Bundle.open(sides.int8_bundle).manifest if sides.int8_bundle else None
-    shape = architecture_of(manifest.model)
+    shape = youtu_shape(manifest)
     model = "Youtu-LLM-2B" if shape.parameters == YOUTU_LLM_2B.parameters else f"{shape.parameters / 1e6:.0f} M parameters"
     return {
         "threads": sides.threads,
@@ -257,7 +256,7 @@ def open_results(path: Path, resume: bool, found: dict[str, object], threads: in
         SystemExit: results are there and weren't asked for, or are another bundle's.
     """
     if not path.is_file():
-        return Results(path, {"machine": str(Machine.here(threads))} | found)
+        return Results(path, {"machine": str(MeasuredMachine.here(threads))} | found)
     if not resume:
         raise SystemExit(f"{path} holds results: go on with --resume, draw them again with --render, or delete it")
     results = Results.load(path)

@@ -20,7 +20,7 @@ MICROSOFT = "com.microsoft"
 PAUSE = 0.1
 """Seconds after which idle threads sleep."""
 ROWS_OF_WEIGHTS = 2
-"""Attention weights over byte rows come as two bytes, so in twice as many rows (``youtu_onnx/families/youtu/graph/latent.py``)."""
+"""Attention weights over byte rows come as two bytes, so in twice as many rows: ``youtu_onnx/families/youtu/graph/latent.py``."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,10 @@ def int4_product(k: int, n: int, block_size: int, copies: int, rows: int = 1) ->
     ``k`` a multiple of the block size.
     """
     random, blocks = np.random.default_rng(0), k // block_size
-    operands, size = [], 0
+    operands: list[list[np.ndarray]] = []
+    size = 0
     for _ in range(copies):
-        right = [
+        right: list[np.ndarray] = [
             random.integers(0, 256, (n, blocks, block_size // 2), dtype=np.uint8),
             random.random(n * blocks, dtype=np.float32) / 100,
             random.integers(0, 256, n * -(-blocks // 2), dtype=np.uint8),
@@ -202,7 +203,7 @@ def _model(
         opset_imports={"": 21, MICROSOFT: 1},
         name="kernels",
     )
-    return ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
+    return bytes(ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString())
 
 
 def _value(name: str, array: np.ndarray) -> ir.Value:

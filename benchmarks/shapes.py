@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from youtu_onnx.core.bundle import Manifest
+from youtu_onnx.families.known import architecture_of
 from youtu_onnx.families.youtu.architecture import Architecture, Rope
 
 YOUTU_LLM_2B = Architecture(
@@ -22,3 +24,10 @@ YOUTU_LLM_2B = Architecture(
     pad_token_id=128001,
 )
 """tencent/Youtu-LLM-2B: 1,961,560,064 parameters."""
+
+
+def youtu_shape(manifest: Manifest) -> Architecture:
+    """The numbers of a bundle whose model is a Youtu-LLM."""
+    found = architecture_of(manifest.model)
+    assert isinstance(found, Architecture), f"{manifest.source.model} is of the family {manifest.model.family}"
+    return found

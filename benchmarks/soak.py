@@ -119,8 +119,8 @@ class Report:
                 f"memory: {self.first_quarter:.1f} MB in the first quarter, {self.last_quarter:.1f} MB in the last one, "
                 f"{self.slope:+.2f} MB in 1,000 requests: {'flat' if self.flat else 'NOT FLAT'}",
                 f"open descriptors {self.before.descriptors} before, at most {max(one.descriptors for one in self.looks)}, "
-                f"{self.after.descriptors} after; threads {self.before.threads}, at most {max(one.threads for one in self.looks)}, "
-                f"{self.after.threads}",
+                f"{self.after.descriptors} after; threads {self.before.threads}, at most "
+                f"{max(one.threads for one in self.looks)}, {self.after.threads}",
                 *(f"hostile clients: {kind} x {count}" for kind, count in sorted(self.hostile.items())),
                 f"at the end {self.health['queued']} queued, {self.health['running']} running",
             ]

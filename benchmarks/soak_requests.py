@@ -245,7 +245,7 @@ def _retry(response: httpx.Response, answer: Answer) -> str:
     if not after.isdigit() or int(after) < 1:
         answer.wrong.append(f"429 with Retry-After {after!r}")
         return "1"
-    return after
+    return str(after)
 
 
 def _has_text(line: str) -> bool:

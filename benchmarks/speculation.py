@@ -24,9 +24,10 @@ from statistics import median
 
 import numpy as np
 
+from youtu_onnx.chat.drafter import Drafter, Speculation
 from youtu_onnx.chat.model import Model
 from youtu_onnx.chat.opening import load
-from youtu_onnx.chat.prompt_lookup import Drafter, PromptLookup, Speculation
+from youtu_onnx.chat.prompt_lookup import PromptLookup
 from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.evaluate.problem import HELD_OUT, read_problems
 

@@ -13,8 +13,8 @@ import onnxruntime as ort
 import pytest
 
 from benchmarks import kernels
+from benchmarks.decode_step import SCALE_BYTE, Work, made_up_rows
 from benchmarks.kernels import Kernel
-from benchmarks.roofline import SCALE_BYTE, Work, made_up_rows
 from tests.byte_rows import decode
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.families.known import architecture_of

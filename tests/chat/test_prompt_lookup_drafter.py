@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from youtu_onnx.chat.prompt_lookup import MOST_TOKENS, Drafter, PromptLookup, Speculation
+from youtu_onnx.chat.drafter import Drafter, Speculation
+from youtu_onnx.chat.prompt_lookup import MOST_TOKENS, PromptLookup
 from youtu_onnx.core.errors import UsageError
 
 EOS = 23

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from youtu_onnx.chat.prompt_lookup import NGRAMS, NgramIndex
+from youtu_onnx.chat.ngram_index import NGRAMS, NgramIndex
 
 prompts = st.lists(st.integers(0, 4), max_size=60)
 

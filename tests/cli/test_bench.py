@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.test_bench import CONTRACT, RESULT_CONTRACT
+from tests.bench.test_report import CONTRACT, RESULT_CONTRACT
 from tests.cli_process import ROOT, failed, run
 from youtu_onnx.bench.samples import take_sample
 from youtu_onnx.cli import main

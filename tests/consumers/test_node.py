@@ -17,7 +17,8 @@ from tests.consumer_bundles import CACHES, edited, in_format_1
 from tests.consumers.javascript.workshop import drive, workshop
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO
-from youtu_onnx.chat.sampling import Sampling, distribution
+from youtu_onnx.chat.distribution import distribution
+from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.text import ChatTemplate
 
 TEXTS = [*VECTORS["texts"], *VECTORS["literals"]]

@@ -63,7 +63,7 @@ def test_nothing_in_the_table_is_left_untried() -> None:
 
 @pytest.mark.parametrize(("precision", "cache"), COMPUTED)
 def test_the_table_takes_every_graph_for_the_cpu(nano_bundle: Callable[..., Path], precision: str, cache: str) -> None:
-    placed = inspect_bundle(nano_bundle(precision, cache)).placement("web-wasm")
+    placed = inspect_bundle(nano_bundle(precision, cache)).conformance("web-wasm")
     assert placed is not None and placed.placements and not placed.faults, placed.summary()
 
 

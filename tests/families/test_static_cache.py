@@ -389,7 +389,7 @@ def test_inspect_counts_the_reserved_memory(nano_bundle: Callable[..., Path]) ->
     found = inspect_bundle(nano_bundle("fp32", target="dml"))
     [context] = found.contexts
     assert context.tokens == 1024 and context.cache == 1024 * found.manifest.cache.bytes_per_token
-    assert not found.placement("dml").faults
+    assert not found.conformance("dml").faults
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int4"])

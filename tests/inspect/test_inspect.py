@@ -73,13 +73,13 @@ def test_memory_is_stated_at_several_lengths_within_the_context(nano_bundle: Nan
 @pytest.mark.parametrize("target", DEVICES)
 def test_a_bundle_is_taken_by_the_target_that_it_is_made_for(nano_bundle: NanoBundle, target: str) -> None:
     for precision in ("int4", "fp16"):
-        placed = inspect_bundle(nano_bundle(precision, target=target)).placement(target)
+        placed = inspect_bundle(nano_bundle(precision, target=target)).conformance(target)
         assert placed.placements and not placed.faults, placed.summary()
 
 
 def test_the_cpus_graph_is_not_taken_elsewhere(nano_bundle: NanoBundle) -> None:
     found = inspect_bundle(nano_bundle())
-    placements = {target: found.placement(target) for target in DEVICES}
+    placements = {target: found.conformance(target) for target in DEVICES}
     assert all(placements[target].faults for target in DEVICES)
     assert any("If" in line for line in placements["cuda"].summary())
 

@@ -15,14 +15,20 @@ IGNORED = -100
 POOL = 2000  # conversations packed at a time: enough for rows to fill up to 98 %
 
 
-def encode(tokenizer: Tokenizer, talk: Conversation, rng: Random, context: int) -> tuple[list[int], list[int], list[int]]:
+Sample = tuple[list[int], list[int], list[int]]
+"""Token ids, labels and positions."""
+
+
+def encode(tokenizer: Tokenizer, talk: Conversation, rng: Random, context: int) -> Sample:
     """Token ids, labels (reply only) and positions of one conversation.
 
     RoPE sees differences only, so shifting a whole conversation teaches nothing. Positions
     therefore jump between turns now and then: a question may follow a history of any length up
     to `context`, without paying for the tokens of one.
     """
-    ids, positions, start = [], [], 0
+    ids: list[int] = []
+    positions: list[int] = []
+    start = 0
     pieces = [e.ids for e in tokenizer.encode_batch([*talk.turns, talk.reply], add_special_tokens=False)]
     spare = context - sum(map(len, pieces))
     for index, piece in enumerate(pieces):
@@ -36,16 +42,16 @@ def encode(tokenizer: Tokenizer, talk: Conversation, rng: Random, context: int) 
     return ids, [IGNORED] * (len(ids) - reply) + pieces[-1], positions
 
 
-def packed_rows(samples: list[tuple[list[int], list[int], list[int]]]) -> list[list]:
+def packed_rows(samples: list[Sample]) -> list[list[Sample]]:
     """Best-fit decreasing: each sample goes to the fullest row that still holds it."""
-    by_room: dict[int, list[list]] = {}
-    rows = []
+    by_room: dict[int, list[list[Sample]]] = {}
+    rows: list[list[Sample]] = []
     for sample in sorted(samples, key=lambda s: -len(s[0])):
         size = len(sample[0])
         room = next((r for r in range(size, ROW) if by_room.get(r)), None)
         if room is None:
-            row, room = [], ROW
-            rows.append(row)
+            rows.append([])
+            row, room = rows[-1], ROW
         else:
             row = by_room[room].pop()
         row.append(sample)
@@ -53,7 +59,7 @@ def packed_rows(samples: list[tuple[list[int], list[int], list[int]]]) -> list[l
     return rows
 
 
-def collate(rows: list[list], pad: int) -> dict[str, torch.Tensor]:
+def collate(rows: list[list[Sample]], pad: int) -> dict[str, torch.Tensor]:
     """Tensors of B rows: ids, labels and positions [B, S], and the mask [B, 1, S, S], true where a token may look."""
     shape = (len(rows), ROW)
     ids, labels = torch.full(shape, pad), torch.full(shape, IGNORED)

@@ -10,9 +10,10 @@ import json
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any, cast
 
 import torch
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, YoutuForCausalLM
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, YoutuForCausalLM
 
 from .problem import LANGUAGES, Problem, is_correct
 from .rounding import round_to_int4
@@ -20,12 +21,23 @@ from .tasks import MEASURED, held_out
 
 NEW_TOKENS = 96
 
+Message = dict[str, str]
+Marks = dict[tuple[str, str, str], list[bool]]
+"""By family, kind and language, whether each reply was right."""
+
 
 def replies(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conversations: list[list[dict]], batch: int = 64, **template
+    model: YoutuForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: list[list[Message]],
+    *,
+    thinking: bool = True,
+    batch: int = 64,
 ) -> list[str]:
     """Greedy replies, left-padded batches of similar length; order kept."""
-    texts = [tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True, **template) for c in conversations]
+    choice: dict[str, Any] = {} if thinking else {"enable_thinking": False}
+    texts = [str(tokenizer.apply_chat_template(c, tokenize=False, add_generation_prompt=True, **choice)) for c in conversations]
+    generate = cast(Any, model).generate  # which is typed for another class than this one
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     out = [""] * len(texts)
     for at in range(0, len(order), batch):
@@ -34,35 +46,37 @@ def replies(
             [texts[i] for i in chosen], return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
         )
         with torch.inference_mode():
-            ids = model.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)
+            ids = generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)
         for i, row in zip(chosen, ids[:, inputs["input_ids"].shape[1] :], strict=True):
-            out[i] = tokenizer.decode(row, skip_special_tokens=True)
+            out[i] = str(tokenizer.decode(row, skip_special_tokens=True))
     return out
 
 
-def messages(problem: Problem) -> list[dict]:
+def messages(problem: Problem) -> list[Message]:
     return [{"role": "user", "content": problem.prompt}]
 
 
 def measure(
-    model: PreTrainedModel,
+    model: YoutuForCausalLM,
     tokenizer: PreTrainedTokenizerBase,
     problems: list[Problem],
-    history: list[dict] | None = None,
-    **template,
-) -> tuple[dict[tuple[str, str, str], list[bool]], list[tuple]]:
+    history: list[Message] | None = None,
+    *,
+    thinking: bool = True,
+) -> tuple[Marks, list[tuple[Problem, str]]]:
     """Right or wrong by (family, kind, language), and the wrong ones with their replies."""
-    texts = replies(model, tokenizer, [(history or []) + messages(p) for p in problems], **template)
-    results, wrong = defaultdict(list), []
+    texts = replies(model, tokenizer, [(history or []) + messages(p) for p in problems], thinking=thinking)
+    results: Marks = defaultdict(list)
+    wrong: list[tuple[Problem, str]] = []
     for problem, text in zip(problems, texts, strict=True):
-        right = is_correct(text, problem.answer)
+        right = problem.answer is not None and is_correct(text, problem.answer)
         results[problem.family, problem.kind, problem.language].append(right)
         if not right:
             wrong.append((problem, text))
     return results, wrong
 
 
-def summary(results: dict[tuple[str, str, str], list[bool]]) -> dict[str, dict[str, float]]:
+def summary(results: Marks) -> dict[str, dict[str, float]]:
     """Accuracy by family, and by family/kind, for each language and for both."""
     table: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for (family, kind, language), marks in results.items():
@@ -80,9 +94,11 @@ def markdown(table: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def load(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load(folder: Path) -> tuple[YoutuForCausalLM, PreTrainedTokenizerBase]:
     """Weights in fp32 whatever the file holds, so the numbers don't depend on the CPU's bf16 support."""
-    return YoutuForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+    model = YoutuForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.train(False)
+    return model, AutoTokenizer.from_pretrained(folder)
 
 
 def main() -> int:
@@ -105,8 +121,7 @@ def main() -> int:
                 weight.copy_(round_to_int4(weight))
     problems = [p for family in MEASURED for language in LANGUAGES for p in held_out(family, args.count, args.seed, language)]
     history = [{"role": "user", "content": "What is 5 + 6?"}, {"role": "assistant", "content": "11"}]
-    template = {"enable_thinking": False} if args.no_thinking else {}
-    results, wrong = measure(model, tokenizer, problems, history if args.second_turn else None, **template)
+    results, wrong = measure(model, tokenizer, problems, history if args.second_turn else None, thinking=not args.no_thinking)
     table = summary(results)
     print(json.dumps(table, indent=2) if args.json else markdown(table))
     for problem, text in wrong[: args.show_wrong]:

@@ -54,7 +54,7 @@ def save(weights: dict[str, torch.Tensor], tokenizer: Tokenizer, folder: Path) -
     model = YoutuForCausalLM(config(tokenizer))
     model.load_state_dict(weights)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".youtu-nano-") as scratch:
-        model.to(torch.bfloat16).save_pretrained(scratch)
+        model.bfloat16().save_pretrained(scratch)
         bpe.save(tokenizer, Path(scratch))
         ids = model.config
         generation = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from . import arithmetic, lists, logic, small_talk, strings, word_problems
 from .problem import LANGUAGES, Problem, is_held_out
 
 MODULES = (arithmetic, word_problems, strings, lists, logic, small_talk)
-FAMILIES = {module.FAMILY: module.generate for module in MODULES}
+FAMILIES: dict[str, Callable[[Random, str], Problem]] = {module.FAMILY: module.generate for module in MODULES}
 # Share of each family in training, by how much practice it was seen to need.
 SHARES = {"arithmetic": 0.26, "word_problem": 0.09, "string": 0.20, "list": 0.21, "logic": 0.19, "small_talk": 0.05}
 # Small talk has too few phrasings to keep some back, and no single right reply.

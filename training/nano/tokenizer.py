@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -26,7 +27,7 @@ CJK = r"[가-힣ㄱ-ㆎ]+|[ㄅ-ㄯ]+|[一-龥぀-ヿ]+|[、-〿！-／：-＠…
 WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
-def corpus(count: int, seed: int):
+def corpus(count: int, seed: int) -> Iterator[str]:
     """Conversations as training sees them, with the letters often enough that " a" to " z" become tokens."""
     rng = Random(seed)
     for _ in range(count):

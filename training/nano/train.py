@@ -66,7 +66,7 @@ class Threads:
         threads = self.settings[probe]
         self.times[threads] = seconds if turn == 1 else self.times[threads] + seconds
         if (probe, turn) == (len(self.settings) - 1, self.PROBE - 1):
-            self.best = min(self.times, key=self.times.get)
+            self.best = min(self.times, key=self.times.__getitem__)
 
 
 class Trainer:
@@ -113,7 +113,7 @@ class Trainer:
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.forward(**batch, use_cache=False).logits
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED)
-        loss.backward()
+        torch.autograd.backward(loss)
         if exact is not None:
             with torch.no_grad():
                 for p, value in zip(self.rounded, exact, strict=True):
@@ -154,9 +154,10 @@ class Trainer:
 
     def accuracy(self, count: int) -> str:
         """Held-out greedy accuracy of the averaged weights, a line for the log."""
-        model = YoutuForCausalLM(package.config(self.tokenizer)).eval()
+        model = YoutuForCausalLM(package.config(self.tokenizer))
+        model.train(False)
         model.load_state_dict(self.average)
-        wrapped = PreTrainedTokenizerFast(
+        wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
             tokenizer_object=self.tokenizer,
             bos_token=bpe.BOS,
             eos_token=bpe.EOS,
@@ -174,6 +175,7 @@ def run(trainer: Trainer, args: argparse.Namespace) -> None:
     limit, model = args.minutes * 60, trainer.model.config
     # A resumed run must not repeat its first batches.
     rng = Random(f"{trainer.seed} {trainer.step}")
+    assert isinstance(model.eos_token_id, int)
     stream = batches(trainer.tokenizer, rng, ROWS, model.max_position_embeddings, model.eos_token_id)
     losses, started, saved, threads = [], None, trainer.spent, Threads(args.threads)
     before = trainer.spent

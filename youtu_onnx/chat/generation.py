@@ -8,10 +8,12 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from youtu_onnx.chat.drafter import Drafter
 from youtu_onnx.chat.finish import FinishReason
-from youtu_onnx.chat.prompt_lookup import Drafter, PromptLookup
+from youtu_onnx.chat.prompt_lookup import PromptLookup
 from youtu_onnx.chat.result import Result, Timing, Usage
-from youtu_onnx.chat.sampling import Sampler, Sampling
+from youtu_onnx.chat.sampler import Sampler
+from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.text.thinking import Kind, ThinkingSplitter
@@ -59,22 +61,7 @@ class Generation(Iterator[Piece]):
             UsageError: an empty prompt, one that leaves no room for a reply, ``max_tokens`` below 1, or prompt lookup on a
                 decoder that can't take wrong guesses back.
         """
-        context = cache.decoder.context_length
-        if not prompt:
-            raise UsageError("the prompt is empty", hint="write something to reply to")
-        if len(prompt) + 1 > context:
-            raise UsageError(
-                f"the prompt has {len(prompt)} tokens; the context of {context} leaves room for {context - 1}",
-                hint="shorten the prompt, or drop the oldest messages",
-            )
-        if max_tokens is not None and (isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1):
-            raise UsageError(f"max_tokens is {max_tokens!r}; expected a whole number from 1")
-        if prompt_lookup is not None and not cache.decoder.rewindable:
-            raise UsageError(
-                "prompt lookup takes wrong guesses back, and this model's cache can't drop tokens",
-                hint="leave --prompt-lookup away",
-            )
-        room = context - len(prompt)
+        room = _room(cache, prompt, max_tokens, prompt_lookup)
         self._limit = room if max_tokens is None else min(max_tokens, room)
         self._cache, self._tokenizer, self._prompt = cache, tokenizer, list(prompt)
         self._sampler, self._eos_ids, self._inside = Sampler(sampling), frozenset(eos_ids), thinking
@@ -159,3 +146,23 @@ class Generation(Iterator[Piece]):
             timing=timing,
             speculation=None if self._drafter is None else self._drafter.counts,
         )
+
+
+def _room(cache: TokenCache, prompt: Sequence[int], max_tokens: int | None, prompt_lookup: PromptLookup | None) -> int:
+    """Tokens that the context has room for behind the prompt. Raises as :class:`Generation` does."""
+    context = cache.decoder.context_length
+    if not prompt:
+        raise UsageError("the prompt is empty", hint="write something to reply to")
+    if len(prompt) + 1 > context:
+        raise UsageError(
+            f"the prompt has {len(prompt)} tokens; the context of {context} leaves room for {context - 1}",
+            hint="shorten the prompt, or drop the oldest messages",
+        )
+    if max_tokens is not None and (isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1):
+        raise UsageError(f"max_tokens is {max_tokens!r}; expected a whole number from 1")
+    if prompt_lookup is not None and not cache.decoder.rewindable:
+        raise UsageError(
+            "prompt lookup takes wrong guesses back, and this model's cache can't drop tokens",
+            hint="leave --prompt-lookup away",
+        )
+    return context - len(prompt)

@@ -16,7 +16,7 @@ from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.runtimes.decoder import Decoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
-from youtu_onnx.text.tokenizer import read_json
+from youtu_onnx.text.json_file import read_json
 
 DEFAULT_MAX_TOKENS = 1024
 """Length of a reply where neither the caller nor the bundle's ``max_new_tokens`` sets one."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from youtu_onnx.chat.drafter import Speculation
 from youtu_onnx.chat.finish import FinishReason
-from youtu_onnx.chat.prompt_lookup import Speculation
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class TokenCache:
             self.ids += new[: max(self.decoder.length - before, 0)]
             del self.ids[self.decoder.length :]
         self._ahead = list(rows[len(ids) :])
-        return rows[len(ids) - 1]
+        after: np.ndarray = rows[len(ids) - 1]
+        return after
 
     def take(self, id_: int) -> np.ndarray | None:
         """Logits ``[V]`` after one more token if it is the next guess; if not, None, and no guess is left."""

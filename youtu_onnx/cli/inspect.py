@@ -10,7 +10,7 @@ from youtu_onnx.cli import console
 from youtu_onnx.cli.options import BundleFolder
 from youtu_onnx.conformance import TABLES
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.inspect.description import facts, placement
+from youtu_onnx.inspect.description import conformance, facts
 from youtu_onnx.inspect.inspection import inspect_bundle
 
 
@@ -30,5 +30,5 @@ def inspect(
     if as_json:
         console.print_json(found.to_dict())
         return
-    for name, value in [*facts(found), *(placement(found, target) if target else [])]:
+    for name, value in [*facts(found), *(conformance(found, target) if target else [])]:
         typer.echo(f"{name:<13} {value}".rstrip())

@@ -17,15 +17,15 @@ def facts(found: Inspection) -> list[Row]:
     return [*_origin(found), *_model(found), *_cache(found), *_operators(found), ("verified", _verdict(found))]
 
 
-def placement(found: Inspection, table: str) -> list[Row]:
+def conformance(found: Inspection, table: str) -> list[Row]:
     """Where a provider would run the nodes, by the name of its table of kernels."""
-    placed = found.placement(table)
-    if placed is None:
+    nodes = found.conformance(table)
+    if nodes is None:
         return [(f"on {table}", "unknown: onnx and onnx-ir are not installed (pip install onnx-ir)")]
-    verdict = "takes the graph" if not placed.faults else f"does not take it: {len(placed.faults)} nodes are not as it needs them"
+    verdict = "takes the graph" if not nodes.faults else f"does not take it: {len(nodes.faults)} nodes are not as it needs them"
     return [
-        (f"on {table}", f"{placed.on_provider} of {len(placed.placements)} nodes; {placed.table.release} {verdict}"),
-        *(("", line) for line in placed.summary()),
+        (f"on {table}", f"{nodes.on_provider} of {len(nodes.placements)} nodes; {nodes.table.release} {verdict}"),
+        *(("", line) for line in nodes.summary()),
     ]
 
 

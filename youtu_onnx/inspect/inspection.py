@@ -90,13 +90,13 @@ class Inspection:
             return None
         return onnx_ir.load(self.path / names.MODEL)
 
-    def placement(self, table: str) -> Conformance | None:
+    def conformance(self, table: str) -> Conformance | None:
         """Where a provider would run each node, by the name of its table; None where the graph can't be read."""
         return None if self.graph is None else conformance(self.graph, TABLES[table])
 
     def to_dict(self) -> dict[str, Any]:
         manifest, cache = self.manifest, self.manifest.cache
-        placements = {name: placed for name in TABLES if (placed := self.placement(name))}
+        conforming = {name: found for name in TABLES if (found := self.conformance(name))}
         return {
             "bundle": str(self.path),
             "source": {"model": manifest.source.model, "revision": manifest.source.revision},
@@ -128,7 +128,7 @@ class Inspection:
                     "taken": not found.faults,
                     "elsewhere": found.summary(),
                 }
-                for name, found in placements.items()
+                for name, found in conforming.items()
             },
             "verification": manifest.verification,
         }

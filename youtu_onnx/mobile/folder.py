@@ -20,7 +20,7 @@ from youtu_onnx.core.progress import Progress, Silent
 from youtu_onnx.mobile import ort_format
 from youtu_onnx.mobile.frame import ChatFrame
 from youtu_onnx.text import ChatTemplate, Tokenizer
-from youtu_onnx.text.tokenizer import read_json
+from youtu_onnx.text.json_file import read_json
 
 Format = Literal["ort", "onnx"]
 FORMATS: tuple[Format, ...] = ("ort", "onnx")
@@ -107,15 +107,7 @@ def write_mobile(
     sampling = Sampling.from_generation_config(defaults)
     with Staging(output, force=force, record=RECORD, kind="mobile folder") as staging:
         try:
-            if form == "ort":
-                graph = ort_format.MODEL
-                ort_format.convert(bundle, staging.folder, progress)
-            else:
-                graph = names.MODEL
-                progress.begin("copying the graph and weights", bundle.manifest.files[names.MODEL_DATA].size)
-                for name in (names.MODEL, names.MODEL_DATA):
-                    shutil.copyfile(bundle.file(name), staging.folder / name)
-                    progress.advance(bundle.manifest.files[name].size)
+            graph = _write_graph(bundle, staging.folder, form, progress)
             for name in names.CARRIED:
                 if name in bundle.manifest.files:
                     shutil.copyfile(bundle.file(name), staging.folder / name)
@@ -129,6 +121,18 @@ def write_mobile(
         finally:
             progress.finish()
     return made
+
+
+def _write_graph(bundle: Bundle, folder: Path, form: str, progress: Progress) -> str:
+    """The name of the graph's file."""
+    if form == "ort":
+        ort_format.convert(bundle, folder, progress)
+        return ort_format.MODEL
+    progress.begin("copying the graph and weights", bundle.manifest.files[names.MODEL_DATA].size)
+    for name in (names.MODEL, names.MODEL_DATA):
+        shutil.copyfile(bundle.file(name), folder / name)
+        progress.advance(bundle.manifest.files[name].size)
+    return names.MODEL
 
 
 def _sampling(sampling: Sampling) -> dict[str, Any]:

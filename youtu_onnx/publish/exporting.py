@@ -144,22 +144,24 @@ def export_several(
         As :func:`export` does; nothing was published unless all were.
     """
     options = options or ExportOptions()
-    rows = [target_called(name) for name in targets]
+    wanted = [target_called(name) for name in targets]
     if len(set(targets)) < len(targets):
         raise UsageError(f"a target is named twice in {', '.join(targets)}", hint="name each once")
-    if options.max_length is not None and not any(row.static_cache for row in rows):
-        rows[0].check_length(options.max_length)
-    for row in rows:
-        check_layout(options.layout, row)
+    if options.max_length is not None and not any(one.static_cache for one in wanted):
+        wanted[0].check_length(options.max_length)
+    for target in wanted:
+        check_layout(options.layout, target)
     growing = replace(options, max_length=None)
     with Staging(Path(output), force=options.force, record=names.VARIANTS, kind="folder of bundles") as staging:
         made = [
-            export_bundle(model, staging.folder / row.name, row, options if row.static_cache else growing, progress)
-            for row in rows
+            export_bundle(model, staging.folder / one.name, one, options if one.static_cache else growing, progress)
+            for one in wanted
         ]
         share_equal_files([one.bundle.path for one in made])
         path = staging.publish(Variants(staging.folder, tuple(targets)))
-    return tuple(Exported(Bundle(path / row.name, one.bundle.manifest), one.parity) for row, one in zip(rows, made, strict=True))
+    return tuple(
+        Exported(Bundle(path / target.name, one.bundle.manifest), one.parity) for target, one in zip(wanted, made, strict=True)
+    )
 
 
 def _checkpoint(model: str, options: ExportOptions) -> Checkpoint:

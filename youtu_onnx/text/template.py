@@ -12,21 +12,18 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import jinja2.ext
-import jinja2.sandbox
 
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.text.environment import environment
+from youtu_onnx.text.json_file import read_json
+from youtu_onnx.text.messages import REASONING_FIELDS, clean_messages, clean_tools
 from youtu_onnx.text.thinking import OPEN
-from youtu_onnx.text.tokenizer import Tokenizer, read_json
-
-REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
-"""Names that an assistant's thinking comes under; templates read the first, gpt-oss's the second."""
+from youtu_onnx.text.tokenizer import Tokenizer
 
 OWN_TAG = re.compile(r"</?(think|tool_calls?|function(_call)?|parameter|arg_(key|value))\b[^<|>]*>")
 """Tokens that an assistant's own text may hold: its thinking and its calls; never roles, ends or tool results."""
@@ -51,9 +48,9 @@ class ChatTemplate:
             BundleError: a template has a syntax error.
         """
         self._tokenizer = tokenizer
-        environment = _environment()
+        jinja = environment()
         try:
-            self._templates = {name: environment.from_string(source) for name, source in templates.items()}
+            self._templates = {name: jinja.from_string(source) for name, source in templates.items()}
         except jinja2.TemplateError as error:
             raise BundleError(
                 f"the chat template of {where} can't be read: {error}", hint="copy or export the folder again"
@@ -106,7 +103,7 @@ class ChatTemplate:
         Raises:
             UsageError: messages that are malformed, or that the template refuses.
         """
-        return self._render(_clean_messages(messages), _clean_tools(tools), add_generation_prompt, enable_thinking)
+        return self._render(clean_messages(messages), clean_tools(tools), add_generation_prompt, enable_thinking)
 
     def encode_chat(
         self,
@@ -134,7 +131,7 @@ class ChatTemplate:
         Raises:
             UsageError: messages that are malformed, or that the template refuses.
         """
-        cleaned, cleaned_tools = _clean_messages(messages), _clean_tools(tools)
+        cleaned, cleaned_tools = clean_messages(messages), clean_tools(tools)
         nonce = _unused_word(json.dumps([cleaned, cleaned_tools], ensure_ascii=False))
         literals: list[str] = []
 
@@ -188,96 +185,6 @@ class ChatTemplate:
                 f"the model's chat template refuses these messages: {error}",
                 hint="check the roles and their order: system, then user and assistant in turn",
             ) from error
-
-
-class _GenerationTag(jinja2.ext.Extension):
-    """``{% generation %}…{% endgeneration %}`` marks the assistant's tokens for training; here it renders its body."""
-
-    tags = {"generation"}  # noqa: RUF012 (jinja2's declared interface)
-
-    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _environment() -> jinja2.Environment:
-    """Jinja as transformers sets it up; templates come with checkpoints and so run in a sandbox."""
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
-    )
-
-    def raise_exception(message: str) -> None:
-        raise jinja2.TemplateError(message)
-
-    def tojson(
-        value: Any,
-        ensure_ascii: bool = False,
-        indent: int | None = None,
-        separators: tuple[str, str] | None = None,
-        sort_keys: bool = False,
-    ) -> str:
-        # Jinja's own filter escapes HTML, which a prompt must not have
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-
-    environment.filters["tojson"] = tojson
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return environment
-
-
-def _clean_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Plain JSON copies without null fields; lists of text parts are joined; thinking gets its standard name."""
-    if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence):
-        raise UsageError(f'messages is a {type(messages).__name__}; expected a list of {{"role": …, "content": …}} objects')
-    if not messages:
-        raise UsageError("the conversation has no messages", hint='pass at least one: {"role": "user", "content": "…"}')
-    cleaned = []
-    for number, message in enumerate(messages, 1):
-        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str) or not message["role"]:
-            raise UsageError(f"message {number} has no role", hint='a message is {"role": "user", "content": "…"}')
-        fields = {key: value for key, value in _plain(message, f"message {number}").items() if value is not None}
-        if "content" in fields:
-            fields["content"] = _content(fields["content"], number)
-        elif "tool_calls" not in fields:
-            raise UsageError(f"message {number} has no content", hint='a message is {"role": "user", "content": "…"}')
-        reasoning = next((fields[name] for name in REASONING_FIELDS if name in fields), None)
-        if reasoning is not None:
-            fields = {"thinking": reasoning, **fields, "reasoning_content": reasoning}
-        cleaned.append(fields)
-    return cleaned
-
-
-def _content(content: Any, number: int) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
-        return "".join(part["text"] for part in content)
-    raise UsageError(
-        f"the content of message {number} is not text", hint="Youtu-LLM reads text only: pass a string, or a list of text parts"
-    )
-
-
-def _clean_tools(tools: Sequence[Mapping[str, Any]] | None) -> list[Any] | None:
-    if tools is None:
-        return None
-    if isinstance(tools, (str, Mapping)) or not all(isinstance(tool, Mapping) for tool in tools):
-        raise UsageError(
-            "tools is not a list of JSON schemas", hint='a tool is {"type": "function", "function": {"name": …, "parameters": …}}'
-        )
-    return [_plain(tool, "a tool") for tool in tools]
-
-
-def _plain(value: Any, where: str) -> Any:
-    """A copy of plain JSON types alone, so that a template's sandbox meets no object with methods."""
-    if value is None or type(value) in (str, int, float, bool):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, Mapping):
-        return {_plain(key, where): _plain(item, where) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, where) for item in value]
-    raise UsageError(f"{where} holds a {type(value).__name__}; expected what JSON can say")
 
 
 def _pieces(marked: str, nonce: str, literals: Sequence[str]) -> Iterator[tuple[str, bool]]:

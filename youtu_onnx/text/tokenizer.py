@@ -18,6 +18,7 @@ import tokenizers
 
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.errors import BundleError
+from youtu_onnx.text.json_file import read_json
 
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 REPLACEMENT = "\ufffd"
@@ -166,23 +167,6 @@ class TextStream:
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(ids, skip_special=self._skip_special)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty where there is no file.
-
-    Raises:
-        BundleError: the file is not a JSON object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise BundleError(f"can't read {path}: {error}", hint="copy or export the folder again") from error
-    if not isinstance(value, dict):
-        raise BundleError(f"{path} holds no JSON object", hint="copy or export the folder again")
-    return value
 
 
 def _parse(serialized: str, where: str) -> tokenizers.Tokenizer:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.serve.engine.fake_batch import BYTES, CONTEXT, VOCABULARY, FakeBatch, greedy, logits_after
 from tests.serve.engine.replies import PLENTY, SMALL, Open, submit
-from youtu_onnx.chat.sampling import Sampler, Sampling
+from youtu_onnx.chat.sampler import Sampler
+from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.serve.engine.scheduler import THREAD, Scheduler
 

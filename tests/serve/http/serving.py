@@ -19,8 +19,9 @@ import numpy as np
 import uvicorn
 from starlette.types import ASGIApp
 
+from youtu_onnx.chat.distribution import log_softmax
 from youtu_onnx.chat.finish import FinishReason
-from youtu_onnx.chat.sampling import Sampler, log_softmax
+from youtu_onnx.chat.sampler import Sampler
 from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError, YoutuOnnxError

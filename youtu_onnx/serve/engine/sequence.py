@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from youtu_onnx.chat.distribution import likeliest, log_softmax
 from youtu_onnx.chat.finish import CompleteReason, FinishReason
-from youtu_onnx.chat.sampling import Sampler, likeliest, log_softmax
+from youtu_onnx.chat.sampler import Sampler
 from youtu_onnx.core.errors import YoutuOnnxError
 from youtu_onnx.serve.engine.request import Ended, Event, Request, Token
 

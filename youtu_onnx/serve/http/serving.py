@@ -114,13 +114,13 @@ def serve(serving: Serving, progress: Progress, told: Told) -> None:
 
 
 def _check_on_cpu(choice: ProviderChoice, bundle: Bundle) -> None:
-    row = chosen(choice.name, bundle.manifest.graph.provider)
-    if row.name != "cpu":
+    provider = chosen(choice.name, bundle.manifest.graph.provider)
+    if provider.name != "cpu":
         raise UsageError(
-            f"--workers are for the CPU, and this is for {row.name}: every worker would load the weights anew",
+            f"--workers are for the CPU, and this is for {provider.name}: every worker would load the weights anew",
             hint="leave --workers away: one process answers several at once; or pass --provider cpu",
         )
-    choice.options.of_provider(row)
+    choice.options.of_provider(provider)
 
 
 def _run_workers(serving: Serving, text: ModelText, listening: socket, progress: Progress, told: Told) -> None:

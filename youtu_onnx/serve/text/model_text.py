@@ -13,8 +13,8 @@ from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.text import ChatTemplate, Tokenizer
+from youtu_onnx.text.json_file import read_json
 from youtu_onnx.text.thinking import CLOSE, OPEN
-from youtu_onnx.text.tokenizer import read_json
 
 
 @dataclass(frozen=True)

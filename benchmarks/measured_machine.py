@@ -24,7 +24,7 @@ INT8_PRODUCTS = {
 
 
 @dataclass(frozen=True)
-class Machine:
+class MeasuredMachine:
     """``read_gb_per_s``: 10^9 bytes a second, all cores reading together."""
 
     cpu: str
@@ -35,7 +35,7 @@ class Machine:
     system: str
 
     @classmethod
-    def here(cls, threads: int) -> Machine:
+    def here(cls, threads: int) -> MeasuredMachine:
         flags = (cpuinfo("flags", "Features") or "").split()
         instructions = next((label for flag, label in INT8_PRODUCTS.items() if flag in flags), "")
         return cls(
