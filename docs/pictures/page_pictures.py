@@ -1,108 +1,87 @@
-"""Take the pictures of the server's page: ``python -m docs.pictures.page_pictures [--address URL]``.
+"""Take the pictures of the server's page: ``python -m docs.pictures.page_pictures``.
 
-With an address, the pictures show what the model there answers; without, a server with scripted answers is started.
-Needs Chromium and Node. Writes ``serve-*.png`` beside this file.
+Every answer in them is what a model said: youtu-nano, exported to int4 and served by ``youtu-onnx serve``, which is greedy and so
+says the same each time. With ``--address URL``, the model of a server that runs already. Needs Chromium and Node. Writes
+``serve-*.png`` beside this file.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import subprocess
+import sys
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.browser import Browser, browser
 from tests.consumers.javascript.workshop import furnish
-from tests.serve.page.page_server import Reply, serving
 
 HERE = Path(__file__).parent
 LARGEST = 150_000  # bytes of a picture
-PRIME = '''Check divisors up to the square root, since $n = a \\cdot b$ with $a \\le b$ means $a \\le \\sqrt{n}$:
-
-```python
-from math import isqrt
-
-def is_prime(n: int) -> bool:
-    """Trial division in O(√n)."""
-    if n < 2:
-        return False
-    return all(n % d for d in range(2, isqrt(n) + 1))
-
-assert [n for n in range(20) if is_prime(n)] == [2, 3, 5, 7, 11, 13, 17, 19]
-```
-
-How many primes to expect below $x$:
-
-$$\\pi(x) \\approx \\int_2^x \\frac{dt}{\\ln t}$$
-'''
-ROOT = "A number that isn't prime has a divisor of at most its square root.\n\nSo it is enough to try those."
-JOURNEY = """The journey takes **3 hours and 25 minutes**.
-
-1. From 9:40 to 12:40: 3 hours
-2. From 12:40 to 13:05: 25 minutes
-"""
-SKY = """阳光进入大气层后，会被空气分子散射，波长越短散射越强，其强度与 $\\lambda^{-4}$ 成正比。
-
-| 颜色 | 波长 | 相对散射 |
-|---|---:|---:|
-| 红 | 700 nm | 1.0 |
-| 绿 | 550 nm | 2.6 |
-| 蓝 | 450 nm | 5.9 |
-
-因此，散射到我们眼中的光以**蓝色**为主。
-"""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: the browser's options, what is asked, and the scripted answers."""
+    """One picture: the browser's options, what is asked, whether the last thinking is unfolded, and what is clicked then."""
 
     name: str
     options: dict[str, Any]
     asked: tuple[str, ...] = ()
-    replies: tuple[Reply, ...] = ()
     unfold: bool = False
     then: tuple[str, ...] = field(default=())
 
 
+WINDOW = {"viewport": {"width": 1200, "height": 760}}
 PHONE = {"viewport": {"width": 390, "height": 780}, "deviceScaleFactor": 1.5, "isMobile": True, "hasTouch": True}
 PICTURES = (
     Picture(
         "serve-light",
-        {"viewport": {"width": 1200, "height": 760}},
-        ("How many minutes does a train need that leaves at 9:40 and arrives at 13:05?",),
-        (Reply(JOURNEY, "13:05 minus 9:40.", pause=0.03),),
-    ),
-    Picture(
-        "serve-dark",
-        {"viewport": {"width": 1200, "height": 980}, "colorScheme": "dark"},
-        ("Write a Python function that says whether a number is prime.",),
-        (Reply(PRIME, ROOT, pause=0.02),),
+        WINDOW,
+        (
+            "Leo is faster than Mary. Mary is faster than Amy. Who is the slowest?",
+            "There are 3 balls on the table. Amy puts 47 more there. How many balls are on the table?",
+        ),
         unfold=True,
     ),
     Picture(
-        "serve-phone",
-        PHONE,
-        ("Is 97 a prime number?",),
-        (
-            Reply(
-                "Yes. None of 2, 3, 5 and 7 divides it, and the next prime, 11, is larger than $\\sqrt{97} \\approx 9.8$.",
-                "Try 2, 3, 5, 7.",
-                pause=0.03,
-            ),
-        ),
+        "serve-dark",
+        WINDOW | {"colorScheme": "dark"},
+        ("What can you do?", "Sort these numbers: [70, 96, 11, 66].", "What is 477 - 87?"),
+        unfold=True,
     ),
+    Picture("serve-phone", PHONE, ("Calculate 28 × 5.", 'Convert "lohub" to uppercase.')),
     Picture(
         "serve-chinese",
-        {"viewport": {"width": 1200, "height": 760}, "locale": "zh-CN"},
-        ("天空为什么是蓝色的？",),
-        (Reply(SKY, "瑞利散射。", pause=0.02),),
+        WINDOW | {"locale": "zh-CN"},
+        ("你会做什么？", "桌上有3个球，小红又放了47个球。桌上一共有多少个球？"),
+        unfold=True,
     ),
-    Picture("serve-settings", {"viewport": {"width": 1200, "height": 760}}, then=("#settings-open",)),
-    Picture("serve-start", {"viewport": {"width": 1200, "height": 760}, "colorScheme": "dark"}),
+    Picture("serve-settings", WINDOW, then=("#settings-open",)),
+    Picture("serve-start", WINDOW | {"colorScheme": "dark"}),
 )
+
+
+@contextmanager
+def serving_nano(folder: Path) -> Iterator[str]:
+    """Address of a server with youtu-nano, int4, exported into ``folder``."""
+    program = [sys.executable, "-m", "youtu_onnx.cli"]
+    bundle = folder / "youtu-nano"
+    subprocess.run([*program, "export", "--model", "youtu-nano", "--output", bundle, "--no-verify"], check=True)
+    process = subprocess.Popen([*program, "serve", bundle, "--port", "0"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        if not (found := re.search(r"http://\S+?:\d+", said)):
+            raise SystemExit(f"the server did not start: {said}{process.stderr.read()}")
+        yield found[0]
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def take(page: Browser, picture: Picture, address: str) -> Path:
@@ -114,7 +93,7 @@ def take(page: Browser, picture: Picture, address: str) -> Path:
         page.wait(f"document.querySelectorAll('.assistant .again').length === {count}")
         page.wait("!document.querySelector('.text.plain:not(:empty):not(.thoughts)')")
     if picture.unfold:
-        page.click(".thinking summary")
+        page.click(".assistant:last-child .thinking summary")
     for selector in picture.then:
         page.click(selector)
     page.js("document.activeElement.blur()")
@@ -128,23 +107,22 @@ def take(page: Browser, picture: Picture, address: str) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--address", help="of a running server")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "youtu-onnx-npm", help="for what npm installs")
     parser.add_argument("names", nargs="*", help="only these pictures")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        nullcontext() if arguments.address else serving() as server,
-        browser(furnish(Path(folder), arguments.cache)) as page,
-    ):
-        for picture in PICTURES:
-            if arguments.names and picture.name not in arguments.names:
-                continue
-            if server:
-                server.state.script.extend(picture.replies)
-            print(take(page, picture, arguments.address or server.address))
+    with tempfile.TemporaryDirectory() as name:
+        shop = Path(name) / "shop"
+        shop.mkdir()
+        with (
+            nullcontext(arguments.address) if arguments.address else serving_nano(Path(name)) as address,
+            browser(furnish(shop, arguments.cache)) as page,
+        ):
+            for picture in PICTURES:
+                if not arguments.names or picture.name in arguments.names:
+                    print(take(page, picture, address))
 
 
 if __name__ == "__main__":
