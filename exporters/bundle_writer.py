@@ -28,6 +28,7 @@ from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.passes.embedding import embedding
 from youtu_onnx.exporters.passes.floats import floats
 from youtu_onnx.exporters.passes.linear import linear
+from youtu_onnx.exporters.quantize.choice import quantizer_for
 from youtu_onnx.exporters.weights import packed_bytes, write_weights
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.exported import exportable
@@ -75,13 +76,13 @@ def assemble(
     model = graphs.graph(architecture, graph_form)
     batch = graphs.batch_graph(architecture, graph_form) if target.serves else None
     progress.begin("rewrite")
-    tied = architecture.tie_word_embeddings
+    tied, quantizer = architecture.tie_word_embeddings, quantizer_for(recipe)
     floating = ir.DataType.FLOAT if graph_form.float_dtype == "float32" else ir.DataType.FLOAT16
 
     def passed(model: ir.Model) -> Assembly:
         assembly = Assembly(model, sources, floating, cache, graph_form.facts(target))
-        linear(assembly, recipe, target, tied=tied)
-        embedding(assembly, recipe, target, tied=tied)
+        linear(assembly, recipe, target, quantizer, tied=tied)
+        embedding(assembly, recipe, target, quantizer, tied=tied)
         _refuse_odd_blocks(assembly.model, target)
         floats(assembly)
         return assembly

@@ -35,7 +35,8 @@ def rounding(manifest: Manifest, read: Callable[[str], torch.Tensor]) -> Roundin
         return None
     import torch
 
-    from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest
+    from youtu_onnx.exporters.quantize.quantizer import quantize
+    from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest
     from youtu_onnx.families.youtu.graph.form import GraphForm
 
     target = target_called(manifest.target)
@@ -46,7 +47,7 @@ def rounding(manifest: Manifest, read: Callable[[str], torch.Tensor]) -> Roundin
     def apply(name: str, tensor: torch.Tensor) -> torch.Tensor:
         storage = storages.get(name)
         if storage is not None:
-            return round_to_nearest(tensor, storage, scale_dtype).dequantize()[:, : tensor.shape[1]]
+            return quantize(RoundToNearest(), tensor, storage, scale_dtype).dequantize()[:, : tensor.shape[1]]
         if form.integer_heads and name.endswith("kv_b_proj.weight"):
             if not form.byte_cache:
                 return _int8(tensor.float())
