@@ -32,6 +32,7 @@ from youtu_onnx.exporters.quantize.choice import quantizer_for
 from youtu_onnx.exporters.weights import packed_bytes, write_weights
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.exported import exportable
+from youtu_onnx.families.referenced import reference_of
 from youtu_onnx.graphs.parameter import Parameter
 
 __all__ = ["Needs", "assemble", "needs", "with_file", "write_bundle", "write_model_card"]
@@ -56,7 +57,9 @@ def assemble(
 
     Raises:
         UsageError: an exception in the recipe that names no matrix; a form, precision or length that the target can't serve.
+        CheckpointError: a configuration that means something else to transformers.
     """
+    refuse_misreadings(checkpoint)
     architecture, family = checkpoint.architecture, checkpoint.family
     family.check_cache_form(form, recipe, target)
     length = target.length(max_length, architecture.max_position_embeddings)
@@ -92,6 +95,20 @@ def assemble(
         assembly.batch = passed(batch)
     _refuse_what_the_target_does_not_take(assembly.model, target)
     return assembly
+
+
+def refuse_misreadings(checkpoint: Checkpoint) -> None:
+    """
+    Raises:
+        CheckpointError: the model that transformers makes of ``config.json`` is not the one that would be exported.
+    """
+    found = reference_of(checkpoint.family).misreadings(checkpoint)
+    if found:
+        listed = "\n  - ".join(found)
+        raise CheckpointError(
+            f"{checkpoint.path / names.CONFIG} means something else to transformers than to youtu-onnx:\n  - {listed}",
+            hint="remove what the model's authors don't publish, or report this with the file",
+        )
 
 
 def _refuse_what_the_target_does_not_take(model: ir.Model, target: Target) -> None:
