@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from youtu_onnx.core.bundle import Manifest
 from youtu_onnx.families.known import architecture_of
-from youtu_onnx.families.youtu.architecture import Architecture, Rope
+from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.rope import Rope
 
 YOUTU_LLM_2B = Architecture(
     vocab_size=128256,

@@ -28,9 +28,11 @@ from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.passes.embedding import embedding
 from youtu_onnx.exporters.passes.floats import floats
 from youtu_onnx.exporters.passes.linear import linear
+from youtu_onnx.exporters.quantize.choice import quantizer_for
 from youtu_onnx.exporters.weights import packed_bytes, write_weights
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.exported import exportable
+from youtu_onnx.families.referenced import reference_of
 from youtu_onnx.graphs.parameter import Parameter
 
 __all__ = ["Needs", "assemble", "needs", "with_file", "write_bundle", "write_model_card"]
@@ -55,7 +57,9 @@ def assemble(
 
     Raises:
         UsageError: an exception in the recipe that names no matrix; a form, precision or length that the target can't serve.
+        CheckpointError: a configuration that means something else to transformers.
     """
+    refuse_misreadings(checkpoint)
     architecture, family = checkpoint.architecture, checkpoint.family
     family.check_cache_form(form, recipe, target)
     length = target.length(max_length, architecture.max_position_embeddings)
@@ -75,13 +79,13 @@ def assemble(
     model = graphs.graph(architecture, graph_form)
     batch = graphs.batch_graph(architecture, graph_form) if target.serves else None
     progress.begin("rewrite")
-    tied = architecture.tie_word_embeddings
+    tied, quantizer = architecture.tie_word_embeddings, quantizer_for(recipe)
     floating = ir.DataType.FLOAT if graph_form.float_dtype == "float32" else ir.DataType.FLOAT16
 
     def passed(model: ir.Model) -> Assembly:
         assembly = Assembly(model, sources, floating, cache, graph_form.facts(target))
-        linear(assembly, recipe, target, tied=tied)
-        embedding(assembly, recipe, target, tied=tied)
+        linear(assembly, recipe, target, quantizer, tied=tied)
+        embedding(assembly, recipe, target, quantizer, tied=tied)
         _refuse_odd_blocks(assembly.model, target)
         floats(assembly)
         return assembly
@@ -91,6 +95,20 @@ def assemble(
         assembly.batch = passed(batch)
     _refuse_what_the_target_does_not_take(assembly.model, target)
     return assembly
+
+
+def refuse_misreadings(checkpoint: Checkpoint) -> None:
+    """
+    Raises:
+        CheckpointError: the model that transformers makes of ``config.json`` is not the one that would be exported.
+    """
+    found = reference_of(checkpoint.family).misreadings(checkpoint)
+    if found:
+        listed = "\n  - ".join(found)
+        raise CheckpointError(
+            f"{checkpoint.path / names.CONFIG} means something else to transformers than to youtu-onnx:\n  - {listed}",
+            hint="remove what the model's authors don't publish, or report this with the file",
+        )
 
 
 def _refuse_what_the_target_does_not_take(model: ir.Model, target: Target) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,6 @@ from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.bundle_writer import assemble, write_bundle
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.youtu.architecture import Architecture
 
 Past = list[np.ndarray]
 
@@ -139,9 +139,9 @@ def cut(folder: Path, given: Mapping[str, type[np.generic]], wanted: Sequence[st
 
 
 def reference(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> YoutuForCausalLM:
-    """transformers' own model with these weights, in float32."""
-    fields = Architecture.from_config(config).to_hf_config()
-    model = YoutuForCausalLM(YoutuConfig(**fields, attn_implementation="eager")).eval()
+    """transformers' own model of this config with these weights, in float32."""
+    fields = copy.deepcopy(config) | {"model_type": "youtu"}  # what is nested in them is changed
+    model = YoutuForCausalLM(YoutuConfig.from_dict(fields, attn_implementation="eager")).eval()
     missing, unexpected = model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
     assert set(missing) <= {"lm_head.weight"} and not unexpected
     model.tie_weights()

@@ -17,11 +17,12 @@ from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
 from youtu_onnx.exporters.passes.unpacking import Unpacking
 from youtu_onnx.exporters.quantize.packing import blockwise
+from youtu_onnx.exporters.quantize.quantizer import Quantizer
 
 NAME, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
-def embedding(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) -> None:
+def embedding(assembly: Assembly, recipe: Recipe, target: Target, quantizer: Quantizer, *, tied: bool) -> None:
     """Rewrite the Gather in place."""
     parameter = assembly.unpacked(NAME)
     storage = recipe.storage((NAME,), parameter.shape[1]) if parameter is not None else None
@@ -29,7 +30,7 @@ def embedding(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool)
         return
     node = next(n for n in assembly.graph if n.op_type == "Gather" and n.inputs[0].name == NAME)
     shared = assembly.packings.get(HEAD) if tied else None
-    packing = shared or blockwise(NAME, parameter, storage, assembly.dtype, zero_points=target.zero_points)
+    packing = shared or blockwise(NAME, parameter, storage, assembly.dtype, quantizer, zero_points=target.zero_points)
     if shared is None:
         assembly.store(NAME, packing)
     gather = _gather if target.gather_quantized else _unpack

@@ -17,12 +17,13 @@ from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.quantize.packing import blockwise, plain
+from youtu_onnx.exporters.quantize.quantizer import Quantizer
 
 ACCURACY_LEVEL = 4
 """MatMulNBits may round activations to int8 per block: its integer kernels are what reaches memory bandwidth."""
 
 
-def linear(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) -> None:
+def linear(assembly: Assembly, recipe: Recipe, target: Target, quantizer: Quantizer, *, tied: bool) -> None:
     """Rewrite every linear layer in place."""
     for node in list(assembly.graph):
         transpose = node.inputs[1].producer() if node.op_type == "MatMul" and node.inputs[1] is not None else None
@@ -34,7 +35,7 @@ def linear(assembly: Assembly, recipe: Recipe, target: Target, *, tied: bool) ->
             continue
         storage = recipe.storage(quantized_names(name, parameter.tensors), parameter.shape[1])
         if storage is not None:
-            packing = blockwise(name, parameter, storage, assembly.dtype, zero_points=target.zero_points)
+            packing = blockwise(name, parameter, storage, assembly.dtype, quantizer, zero_points=target.zero_points)
             rows, columns = parameter.shape
             assembly.replace(
                 node,

@@ -10,7 +10,7 @@ from torch import Tensor
 from youtu_onnx.core.recipe import Blockwise
 from youtu_onnx.exporters.assembly import Packing, Piece
 from youtu_onnx.exporters.quantize.chunks import by_rows
-from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest
+from youtu_onnx.exporters.quantize.quantizer import Quantizer
 from youtu_onnx.graphs.parameter import Parameter
 
 TORCH_DTYPES = {ir.DataType.FLOAT: torch.float32, ir.DataType.FLOAT16: torch.float16, ir.DataType.INT8: torch.int8}
@@ -27,10 +27,14 @@ def pack_nibbles(values: Tensor) -> Tensor:
     return (pairs | (pairs >> 4)).to(torch.uint8)  # keeps the low byte
 
 
-def blockwise(name: str, parameter: Parameter, storage: Blockwise, dtype: ir.DataType, *, zero_points: bool) -> Packing:
+def blockwise(
+    name: str, parameter: Parameter, storage: Blockwise, dtype: ir.DataType, quantizer: Quantizer, *, zero_points: bool
+) -> Packing:
     """MatMulNBits' tensors for a matrix [N,K] with G blocks a row: B ``[N,G,bytes]``, scales ``[N,G]``, zero points.
 
     Args:
+        dtype: of the scales.
+        quantizer: chooses the numbers; how they lie in bytes is decided here.
         zero_points: write them even where they all are the middle value.
     """
     rows, columns = parameter.shape
@@ -45,19 +49,19 @@ def blockwise(name: str, parameter: Parameter, storage: Blockwise, dtype: ir.Dat
 
     def pack(weight: Tensor) -> tuple[np.ndarray, ...]:
         made = [np.empty(piece.shape, piece.dtype.numpy()) for piece in pieces]
+        quantized_rows = quantizer.begin(weight, storage, TORCH_DTYPES[dtype], None)
 
-        def quantize(start: int, stop: int) -> None:
-            quantized = round_to_nearest(weight[start:stop], storage, TORCH_DTYPES[dtype])
-            zeros = quantized.zero_points
+        def fill(start: int, stop: int) -> None:
+            quantized = quantized_rows(start, stop)
+            codes, zeros = quantized.codes, quantized.zero_points
             if zeros is None:
                 zeros = torch.full(quantized.scales.shape, 2 ** (storage.bits - 1), dtype=torch.uint8)
-            values = quantized.values
             if storage.bits == 4:
-                values, zeros = pack_nibbles(values), pack_nibbles(zeros)
-            for array, tensor in zip(made, (values, quantized.scales, zeros), strict=False):
+                codes, zeros = pack_nibbles(codes), pack_nibbles(zeros)
+            for array, tensor in zip(made, (codes, quantized.scales, zeros), strict=False):  # zero points may have no piece
                 array[start:stop] = tensor.numpy()
 
-        by_rows(quantize, rows, columns)
+        by_rows(fill, rows, columns)
         return tuple(made)
 
     return Packing(parameter, tuple(pieces), pack, f"int{storage.bits} block {storage.block_size}", storage)

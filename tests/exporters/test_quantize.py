@@ -13,8 +13,10 @@ from hypothesis import strategies as st  # noqa: E402
 
 from youtu_onnx.core.recipe import BLOCK_SIZES, Blockwise, Recipe, block_for  # noqa: E402
 from youtu_onnx.exporters.quantize import chunks, packing  # noqa: E402
-from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
-from youtu_onnx.families.youtu.graph.parameters import Parameter  # noqa: E402
+from youtu_onnx.exporters.quantize.quantized import Quantized  # noqa: E402
+from youtu_onnx.exporters.quantize.quantizer import quantize  # noqa: E402
+from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest  # noqa: E402
+from youtu_onnx.graphs.parameter import Parameter  # noqa: E402
 
 SHAPES = {  # blocks that a search could stumble over; columns vary, the last block may be partly padding
     "normal": lambda x: x,
@@ -29,6 +31,10 @@ SHAPES = {  # blocks that a search could stumble over; columns vary, the last bl
     "denormal": lambda x: x * 1e-40,
 }
 storages = st.builds(Blockwise, bits=st.sampled_from([4, 8]), block_size=st.sampled_from(BLOCK_SIZES), symmetric=st.booleans())
+
+
+def round_to_nearest(weight, storage, scale_dtype=torch.float32, *, fitted=None) -> Quantized:
+    return quantize(RoundToNearest(fitted), weight, storage, scale_dtype)
 
 
 def matrix(rows: int, columns: int, seed: int, scale: float = 1.0) -> torch.Tensor:
@@ -74,7 +80,7 @@ def test_fitting_takes_5_percent_off_the_error_of_blocks_of_128(symmetric, at_mo
     weight, storage = matrix(256, 1024, 3), Blockwise(4, 128, symmetric)
     widest, fitted = ((round_to_nearest(weight, storage, fitted=fitted).dequantize() - weight).norm() for fitted in (False, True))
     assert fitted / widest < at_most
-    assert torch.equal(round_to_nearest(weight, storage).values, round_to_nearest(weight, storage, fitted=True).values)
+    assert torch.equal(round_to_nearest(weight, storage).codes, round_to_nearest(weight, storage, fitted=True).codes)
 
 
 def test_8_bits_keep_the_widest_range():
@@ -122,7 +128,12 @@ def test_chunks_do_not_show(storage, rows, columns):
     """The streamer quantizes a few rows at a time; the bytes must not depend on how many."""
     weight = matrix(rows, columns, 5)
     made = packing.blockwise(
-        "w", Parameter(("w",), (rows, columns), lambda w: w, "matrix"), storage, ir.DataType.FLOAT, zero_points=True
+        "w",
+        Parameter(("w",), (rows, columns), lambda w: w, "matrix"),
+        storage,
+        ir.DataType.FLOAT,
+        RoundToNearest(),
+        zero_points=True,
     )
     whole = made.pack(weight)
     quantized = round_to_nearest(weight, storage)
@@ -161,8 +172,34 @@ def test_no_smaller_block_would_take_fewer_bytes(columns: int, bits: int, larges
     parameter = Parameter((), (8, columns), lambda: torch.empty(0), "matrix")
 
     def stored(size: int) -> int:
-        packed = packing.blockwise("w", parameter, Blockwise(bits, size, False), ir.DataType.FLOAT, zero_points=True)
+        packed = packing.blockwise(
+            "w", parameter, Blockwise(bits, size, False), ir.DataType.FLOAT, RoundToNearest(), zero_points=True
+        )
         return sum(piece.nbytes for piece in packed.pieces)
 
     chosen = stored(block_for(columns, bits, largest))
     assert chosen <= min(stored(size) for size in BLOCK_SIZES if size <= largest) + 8  # zero points are rounded up to bytes
+
+
+class Everything7:
+    """A quantizer of nobody's: packing knows none by name."""
+
+    def begin(self, weight, storage, scale_dtype, inputs):
+        def rows(start: int, stop: int) -> Quantized:
+            groups = -(-weight.shape[1] // storage.block_size)
+            codes = torch.full((stop - start, groups, storage.block_size), 7, dtype=torch.uint8)
+            scales = torch.arange(start, stop).to(scale_dtype).unsqueeze(1).expand(-1, groups)
+            return Quantized(codes, scales, torch.full((stop - start, groups), 3, dtype=torch.uint8), storage.bits)
+
+        return rows
+
+
+@pytest.mark.parametrize(("bits", "codes", "zeros"), [(4, 0x77, [0x33, 0x03]), (8, 7, [3, 3, 3])])
+def test_packing_takes_any_quantizer(bits: int, codes: int, zeros: list[int]):
+    parameter = Parameter(("w",), (3, 90), lambda w: w, "matrix")
+    packed = packing.blockwise(
+        "w", parameter, Blockwise(bits, 32, False), ir.DataType.FLOAT16, Everything7(), zero_points=False
+    ).pack(torch.empty(3, 90))
+    assert (packed[0] == codes).all() and packed[0].shape == (3, 3, 32 * bits // 8)
+    assert packed[1].tolist() == [[0, 0, 0], [1, 1, 1], [2, 2, 2]] and packed[1].dtype == np.float16
+    assert packed[2].tolist() == [zeros] * 3

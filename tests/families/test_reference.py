@@ -10,11 +10,13 @@ import pytest
 import torch
 from transformers import YoutuConfig, YoutuForCausalLM
 
+from tests.pytorch_decoder import PyTorchDecoder
 from tests.tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, write_checkpoint
 from youtu_onnx.core.errors import ResourceError, UsageError
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.runtimes.pytorch import PyTorchDecoder, reference_logits
+from youtu_onnx.families.youtu.reference import YOUTU_REFERENCE
 
+reference_logits = YOUTU_REFERENCE.logits
 SEQUENCES = [list(range(1, 41)), [5], [130, 0, 7, 7]]
 # pad_token_id stays out: from_pretrained zeroes that row of the embedding (see PyTorchDecoder)
 UNPADDED = CONFIG | {"pad_token_id": None}

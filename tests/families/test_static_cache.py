@@ -23,7 +23,8 @@ from youtu_onnx.core.cache import CacheLayout  # noqa: E402
 from youtu_onnx.core.errors import BundleError, UsageError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.core.target import RESERVED, target  # noqa: E402
-from youtu_onnx.exporters.quantize.round_to_nearest import round_to_nearest  # noqa: E402
+from youtu_onnx.exporters.quantize.quantizer import quantize  # noqa: E402
+from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest  # noqa: E402
 from youtu_onnx.inspect.inspection import inspect_bundle  # noqa: E402
 from youtu_onnx.runtimes.opening import open_decoder  # noqa: E402
 from youtu_onnx.runtimes.ort.model import OrtModel  # noqa: E402
@@ -195,7 +196,7 @@ def test_the_embedding_is_unpacked_from_its_bytes(
     ids = np.arange(CONFIG["vocab_size"])[None]
     [rows] = cut(tmp_path, {"input_ids": np.int64}, [name]).run(None, {"input_ids": ids})
     storage = recipe.storage(("model.embed_tokens.weight",), hidden)
-    expected = round_to_nearest(tensors["model.embed_tokens.weight"], storage, torch.float16).dequantize()[:, :hidden]
+    expected = quantize(RoundToNearest(), tensors["model.embed_tokens.weight"], storage, torch.float16).dequantize()[:, :hidden]
     np.testing.assert_allclose(rows[0], expected.half().numpy(), rtol=2e-3, atol=1e-6)
     assert storage.bits == bits and len(np.unique(rows[0, :, : storage.block_size][0])) <= 2**bits
     shared = {tensor.name for tensor in model.graph.initializer if "embed_tokens" in tensor.name}

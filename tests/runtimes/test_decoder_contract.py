@@ -27,8 +27,8 @@ FLOAT, INTEGER = {"rtol": 1e-3, "atol": 2e-4}, {"rtol": 0, "atol": 0.5}
 
 def open_adapter(name: str, nano_bundle: Callable[..., Path]) -> Decoder:
     if name == "pytorch":
+        from tests.pytorch_decoder import PyTorchDecoder
         from youtu_onnx.families.checkpoint import Checkpoint
-        from youtu_onnx.runtimes.pytorch import PyTorchDecoder
 
         return PyTorchDecoder(Checkpoint.open("youtu-nano"))
     runtime, _, kind = name.partition("-")

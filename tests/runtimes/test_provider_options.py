@@ -17,7 +17,7 @@ from youtu_onnx.runtimes.providers.options import APPLIES, ProviderOptions, pars
 from youtu_onnx.runtimes.providers.providers import PROVIDERS, provider
 from youtu_onnx.runtimes.providers.sessions import open_session
 from youtu_onnx.runtimes.providers.tiny_model import tiny_model
-from youtu_onnx.verify.verify import _exact
+from youtu_onnx.verify.provider import exact_options
 
 
 def test_values_become_what_onnxruntime_reads() -> None:
@@ -133,10 +133,10 @@ def test_pairs_and_named_options_come_together() -> None:
 
 
 def test_verify_computes_without_tf32_unless_told() -> None:
-    assert _exact(None, "cuda").use_tf32 is False
-    assert _exact(ProviderOptions(use_tf32=True), "cuda").use_tf32 is True
-    assert _exact(ProviderOptions(device_id=1), "CUDAExecutionProvider") == ProviderOptions(device_id=1, use_tf32=False)
-    assert not _exact(None, "cpu")
+    assert exact_options(None, "cuda").use_tf32 is False
+    assert exact_options(ProviderOptions(use_tf32=True), "cuda").use_tf32 is True
+    assert exact_options(ProviderOptions(device_id=1), "CUDAExecutionProvider") == ProviderOptions(device_id=1, use_tf32=False)
+    assert not exact_options(None, "cpu")
 
 
 def test_options_reach_every_way_of_opening(nano_bundle: Callable[..., Path]) -> None:

@@ -121,7 +121,7 @@ def _compare_row(r: np.ndarray, x: np.ndarray, around: np.ndarray) -> Difference
     if not np.isfinite(x).all():
         nan = math.nan
         return Difference(1, nan, peak, nan, nan, nan, nan, nan, nan, nan, nan)
-    log_p, log_q = _log_softmax(r), _log_softmax(x)
+    log_p, log_q = log_softmax(r), log_softmax(x)
     p = np.exp(log_p)
     kl = max(0.0, float(p @ (log_p - log_q)))  # rounding can leave -1e-17
     second, first = np.partition(r, -2)[-2:] if r.size > 1 else (-math.inf, r[0])
@@ -146,7 +146,7 @@ def _compare_row(r: np.ndarray, x: np.ndarray, around: np.ndarray) -> Difference
     )
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max()
     return shifted - math.log(np.exp(shifted).sum())
 

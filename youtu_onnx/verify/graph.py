@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ResourceError
 from youtu_onnx.graphs.reading import load_graph
-
-if TYPE_CHECKING:
-    from youtu_onnx.runtimes.ort.model import OrtModel
-    from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.runtimes.ort.model import OrtModel
+from youtu_onnx.runtimes.providers.options import ProviderOptions
+from youtu_onnx.verify.provider import usable_provider
 
 ONNX_BITS = {
     "FLOAT": 32,
@@ -58,8 +57,6 @@ def check_graph(
         UsageError, ProviderError: the provider is unknown, has no such options, or can't start.
         ResourceError: too little memory to load it.
     """
-    from youtu_onnx.runtimes.ort.model import OrtModel
-
     checks = [_check_external_data(bundle)]
     try:
         model = OrtModel(
@@ -75,15 +72,6 @@ def check_graph(
     finally:
         model.close()
     return tuple(checks)
-
-
-def usable_provider(bundle: Bundle) -> str:
-    """ONNX Runtime's name of the target's provider where it is installed, else the CPU's."""
-    from youtu_onnx.runtimes.providers.plugins import available
-    from youtu_onnx.runtimes.providers.providers import provider
-
-    wanted = provider(bundle.manifest.graph.provider)
-    return wanted.ort if wanted.ort in available(wanted) else "CPUExecutionProvider"
 
 
 def _check_external_data(bundle: Bundle) -> Check:

@@ -8,16 +8,17 @@ logits of the same tokens:
 - ``batch``: prompts of different lengths, padded on the left, and one step after;
 - ``slots``: the batch graph, where there is one: prompts join one after the other while those before them go on.
 
-Two questions, since one number can't answer both:
+Three questions, since one number can't answer all:
 
-- **Is the graph right?** Compared with PyTorch *with the weights as the bundle stores them* (``graph``): what remains is
-  the arithmetic of the graph. Binds every bundle, of trained and of random weights alike.
+- **Are the weights the checkpoint's?** Each tensor in the data file is compared with it (:mod:`youtu_onnx.verify.weights`).
+- **Is the graph right?** Compared with PyTorch *with the weights read back from the bundle's data file* (``graph``): what remains
+  is the arithmetic of the graph. Binds every bundle, of trained and of random weights alike.
 - **What did rounding the weights cost?** Compared with PyTorch with the checkpoint's own weights. Limits bind where the
   reference is confident, that is, decided at half of its continuation's steps or more (youtu-nano: 95 %): deep random
   weights (5 to 25 %) damp no error, so int4 alone takes a 24-layer model of them to a KL share of 0.3 to 1, however right
   the graph is. Unrelated logits have a KL share of 2.
 
-For float precisions the two are the same.
+For float precisions the last two are the same.
 
 The limits lie between what was measured and what is wrong, worst path and block size each:
 
@@ -42,6 +43,7 @@ from typing import Any
 
 from youtu_onnx.core.recipe import Precision
 from youtu_onnx.verify.difference import Difference
+from youtu_onnx.verify.weights import WeightReport
 
 PATHS = ("prefill", "chunks", "tokens", "decode", "batch", "slots")
 CONFIDENT = 0.5
@@ -106,6 +108,7 @@ class Parity:
         provider: that ran the bundle.
         reference_nll, bundle_nll: mean nats per prompt token that each gives to the prompts; None where no prompt is
             longer than one token.
+        weights: what the bundle stores against the checkpoint's tensors.
     """
 
     precision: Precision
@@ -113,6 +116,7 @@ class Parity:
     prompts: tuple[PromptParity, ...]
     reference_nll: float | None
     bundle_nll: float | None
+    weights: WeightReport = field(default_factory=WeightReport)
     _gates: Mapping[Precision, Gate] = field(default_factory=lambda: GATES, repr=False)
 
     @property
@@ -147,7 +151,7 @@ class Parity:
     @property
     def faults(self) -> tuple[str, ...]:
         """What is outside the gate, in words; empty where all is well."""
-        gate, faults = self.gate, []
+        gate, faults = self.gate, list(self.weights.faults)
         for path, found in self.graph.items():
             checks = (
                 _above("max |Δlogit| over the largest logit", found.max_abs_share, gate.max_abs_share),
@@ -194,6 +198,7 @@ class Parity:
             "reference_nll": _short(self.reference_nll),
             "bundle_nll": _short(self.bundle_nll),
             "greedy_agreement": self.greedy_agreement,
+            "weights": self.weights.to_dict(),
             **self.total.to_dict(),
             "paths": {name: found.to_dict() for name, found in self.paths.items()},
             "graph": {name: found.to_dict() for name, found in self.graph.items()},

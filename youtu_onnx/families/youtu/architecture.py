@@ -1,54 +1,22 @@
 """The numbers that shape a Youtu model, parsed once from ``config.json`` and validated here and nowhere else.
 
 Both checkpoint generations are read: ``model_type: "youtu"`` (``rope_parameters``, ``dtype``) and the older
-``"youtu_llm"`` (``rope_theta``, ``rope_scaling``, ``torch_dtype``, ``auto_map``). ``head_dim`` and ``mlp_bias`` of a
-config are not read, as transformers' ``YoutuForCausalLM`` doesn't read them either.
+``"youtu_llm"`` (``rope_theta``, ``rope_scaling``, ``torch_dtype``, ``auto_map``). A field means what it means to transformers:
+``config_agreement.py`` holds each export to that. ``mlp_bias`` is not read, since transformers doesn't read it either.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from youtu_onnx.core.errors import CheckpointError
+from youtu_onnx.families.youtu.config_fields import ConfigFields
+from youtu_onnx.families.youtu.rope import ROPE_FIELDS, Rope, read_rope
 
 MODEL_TYPES = ("youtu", "youtu_llm")
-_ALWAYS = ("rope_type", "rope_theta")
-ROPE_FIELDS = {
-    "default": _ALWAYS,
-    "linear": (*_ALWAYS, "factor", "mscale_all_dim"),
-    "dynamic": (*_ALWAYS, "factor", "mscale_all_dim"),
-    "yarn": (
-        *_ALWAYS,
-        "factor",
-        "mscale_all_dim",
-        "original_max_position_embeddings",
-        "attention_factor",
-        "beta_fast",
-        "beta_slow",
-        "mscale",
-        "truncate",
-    ),
-}
-"""RoPE types, and the fields of ``rope_parameters`` that each reads (mscale_all_dim: the softmax scale of any but default)."""
-
-
-@dataclass(frozen=True)
-class Rope:
-    """Rotary position embedding; the fields carry the names of transformers' ``rope_parameters``."""
-
-    rope_type: str = "default"
-    rope_theta: float = 10000.0
-    factor: float = 1.0
-    original_max_position_embeddings: int | None = None
-    attention_factor: float | None = None
-    beta_fast: float = 32.0
-    beta_slow: float = 1.0
-    mscale: float | None = None
-    mscale_all_dim: float | None = None
-    truncate: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,7 +35,7 @@ class Architecture:
     max_position_embeddings: int
     q_lora_rank: int | None = None
     rms_norm_eps: float = 1e-6
-    rope: Rope = Rope()
+    rope: Rope = field(default_factory=Rope)
     rope_interleave: bool = True
     attention_bias: bool = False
     tie_word_embeddings: bool = True
@@ -193,131 +161,58 @@ class Architecture:
                 f"{where}: model_type is {model_type!r}; youtu-onnx exports {' and '.join(map(repr, MODEL_TYPES))}",
                 hint="point --model at a Youtu-LLM checkpoint, or name the built-in 'youtu-nano'",
             )
-        reader = _Reader(config)
-        architecture = reader.architecture()
-        if reader.faults:
-            listed = "\n  - ".join(reader.faults)
+        fields = ConfigFields(config)
+        values = _read(fields)
+        if fields.faults:
+            listed = "\n  - ".join(fields.faults)
             raise CheckpointError(
                 f"{where} describes no model that can be:\n  - {listed}",
                 hint="compare it with the config.json that the model's authors publish",
             )
-        assert architecture is not None
-        return architecture
+        return cls(**values)
 
 
-class _Reader:
-    """Reads fields and gathers faults, so that a user sees all of them at once."""
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "kv_lora_rank",
+    "qk_nope_head_dim",
+    "qk_rope_head_dim",
+    "v_head_dim",
+    "max_position_embeddings",
+)
+Q_LORA_RANK = 1536
+"""What transformers takes where a config has no ``q_lora_rank`` at all; ``null`` says that there is none."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.config = config
-        self.faults: list[str] = []
 
-    def architecture(self) -> Architecture | None:
-        heads = self.size("num_attention_heads")
-        kv_heads = self.config.get("num_key_value_heads")
-        if kv_heads is not None and kv_heads != heads:
-            self.faults.append(
-                f"num_key_value_heads is {kv_heads!r} with {heads} attention heads: kv_b_proj carries every head's key and "
-                "value, and transformers' Youtu attention runs with equal counts only"
-            )
-        act = self.config.get("hidden_act", "silu")
-        if act not in ("silu", "swish"):
-            self.faults.append(f"hidden_act is {act!r}; a Youtu MLP is SwiGLU: 'silu'")
-        values: dict[str, Any] = {
-            name: self.size(name)
-            for name in (
-                "vocab_size",
-                "hidden_size",
-                "intermediate_size",
-                "num_hidden_layers",
-                "kv_lora_rank",
-                "qk_nope_head_dim",
-                "qk_rope_head_dim",
-                "v_head_dim",
-                "max_position_embeddings",
-            )
-        }
-        values["num_attention_heads"] = heads
-        values["q_lora_rank"] = self.size("q_lora_rank") if self.config.get("q_lora_rank") is not None else None
-        values["rms_norm_eps"] = self.positive("rms_norm_eps", self.config.get("rms_norm_eps", 1e-6))
-        values["rope_interleave"] = self.flag("rope_interleave", True)
-        values["attention_bias"] = self.flag("attention_bias", False)
-        values["tie_word_embeddings"] = self.flag("tie_word_embeddings", True)
-        if values["qk_rope_head_dim"] % 2:
-            self.faults.append(f"qk_rope_head_dim is {values['qk_rope_head_dim']}; RoPE rotates pairs, so it must be even")
-        values["rope"] = self.rope(values["max_position_embeddings"])
-        vocab = values["vocab_size"]
-        values["bos_token_id"] = self.token("bos_token_id", self.config.get("bos_token_id"), vocab)
-        values["pad_token_id"] = self.token("pad_token_id", self.config.get("pad_token_id"), vocab)
-        eos = self.config.get("eos_token_id")
-        listed = eos if isinstance(eos, (list, tuple)) else [] if eos is None else [eos]
-        values["eos_token_ids"] = tuple(self.token("eos_token_id", one, vocab) for one in listed)
-        return None if self.faults else Architecture(**values)
-
-    def size(self, name: str) -> int:
-        value = self.config.get(name)
-        if type(value) is not int or not 0 < value < 2**31:
-            self.faults.append(
-                f"{name} is {value!r}; expected a positive whole number" if name in self.config else f"{name} is missing"
-            )
-            return 2  # any even size: keeps the later checks from failing a second time
-        return value
-
-    def flag(self, name: str, default: bool) -> bool:
-        value = self.config.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            self.faults.append(f"{name} is {value!r}; expected true or false")
-        return bool(value)
-
-    def positive(self, name: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            self.faults.append(f"{name} is {value!r}; expected a positive number")
-            return 1.0
-        return float(value)
-
-    def token(self, name: str, value: Any, vocab: int) -> int | None:
-        if value is None:
-            return None
-        if type(value) is not int or not 0 <= value < vocab:
-            self.faults.append(f"{name} is {value!r}; expected a token id below vocab_size {vocab}")
-            return None
-        return int(value)
-
-    def rope(self, max_position_embeddings: int) -> Rope:
-        """New configs nest everything in ``rope_parameters``; old ones have ``rope_theta`` and ``rope_scaling``."""
-        scaling = self.config.get("rope_parameters") or self.config.get("rope_scaling") or {}
-        if not isinstance(scaling, Mapping):
-            self.faults.append(f"rope_parameters is {scaling!r}; expected an object")
-            return Rope()
-        rope_type = scaling.get("rope_type", scaling.get("type", "default"))
-        if rope_type not in ROPE_FIELDS:
-            self.faults.append(f"rope_type is {rope_type!r}; known are {', '.join(ROPE_FIELDS)}")
-            rope_type = "default"
-        theta = self.positive("rope_theta", scaling.get("rope_theta", self.config.get("rope_theta", 10000.0)))
-        if rope_type == "default":
-            return Rope(rope_theta=theta)
-        original = scaling.get("original_max_position_embeddings")
-        if original is not None and (type(original) is not int or original <= 0):
-            self.faults.append(f"original_max_position_embeddings is {original!r}; expected a positive whole number")
-            original = None
-        if rope_type in ("dynamic", "yarn"):
-            original = original or max_position_embeddings
-        factor = scaling.get("factor")
-        if factor is None and rope_type == "yarn" and original:  # DeepSeek's configs state lengths
-            factor = max_position_embeddings / original
-        optional = {
-            name: None if scaling.get(name) is None else self.positive(name, scaling[name])
-            for name in ("attention_factor", "mscale", "mscale_all_dim")
-        }
-        return Rope(
-            rope_type=rope_type,
-            rope_theta=theta,
-            factor=self.positive("factor", factor),
-            original_max_position_embeddings=original,
-            beta_fast=self.positive("beta_fast", scaling.get("beta_fast") or 32.0),
-            beta_slow=self.positive("beta_slow", scaling.get("beta_slow") or 1.0),
-            truncate=bool(scaling.get("truncate", True)),
-            **optional,
+def _read(fields: ConfigFields) -> dict[str, Any]:
+    """An Architecture's fields, as far as they can be read."""
+    config = fields.config
+    values: dict[str, Any] = {name: fields.size(name) for name in SIZES}
+    heads, kv_heads = values["num_attention_heads"], config.get("num_key_value_heads")
+    if kv_heads is not None and kv_heads != heads:
+        fields.faults.append(
+            f"num_key_value_heads is {kv_heads!r} with {heads} attention heads: kv_b_proj carries every head's key and "
+            "value, and transformers' Youtu attention runs with equal counts only"
         )
+    act = config.get("hidden_act", "silu")
+    if act not in ("silu", "swish"):
+        fields.faults.append(f"hidden_act is {act!r}; a Youtu MLP is SwiGLU: 'silu'")
+    no_q_lora = config.get("q_lora_rank", Q_LORA_RANK) is None
+    values["q_lora_rank"] = None if no_q_lora else fields.size("q_lora_rank", Q_LORA_RANK)
+    values["rms_norm_eps"] = fields.positive("rms_norm_eps", config.get("rms_norm_eps", 1e-6))
+    values["rope_interleave"] = fields.flag("rope_interleave", "rope_interleave" not in config)  # null is no, says transformers
+    values["attention_bias"] = fields.flag("attention_bias", False)
+    values["tie_word_embeddings"] = fields.flag("tie_word_embeddings", True)
+    if values["qk_rope_head_dim"] % 2:
+        fields.faults.append(f"qk_rope_head_dim is {values['qk_rope_head_dim']}; RoPE rotates pairs, so it must be even")
+    values["rope"] = read_rope(fields, values["max_position_embeddings"])
+    vocab, eos = values["vocab_size"], config.get("eos_token_id")
+    listed = eos if isinstance(eos, (list, tuple)) else [] if eos is None else [eos]
+    values["bos_token_id"] = fields.token("bos_token_id", config.get("bos_token_id"), vocab)
+    values["pad_token_id"] = fields.token("pad_token_id", config.get("pad_token_id"), vocab)
+    values["eos_token_ids"] = tuple(fields.token("eos_token_id", one, vocab) for one in listed)
+    return values

@@ -1,0 +1,108 @@
+"""What a model family is to verification: code of others that computes the model, and its weights read back from a bundle.
+
+Modules with these can be imported where torch isn't installed; their functions can't be called there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.graphs.rounded import Rounded
+from youtu_onnx.graphs.stored import StoredGraph
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = NDArray[np.float32]
+
+
+class Weights(Protocol):
+    """A model's weights under the checkpoint's names; a :class:`~youtu_onnx.families.checkpoint.Checkpoint` is one."""
+
+    def tensor(self, name: str) -> torch.Tensor: ...
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """``tensor(name)[start:stop]`` for the memory of those rows."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Some rows of a tensor as a bundle has them, and as they should be.
+
+    Attributes:
+        name: the checkpoint's; of what is in no checkpoint, the bundle's, and what it is.
+        first: the first of the rows.
+        found: with all that the bundle's graph makes of them undone.
+        wanted: float32, of ``found``'s shape.
+    """
+
+    name: str
+    found: Rounded
+    wanted: Floats
+    first: int = 0
+
+
+class Twin(Weights, Protocol):
+    """The model that a bundle's data file holds, in the checkpoint's terms: PyTorch with these weights is what the bundle's graph
+    must equal, but for its own arithmetic."""
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """Everything that the bundle stores beside what it should be, a piece at a time, in the order of the model.
+
+        Raises:
+            BundleError: the data file doesn't hold what the graph says.
+        """
+
+
+class Reference(Protocol):
+    """PyTorch's side of one family."""
+
+    def misreadings(self, checkpoint: Checkpoint) -> list[str]:
+        """Every field of ``config.json`` that the family's architecture takes for something else than the reference does.
+
+        Raises:
+            CheckpointError: the reference makes no model of this config, or its packages are missing.
+        """
+
+    def logits(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        *,
+        keep: Sequence[slice] | None = None,
+        weights: Weights | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> list[Floats]:
+        """Logits of a checkpoint for whole sequences, each token attending to itself and those before it.
+
+        Args:
+            sequences: token ids; each starts at position 0.
+            keep: which positions' logits to return, one slice per sequence; None keeps all.
+            weights: to compute with instead of the checkpoint's own.
+            on_bytes: told how many bytes of weights were used since its last call; they sum up to ``checkpoint.nbytes``, plus the
+                lm_head where it is tied to the embedding.
+
+        Returns:
+            One float32 array ``[kept positions, vocab_size]`` per sequence.
+
+        Memory: one layer in float32, the hidden states of all sequences, and the result.
+
+        Raises:
+            CheckpointError: the weights can't be read, the reference makes no model of them, or its packages are missing.
+        """
+
+    def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint) -> Twin:
+        """
+        Args:
+            cache: of the bundle: what is kept of a token decides which factors its weights have.
+            checkpoint: for what the bundle can't have, because it was moved into other weights.
+
+        Memory: one layer in float32.
+        """

@@ -1,0 +1,244 @@
+"""One layer of a bundle, undone: from what the data file stores to what the checkpoint has. See ``twin.py`` for the shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.youtu.moved_factors import Evidence, moved_factors
+from youtu_onnx.graphs.rounded import Floats, Rounded
+from youtu_onnx.graphs.stored import StoredGraph
+
+Indices = NDArray[np.int64]
+MIDDLE = 128
+"""The code of zero in activations that are bytes."""
+
+
+@dataclass(frozen=True)
+class TwinNumbers:
+    """What the reference makes of the checkpoint's configuration.
+
+    Attributes:
+        softmax_scale: on scores.
+        inverse_frequencies: of rotations, float32 ``[R/2]``.
+        rotation_scale: on cos and sin.
+        interleaved: whether dimensions 2i and 2i + 1 rotate together, and not i and i + R/2.
+    """
+
+    softmax_scale: float
+    inverse_frequencies: Floats
+    rotation_scale: float
+    interleaved: bool
+
+
+@dataclass(frozen=True)
+class Undone:
+    """One tensor.
+
+    Attributes:
+        name: the checkpoint's, without the layer; or the graph's, of what only repeats others.
+        found: rows that should be ``wanted()``.
+        wanted: reads the checkpoint.
+        tensor: what the bundle computes with in the checkpoint's place; None where it has none.
+    """
+
+    name: str
+    found: Rounded
+    wanted: Callable[[], Floats]
+    tensor: Floats | None
+
+
+class TwinLayer:
+    def __init__(
+        self, stored: StoredGraph, checkpoint: Checkpoint, numbers: TwinNumbers, index: int, *, byte_cache: bool
+    ) -> None:
+        """``byte_cache``: a row of the cache has one scale for both of its parts, so their sizes were moved into weights."""
+        self.stored, self.checkpoint, self.numbers, self.byte_cache = stored, checkpoint, numbers, byte_cache
+        self.prefix = f"model.layers.{index}."
+        self.a = checkpoint.architecture
+
+    def undone(self) -> Iterator[Undone]:
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            yield self.same(f"{name}.weight", self.column(f"{name}.weight"))
+        yield from self.attention()
+        yield self.same("self_attn.o_proj.weight", self.matrix("self_attn.o_proj"))
+        if self.a.attention_bias:
+            yield self.same("self_attn.o_proj.bias", self.column("self_attn.o_proj.bias"))
+        both = self.matrix("mlp.gate_up_proj")
+        for place, name in enumerate(("gate", "up")):
+            width = self.a.intermediate_size
+            yield self.same(f"mlp.{name}_proj.weight", both.rows(slice(place * width, (place + 1) * width)))
+        yield self.same("mlp.down_proj.weight", self.matrix("mlp.down_proj"))
+
+    def attention(self) -> Iterator[Undone]:
+        a, wide = self.a, self.a.q_lora_rank is None
+        heads, nope, rope = a.num_attention_heads, a.qk_nope_head_dim, a.qk_rope_head_dim
+        first = heads * a.qk_head_dim if wide else a.q_lora_rank
+        projection = self.matrix("self_attn.qkv_a_proj")
+        own_query = "self_attn.q_proj.weight" if wide else "self_attn.q_b_proj.weight"
+        query = projection.rows(slice(0, first)) if wide else self.matrix("self_attn.q_b_proj")
+        query = query.rows(self.query_places()).times(np.full(len(query), 1 / self.numbers.softmax_scale, np.float32))
+        latent, keys = projection.rows(slice(first, first + a.kv_lora_rank)), projection.rows(slice(-rope, None))
+        keys = keys.rows(self.pairs_apart(np.arange(rope)))
+        bias = self.column("self_attn.qkv_a_proj.bias") if a.attention_bias else None
+        key_bias = bias.rows(slice(-rope, None)).rows(self.pairs_apart(np.arange(rope))) if bias else None
+
+        uk, uv = self.heads()
+        true_query = self.read(own_query).reshape(heads, nope + rope, -1)
+        true_uk = self.gained().reshape(heads, -1, a.kv_lora_rank)[:, :nope].reshape(heads * nope, -1)
+        by_head = query.values.reshape(heads, nope + rope, -1)
+        of_nope, of_rope = np.ones(heads * nope, np.float32), np.ones(rope, np.float32)
+        if self.integer_heads:
+            of_nope = self.nope_factors(by_head[:, :nope], true_query[:, :nope], uk, true_uk)
+        if self.byte_cache:
+            of_rope = self.rope_factors(by_head[:, nope:], true_query[:, nope:], keys, key_bias)
+
+        factors = np.concatenate([of_nope.reshape(heads, nope), np.tile(of_rope, (heads, 1))], 1).reshape(-1)
+        query = query.times(1 / factors)
+        never = np.zeros((heads, nope + rope), bool)
+        never[:, :nope] = ~true_uk.any(1).reshape(heads, nope)  # rows that are multiplied by zeros may be anything
+        query.values[never.reshape(-1)] = true_query.reshape(len(query), -1)[never.reshape(-1)]
+        yield self.same(own_query, query)
+        if not wide:
+            yield self.same("self_attn.q_a_proj.weight", projection.rows(slice(0, first)))
+            yield self.same("self_attn.q_a_layernorm.weight", self.column("self_attn.q_a_layernorm.weight"))
+        yield self.same("self_attn.kv_a_proj_with_mqa.weight", latent.above(keys.times(of_rope)))
+        if bias and key_bias:
+            of_query, of_latent = bias.rows(slice(0, first)), bias.rows(slice(first, first + a.kv_lora_rank))
+            if wide:  # stored for the graph's sake, and nothing
+                yield _repeats("self_attn.q_proj.bias", of_query, np.zeros_like(of_query.values))
+            else:
+                yield self.same("self_attn.q_a_proj.bias", of_query)
+            yield self.same("self_attn.kv_a_proj_with_mqa.bias", of_latent.above(key_bias.times(of_rope)))
+        yield from self.latent(uk.times(of_nope), uv)
+
+    def latent(self, uk: Rounded, uv: Rounded) -> Iterator[Undone]:
+        """What stands between a token's latent and the heads' keys and values."""
+        a, gain = self.a, self.gain()
+        heads, nope, value = a.num_attention_heads, a.qk_nope_head_dim, a.v_head_dim
+        places = [np.arange(heads * nope).reshape(heads, nope), heads * nope + np.arange(heads * value).reshape(heads, value)]
+        both = uk.above(uv).rows(np.concatenate(places, 1).reshape(-1))
+        own, name = both.values, "self_attn.kv_b_proj.weight"
+        if self.byte_cache:
+            own = np.where(gain == 0, self.read(name), own / np.where(gain == 0, 1, gain))
+        yield Undone(name, both, self.gained, own)
+        name = "self_attn.kv_a_layernorm.weight"
+        norm = self.column(name)
+        if self.byte_cache:
+            yield Undone(name, norm, lambda: np.ones((a.kv_lora_rank, 1), np.float32), gain * norm.values[:, 0])
+        else:
+            yield self.same(name, norm)
+        if self.integer_heads:
+            yield from self.repeated()
+
+    # What is stored
+
+    def matrix(self, name: str) -> Rounded:
+        return self.stored.matrix(f"{self.prefix}{name}.weight").rows()
+
+    def column(self, name: str) -> Rounded:
+        """A vector as rows of one number."""
+        return Rounded.floats(self.stored.array(self.prefix + name).reshape(-1))
+
+    @property
+    def integer_heads(self) -> bool:
+        return self.stored.has(f"{self.prefix}self_attn.heads.w_uk_q8")
+
+    def heads(self) -> tuple[Rounded, Rounded]:
+        """W_UK ``[H·N,L]`` and W_UVᵀ ``[H·V,L]``; W_UK's codes count as they are, for their scales are in the query."""
+        a, stem = self.a, f"{self.prefix}self_attn.heads"
+        rank, nopes = a.kv_lora_rank, a.num_attention_heads * a.qk_nope_head_dim
+        if self.integer_heads:
+            values = self.stored.array(f"{stem}.w_uv_q8").swapaxes(1, 2).reshape(-1, rank)
+            scales = self.stored.array(f"{stem}.w_uv_scales").astype(np.float32).reshape(-1)
+            return Rounded.codes(self.uk_codes()), Rounded.codes(values).times(scales)
+        if self.stored.has(f"{stem}.w_uk"):
+            uk, uv = self.stored.array(f"{stem}.w_uk"), self.stored.array(f"{stem}.w_uv").swapaxes(1, 2)
+            return Rounded.floats(uk.reshape(-1, rank)), Rounded.floats(uv.reshape(-1, rank))
+        both = self.matrix("self_attn.kv_b_proj")  # every head's nope rows, then every head's value rows
+        return both.rows(slice(0, nopes)), both.rows(slice(nopes, None))
+
+    def uk_codes(self) -> NDArray[np.int8]:
+        """``[H·N,L]`` of ``[H,parts,N,L/parts]``."""
+        found: NDArray[np.int8] = self.stored.array(f"{self.prefix}self_attn.heads.w_uk_q8").swapaxes(1, 2)
+        return found.reshape(-1, self.a.kv_lora_rank)
+
+    def repeated(self) -> Iterator[Undone]:
+        """What an integer graph stores a second time, or in sums: exactly the codes that it repeats."""
+        a, stem = self.a, "self_attn.heads"
+        heads, nope = a.num_attention_heads, a.qk_nope_head_dim
+        codes = self.uk_codes().astype(np.float32)
+        again = self.stored.array(f"{self.prefix}{stem}.w_uk_t_q8").swapaxes(1, 2).reshape(codes.shape)
+        yield _repeats(f"{stem}.w_uk_t_q8", Rounded.floats(again.astype(np.float32)), codes)
+        values = self.stored.array(f"{self.prefix}{stem}.w_uv_q8").astype(np.float32)
+        for name, of in (("w_uk_offsets", codes.reshape(heads, nope, -1)), ("w_uv_offsets", values)):
+            yield _repeats(f"{stem}.{name}", self.column(f"{stem}.{name}"), MIDDLE * of.sum(1).reshape(-1, 1))
+
+    # Where rows belong
+
+    def pairs_apart(self, places: Indices) -> Indices:
+        """Stored halves ``[…,R]``, of which i and i + R/2 rotate together, in the checkpoint's order."""
+        halves = places.reshape(*places.shape[:-1], 2, -1)
+        return (halves.swapaxes(-1, -2) if self.numbers.interleaved else halves).reshape(places.shape)
+
+    def pairs_together(self, rows: Floats) -> Floats:
+        """``[…,R,K]`` in the checkpoint's order → ``[R/2, …·2·K]``: what one angle turns."""
+        halves = rows.reshape(*rows.shape[:-2], *((-1, 2) if self.numbers.interleaved else (2, -1)), rows.shape[-1])
+        pairs = np.moveaxis(halves, -3 if self.numbers.interleaved else -2, 0)
+        return pairs.reshape(len(pairs), -1)
+
+    def query_places(self) -> Indices:
+        """Of the checkpoint's rows, by head and in it nope and rope: every head's nope part is stored before every rope part."""
+        a = self.a
+        heads, nope, rope = a.num_attention_heads, a.qk_nope_head_dim, a.qk_rope_head_dim
+        ropes = self.pairs_apart(heads * nope + np.arange(heads * rope).reshape(heads, rope))
+        return np.concatenate([np.arange(heads * nope).reshape(heads, nope), ropes], 1).reshape(-1)
+
+    # Factors
+
+    def nope_factors(self, query: Floats, true_query: Floats, uk: Rounded, true_uk: Floats) -> Floats:
+        """``[H·N]``: what W_UK's codes are to be multiplied by, which the query's rows were."""
+        stored, exact = query.reshape(len(true_uk), -1), true_query.reshape(len(true_uk), -1)
+        return moved_factors([Evidence(true_uk, uk.values, true_uk), Evidence(stored, exact, exact)])
+
+    def rope_factors(self, query: Floats, true_query: Floats, keys: Rounded, bias: Rounded | None) -> Floats:
+        """``[R]`` in the checkpoint's order, one for both of a pair: what the keys were divided by and the query multiplied."""
+        own = "self_attn.kv_a_proj_with_mqa"
+        true_keys = self.pairs_together(self.read(f"{own}.weight")[-self.a.qk_rope_head_dim :])
+        exact = self.pairs_together(true_query)
+        evidence = [
+            Evidence(true_keys, self.pairs_together(keys.values), true_keys),
+            Evidence(self.pairs_together(query), exact, exact),
+        ]
+        if bias is not None:
+            true_bias = self.pairs_together(self.read(f"{own}.bias").reshape(-1, 1)[-self.a.qk_rope_head_dim :])
+            evidence.append(Evidence(true_bias, self.pairs_together(bias.values), true_bias))
+        pairs = moved_factors(evidence)
+        return np.repeat(pairs, 2) if self.numbers.interleaved else np.tile(pairs, 2)
+
+    # The checkpoint
+
+    def read(self, name: str) -> Floats:
+        found: Floats = self.checkpoint.tensor(self.prefix + name).float().numpy()
+        return found
+
+    def gain(self) -> Floats:
+        """Of ``kv_a_layernorm``, ``[L]``."""
+        return self.read("self_attn.kv_a_layernorm.weight")
+
+    def gained(self) -> Floats:
+        """kv_b_proj ``[H·(N+V),L]``, with the gain where that was moved into it."""
+        weight = self.read("self_attn.kv_b_proj.weight")
+        return weight * self.gain() if self.byte_cache else weight
+
+    def same(self, name: str, found: Rounded) -> Undone:
+        return Undone(name, found, lambda: self.read(name).reshape(found.values.shape), found.values)
+
+
+def _repeats(name: str, found: Rounded, wanted: Floats) -> Undone:
+    """Something that the checkpoint has not."""
+    return Undone(name, found, lambda: wanted, None)

@@ -1,0 +1,79 @@
+"""Numbers as a file keeps them, and how finely it could have told them apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+RESOLUTION = {"float32": 2.0**-20, "float16": 2.0**-10}
+"""Distance of neighbouring floats, relative to them; of float32 eight times that, for factors are multiplied and divided by."""
+SMALLEST = {"float32": 2.0**-146, "float16": 2.0**-24}
+"""The distance where floats are too small for it to become less."""
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """Rows of a matrix.
+
+    Attributes:
+        values: float32 ``[N,K]``.
+        storage: ``float32``, ``float16``, ``int8`` or ``int4``.
+        steps: float32 ``[N,G]``. Of integers, G = ceil(K / block): what one more in the code of a number changes it by. Of
+            floats, G = 1: the least distance of two.
+        block: numbers along K that share a step; of floats not used.
+    """
+
+    values: Floats
+    storage: str
+    steps: Floats
+    block: int = 1
+
+    @classmethod
+    def floats(cls, found: NDArray[Any]) -> Rounded:
+        """``[N,K]`` of a float dtype; ``[N]`` counts as rows of one number."""
+        values = np.ascontiguousarray(found, np.float32).reshape(len(found), -1)
+        return cls(values, found.dtype.name, np.full((len(values), 1), SMALLEST[found.dtype.name], np.float32))
+
+    @classmethod
+    def codes(cls, found: NDArray[np.int8]) -> Rounded:
+        """``[N,K]`` that count as they are."""
+        return cls(found.astype(np.float32), "int8", np.ones((len(found), 1), np.float32), found.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, which: slice | NDArray[Any]) -> Rounded:
+        """Some rows, in the order of ``which``."""
+        return replace(self, values=self.values[which], steps=self.steps[which])
+
+    def times(self, factors: Floats) -> Rounded:
+        """Each row multiplied; factors ``[N]``."""
+        return replace(self, values=self.values * factors[:, None], steps=self.steps * np.abs(factors)[:, None])
+
+    def above(self, below: Rounded) -> Rounded:
+        """Both, these rows first; of one storage, and blocked alike."""
+        return replace(self, values=np.concatenate([self.values, below.values]), steps=np.concatenate([self.steps, below.steps]))
+
+    def off_by(self, wanted: Floats) -> Floats:
+        """How far each block is from ``wanted`` ``[N,K]``: ``[N,G]``, the root mean square of its errors, in steps; of floats,
+        whose steps grow with them, each number.
+
+        Rounding to the nearest gives 0.29 on average, and 0.5 at most but where a range is cut.
+        """
+        errors = self.values - wanted
+        if self.storage in RESOLUTION:
+            found: Floats = np.abs(errors) / np.maximum(np.abs(self.values) * np.float32(RESOLUTION[self.storage]), self.steps)
+            return found
+        rows, columns = errors.shape
+        groups = self.steps.shape[1]
+        if columns < groups * self.block:
+            errors = np.pad(errors, ((0, 0), (0, groups * self.block - columns)))
+        blocks = errors.reshape(rows, groups, self.block)
+        counts = np.minimum(self.block, columns - self.block * np.arange(groups))
+        found = np.sqrt(np.einsum("ngb,ngb->ng", blocks, blocks) / counts.astype(np.float32)) / self.steps
+        return found
