@@ -6,6 +6,7 @@ Without a network the tests are skipped.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -23,6 +24,7 @@ pytest.importorskip("torch")
 
 from tests.consumer_bundles import CACHES
 from tests.vectors.make import FILE, NANO
+from tools.links import BESIDE, show
 from youtu_onnx.core.errors import YoutuOnnxError
 
 ROOT = Path(__file__).parents[2]
@@ -56,10 +58,20 @@ def python() -> Path:
     return interpreter
 
 
-def run(python: Path, module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks as the installed package does: the environment has it not."""
+    folder = tmp_path_factory.mktemp("package")
+    (folder / "youtu_onnx").mkdir()
+    for source in (*(ROOT / "youtu_onnx").iterdir(), *(ROOT / name for name in BESIDE)):
+        show(source, folder / "youtu_onnx" / source.name)
+    return folder
+
+
+def run(python: Path, package: Path, module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     made = subprocess.run(
         [python, "-m", module, *map(str, arguments)],
-        cwd=ROOT,
+        cwd=package,
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -69,11 +81,13 @@ def run(python: Path, module: str, *arguments: str | Path) -> subprocess.Complet
 
 
 @pytest.fixture(scope="module")
-def facts(python: Path, nano_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def facts(
+    python: Path, package: Path, nano_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """What ``optimum_program.py`` found out."""
     bundles = [nano_bundle(*kind) for kind in (*BUNDLES, ("int4", "latent-int8"))]
     export = tmp_path_factory.mktemp("optimum") / "exported"
-    made = run(python, "tests.optimum_program", export, nano_bundle("fp32", **CACHES["reserved"]), *bundles)
+    made = run(python, package, "tests.optimum_program", export, nano_bundle("fp32", **CACHES["reserved"]), *bundles)
     return json.loads(made.stdout.splitlines()[-1])
 
 
@@ -113,9 +127,18 @@ def test_our_class_is_one_of_optimums_and_runs_under_transformers_4(facts: dict[
     assert plain == looked_up
 
 
-def test_the_command_line_exports(python: Path, tmp_path: Path) -> None:
+def test_the_command_line_exports(python: Path, package: Path, tmp_path: Path) -> None:
     made = run(
-        python, "youtu_onnx.optimum", "export", "onnx", "--model", NANO, "--task", "text-generation-with-past", tmp_path / "made"
+        python,
+        package,
+        "youtu_onnx.optimum",
+        "export",
+        "onnx",
+        "--model",
+        NANO,
+        "--task",
+        "text-generation-with-past",
+        tmp_path / "made",
     )
     assert (tmp_path / "made" / "model.onnx").is_file()
     assert "not close enough" not in made.stderr + made.stdout
@@ -128,4 +151,4 @@ def test_beside_transformers_5_the_module_says_what_it_needs() -> None:
         pytest.skip("this environment has transformers 4")
     sys.modules.pop("youtu_onnx.optimum", None)
     with pytest.raises(YoutuOnnxError, match="environment of its own"):
-        pass
+        importlib.import_module("youtu_onnx.optimum")

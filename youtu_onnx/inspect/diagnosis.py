@@ -15,6 +15,7 @@ from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.inspect.packages import PURPOSES, Package, packages
 from youtu_onnx.runtimes.providers.packages import distribution_version, installed_builds, reinstall
 from youtu_onnx.runtimes.providers.probe import Probe, probe
+from youtu_onnx.runtimes.providers.providers import PROVIDERS, called_by_onnxruntime
 
 if TYPE_CHECKING:
     from youtu_onnx.runtimes.providers import plugins
@@ -157,25 +158,17 @@ def _two_builds(version: Callable[[str], str | None]) -> Iterator[Missing]:
 
 
 def _failing(providers: tuple[Probe, ...]) -> Iterator[Missing]:
-    own = {"CUDAExecutionProvider": "onnxruntime-gpu", "DmlExecutionProvider": "onnxruntime-directml"}
     for one in providers:
         if not one.works:
-            again = f"pip install --force-reinstall --no-deps {own.get(one.provider, 'onnxruntime')}"
+            again = called_by_onnxruntime(one.provider).repair_command
             yield Missing(f"{one.provider}: {one.detail}", one.advice or again)
 
 
 def _unused_devices(listed: set[str]) -> Iterator[Missing]:
     """What this machine could run on with another build of ONNX Runtime."""
-    if "CUDAExecutionProvider" not in listed and shutil.which("nvidia-smi"):
-        yield Missing(
-            "this machine has an NVIDIA driver, but onnxruntime has no CUDA",
-            "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'",
-        )
-    if "DmlExecutionProvider" not in listed and platform.system() == "Windows":
-        yield Missing(
-            "Windows can run on any GPU through DirectML, but onnxruntime has none",
-            "pip uninstall -y onnxruntime && pip install onnxruntime-directml",
-        )
+    for one in PROVIDERS:
+        if one.ort not in listed and one.install_command and (sign := one.sign()):
+            yield Missing(sign, one.install_command)
 
 
 def _cpu_flags() -> tuple[str, ...] | None:
