@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -15,19 +17,16 @@ from youtu_onnx.cli.app import COMMANDS
 from youtu_onnx.cli.flat import flat
 from youtu_onnx.core.deferred import Deferred, load
 from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.evaluate.problem import HELD_OUT
 
-WITHOUT = """
-import sys
-sys.modules.update(dict.fromkeys(%r))
-from youtu_onnx.cli import main
-sys.exit(main())
-"""
-EXTRAS = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "safetensors", "fastapi", "uvicorn", "prometheus_client")
+EXPORTING = ("torch", "transformers", "onnx", "onnx_ir", "onnxscript", "safetensors", "huggingface_hub")
+EXTRAS = (*EXPORTING, "fastapi", "uvicorn", "prometheus_client")
+COMMAND_LINE = "from youtu_onnx.cli import main; sys.exit(main())"
 
 
-def without(*modules: str) -> tuple[str, str]:
-    """The program where these can't be imported."""
-    return ("-c", WITHOUT % (modules,))
+def without(*modules: str, program: str = COMMAND_LINE) -> tuple[str, str]:
+    """A program where these can't be imported."""
+    return ("-c", f"import sys; sys.modules.update(dict.fromkeys({modules!r}))\n{program}")
 
 
 def test_the_list_has_every_command_with_its_help_and_loads_none() -> None:
@@ -55,6 +54,32 @@ def test_the_help_of_a_command_needs_no_extra(name: str) -> None:
 def test_a_missing_extra_is_named_with_the_command_that_brings_it(arguments: tuple[str, ...], missing: str, extra: str) -> None:
     text = failed(run(*arguments, program=without(missing)), 1)
     assert missing in text and f'pip install "youtu-onnx[{extra}]"' in text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("bench", "-p", "8", "-n", "2", "-r", "1"),
+        ("inspect",),
+        ("verify",),
+        ("doctor",),
+        ("mobile",),
+        ("evaluate", "--problems", "PROBLEMS"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_is_done_with_a_bundle_needs_no_extra_for_exporting(
+    nano_bundle: Callable[..., Path], tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    one = tmp_path / "one.jsonl"
+    one.write_text(HELD_OUT.read_text(encoding="utf-8").splitlines()[0], encoding="utf-8")
+    name, *options = [one if part == "PROBLEMS" else part for part in command]
+    done = run(name, nano_bundle(), *options, program=without(*EXPORTING))
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_a_server_needs_no_extra_for_exporting() -> None:
+    assert run(program=without(*EXPORTING, program="import youtu_onnx.serve.http.serving")).returncode == 0
 
 
 def test_doctor_runs_where_onnxruntime_is_broken() -> None:
