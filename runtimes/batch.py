@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 
-class RowCache(Protocol):
+class SequenceCache(Protocol):
     """The cache of one sequence. It is used with the Batch that made it, and no other."""
 
     @property
@@ -32,7 +32,7 @@ class RowCache(Protocol):
             UsageError: some are to go and some to stay, and the Batch isn't ``prefix_shareable``.
         """
 
-    def copy_prefix(self, length: int) -> RowCache:
+    def copy_prefix(self, length: int) -> SequenceCache:
         """A new cache with the first ``length`` tokens of this one.
 
         Raises:
@@ -45,7 +45,7 @@ class RowCache(Protocol):
 class Chunk:
     """Tokens to append to a sequence, and whether logits after the last of them are wanted."""
 
-    cache: RowCache
+    cache: SequenceCache
     ids: Sequence[int]
     logits: bool
 
@@ -71,16 +71,16 @@ class Batch(Protocol):
 
     @property
     def prefix_shareable(self) -> bool:
-        """Whether the first tokens of a cache are good without the rest. If not, :meth:`RowCache.truncate` and
-        :meth:`RowCache.copy_prefix` can't be asked for fewer tokens than there are, but for none."""
+        """Whether the first tokens of a cache are good without the rest. If not, :meth:`SequenceCache.truncate` and
+        :meth:`SequenceCache.copy_prefix` can't be asked for fewer tokens than there are, but for none."""
 
-    def new_cache(self) -> RowCache:
+    def new_cache(self) -> SequenceCache:
         """For a new sequence."""
 
     def cache_bytes(self, tokens: int) -> int:
         """Memory of a cache that grows because it has to hold so many tokens."""
 
-    def step(self, tokens: Mapping[int, tuple[RowCache, int]], chunk: Chunk | None = None) -> np.ndarray:
+    def step(self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
         """Append one token to each sequence that has a slot, and a chunk to one more. No check of ids or lengths.
 
         Args:

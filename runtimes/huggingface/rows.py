@@ -11,14 +11,14 @@ import numpy as np
 import onnxruntime as ort
 
 from youtu_onnx.core.cache import CacheLayout
-from youtu_onnx.runtimes.ort.cache import SequenceCache, empty_past
+from youtu_onnx.runtimes.ort.cache import BoundCache, empty_past
 from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
 from youtu_onnx.runtimes.ort.returned_cache import ReturnedCache
 from youtu_onnx.runtimes.ort.static_cache import StaticCache
 
 
-class BatchRows(SequenceCache, Protocol):
-    """A SequenceCache of B sequences of one length, that can be read and filled."""
+class BatchRows(BoundCache, Protocol):
+    """A BoundCache of B sequences of one length, that can be read and filled."""
 
     @property
     def batch(self) -> int:

@@ -15,7 +15,7 @@ from youtu_onnx.core import batch_graph
 from youtu_onnx.core.batch_graph import BatchGraph
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
-from youtu_onnx.runtimes.batch import Chunk, RowCache
+from youtu_onnx.runtimes.batch import Chunk, SequenceCache
 from youtu_onnx.runtimes.cache_use import shareable
 from youtu_onnx.runtimes.failures import explain
 from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
@@ -84,7 +84,7 @@ class BatchModel:
     def cache_bytes(self, tokens: int) -> int:
         return InPlaceCache.rows_for(tokens, self.context_length) * self.bytes_per_token
 
-    def step(self, tokens: Mapping[int, tuple[RowCache, int]], chunk: Chunk | None = None) -> np.ndarray:
+    def step(self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
         in_slots = {slot: (_own(cache), id_) for slot, (cache, id_) in sorted(tokens.items())}
         read = None if chunk is None else _own(chunk.cache)
         part = [] if chunk is None else list(chunk.ids)
@@ -149,7 +149,7 @@ def _feeds(
     return {name: np.ascontiguousarray(value, np.int64) for name, value in feeds.items()}
 
 
-def _own(cache: RowCache) -> InPlaceCache:
+def _own(cache: SequenceCache) -> InPlaceCache:
     if not isinstance(cache, InPlaceCache):
         raise UsageError(f"{type(cache).__name__} is no cache of this batch", hint="take one from new_cache()")
     return cache

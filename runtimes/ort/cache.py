@@ -12,42 +12,20 @@ import numpy as np
 import onnxruntime as ort
 
 from youtu_onnx.core.cache import CacheTensor
+from youtu_onnx.runtimes.batch import SequenceCache
 
 
-class SequenceCache(Protocol):
+class BoundCache(SequenceCache, Protocol):
     """The cache tensors of one sequence. A step binds them, runs, and commits; without the commit nothing changed.
 
-    Implements :class:`youtu_onnx.runtimes.batch.RowCache`.
+    ``length`` is counted, not read off shapes.
     """
-
-    @property
-    def length(self) -> int:
-        """P, the tokens that are in it: counted, not read off shapes."""
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that it takes."""
 
     def bind(self, binding: ort.IOBinding, count: int) -> None:
         """Bind its tensors as pasts, and the presents of P + ``count`` tokens."""
 
     def commit(self, binding: ort.IOBinding, count: int) -> None:
         """Take over what the step computed."""
-
-    def truncate(self, length: int) -> None:
-        """Keep the first ``length`` tokens.
-
-        Raises:
-            UsageError: the layout doesn't allow it.
-        """
-
-    def copy_prefix(self, length: int) -> SequenceCache:
-        """A new cache with the first ``length`` tokens.
-
-        Raises:
-            UsageError: the layout doesn't allow it.
-            ResourceError: no memory.
-        """
 
     def restorer(self) -> Callable[[], None]:
         """What brings back the tokens that are in it now, and drops those that steps added meanwhile."""

@@ -17,7 +17,7 @@ from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import ProviderError, UsageError, YoutuOnnxError
 from youtu_onnx.runtimes.decoder import check_ids
 from youtu_onnx.runtimes.failures import explain
-from youtu_onnx.runtimes.ort.cache import SequenceCache, empty_past, presents_of
+from youtu_onnx.runtimes.ort.cache import BoundCache, empty_past, presents_of
 from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
 from youtu_onnx.runtimes.ort.interface import (
     ATTENTION_MASK,
@@ -204,7 +204,7 @@ class OrtModel:
             raise self._explain(error, input_ids.shape[1]) from error
         return logits[:, -1 if last_only else 0 :].astype(np.float32, copy=False), binding
 
-    def append(self, cache: SequenceCache, ids: Sequence[int], *, last_only: bool = False) -> np.ndarray:
+    def append(self, cache: BoundCache, ids: Sequence[int], *, last_only: bool = False) -> np.ndarray:
         """A step of one sequence, whose cache then holds ``ids``, too. Logits ``[S, V]``, or ``[1, V]`` with ``last_only``.
 
         Raises as :meth:`run`; the cache is then as it was.
@@ -221,7 +221,7 @@ class OrtModel:
         rows: np.ndarray = logits[0]
         return rows
 
-    def new_cache(self) -> SequenceCache:
+    def new_cache(self) -> BoundCache:
         """For one sequence, in place where the layout and the device allow it.
 
         Raises:

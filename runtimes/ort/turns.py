@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.runtimes.batch import Chunk, RowCache
+from youtu_onnx.runtimes.batch import Chunk, SequenceCache
 from youtu_onnx.runtimes.cache_use import shareable
-from youtu_onnx.runtimes.ort.cache import SequenceCache
+from youtu_onnx.runtimes.ort.cache import BoundCache
 from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
 from youtu_onnx.runtimes.ort.model import OrtModel
 from youtu_onnx.runtimes.ort.returned_cache import ReturnedCache
@@ -34,7 +34,7 @@ class TurnsModel:
         self.bytes_per_token = manifest.cache.bytes_per_token
         self.prefix_shareable = shareable(manifest.cache)
 
-    def new_cache(self) -> SequenceCache:
+    def new_cache(self) -> BoundCache:
         return self.model.new_cache()
 
     def cache_bytes(self, tokens: int) -> int:
@@ -44,7 +44,7 @@ class TurnsModel:
         in_place = InPlaceCache.fits(layout, self.model.device)
         return (InPlaceCache.rows_for(tokens, self.context_length) if in_place else tokens) * self.bytes_per_token
 
-    def step(self, tokens: Mapping[int, tuple[RowCache, int]], chunk: Chunk | None = None) -> np.ndarray:
+    def step(self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
         rows = [self.model.append(_own(cache), [id_], last_only=True) for _, (cache, id_) in sorted(tokens.items())]
         if chunk:
             last = self.model.append(_own(chunk.cache), chunk.ids, last_only=True)
@@ -55,7 +55,7 @@ class TurnsModel:
         self.model.close()
 
 
-def _own(cache: RowCache) -> SequenceCache:
+def _own(cache: SequenceCache) -> BoundCache:
     if not isinstance(cache, InPlaceCache | ReturnedCache | StaticCache):
         raise UsageError(f"{type(cache).__name__} is no cache of this batch", hint="take one from new_cache()")
     return cache

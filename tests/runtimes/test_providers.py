@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,6 +133,13 @@ def test_onnxruntimes_names_are_read_whether_they_are_known_or_not() -> None:
     assert all(called_by_onnxruntime(one.ort) is one for one in PROVIDERS)
     assert short("CUDAExecutionProvider") == "cuda" and short("AzureExecutionProvider") == "azure"
     assert called_by_onnxruntime("AzureExecutionProvider").ort == "AzureExecutionProvider"
+
+
+def test_what_commands_ask_before_anything_runs_needs_no_onnxruntime() -> None:
+    light = ("providers.providers", "providers.options", "providers.choice", "providers.probe", "decoder", "batch")
+    imports = "\n".join(f"import youtu_onnx.runtimes.{name}" for name in light)
+    program = f"import sys\n{imports}\nsys.exit('onnxruntime' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
 
 
 def test_no_two_providers_share_a_spelling() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from youtu_onnx.chat.prefix import common_prefix
-from youtu_onnx.runtimes.batch import Batch, RowCache
+from youtu_onnx.runtimes.batch import Batch, SequenceCache
 
 WORTH_COPYING = 16
 """Tokens that a prompt must share with a cache before they are copied: fewer are computed as quickly."""
@@ -18,7 +18,7 @@ WORTH_KEEPING = 32
 class CachedSequence:
     """A cache of one sequence, and the tokens that it is known to hold."""
 
-    cache: RowCache
+    cache: SequenceCache
     ids: list[int]
 
 
