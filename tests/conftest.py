@@ -24,17 +24,21 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def keep_traces(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], None]:
+def keep_traces(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Whatever this run exports, what was traced for it is kept, for its other processes and for later runs of the same code.
 
-    A run that never imports torch shall not for this; so tests that do so late call it first.
+    ``keep_traces()`` → the folder. Who imports torch late calls it before an export: a run without torch shall not import it for
+    this.
     """
 
-    def keep() -> None:
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)
+    folder = shared(tmp_path_factory) / "traces" if cache is None else cache.mkdir("traces")
+
+    def keep() -> Path:
         from tests.kept_traces import keep_traces
 
-        cache: pytest.Cache | None = getattr(request.config, "cache", None)
-        keep_traces(shared(tmp_path_factory) / "traces" if cache is None else cache.mkdir("traces"))
+        keep_traces(folder)
+        return folder
 
     if "torch" in sys.modules:
         keep()
@@ -48,7 +52,7 @@ def shared(factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def nano_bundle(tmp_path_factory: pytest.TempPathFactory, keep_traces: Callable[[], None]) -> Callable[..., Path]:
+def nano_bundle(tmp_path_factory: pytest.TempPathFactory, keep_traces: Callable[[], Path]) -> Callable[..., Path]:
     """``nano_bundle(precision="int4", cache="latent", target="cpu", max_length=None)`` → the folder of an unverified export of
     youtu-nano.
 

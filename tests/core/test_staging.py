@@ -6,13 +6,12 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.core.exports_to_kill import forks, start
 from youtu_onnx.core.bundle import Bundle, GraphFacts, Manifest, ModelFacts, Source, Staging, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.errors import ResourceError, UsageError, YoutuOnnxError
@@ -168,37 +167,32 @@ def die_at(step: int) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
-def test_the_real_export_killed_at_random_moments(tmp_path):
+def test_the_real_export_killed_at_random_moments(tmp_path, keep_traces):
     pytest.importorskip("torch")
-    final = tmp_path / "bundle"
-    command = [
-        sys.executable,
-        "-m",
-        "youtu_onnx.cli",
-        "export",
-        "-m",
-        "youtu-nano",
-        "-o",
-        str(final),
-        "--no-verify",
-        "--force",
-        "--target",
-        "cuda",
-    ]  # the quickest to trace
-    started = time.perf_counter()
-    assert subprocess.run(command, capture_output=True, timeout=300).returncode == 0
-    duration = time.perf_counter() - started
+    final, traces = tmp_path / "bundle", keep_traces()
+    context = forks()
+
+    def export() -> float:
+        """Seconds that one takes which nobody kills."""
+        started = time.perf_counter()
+        process = start(context, final, traces)
+        process.join(300)
+        assert process.exitcode == 0
+        return time.perf_counter() - started
+
+    export()  # starts what is forked from, and traces
+    duration = export()
     shutil.rmtree(final)
     chance = random.Random(0)
-    for kill in range(6):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # Half of the kills fall in the last third, where files are written and renamed.
-        moment = chance.uniform(0.1, 1.0) if kill % 2 else chance.uniform(0.6, 1.05)
-        time.sleep(duration * moment)
-        process.send_signal(signal.SIGKILL if kill % 3 else signal.SIGTERM)
-        process.wait(timeout=60)
+    for kill in range(16):
+        process = start(context, final, traces)
+        time.sleep(duration * chance.uniform(0, 1.1))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL if kill % 3 else signal.SIGTERM)
+        process.join(60)
+        assert process.exitcode is not None
         if final.exists():
             Bundle.open(final, hash_limit=None)
-    assert subprocess.run(command, capture_output=True, timeout=300).returncode == 0
+    export()
     Bundle.open(final, hash_limit=None)
     assert leftovers(final) == []
