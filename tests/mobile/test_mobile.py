@@ -178,8 +178,8 @@ def test_what_makes_no_sense_is_refused_and_leaves_nothing(
     with pytest.raises(UsageError, match="unknown format"):
         write_mobile(bundle, tmp_path / "out", form="tflite")
     with pytest.raises(UsageError, match="phones run graphs for the CPU"):
-        graph = replace(bundle.manifest.graph, provider="cuda")
-        write_mobile(replace(bundle, manifest=replace(bundle.manifest, graph=graph)), tmp_path / "out")
+        for_cuda = replace(bundle.manifest, target="cuda", graph=replace(bundle.manifest.graph, provider="cuda"))
+        write_mobile(replace(bundle, manifest=for_cuda), tmp_path / "out")
     monkeypatch.setattr(ort_format, "LARGEST", 1_000_000)
     with pytest.raises(UsageError, match="don't fit ORT format"):
         write_mobile(bundle, tmp_path / "out")
