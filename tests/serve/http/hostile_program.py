@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 from youtu_onnx.cli import main
@@ -23,7 +23,15 @@ from youtu_onnx.serve.http import settings
 FATAL = 77
 """A step with this token fails, as one that a provider has no memory for."""
 PAUSE = 0.003
-SECONDS = {"idle_seconds": 2.0, "stall_seconds": 2.0, "body_seconds": 2.0}
+
+
+@dataclass(frozen=True)
+class ShortTimes(settings.Settings):
+    """As the server's, for tests that wait until a time is over."""
+
+    idle_seconds: float = 2.0
+    stall_seconds: float = 2.0
+    body_seconds: float = 2.0
 
 
 def hold_and_fail() -> None:
@@ -44,5 +52,5 @@ def hold_and_fail() -> None:
 
 if __name__ == "__main__":
     hold_and_fail()
-    settings.Settings = partial(settings.Settings, **SECONDS)  # type: ignore[misc,assignment]
+    settings.Settings = ShortTimes  # type: ignore[misc]
     sys.exit(main(["serve", *sys.argv[1:]]))
