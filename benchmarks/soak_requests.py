@@ -140,7 +140,7 @@ def every(seed: int) -> list[Asked]:
     """One of each that are compared."""
     chance = random.Random(seed)
     asked = [_asked(kind, variant, chance) for kind in WEIGHTS for variant in range(VARIANTS)]
-    return [one for one in {one.key: one for one in asked if one.key}.values()]
+    return list({one.key: one for one in asked if one.key}.values())
 
 
 def _asked(kind: str, variant: int, chance: random.Random) -> Asked:

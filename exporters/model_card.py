@@ -77,5 +77,5 @@ def _parity(manifest: Manifest) -> str:
     return "\n".join([verdict, "", "| measure | value |", "|---|---|", *rows])
 
 
-def _number(value: float | int | str | bool) -> str:
+def _number(value: float | str | bool) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -25,7 +25,7 @@ from quickstart import CPU_INDEX
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "minimum"
-TESTERS = ("pytest", "pytest-xdist", "hypothesis", "httpx")
+TESTERS = ("pytest", "pytest-xdist", "hypothesis", "httpx", "jsonschema-rs")
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def _panel(left: float, width: float, title: str, axis: str, series: Series) -> 
     """One diagram: equal steps between lengths, a scale from zero."""
     lengths = _lengths(series)
     step = _round_step(max(value for points in series.values() for value in points.values()))
-    rows = range(0, 5)
+    rows = range(5)
     floor, height = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
 
     def x(length: int) -> float:

@@ -15,7 +15,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -233,7 +233,7 @@ class ORTYoutuForCausalLM(OptimizedModel, BundleGeneration):  # type: ignore[mis
         """Free the session; closing twice does no harm."""
         self.model.close()
 
-    def __enter__(self) -> ORTYoutuForCausalLM:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -42,7 +42,14 @@ def probe(provider: str, options: Mapping[str, object] | None = None) -> Probe:
     command = [sys.executable, "-m", PROGRAM, provider, json.dumps(dict(options or {}))]
     try:
         ended = subprocess.run(
-            command, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=SECONDS, env=_environment()
+            command,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SECONDS,
+            env=_environment(),
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return Probe(provider, False, f"no answer within {SECONDS} s")

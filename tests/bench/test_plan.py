@@ -30,7 +30,7 @@ some = st.lists(st.integers(1, 64), min_size=1, max_size=3, unique=True).map(tup
 )
 def test_a_plan_is_every_combination_once(prompts, generate, depths, batches, scenarios) -> None:
     kinds = [f"pp{n}" for n in prompts if n] + [f"tg{n}" for n in generate if n] + list(scenarios)
-    chosen = dict(prompts=prompts, generate=generate, depths=depths, batches=batches, scenarios=scenarios)
+    chosen = {"prompts": prompts, "generate": generate, "depths": depths, "batches": batches, "scenarios": scenarios}
     if not kinds:
         with pytest.raises(UsageError, match="nothing to measure"):
             Plan(**chosen)

@@ -122,7 +122,7 @@ def test_no_free_axis_of_one_sequence_has_the_name_of_anothers(exported: tuple[P
             for branch in (attribute.g for attribute in node.attribute if attribute.HasField("g")):
                 follow(branch)
                 lanes |= set().union(*(of.get(one.name, set()) for one in branch.output))
-            of.update({name: lanes for name in node.output})
+            of.update(dict.fromkeys(node.output, lanes))
 
     follow(found)
     names_of: dict[object, set[str]] = {}

@@ -153,7 +153,7 @@ def test_exports_are_reproducible(checkpoint, tmp_path):
         assert files("shared again") == first
 
 
-@pytest.mark.parametrize("precision, times", [("fp32", 1), ("int8", 2)])
+@pytest.mark.parametrize(("precision", "times"), [("fp32", 1), ("int8", 2)])
 def test_the_heads_of_a_layer_are_read_once(checkpoint, tmp_path, monkeypatch, precision, times):
     """And once more for the query, where their integers' scales go."""
     read, tensor = Counter(), Checkpoint.tensor
@@ -184,7 +184,7 @@ def test_asymmetric_int4_has_zero_points_everywhere(exported):
     assert nodes and all(len(node.input) == 4 for node in nodes)
 
 
-@pytest.mark.parametrize("precision, bits", [("int4", 4), ("int8", 8)])
+@pytest.mark.parametrize(("precision", "bits"), [("int4", 4), ("int8", 8)])
 @pytest.mark.parametrize("block_size", [16, 64, 256])
 def test_block_sizes_that_do_not_divide_the_width(checkpoint, tmp_path, precision, bits, block_size):
     """The embedding and the head agree with the weights rounded by hand, padding or not."""

@@ -177,7 +177,7 @@ def test_integer_weights_give_what_the_growing_form_gives(exported, precision: s
 
 
 @pytest.mark.parametrize(("hidden", "block", "tied"), [(64, 32, True), (96, 32, False), (160, 64, True)])
-@pytest.mark.parametrize("precision, bits", [("int4", 4), ("int8", 8)])
+@pytest.mark.parametrize(("precision", "bits"), [("int4", 4), ("int8", 8)])
 def test_the_embedding_is_unpacked_from_its_bytes(
     tmp_path: Path, precision: str, bits: int, hidden: int, block: int, tied: bool
 ) -> None:

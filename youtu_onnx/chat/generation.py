@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from typing import Self
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class Piece(str):
     __slots__ = ("kind",)
     kind: Kind
 
-    def __new__(cls, text: str, kind: Kind) -> Piece:
+    def __new__(cls, text: str, kind: Kind) -> Self:
         piece = super().__new__(cls, text)
         piece.kind = kind
         return piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from youtu_onnx.chat.generation import Generation
 from youtu_onnx.chat.prompt_lookup import PromptLookup
@@ -51,7 +51,7 @@ class Model:
         self._cache = TokenCache(decoder)
         self._current: Generation | None = None
 
-    def __enter__(self) -> Model:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

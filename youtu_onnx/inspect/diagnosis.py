@@ -136,7 +136,7 @@ def _listed_providers() -> list[str]:
         # A plugin that finds no device isn't listed, and the probe says so.
         listed = dict.fromkeys((*plugins.available(), *plugins.installed_plugins()))
         return [name for name in listed if name not in NOT_OURS]
-    except Exception:  # a broken installation fails in its own ways; the probe then says how
+    except Exception:  # noqa: BLE001 - a broken installation fails in its own ways; the probe then says how
         return [CPU]
 
 

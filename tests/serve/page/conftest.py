@@ -26,13 +26,13 @@ def running() -> Iterator[PageServer]:
         yield server
 
 
-@pytest.fixture()
+@pytest.fixture
 def server(running: PageServer) -> PageServer:
     running.state = Scripted()
     return running
 
 
-@pytest.fixture()
+@pytest.fixture
 def page(request: pytest.FixtureRequest, server: PageServer, tab: Browser) -> Iterator[Browser]:
     """The page as a new visitor gets it. Whatever a test does, no other host is asked and no script fails."""
     visit(tab, server)

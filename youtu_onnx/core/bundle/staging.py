@@ -13,7 +13,7 @@ import shutil
 import uuid
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from filelock import FileLock, Timeout
 
@@ -50,13 +50,13 @@ class Staging:
 
     def __init__(self, final: Path, *, force: bool = False, record: str = names.MANIFEST, kind: str = "bundle") -> None:
         self.record, self.kind = record, kind
-        self.final = Path(os.path.abspath(final))
+        self.final = Path(os.path.abspath(final))  # noqa: PTH100 - resolve() would follow a link
         self.force = force
         token = uuid.uuid4().hex[:8]
         self.folder = self.final.parent / f"{_prefix(self.final)}{token}"
         self._lock = FileLock(f"{self.folder}.lock")
 
-    def __enter__(self) -> Staging:
+    def __enter__(self) -> Self:
         try:
             self.final.parent.mkdir(parents=True, exist_ok=True)
             clean_up_after_killed(self.final)

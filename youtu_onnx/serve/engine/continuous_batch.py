@@ -167,7 +167,7 @@ class ContinuousBatch:
         except YoutuOnnxError as error:
             self._fail(running, error)
             return
-        except Exception as error:  # of a constraint's library
+        except Exception as error:  # noqa: BLE001 - of a constraint's library
             self._fail(running, YoutuOnnxError(f"the reply can't go on ({type(error).__name__}: {error})"))
             return
         self.counts.completion_tokens += sequence.completion_tokens - before

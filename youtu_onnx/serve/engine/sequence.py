@@ -114,7 +114,7 @@ class TokenSequence:
     def _send(self, event: Event) -> None:
         try:
             self._deliver(event)
-        except Exception:  # nobody listens any more: whatever the listener's failure was, it is not the engine's
+        except Exception:  # noqa: BLE001 - nobody listens any more: whatever the listener's failure was, it is not the engine's
             self.cancelled = True
 
     def _token(self, id_: int, logits: np.ndarray) -> Token:

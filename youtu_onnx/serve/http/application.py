@@ -37,7 +37,7 @@ def application(engine: Engine, *, text: ModelText, settings: Settings | None = 
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        exception_handlers={kind: problems.respond for kind in (Problem, RequestValidationError, HTTPException)},
+        exception_handlers=dict.fromkeys((Problem, RequestValidationError, HTTPException), problems.respond),
     )
     app.state.service = service
     routes.add_openai(app, service)

@@ -118,7 +118,7 @@ class Service:
                         yield chunk
                 for value in end(replies.usage(ended)):
                     yield sse.event(value)
-            except Exception as error:  # too late for a status
+            except Exception as error:  # noqa: BLE001 - too late for a status
                 yield sse.event(problems.of(error).body())
             yield sse.DONE
 

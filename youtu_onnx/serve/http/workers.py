@@ -70,7 +70,7 @@ class Worker:
         try:
             text = ModelText.open(self.bundle, name=self.name, target="cpu")
             engine = open_engine(Bundle.open(self.bundle, target="cpu"), provider="cpu", limits=self.limits)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             why = str(error) if isinstance(error, YoutuOnnxError) else traceback.format_exc()
             self.told(f"worker {os.getpid()} can't start: {why}")
             os._exit(FAILED_TO_START)  # at once: the parent would wait HEALTH_SECONDS for the answer of one that is shutting down

@@ -191,7 +191,7 @@ def formula(latex: str, *, block: bool = False) -> str:
     if latex and len(latex) <= FORMULA_LIMIT:
         try:
             return _copied(ElementTree.fromstring(convert(latex, display="block" if block else "inline")))
-        except Exception:  # the converter raises whatever comes up, on anything that isn't LaTeX as it knows it
+        except Exception:  # noqa: BLE001 - the converter raises whatever comes up, on anything that isn't LaTeX as it knows it
             pass
     return f'<code class="math">{html.escape(latex)}</code>'
 
