@@ -62,7 +62,7 @@ def demo_picture() -> str:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
         )
-        shown = run.stdout.replace(str(Path(folder).resolve()), "~")
+        shown = run.stdout.replace(str(Path(folder).resolve()), "~").replace(f"{Path(sys.executable).parent}/", "")
     console = Console(record=True, width=110, file=io.StringIO(), force_terminal=True)
     console.print(Text("$ python3 quickstart.py demo", style="bold"))
     console.print(Text(shown.strip()))
