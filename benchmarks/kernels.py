@@ -20,7 +20,7 @@ MICROSOFT = "com.microsoft"
 PAUSE = 0.1
 """Seconds after which idle threads sleep."""
 ROWS_OF_WEIGHTS = 2
-"""Attention weights over byte rows come as two bytes, so in twice as many rows: ``youtu_onnx/families/youtu/graph/latent.py``."""
+"""Attention weights over byte rows come as two bytes, so in twice as many rows: ``families/youtu/graph/attention.py``."""
 
 
 @dataclass(frozen=True)

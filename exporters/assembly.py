@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
+from typing import Any
 
-import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 from torch import Tensor
 
 from youtu_onnx.core.bundle import GraphFacts
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.recipe import Blockwise
+from youtu_onnx.graphs.builder import GraphBuilder
 from youtu_onnx.graphs.parameter import Parameter
 
 Shape = tuple[int, ...]
@@ -30,7 +33,7 @@ class Piece:
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape)) * self.dtype.itemsize
+        return int(prod(self.shape) * self.dtype.itemsize)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Packing:
 
     parameter: Parameter
     pieces: tuple[Piece, ...]
-    pack: Callable[[Tensor], tuple[np.ndarray, ...]]
+    pack: Callable[[Tensor], tuple[NDArray[Any], ...]]
     label: str
     storage: Blockwise | None = None
 
@@ -67,6 +70,10 @@ class Assembly:
     def graph(self) -> ir.Graph:
         return self.model.graph
 
+    @property
+    def builder(self) -> GraphBuilder:
+        return GraphBuilder.of(self.graph)
+
     def unpacked(self, name: str) -> Parameter | None:
         """The parameter behind an initializer that no pass has stored yet."""
         return self.parameters.get(name) if name not in self.packings else None
@@ -88,47 +95,3 @@ class Assembly:
         """An initializer over the bytes of piece ``of``."""
         self.aliases[piece.name] = of
         return self.initializer(piece)
-
-    def constant(self, name: str, array: np.ndarray) -> ir.Value:
-        """A small constant kept in the graph itself; one per name."""
-        value = self.graph.initializers.get(name)
-        if value is None:
-            tensor = ir.tensor(array, name=name)
-            value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
-            self.graph.initializers[name] = value
-        return value
-
-    def replace(
-        self,
-        node: ir.Node,
-        op_type: str,
-        inputs: list[ir.Value | None],
-        *,
-        domain: str = "",
-        attributes: dict[str, int | float | str] | None = None,
-    ) -> ir.Node:
-        """Put another operator in a node's place; it gives the node's (only) output."""
-        new = self.insert_before(node, op_type, inputs, node.outputs[0].name or "", domain=domain, attributes=attributes)
-        old = node.outputs[0]
-        new.outputs[0].shape, new.outputs[0].type = old.shape, old.type
-        old.replace_all_uses_with(new.outputs[0], replace_graph_outputs=True)
-        self.graph.remove(node, safe=True)
-        return new
-
-    def insert_before(
-        self,
-        node: ir.Node,
-        op_type: str,
-        inputs: list[ir.Value | None],
-        output: str,
-        *,
-        domain: str = "",
-        attributes: dict[str, int | float | str] | None = None,
-    ) -> ir.Node:
-        new = ir.node(
-            op_type, inputs, attributes or {}, domain=domain, outputs=[ir.Value(name=output)], name=f"{output}/{op_type}"
-        )
-        self.graph.insert_before(node, new)
-        if domain:
-            self.model.opset_imports.setdefault(domain, 1)
-        return new

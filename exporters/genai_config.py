@@ -28,7 +28,7 @@ def genai_config(architecture: Architecture, cache: CacheLayout, target: Target,
     """
     a, static = architecture, cache.length is not None
     context = cache.length or a.max_position_embeddings
-    provider = [] if target.on_cpu else [{target.provider: {}}]
+    provider: list[dict[str, Any]] = [] if target.on_cpu else [{target.provider: {}}]
     eos = generation.get("eos_token_id") or list(a.eos_token_ids)
     sampled = bool(generation.get("do_sample", False))
     return {

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from youtu_onnx.core.bundle import FileEntry, names
@@ -22,7 +23,8 @@ from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.exporters.assembly import Assembly, Packing
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.graphs.parameter import Parameter
+from youtu_onnx.graphs.builder import dtype_of
+from youtu_onnx.graphs.parameter import Given, Parameter
 
 PAGE = 2**16
 """Alignment of large tensors: the granularity at which every system, Windows included, maps a file."""
@@ -38,9 +40,9 @@ class DataFile:
         self._digest = hashlib.sha256()
         self._size = 0
 
-    def append(self, array: np.ndarray) -> int:
+    def append(self, array: NDArray[Any]) -> int:
         """Write an array's bytes, little-endian and row-major; returns their offset."""
-        data = memoryview(np.ascontiguousarray(array)).cast("B") if array.size else memoryview(b"")
+        data = np.ascontiguousarray(array).data.cast("B") if array.size else memoryview(b"")
         self._write(bytes(-self._size % (PAGE if len(data) >= PAGE else ALIGN)))
         offset = self._size
         self._write(data)
@@ -77,8 +79,8 @@ def write_weights(assembly: Assembly, checkpoint: Checkpoint, folder: Path, prog
                 progress.advance(array.nbytes)
     finally:
         entry = file.close()
-    for alias, piece in assembly.aliases.items():
-        offsets[alias] = offsets[piece]
+    for alias, of in assembly.aliases.items():
+        offsets[alias] = offsets[of]
     for one in filter(None, (assembly, assembly.batch)):
         _point(one, offsets, folder)
     return entry
@@ -88,8 +90,9 @@ def _point(assembly: Assembly, offsets: dict[str, tuple[int, int]], folder: Path
     """Give initializers the bytes of the data file that have their names."""
     for name in (*(piece.name for packing in assembly.packings.values() for piece in packing.pieces), *assembly.aliases):
         value = assembly.graph.initializers[name]
+        assert value.shape is not None
         value.const_value = ir.ExternalTensor(
-            names.MODEL_DATA, *offsets[name], value.dtype, shape=value.shape, name=name, base_dir=folder
+            names.MODEL_DATA, *offsets[name], dtype_of(value), shape=value.shape, name=name, base_dir=folder
         )
 
 
@@ -104,19 +107,22 @@ def builder(read: Callable[[str], Tensor]) -> Callable[[Parameter], Tensor]:
     The last shared step is remembered: parameters that have it in common cost one reading if they come one after another.
     """
 
+    def given(sources: tuple[str, ...]) -> Given:
+        return {name: read(name) for name in sources}
+
     @lru_cache(maxsize=1)
-    def share(step: Callable[..., Any], sources: tuple[str, ...]) -> Any:
-        return step(*map(read, sources))
+    def share(step: Callable[[Given], Any], sources: tuple[str, ...]) -> Any:
+        return step(given(sources))
 
     def build(parameter: Parameter) -> Tensor:
         if parameter.shared is None:
-            return parameter.build(*map(read, parameter.sources))
+            return parameter.build(given(parameter.sources))
         return parameter.build(share(parameter.shared, parameter.sources))
 
     return build
 
 
-def _pack(name: str, packing: Packing, build: Callable[[Parameter], Tensor]) -> tuple[np.ndarray, ...]:
+def _pack(name: str, packing: Packing, build: Callable[[Parameter], Tensor]) -> tuple[NDArray[Any], ...]:
     parameter = packing.parameter
     with torch.no_grad():
         arrays = packing.pack(build(parameter))

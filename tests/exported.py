@@ -18,7 +18,8 @@ from youtu_onnx.core.bundle import Manifest
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target as target_called
-from youtu_onnx.exporters.bundle_writer import assemble, write_bundle
+from youtu_onnx.exporters.assemble import assemble
+from youtu_onnx.exporters.bundle_writer import write_bundle
 from youtu_onnx.families.checkpoint import Checkpoint
 
 Past = list[np.ndarray]

@@ -12,13 +12,14 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import onnx_ir as ir
 
 from youtu_onnx.core.bundle import Manifest, names
 from youtu_onnx.core.bundle.bundle import describe_file
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
+from youtu_onnx.exporters.layouts.plain_embedding import plain_embedding
+from youtu_onnx.graphs.builder import GraphBuilder
 
 FOLDER = "onnx"
 SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8", "q4": "_q4", "q4f16": "_q4f16"}
@@ -60,10 +61,6 @@ def add(manifest: Manifest, folder: Path) -> Manifest:
 
 def _write_graph(source: Path, destination: Path, data: str, *, on_cpu: bool) -> None:
     """The graph with its weights in the file ``data``."""
-    import onnx_ir as ir
-
-    from youtu_onnx.exporters.layouts.plain_embedding import plain_embedding
-
     model = ir.load(source)
     for value in model.graph.initializers.values():
         tensor = value.const_value
@@ -85,8 +82,6 @@ def _write_graph(source: Path, destination: Path, data: str, *, on_cpu: bool) ->
 
 def _rename_logits_to_keep(graph: ir.Graph) -> None:
     """Our optional [1] becomes their scalar, which they always give: a prompt's logits are then computed for one position."""
-    import onnx_ir as ir
-
     ours = next((value for value in graph.inputs if value.name == LOGITS_TO_KEEP), None)
     if ours is None:
         return
@@ -94,12 +89,9 @@ def _rename_logits_to_keep(graph: ir.Graph) -> None:
     del graph.initializers[LOGITS_TO_KEEP]
     theirs = ir.Value(name=THEIR_LOGITS_TO_KEEP, type=ours.type, shape=ir.Shape([]))
     graph.inputs.append(theirs)
-    axes = ir.Value(name=f"{THEIR_LOGITS_TO_KEEP}.axes", const_value=ir.tensor([0]))
-    graph.register_initializer(axes)
-    row = ir.Node("", "Unsqueeze", [theirs, axes], name=THEIR_LOGITS_TO_KEEP)  # [] → [1]
-    ours.replace_all_uses_with(row.outputs[0])
-    row.outputs[0].name = LOGITS_TO_KEEP
-    graph.insert_before(graph[0], row)
+    first = GraphBuilder.of(graph).at(graph[0])
+    row = first.op("Unsqueeze", [theirs, first.integers(f"{THEIR_LOGITS_TO_KEEP}.axes", 0)], LOGITS_TO_KEEP)  # [] → [1]
+    ours.replace_all_uses_with(row)
 
 
 def _same_file(existing: Path, name: Path) -> None:

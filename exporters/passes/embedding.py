@@ -9,7 +9,6 @@ two names. A width that doesn't fill its last block leaves padding behind, which
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
 from youtu_onnx.core.recipe import Blockwise, Recipe
@@ -18,6 +17,7 @@ from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
 from youtu_onnx.exporters.passes.unpacking import Unpacking
 from youtu_onnx.exporters.quantize.packing import blockwise
 from youtu_onnx.exporters.quantize.quantizer import Quantizer
+from youtu_onnx.graphs.builder import MICROSOFT
 
 NAME, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
@@ -28,7 +28,7 @@ def embedding(assembly: Assembly, recipe: Recipe, target: Target, quantizer: Qua
     storage = recipe.storage((NAME,), parameter.shape[1]) if parameter is not None else None
     if parameter is None or storage is None:
         return
-    node = next(n for n in assembly.graph if n.op_type == "Gather" and n.inputs[0].name == NAME)
+    node = next(n for n in assembly.graph if n.op_type == "Gather" and n.inputs[0] is not None and n.inputs[0].name == NAME)
     shared = assembly.packings.get(HEAD) if tied else None
     packing = shared or blockwise(NAME, parameter, storage, assembly.dtype, quantizer, zero_points=target.zero_points)
     if shared is None:
@@ -47,13 +47,12 @@ def _gather(assembly: Assembly, node: ir.Node, packing: Packing, storage: Blockw
     scales, *zero_points = (assembly.initializer(piece) for piece in packing.pieces[1:])
     attributes = {"bits": storage.bits, "block_size": storage.block_size, "gather_axis": 0, "quantize_axis": 1}
     inputs = [flat, node.inputs[1], scales, *zero_points]
+    here = assembly.builder.at(node)
     if groups * storage.block_size == width:
-        assembly.replace(node, "GatherBlockQuantized", inputs, domain="com.microsoft", attributes=attributes)
+        here.replace(node, "GatherBlockQuantized", inputs, attributes, domain=MICROSOFT)
         return
-    padded = assembly.insert_before(
-        node, "GatherBlockQuantized", inputs, "model.embedding_padded", domain="com.microsoft", attributes=attributes
-    )
-    _without_padding(assembly, node, padded.outputs[0], width)
+    padded = here.op("GatherBlockQuantized", inputs, "model.embedding_padded", attributes, domain=MICROSOFT)
+    _without_padding(assembly, node, padded, width)
 
 
 def _unpack(assembly: Assembly, node: ir.Node, packing: Packing, storage: Blockwise, width: int) -> None:
@@ -61,13 +60,10 @@ def _unpack(assembly: Assembly, node: ir.Node, packing: Packing, storage: Blockw
     if packing.pieces[0].shape[1] * storage.block_size != width:
         _without_padding(assembly, node, rows, width)
         return
-    node.outputs[0].replace_all_uses_with(rows)
-    assembly.graph.remove(node, safe=True)
+    assembly.builder.take(node, rows)
 
 
 def _without_padding(assembly: Assembly, node: ir.Node, rows: ir.Value, width: int) -> None:
-    bounds = [
-        assembly.constant(f"embed.{name}", np.array([number], np.int64))
-        for name, number in (("start", 0), ("end", width), ("axis", -1))
-    ]
-    assembly.replace(node, "Slice", [rows, *bounds])
+    builder = assembly.builder
+    bounds = [builder.integers(f"embed.{name}", number) for name, number in (("start", 0), ("end", width), ("axis", -1))]
+    builder.replace(node, "Slice", [rows, *bounds])

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
 from youtu_onnx.core.recipe import Recipe
@@ -18,6 +17,7 @@ from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.quantize.packing import blockwise, plain
 from youtu_onnx.exporters.quantize.quantizer import Quantizer
+from youtu_onnx.graphs.builder import MICROSOFT
 
 ACCURACY_LEVEL = 4
 """MatMulNBits may round activations to int8 per block: its integer kernels are what reaches memory bandwidth."""
@@ -27,29 +27,24 @@ def linear(assembly: Assembly, recipe: Recipe, target: Target, quantizer: Quanti
     """Rewrite every linear layer in place."""
     for node in list(assembly.graph):
         transpose = node.inputs[1].producer() if node.op_type == "MatMul" and node.inputs[1] is not None else None
-        if transpose is None or transpose.op_type != "Transpose":
-            continue
-        name = transpose.inputs[0].name
-        parameter = assembly.unpacked(name)
-        if parameter is None or parameter.kind != "matrix":
+        matrix = transpose.inputs[0] if transpose is not None and transpose.op_type == "Transpose" else None
+        name = matrix.name if matrix is not None else None
+        parameter = assembly.unpacked(name) if name is not None else None
+        if transpose is None or name is None or parameter is None or parameter.kind != "matrix":
             continue
         storage = recipe.storage(quantized_names(name, parameter.tensors), parameter.shape[1])
         if storage is not None:
             packing = blockwise(name, parameter, storage, assembly.dtype, quantizer, zero_points=target.zero_points)
             rows, columns = parameter.shape
-            assembly.replace(
-                node,
-                "MatMulNBits",
-                [node.inputs[0], *assembly.store(name, packing)],
-                domain="com.microsoft",
-                attributes={
-                    "K": columns,
-                    "N": rows,
-                    "bits": storage.bits,
-                    "block_size": storage.block_size,
-                    "accuracy_level": ACCURACY_LEVEL,
-                },
-            )
+            attributes = {
+                "K": columns,
+                "N": rows,
+                "bits": storage.bits,
+                "block_size": storage.block_size,
+                "accuracy_level": ACCURACY_LEVEL,
+            }
+            inputs = [node.inputs[0], *assembly.store(name, packing)]
+            assembly.builder.replace(node, "MatMulNBits", inputs, attributes, domain=MICROSOFT)
         elif tied and name == "lm_head.weight":
             _transposed_product(assembly, node, _embedding(assembly), parameter.shape, fused=target.fused_matmul)
         else:
@@ -64,21 +59,14 @@ def _transposed_product(assembly: Assembly, node: ir.Node, matrix: ir.Value, sha
     """``x [B,S,K] @ matrixᵀ``, matrix [N,K]."""
     x, (rows, columns) = node.inputs[0], shape
     if fused:
-        assembly.replace(node, "FusedMatMul", [x, matrix], domain="com.microsoft", attributes={"transB": 1})
+        assembly.builder.replace(node, "FusedMatMul", [x, matrix], {"transB": 1}, domain=MICROSOFT)
         return
-
-    def op(kind: str, inputs: list[ir.Value | None], what: str, **attributes: int) -> ir.Value:
-        return assembly.insert_before(node, kind, inputs, f"lm_head.{what}", attributes=attributes).outputs[0]
-
-    flat = op("Reshape", [x, assembly.constant("lm_head.flat_shape", np.array([-1, columns], np.int64))], "flat")
-    product = op("Gemm", [flat, matrix], "product", transB=1)
-    sizes = op(
-        "Concat",
-        [op("Shape", [x], "sizes", start=0, end=2), assembly.constant("lm_head.vocabulary", np.array([rows], np.int64))],
-        "shape",
-        axis=0,
-    )
-    assembly.replace(node, "Reshape", [product, sizes])
+    here = assembly.builder.at(node)
+    flat = here.op("Reshape", [x, here.integers("lm_head.flat_shape", -1, columns)], "lm_head.flat")
+    product = here.op("Gemm", [flat, matrix], "lm_head.product", {"transB": 1})
+    sizes = here.op("Shape", [x], "lm_head.sizes", {"start": 0, "end": 2})
+    shape_of_all = here.op("Concat", [sizes, here.integers("lm_head.vocabulary", rows)], "lm_head.shape", {"axis": 0})
+    here.replace(node, "Reshape", [product, shape_of_all])
 
 
 def quantized_names(name: str, tensors: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,11 +10,14 @@ Shapes: I the index's, G groups of K numbers a row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
 from youtu_onnx.core.recipe import Blockwise
 from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
+from youtu_onnx.graphs.builder import Attributes
 
 
 class Unpacking:
@@ -22,6 +25,7 @@ class Unpacking:
 
     def __init__(self, assembly: Assembly, node: ir.Node, name: str) -> None:
         self.assembly, self.node, self.name = assembly, node, name
+        self.here = assembly.builder.at(node)
 
     def rows(self, packing: Packing, storage: Blockwise) -> ir.Value:
         """Numbers ``[*I, G·K]``, of which the last ones may be padding."""
@@ -36,7 +40,7 @@ class Unpacking:
                 if groups % 2:
                     zeros = self._op(
                         "Slice",
-                        [zeros, *(self._integers(key, [n]) for key, n in (("start", 0), ("groups", groups), ("last", -1)))],
+                        [zeros, *(self._integers(key, n) for key, n in (("start", 0), ("groups", groups), ("last", -1)))],
                         "zeros_used",
                     )
             zeros = self._reshaped(zeros, "zero_of", groups, 1)
@@ -50,10 +54,10 @@ class Unpacking:
     def _unpacked(self, packed: ir.Value, what: str, bits: int) -> ir.Value:
         """Floats: ``[*I, n]`` of bytes; ``[*I, n, 2]`` of halves of bytes."""
         gathered = self._op("Gather", [packed, self.node.inputs[1]], f"{what}_packed")
-        floats = self._op("Cast", [gathered], f"{what}_bytes", to=int(self.assembly.dtype))
+        floats = self._op("Cast", [gathered], f"{what}_bytes", {"to": int(self.assembly.dtype)})
         if bits == 8:
             return floats
-        apart = self._op("Unsqueeze", [floats, self._integers("last", [-1])], f"{what}_apart")
+        apart = self._op("Unsqueeze", [floats, self._integers("last", -1)], f"{what}_apart")
         shifted = self._op("Mul", [apart, self._number("halves", [1, 1 / 16])], f"{what}_shifted")
         both = self._op("Floor", [shifted], f"{what}_both")  # x and floor(x / 16)
         beyond = self._op("Mul", [both, self._number("sixteenth", 1 / 16)], f"{what}_beyond")
@@ -63,13 +67,13 @@ class Unpacking:
 
     def _reshaped(self, value: ir.Value, what: str, *sizes: int) -> ir.Value:
         """The index has the two axes of token ids, [B,S]."""
-        return self._op("Reshape", [value, self._integers(f"shape_{what}", [0, 0, *sizes])], f"{what}_shaped")
+        return self._op("Reshape", [value, self._integers(f"shape_{what}", 0, 0, *sizes)], f"{what}_shaped")
 
-    def _op(self, kind: str, inputs: list[ir.Value | None], what: str, **attributes: int) -> ir.Value:
-        return self.assembly.insert_before(self.node, kind, inputs, f"{self.name}.{what}", attributes=attributes).outputs[0]
+    def _op(self, kind: str, inputs: Sequence[ir.Value | None], what: str, attributes: Attributes | None = None) -> ir.Value:
+        return self.here.op(kind, inputs, f"{self.name}.{what}", attributes)
 
-    def _integers(self, key: str, numbers: list[int]) -> ir.Value:
-        return self.assembly.constant(f"embed.unpack_{key}", np.array(numbers, np.int64))
+    def _integers(self, key: str, *numbers: int) -> ir.Value:
+        return self.here.integers(f"embed.unpack_{key}", *numbers)
 
     def _number(self, key: str, number: float | list[float]) -> ir.Value:
-        return self.assembly.constant(f"embed.unpack_{key}", np.array(number, self.assembly.dtype.numpy()))
+        return self.here.constant(f"embed.unpack_{key}", np.array(number, self.assembly.dtype.numpy()))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from youtu_onnx.core.recipe import Blockwise
@@ -47,7 +50,7 @@ def blockwise(
     if zero_points or not storage.symmetric:
         pieces.append(Piece(f"{name}_zero_points", ir.DataType.UINT8, (rows, -(-groups // per_byte))))
 
-    def pack(weight: Tensor) -> tuple[np.ndarray, ...]:
+    def pack(weight: Tensor) -> tuple[NDArray[Any], ...]:
         made = [np.empty(piece.shape, piece.dtype.numpy()) for piece in pieces]
         quantized_rows = quantizer.begin(weight, storage, TORCH_DTYPES[dtype], None)
 
@@ -72,7 +75,7 @@ def plain(name: str, parameter: Parameter, dtype: ir.DataType, *, transposed: bo
     shape = parameter.shape[::-1] if transposed else parameter.shape
     piece = Piece(name, dtype, shape)
 
-    def pack(weight: Tensor) -> tuple[np.ndarray, ...]:
+    def pack(weight: Tensor) -> tuple[NDArray[Any], ...]:
         weight = weight.to(TORCH_DTYPES[dtype])
         return (np.ascontiguousarray((weight.T if transposed else weight).numpy()),)
 

@@ -200,9 +200,9 @@ def test_a_container_s_memory_counts_and_not_its_host_s(tmp_path, refused, monke
 
 
 def test_a_failed_gate_is_exit_code_3_and_not_published(tmp_path, refused, monkeypatch, capsys):
-    from youtu_onnx.families.youtu.graph import parameters
+    from youtu_onnx.families.youtu.graph import row_orders
 
-    monkeypatch.setattr(parameters, "_key_rows", lambda a: torch.arange(a.latent_dim).flip(0))  # a bug in the exporter
+    monkeypatch.setattr(row_orders, "key_rows", lambda a: torch.arange(a.latent_dim).flip(0))  # a bug in the exporter
     command = ["export", "-m", BUILT_IN, "-o", tmp_path / "out"]
     refused(3, *command)
     assert nothing_was_left(tmp_path)

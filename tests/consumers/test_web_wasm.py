@@ -16,7 +16,7 @@ from tests.consumers.test_vectors import TOLERANCES, VECTORS
 from tests.one_node import offers, untried
 from youtu_onnx.conformance import WEB_WASM
 from youtu_onnx.core.bundle import Bundle
-from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM
+from youtu_onnx.families.youtu.cache import EXPANDS_FROM
 from youtu_onnx.inspect.inspection import inspect_bundle
 from youtu_onnx.runtimes.ort.model import OrtModel
 

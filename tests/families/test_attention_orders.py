@@ -20,7 +20,7 @@ from tests.exported import Graph, Past, Stepwise, cut, export_tiny, reference
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.core.bundle import Bundle, Manifest
 from youtu_onnx.core.recipe import Recipe
-from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM
+from youtu_onnx.families.youtu.cache import EXPANDS_FROM
 from youtu_onnx.families.youtu.graph.graph import LOGITS_TO_KEEP
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
 from youtu_onnx.runtimes.opening import open_decoder

@@ -26,7 +26,7 @@ from youtu_onnx.core.bundle.bundle import describe_file  # noqa: E402
 from youtu_onnx.core.errors import BundleError, UsageError, VerificationError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
-from youtu_onnx.families.youtu.graph.slots import SlotAttention  # noqa: E402
+from youtu_onnx.families.youtu.graph.slot_modules import SlotAttention  # noqa: E402
 from youtu_onnx.graphs.traces import InMemory  # noqa: E402
 from youtu_onnx.runtimes.batch import Chunk  # noqa: E402
 from youtu_onnx.runtimes.opening import open_batch  # noqa: E402

@@ -20,7 +20,8 @@ from youtu_onnx.core.hub import BUILT_IN
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import TARGETS
-from youtu_onnx.exporters import bundle_writer
+from youtu_onnx.exporters import refusals
+from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.config_agreement import misreadings
@@ -82,7 +83,7 @@ def test_what_is_read_means_the_same_to_transformers(tmp_path: Path, name: str) 
 def test_what_is_not_is_refused_by_name(tmp_path: Path, name: str) -> None:
     changes, message = REFUSED[name]
     with pytest.raises(CheckpointError, match=message):
-        bundle_writer.assemble(opened(tmp_path, CONFIG | changes), Recipe("fp32"), TARGETS["cpu"], "latent", Silent())
+        assemble(opened(tmp_path, CONFIG | changes), Recipe("fp32"), TARGETS["cpu"], "latent", Silent())
 
 
 def test_an_absent_rank_is_that_of_the_published_model() -> None:
@@ -106,7 +107,7 @@ def test_a_misreading_fails_verification(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Youtu, "parse", overlooking)
     with pytest.raises(CheckpointError, match=r"rope_parameters\.rope_type: 'default' to youtu-onnx, 'yarn' to transformers"):
         export(str(tmp_path / "checkpoint"), tmp_path / "refused", verify=False)
-    monkeypatch.setattr(bundle_writer, "refuse_misreadings", lambda _: None)
+    monkeypatch.setattr(refusals, "refuse_misreadings", lambda _: None)
     made = export(str(tmp_path / "checkpoint"), tmp_path / "made", precision="fp32", verify=False)
     found = verify_parity(made.bundle.path, Checkpoint.open(str(tmp_path / "checkpoint")))
     assert not found.passed

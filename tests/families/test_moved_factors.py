@@ -24,7 +24,8 @@ from youtu_onnx.exporters.weights import builder
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.cache import cache_layout
 from youtu_onnx.families.youtu.graph.form import GraphForm
-from youtu_onnx.families.youtu.graph.parameters import parameters, row_scales
+from youtu_onnx.families.youtu.graph.moved import row_scales
+from youtu_onnx.families.youtu.graph.parameters import parameters
 
 ATTENTION, LAYER = "model.layers.0.self_attn.", "model.layers.0."
 TOKENS = 11

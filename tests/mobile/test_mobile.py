@@ -29,7 +29,7 @@ from youtu_onnx.core.errors import BundleError, ResourceError, UsageError
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target
-from youtu_onnx.exporters.bundle_writer import assemble
+from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.known import architecture_of
 from youtu_onnx.families.memory import step_bytes

@@ -18,7 +18,7 @@ from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkp
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import BundleError, ResourceError, UsageError
 from youtu_onnx.core.recipe import Recipe
-from youtu_onnx.families.youtu.graph.form import EXPANDS_FROM
+from youtu_onnx.families.youtu.cache import EXPANDS_FROM
 from youtu_onnx.runtimes.batch import Batch, Chunk
 from youtu_onnx.runtimes.decoder import Decoder
 from youtu_onnx.runtimes.opening import open_batch, open_decoder

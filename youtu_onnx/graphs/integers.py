@@ -80,4 +80,5 @@ def sums(weights: Tensor, codes: Tensor) -> Tensor:
 
 def product_shape(left: Tensor, right: Tensor) -> tuple[int, ...]:
     """``[…,M,K]``, ``[…,K,N]`` → the shape of their product."""
-    return (*torch.broadcast_shapes(left.shape[:-2], right.shape[:-2]), left.shape[-2], right.shape[-1])
+    batch: torch.Size = torch.broadcast_shapes(left.shape[:-2], right.shape[:-2])  # type: ignore[no-untyped-call]
+    return (*batch, left.shape[-2], right.shape[-1])

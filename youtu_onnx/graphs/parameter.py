@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+
+Given = Mapping[str, Tensor]
+"""A checkpoint's tensors by name, each in its stored dtype."""
 
 
 @dataclass(frozen=True)
@@ -14,24 +17,24 @@ class Parameter:
     """One parameter of the graph.
 
     Attributes:
-        tensors: names in the checkpoint, in the order in which ``build`` takes them.
+        tensors: names in the checkpoint of what it is made of: what its precision is asked for by.
         shape: of the result.
-        build: from the tensors, in their stored dtype or float32, to the parameter.
+        build: from all of :attr:`sources`, by name, to the parameter; or from what ``shared`` made of them.
         kind: ``matrix`` [N,K] is quantized by the recipe; ``heads`` [H,K,N] and ``vector`` (norms, biases, scales) stay
             float; ``constant`` stays float32; ``bytes`` is int8 as built.
-        beside: more names, which ``build`` takes after ``tensors``: weights that only lend their size to this one's.
-        shared: the first step of parameters that are made together: from the tensors to what the ``build`` of each takes in
-            their place. It is done once for those that follow one another in the data file.
+        beside: more names: weights that only lend their size to this one's.
+        shared: the first step of parameters that are made together. It is done once for those that follow one another in the
+            data file.
     """
 
     tensors: tuple[str, ...]
     shape: tuple[int, ...]
-    build: Callable[..., Tensor]
+    build: Callable[[Any], Tensor]
     kind: str
     beside: tuple[str, ...] = ()
-    shared: Callable[..., Any] | None = None
+    shared: Callable[[Given], Any] | None = None
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Everything that it is made from."""
-        return self.tensors + self.beside
+        return tuple(dict.fromkeys(self.tensors + self.beside))

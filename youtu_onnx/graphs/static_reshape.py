@@ -9,29 +9,28 @@ on every step, and on GPUs often on the CPU.
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
+
+from youtu_onnx.graphs.builder import GraphBuilder
 
 
 def static_reshape(model: ir.Model) -> int:
     """Rewrite in place; returns how many were rewritten. Reshapes with two unknown axes stay as they are."""
     count = 0
     for node in model.graph:
-        if node.op_type != "Reshape" or node.inputs[1].const_value is not None:
+        if node.op_type != "Reshape":
             continue
-        source, result = node.inputs[0].shape, node.outputs[0].shape
+        value, computed = node.inputs
+        if value is None or computed is None or computed.const_value is not None:
+            continue
+        source, result = value.shape, node.outputs[0].shape
         if source is None or result is None:
             continue
         sizes = constant_sizes(list(source), list(result))
         if sizes is None:
             continue
         name = f"shape_{'_'.join(str(size).replace('-', 'rest') for size in sizes)}"
-        tensor = ir.tensor(np.array(sizes, np.int64), name=name)
-        if name not in model.graph.initializers:
-            model.graph.initializers[name] = ir.Value(
-                name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor
-            )
-        node.replace_input_with(1, model.graph.initializers[name])
+        node.replace_input_with(1, GraphBuilder.of(model.graph).integers(name, *sizes))
         node.attributes.pop("allowzero", None)
         count += 1
     return count

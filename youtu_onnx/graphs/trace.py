@@ -55,11 +55,13 @@ def trace(parts: Mapping[str, Part], *, dtype: torch.dtype = torch.float32, opse
         inputs = [tuple(part.inputs()) for part in parts.values()]
         free = [tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in part.dynamic) for part in parts.values()]
         program = torch.export.export(together, (inputs,), dynamic_shapes=(free,), strict=False)
-        model = torch.onnx.export(program, dynamo=True, opset_version=opset, optimize=False, verbose=False).model
+        exported = torch.onnx.export(program, dynamo=True, opset_version=opset, optimize=False, verbose=False)
+        assert exported is not None  # it is where no file is named
+        model = exported.model
         for initializer in model.graph.initializers.values():
             initializer.const_value = None  # fake: nothing may ask for its numbers
         onnxscript.optimizer.optimize(model)
-    given, made = (iter([value.name for value in values]) for values in (model.graph.inputs, model.graph.outputs))
+    given, made = (iter([value.name or "" for value in values]) for values in (model.graph.inputs, model.graph.outputs))
     ends = [
         (set(islice(given, len(part.dynamic))), set(islice(made, outputs.num_leaves)))
         for part, outputs in zip(parts.values(), program.call_spec.out_spec.children(), strict=True)
@@ -90,9 +92,10 @@ def _cut(model: ir.Model, place: int, inputs: Set[str], outputs: Set[str], dynam
         values[:] = [value for value in values if value.name in kept]
     RemoveUnusedNodesPass()(part)
     for value in list(graph.initializers.values()):
-        value.name = value.name.removeprefix(f"parts.{place}.")
+        value.name = (value.name or "").removeprefix(f"parts.{place}.")
     named: dict[str, str] = {}
     for value, axes in zip(graph.inputs, dynamic, strict=True):
+        assert value.shape is not None
         named |= {str(value.shape[axis]): name for axis, name in axes.items()}
         _name_axes(value, axes)
     for node in graph:

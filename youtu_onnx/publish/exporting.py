@@ -16,9 +16,11 @@ from youtu_onnx.core.progress import Progress, Silent
 from youtu_onnx.core.recipe import Precision, Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.core.target import target as target_called
-from youtu_onnx.exporters import bundle_writer
-from youtu_onnx.exporters.bundle_writer import Needs
+from youtu_onnx.exporters.assemble import assemble
+from youtu_onnx.exporters.bundle_writer import with_file, write_bundle
 from youtu_onnx.exporters.layouts import add_layout, check_layout
+from youtu_onnx.exporters.model_card import write_model_card
+from youtu_onnx.exporters.needs import Needs, needs_of
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.verify.parity import Parity
@@ -108,8 +110,8 @@ def export_bundle(model: str, output: Path, target: Target, options: ExportOptio
             (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
             parity = _verified(staging.folder, checkpoint, progress, options.force)
             manifest = replace(manifest, verification=parity.to_dict())
-        bundle_writer.write_model_card(manifest, staging.folder)
-        manifest = bundle_writer.with_file(manifest, staging.folder / names.MODEL_CARD)
+        write_model_card(manifest, staging.folder)
+        manifest = with_file(manifest, staging.folder / names.MODEL_CARD)
         manifest = add_layout(options.layout, manifest, staging.folder)
         progress.begin("publish")
         path = staging.publish(manifest)
@@ -179,11 +181,11 @@ def _write(
 ) -> Manifest:
     """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
     form = options.cache or checkpoint.family.cache_form(recipe, target)
-    assembly = bundle_writer.assemble(checkpoint, recipe, target, form, progress, options.max_length)
-    needs = bundle_writer.needs(assembly, checkpoint, verified=options.verify)
+    assembly = assemble(checkpoint, recipe, target, form, progress, options.max_length)
+    needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)
-    return bundle_writer.write_bundle(assembly, checkpoint, recipe, target, folder, progress)
+    return write_bundle(assembly, checkpoint, recipe, target, folder, progress)
 
 
 def _verified(folder: Path, checkpoint: Checkpoint, progress: Progress, force: bool) -> Parity:

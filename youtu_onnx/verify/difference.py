@@ -23,6 +23,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 TIE = 1e-4
 """Choices whose reference logits differ by less than this part of its largest logit count as one."""
@@ -97,13 +98,13 @@ class Difference:
         return {"positions": self.positions, "decided_positions": self.decided} | rounded
 
 
-def centre(reference: np.ndarray) -> np.ndarray:
+def centre(reference: NDArray[Any]) -> NDArray[np.float64]:
     """Mean over positions ``[V]`` of a prompt's reference logits ``[N, V]``, itself centred."""
-    mean = reference.mean(0, dtype=np.float64)
-    return mean - mean.mean()
+    mean: NDArray[np.float64] = reference.mean(0, dtype=np.float64)
+    return mean - float(mean.mean())
 
 
-def compare(reference: np.ndarray, other: np.ndarray, around: np.ndarray) -> Difference:
+def compare(reference: NDArray[Any], other: NDArray[Any], around: NDArray[Any]) -> Difference:
     """Difference of two arrays of logits ``[N, V]``; ``around`` is the prompt's :func:`centre`.
 
     NaN or infinity in ``other`` becomes NaN in every error, which no gate lets pass.
@@ -116,11 +117,10 @@ def compare(reference: np.ndarray, other: np.ndarray, around: np.ndarray) -> Dif
     return total
 
 
-def _compare_row(r: np.ndarray, x: np.ndarray, around: np.ndarray) -> Difference:
+def _compare_row(r: NDArray[Any], x: NDArray[Any], around: NDArray[Any]) -> Difference:
     peak = float(np.abs(r).max())
     if not np.isfinite(x).all():
-        nan = math.nan
-        return Difference(1, nan, peak, nan, nan, nan, nan, nan, nan, nan, nan)
+        return _unmeasurable(peak)
     log_p, log_q = log_softmax(r), log_softmax(x)
     p = np.exp(log_p)
     kl = max(0.0, float(p @ (log_p - log_q)))  # rounding can leave -1e-17
@@ -146,9 +146,28 @@ def _compare_row(r: np.ndarray, x: np.ndarray, around: np.ndarray) -> Difference
     )
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
+def _unmeasurable(peak: float) -> Difference:
+    """One position of which something is no number: no error has a size."""
+    return Difference(
+        positions=1,
+        peak=peak,
+        max_abs=math.nan,
+        noise=math.nan,
+        signal=math.nan,
+        cross=math.nan,
+        own=math.nan,
+        other=math.nan,
+        kl=math.nan,
+        max_kl=math.nan,
+        information=math.nan,
+    )
+
+
+def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of one position's logits ``[V]``."""
     shifted = logits - logits.max()
-    return shifted - math.log(np.exp(shifted).sum())
+    found: NDArray[np.float64] = shifted - math.log(np.exp(shifted).sum())
+    return found
 
 
 def _ratio(part: float, whole: float) -> float:

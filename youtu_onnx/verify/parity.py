@@ -153,16 +153,16 @@ class Parity:
         """What is outside the gate, in words; empty where all is well."""
         gate, faults = self.gate, list(self.weights.faults)
         for path, found in self.graph.items():
-            checks = (
+            limits = (
                 _above("max |Δlogit| over the largest logit", found.max_abs_share, gate.max_abs_share),
                 _above("relative error of the logits", found.relative_error, gate.relative_error),
                 _below("correlation of the logits", found.correlation, gate.correlation),
                 _below("top-1 agreement", found.top1, gate.top1),
             )
-            faults += [f"{path}: {fault} (against PyTorch with the same stored weights)" for fault in checks if fault]
+            faults += [f"{path}: {fault} (against PyTorch with the same stored weights)" for fault in limits if fault]
         if self.confident:
-            checks = ((path, _above("KL share", found.kl_share, gate.kl_share)) for path, found in self.paths.items())
-            faults += [f"{path}: {fault} (against PyTorch with the checkpoint's weights)" for path, fault in checks if fault]
+            lost = ((path, _above("KL share", found.kl_share, gate.kl_share)) for path, found in self.paths.items())
+            faults += [f"{path}: {fault} (against PyTorch with the checkpoint's weights)" for path, fault in lost if fault]
         total = self.total
         decided = _below("top-1 agreement where PyTorch is decided", total.decided_top1, gate.decided_top1)
         if self.confident and decided:

@@ -69,7 +69,7 @@ class Spool:
     def put(self, array: Floats) -> Callable[[], Floats]:
         """Write an array; the result reads it back."""
         offset = self._file.seek(0, 2)
-        self._file.write(memoryview(np.ascontiguousarray(array)).cast("B"))
+        self._file.write(np.ascontiguousarray(array).data.cast("B"))
 
         def read() -> Floats:
             self._file.seek(offset)
@@ -174,7 +174,8 @@ def _run_slots(bundle: Bundle, runs: Sequence[PromptRun], advance: Callable[[int
     """Path ``slots``, of the batch graph: the sequences join one after the other, in slots far apart, and go on together."""
     model = BatchModel(bundle, find=lambda _: None)  # the bundle's own graph
     try:
-        caches, rows = [model.new_cache() for _ in runs], [[] for _ in runs]
+        caches = [model.new_cache() for _ in runs]
+        rows: list[list[Floats]] = [[] for _ in runs]
         slots = [place * (model.count - 1) // max(len(runs) - 1, 1) for place in range(len(runs))]  # every branch is taken
         for step in range(len(runs) + len(runs[0].greedy) - 1):
             going = [place for place, run in enumerate(runs[:step]) if len(rows[place]) < len(run.greedy)]

@@ -17,6 +17,9 @@ from youtu_onnx.families.youtu.architecture import Architecture
 LATENT, LATENT_INT8, EXPANDED = "latent", "latent-int8", "expanded"
 CACHE_FORMS = (LATENT, LATENT_INT8, EXPANDED)
 """What a user chooses; a layout of ``latent-int8`` has the form ``latent`` and the dtype ``uint8``."""
+EXPANDS_FROM = 64
+"""New tokens of a step from which a graph of both orders of attention expands keys and values: there the products saved
+outweigh those of the expansion."""
 SCALE_BITS = 8
 """Bytes of a row of ``latent-int8`` that lend their lowest bit to the row's scale."""
 

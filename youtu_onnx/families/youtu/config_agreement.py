@@ -42,7 +42,7 @@ def misreadings(architecture: Architecture, config: YoutuConfig) -> list[str]:
 
 
 def _rope(a: Architecture, config: YoutuConfig) -> dict[str, tuple[Any, Any]]:
-    theirs: dict[str, Any] = dict(config.rope_parameters)
+    theirs: dict[str, Any] = dict(config.rope_parameters or {})
     ours = asdict(a.rope)
     pairs: dict[str, tuple[Any, Any]] = {"rope_type": (a.rope.rope_type, theirs["rope_type"])}
     for name in ROPE_FIELDS[a.rope.rope_type]:

@@ -9,7 +9,8 @@ Everything is computed in float32, whatever dtype the checkpoint has. torch and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
 
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import CheckpointError
@@ -23,7 +24,7 @@ from youtu_onnx.families.youtu.twin_layer import TwinNumbers
 from youtu_onnx.graphs.stored import StoredGraph
 
 if TYPE_CHECKING:
-    import torch
+    from torch import Tensor
     from transformers import YoutuConfig
     from transformers.models.youtu.modeling_youtu import YoutuDecoderLayer
 
@@ -35,10 +36,13 @@ class YoutuReference:
     """Implements :class:`youtu_onnx.families.reference.Reference`."""
 
     def misreadings(self, checkpoint: Checkpoint) -> list[str]:
-        return misreadings(checkpoint.architecture, own_config(checkpoint))
+        return misreadings(cast(Architecture, checkpoint.architecture), own_config(checkpoint))
 
     def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint) -> Twin:
-        torch, config = _import_torch(), own_config(checkpoint)
+        _need_torch()
+        import torch
+
+        config = own_config(checkpoint)
         rotary = _rotary(checkpoint, config)
         numbers = TwinNumbers(
             softmax_scale=float(_empty_layer(checkpoint, config).self_attn.scaling),
@@ -57,9 +61,11 @@ class YoutuReference:
         weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> list[Floats]:
-        torch = _import_torch()
+        _need_torch()
+        import torch
+
         architecture = checkpoint.architecture
-        _refuse_ids_outside(architecture, sequences)
+        _refuse_ids_outside(architecture.vocab_size, sequences)
         config, used = own_config(checkpoint), weights or checkpoint
         report = on_bytes or (lambda _: None)
         with torch.inference_mode():
@@ -80,7 +86,7 @@ class YoutuReference:
             kept = [slice(None)] * len(hidden) if keep is None else keep
             states = [rows[0, part] for rows, part in zip(hidden, kept, strict=True)]  # each [kept, hidden_size]
             logits = _head(checkpoint, config, used, torch.cat(states), report)
-            return [part.numpy() for part in logits.split([len(rows) for rows in states])]
+            return [part.numpy() for part in torch.split(logits, [len(rows) for rows in states])]
 
 
 YOUTU_REFERENCE = YoutuReference()
@@ -88,16 +94,17 @@ YOUTU_REFERENCE = YoutuReference()
 
 def _empty_layer(checkpoint: Checkpoint, config: YoutuConfig) -> YoutuDecoderLayer:
     """One decoder layer without weights. It serves all layers in turn: without a cache its index means nothing."""
-    torch = _import_torch()
+    import torch
     from transformers.models.youtu.modeling_youtu import YoutuDecoderLayer
 
     with what_transformers_says(checkpoint), torch.device("meta"):
         return YoutuDecoderLayer(config, layer_idx=0).eval()
 
 
-def _embed(weights: Weights, sequences: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+def _embed(weights: Weights, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
     """Embeddings ``[1, S, hidden_size]`` of each sequence; only the rows that occur are read."""
-    torch = _import_torch()
+    import torch
+
     tokens = sorted({token for ids in sequences for token in ids})
     rows = {token: weights.rows("model.embed_tokens.weight", token, token + 1)[0].float() for token in tokens}
     return [torch.stack([rows[token] for token in ids])[None] for ids in sequences]
@@ -112,10 +119,10 @@ def _rotary(checkpoint: Checkpoint, config: YoutuConfig) -> Any:
 
 
 def _head(
-    checkpoint: Checkpoint, config: YoutuConfig, weights: Weights, states: torch.Tensor, report: Callable[[int], None]
-) -> torch.Tensor:
+    checkpoint: Checkpoint, config: YoutuConfig, weights: Weights, states: Tensor, report: Callable[[int], None]
+) -> Tensor:
     """Final norm and lm_head: ``[N, hidden_size]`` → ``[N, vocab_size]``, the lm_head read a few rows at a time."""
-    torch = _import_torch()
+    import torch
     from transformers.models.youtu.modeling_youtu import YoutuRMSNorm
 
     architecture = checkpoint.architecture
@@ -126,7 +133,7 @@ def _head(
     name = "model.embed_tokens.weight" if architecture.tie_word_embeddings else "lm_head.weight"
     vocab, stored = architecture.vocab_size, checkpoint.tensors[name].nbytes // architecture.vocab_size
     chunk = max(1, _HEAD_CHUNK // (4 * architecture.hidden_size))
-    logits = torch.empty(len(states), vocab)
+    logits: Tensor = torch.empty(len(states), vocab)
     for start in range(0, vocab, chunk):
         stop = min(start + chunk, vocab)
         logits[:, start:stop] = states @ weights.rows(name, start, stop).float().T
@@ -134,17 +141,14 @@ def _head(
     return logits
 
 
-def _refuse_ids_outside(architecture: Architecture, sequences: Sequence[Sequence[int]]) -> None:
+def _refuse_ids_outside(vocab_size: int, sequences: Sequence[Sequence[int]]) -> None:
     for ids in sequences:
         if not len(ids):
             raise ValueError("a sequence is empty")
-        if not 0 <= min(ids) <= max(ids) < architecture.vocab_size:
-            raise ValueError(f"token ids {min(ids)} to {max(ids)} in a vocabulary of {architecture.vocab_size}")
+        if not 0 <= min(ids) <= max(ids) < vocab_size:
+            raise ValueError(f"token ids {min(ids)} to {max(ids)} in a vocabulary of {vocab_size}")
 
 
-def _import_torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise CheckpointError("the PyTorch reference needs PyTorch", hint="pip install 'youtu-onnx[export]'") from error
-    return torch
+def _need_torch() -> None:
+    if find_spec("torch") is None:
+        raise CheckpointError("the PyTorch reference needs PyTorch", hint="pip install 'youtu-onnx[export]'")

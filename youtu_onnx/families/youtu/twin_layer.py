@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.moved_factors import Evidence, moved_factors
 from youtu_onnx.graphs.rounded import Floats, Rounded
 from youtu_onnx.graphs.stored import StoredGraph
@@ -59,7 +61,7 @@ class TwinLayer:
         """``byte_cache``: a row of the cache has one scale for both of its parts, so their sizes were moved into weights."""
         self.stored, self.checkpoint, self.numbers, self.byte_cache = stored, checkpoint, numbers, byte_cache
         self.prefix = f"model.layers.{index}."
-        self.a = checkpoint.architecture
+        self.a = cast(Architecture, checkpoint.architecture)
 
     def undone(self) -> Iterator[Undone]:
         for name in ("input_layernorm", "post_attention_layernorm"):
@@ -77,7 +79,7 @@ class TwinLayer:
     def attention(self) -> Iterator[Undone]:
         a, wide = self.a, self.a.q_lora_rank is None
         heads, nope, rope = a.num_attention_heads, a.qk_nope_head_dim, a.qk_rope_head_dim
-        first = heads * a.qk_head_dim if wide else a.q_lora_rank
+        first = a.q_lora_rank or heads * a.qk_head_dim
         projection = self.matrix("self_attn.qkv_a_proj")
         own_query = "self_attn.q_proj.weight" if wide else "self_attn.q_b_proj.weight"
         query = projection.rows(slice(0, first)) if wide else self.matrix("self_attn.q_b_proj")
@@ -85,20 +87,21 @@ class TwinLayer:
         latent, keys = projection.rows(slice(first, first + a.kv_lora_rank)), projection.rows(slice(-rope, None))
         keys = keys.rows(self.pairs_apart(np.arange(rope)))
         bias = self.column("self_attn.qkv_a_proj.bias") if a.attention_bias else None
-        key_bias = bias.rows(slice(-rope, None)).rows(self.pairs_apart(np.arange(rope))) if bias else None
+        key_bias = bias.rows(slice(-rope, None)).rows(self.pairs_apart(np.arange(rope))) if bias is not None else None
 
         uk, uv = self.heads()
         true_query = self.read(own_query).reshape(heads, nope + rope, -1)
         true_uk = self.gained().reshape(heads, -1, a.kv_lora_rank)[:, :nope].reshape(heads * nope, -1)
         by_head = query.values.reshape(heads, nope + rope, -1)
-        of_nope, of_rope = np.ones(heads * nope, np.float32), np.ones(rope, np.float32)
+        of_nope: Floats = np.ones(heads * nope, np.float32)
+        of_rope: Floats = np.ones(rope, np.float32)
         if self.integer_heads:
             of_nope = self.nope_factors(by_head[:, :nope], true_query[:, :nope], uk, true_uk)
         if self.byte_cache:
             of_rope = self.rope_factors(by_head[:, nope:], true_query[:, nope:], keys, key_bias)
 
-        factors = np.concatenate([of_nope.reshape(heads, nope), np.tile(of_rope, (heads, 1))], 1).reshape(-1)
-        query = query.times(1 / factors)
+        factors: Floats = np.concatenate([of_nope.reshape(heads, nope), np.tile(of_rope, (heads, 1))], 1).reshape(-1)
+        query = query.times(np.reciprocal(factors))
         never = np.zeros((heads, nope + rope), bool)
         never[:, :nope] = ~true_uk.any(1).reshape(heads, nope)  # rows that are multiplied by zeros may be anything
         query.values[never.reshape(-1)] = true_query.reshape(len(query), -1)[never.reshape(-1)]
@@ -107,7 +110,7 @@ class TwinLayer:
             yield self.same("self_attn.q_a_proj.weight", projection.rows(slice(0, first)))
             yield self.same("self_attn.q_a_layernorm.weight", self.column("self_attn.q_a_layernorm.weight"))
         yield self.same("self_attn.kv_a_proj_with_mqa.weight", latent.above(keys.times(of_rope)))
-        if bias and key_bias:
+        if bias is not None and key_bias is not None:
             of_query, of_latent = bias.rows(slice(0, first)), bias.rows(slice(first, first + a.kv_lora_rank))
             if wide:  # stored for the graph's sake, and nothing
                 yield _repeats("self_attn.q_proj.bias", of_query, np.zeros_like(of_query.values))

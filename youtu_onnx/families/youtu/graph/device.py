@@ -8,12 +8,18 @@ Shapes: B batch, S new tokens, T tokens so far, H heads, R qk_rope_head_dim.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph import positions
+from youtu_onnx.families.youtu.graph.dialect import Dialect
 from youtu_onnx.families.youtu.graph.modules import Projections, RMSNorm, split_heads
 from youtu_onnx.graphs import fused
+from youtu_onnx.graphs.parameter import Parameter
 
 
 class DevicePrologue(nn.Module):
@@ -57,10 +63,28 @@ class TableProjections(Projections):
         # The key rotates as one more head beside the query's. [B,S,H+1,R]
         both = torch.cat([q_rope.reshape(q_rope.shape[0], q_rope.shape[1], heads, width), k_rope.unsqueeze(2)], 2)
         first, second = both.chunk(2, -1)
-        q_rope, k_rope = (both * cos + torch.cat([second, first], -1) * sin).split([heads, 1], 2)
+        q_rope, k_rope = torch.split(both * cos + torch.cat([second, first], -1) * sin, [heads, 1], 2)
         return (
             split_heads(q_nope, self.a.qk_nope_head_dim),
             q_rope.transpose(1, 2),
             self.kv_a_layernorm(c_kv),
             k_rope.squeeze(2),
         )
+
+
+@dataclass(frozen=True)
+class DeviceDialect(Dialect):
+    """For GPUs: an older opset, rotations as products with tables, no arithmetic with sizes."""
+
+    norm: ClassVar[type[RMSNorm]] = SimplifiedRMSNorm
+    projections: ClassVar[type[Projections]] = TableProjections
+    computes_angles: ClassVar[bool] = False
+
+    def turns(self, a: Architecture) -> tuple[int, ...]:
+        return (1, a.qk_rope_head_dim)
+
+    def prologue(self, a: Architecture, *, dither: bool) -> nn.Module:
+        return DevicePrologue(a)
+
+    def positions(self, a: Architecture) -> dict[str, Parameter]:
+        return positions.tables(a, a.max_position_embeddings)

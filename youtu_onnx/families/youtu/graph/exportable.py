@@ -9,10 +9,10 @@ from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph.batch import build_batch_graph
 from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.graph import build_graph
 from youtu_onnx.families.youtu.graph.parameters import parameters
-from youtu_onnx.families.youtu.graph.slots import build_batch_graph
 from youtu_onnx.graphs.parameter import Parameter
 from youtu_onnx.graphs.traces import InMemory, Traces
 
@@ -40,7 +40,9 @@ class YoutuGraphs:
         return build_graph(architecture, form, self.traces)
 
     def batch_graph(self, architecture: Architecture, form: GraphForm) -> ir.Model | None:
-        return build_batch_graph(architecture, form, BatchGraph(form.cache), self.traces) if form.cpu else None
+        if form.latent is None or not form.dialect.both_orders:
+            return None
+        return build_batch_graph(architecture, form, form.latent, BatchGraph(form.cache), self.traces)
 
 
 YOUTU_GRAPHS = YoutuGraphs()

@@ -8,11 +8,11 @@ from youtu_onnx.core.bundle.graph_facts import ABSORBED, EXPANDED, GraphFacts
 from youtu_onnx.core.cache import UNUSED, CacheLayout
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import OPSET, Target
-from youtu_onnx.families.youtu.cache import LATENT
-
-EXPANDS_FROM = 64
-"""New tokens of a step from which a graph of both orders of attention expands keys and values: there the products saved
-outweigh those of the expansion."""
+from youtu_onnx.families.youtu.cache import EXPANDS_FROM, LATENT
+from youtu_onnx.families.youtu.graph.device import DeviceDialect
+from youtu_onnx.families.youtu.graph.dialect import CpuDialect, Dialect
+from youtu_onnx.families.youtu.graph.latent import BYTES, FLOATS, INTEGER_HEADS, Latent
+from youtu_onnx.families.youtu.graph.static import StaticDialect
 
 
 @dataclass(frozen=True)
@@ -20,39 +20,31 @@ class GraphForm:
     """Attributes:
     cache: what the graph takes and returns.
     float_dtype: of activations, logits and unquantized weights.
-    integer_heads: whether W_UK and W_UV are int8.
-    cpu: whether the graph may have what only ONNX Runtime's CPU provider runs well: both orders of latent attention
-        behind an ``If``, products with the keys first, and logits of the last positions only.
-    opset: of ONNX's operators.
+    dialect: how it is written.
+    latent: what a latent cache is made of; None where every head's keys and values are cached.
     """
 
     cache: CacheLayout
     float_dtype: str
-    integer_heads: bool
-    cpu: bool
-    opset: int
+    dialect: Dialect
+    latent: Latent | None
 
     @classmethod
     def of(cls, cache: CacheLayout, recipe: Recipe, target: Target) -> GraphForm:
-        latent, integers = cache.form == LATENT, recipe.quantized and target.integer_products
-        return cls(
-            cache,
-            target.floats(recipe.precision),
-            integer_heads=latent and integers,
-            cpu=latent and target.branches,
-            opset=target.opset,
-        )
+        latent = _latent(cache, recipe, target) if cache.form == LATENT else None
+        return cls(cache, target.floats(recipe.precision), _dialect(cache, target, latent), latent)
 
     def facts(self, target: Target) -> GraphFacts:
         """What the manifest says of the graph."""
-        latent = self.cache.form == LATENT
+        both, one = (ABSORBED, EXPANDED), (ABSORBED if self.latent else EXPANDED,)
         return GraphFacts(
             provider=target.provider,
             float_dtype=self.float_dtype,
-            opset=self.opset,
-            optimized=self.cpu and self.float_dtype == "float32",  # in float16 the CPU's session puts casts around operators
-            attention=(ABSORBED, EXPANDED) if self.cpu else (ABSORBED,) if latent else (EXPANDED,),
-            expands_from=EXPANDS_FROM if self.cpu else None,
+            opset=self.dialect.opset,
+            # in float16 the CPU's session puts casts around operators
+            optimized=self.dialect.both_orders and self.float_dtype == "float32",
+            attention=both if self.dialect.both_orders else one,
+            expands_from=EXPANDS_FROM if self.dialect.both_orders else None,
         )
 
     def traced(self) -> GraphForm:
@@ -60,16 +52,14 @@ class GraphForm:
         first = tuple(tensor for tensor in self.cache.tensors if tensor.layer == 0 and tensor.role != UNUSED)
         return replace(self, cache=replace(self.cache, tensors=first))
 
-    @property
-    def device(self) -> bool:
-        """Whether it is written for GPUs: see ``device.py``."""
-        return self.opset < OPSET
 
-    @property
-    def static(self) -> bool:
-        """Whether it is the form of ``static.py``."""
-        return self.cache.length is not None
+def _dialect(cache: CacheLayout, target: Target, latent: Latent | None) -> Dialect:
+    if target.opset < OPSET:
+        return DeviceDialect(target.opset) if cache.length is None else StaticDialect(target.opset, cache.length)
+    return CpuDialect(target.opset) if latent and target.branches else Dialect(target.opset)
 
-    @property
-    def byte_cache(self) -> bool:
-        return self.cache.dtype == "uint8"
+
+def _latent(cache: CacheLayout, recipe: Recipe, target: Target) -> Latent:
+    if cache.dtype == "uint8":
+        return BYTES
+    return INTEGER_HEADS if recipe.quantized and target.integer_products else FLOATS

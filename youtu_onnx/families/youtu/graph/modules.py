@@ -1,6 +1,6 @@
 """Youtu as torch modules made to be traced, in parts: what precedes the layers, one layer, what follows them.
 
-All layers are alike, so one is traced and repeated in the graph; its attention over a latent cache is in ``latent.py``.
+All layers are alike, so one is traced and repeated in the graph; its attention over a latent cache is in ``attention.py``.
 Parameter names are Hugging Face's, except where several tensors are fused or one is split for the graph's sake;
 ``parameters.py`` says how each is built:
 
@@ -16,6 +16,8 @@ Shapes: B batch, S new tokens, P past tokens, T = P + S, H heads, N qk_nope_head
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,7 +25,6 @@ from torch.onnx.ops import rotary_embedding
 
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.rope import attention_scaling
-from youtu_onnx.graphs import fused
 
 LATENT_NORM_EPS = 1e-6
 """transformers builds q_a_layernorm and kv_a_layernorm with this epsilon, whatever rms_norm_eps says."""
@@ -98,16 +99,15 @@ def thresholds(keys: Tensor) -> Tensor:
 class Projection(nn.Module):
     """From hidden states to queries and to what a token leaves in the cache."""
 
-    def __init__(
-        self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm, projections: type[Projections] | None = None
-    ) -> None:
+    def __init__(self, architecture: Architecture, norm: type[RMSNorm], projections: type[Projections]) -> None:
         super().__init__()
         self.input_layernorm = norm(architecture.hidden_size, architecture.rms_norm_eps)
-        self.self_attn = (projections or Projections)(architecture, norm)
+        self.self_attn = projections(architecture, norm)
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns q_nope ``[B,H,S,N]``, q_rope ``[B,H,S,R]``, c_kv ``[B,S,L]`` and k_rope ``[B,S,R]``, rotated."""
-        return self.self_attn(self.input_layernorm(hidden), cos, sin)
+        made: tuple[Tensor, Tensor, Tensor, Tensor] = self.self_attn(self.input_layernorm(hidden), cos, sin)
+        return made
 
 
 class Projections(nn.Module):
@@ -138,7 +138,7 @@ class Projections(nn.Module):
         q_nope, q_rope, c_kv, k_rope = self.project(hidden)
         # The key rotates as one more head beside the query's: one operator instead of two.
         rotated = rotary_embedding(torch.cat([q_rope, k_rope], -1), cos, sin, num_heads=heads + 1)
-        q_rope, k_rope = rotated.split([heads * a.qk_rope_head_dim, a.qk_rope_head_dim], -1)
+        q_rope, k_rope = torch.split(rotated, [heads * a.qk_rope_head_dim, a.qk_rope_head_dim], -1)
         return (
             split_heads(q_nope, a.qk_nope_head_dim),
             split_heads(q_rope, a.qk_rope_head_dim),
@@ -180,34 +180,37 @@ class ExpandedCache(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, architecture: Architecture, *, cpu: bool = False) -> None:
-        """``cpu``: SiLU as ONNX Runtime's own operator, which its optimizer would make of it."""
+    def __init__(self, architecture: Architecture, silu: Callable[[Tensor], Tensor] = F.silu) -> None:
         super().__init__()
-        self.silu = fused.silu if cpu else F.silu
+        self.silu = silu
         self.gate_up_proj = nn.Linear(architecture.hidden_size, 2 * architecture.intermediate_size, bias=False)
         self.down_proj = nn.Linear(architecture.intermediate_size, architecture.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up_proj(x).chunk(2, -1)
-        return self.down_proj(self.silu(gate) * up)
+        made: Tensor = self.down_proj(self.silu(gate) * up)
+        return made
 
 
 class Completion(nn.Module):
     """What follows attention in a layer: its output projection and the MLP, each added to the hidden states."""
 
-    def __init__(self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm, *, cpu: bool = False) -> None:
+    def __init__(
+        self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm, silu: Callable[[Tensor], Tensor] = F.silu
+    ) -> None:
         super().__init__()
         a = architecture
         self.self_attn = nn.ModuleDict(
             {"o_proj": nn.Linear(a.num_attention_heads * a.v_head_dim, a.hidden_size, bias=a.attention_bias)}
         )
         self.post_attention_layernorm = norm(a.hidden_size, a.rms_norm_eps)
-        self.mlp = MLP(a, cpu=cpu)
+        self.mlp = MLP(a, silu)
 
     def forward(self, hidden: Tensor, context: Tensor) -> Tensor:
         """``[B,S,D]`` and ``[B,S,H·V]`` → ``[B,S,D]``."""
         hidden = hidden + self.self_attn["o_proj"](context)
-        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+        made: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
+        return made
 
 
 class Epilogue(nn.Module):
@@ -219,4 +222,5 @@ class Epilogue(nn.Module):
         self.lm_head = nn.Linear(architecture.hidden_size, architecture.vocab_size, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.lm_head(self.norm(hidden))
+        logits: Tensor = self.lm_head(self.norm(hidden))
+        return logits

@@ -14,11 +14,22 @@ Shapes: B batch, S new tokens, T tokens so far, M reserved length, H heads, R qk
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.families.youtu.architecture import Architecture
-from youtu_onnx.families.youtu.graph import latent
+from youtu_onnx.families.youtu.graph import positions
+from youtu_onnx.families.youtu.graph.attention import Absorbed, OverFloats
+from youtu_onnx.families.youtu.graph.axes import BATCH, SEQUENCE
+from youtu_onnx.families.youtu.graph.device import DeviceDialect
+from youtu_onnx.families.youtu.graph.heads import FloatHeads
+from youtu_onnx.families.youtu.graph.latent import Latent
+from youtu_onnx.graphs.parameter import Parameter
+from youtu_onnx.graphs.trace import Part
 
 
 class StaticPrologue(nn.Module):
@@ -68,9 +79,48 @@ class StaticRows(nn.Module):
         return torch.where(kept, past, torch.matmul(written, new))
 
 
-class StaticAbsorbed(latent.Absorbed):
+class StaticAbsorbed(Absorbed):
     """No Concat before a Reshape, which DirectML leaves to the CPU."""
 
     def query(self, q_nope: Tensor, q_rope: Tensor) -> Tensor:
         rows = (x.reshape(x.shape[0], 1, -1, x.shape[3]) for x in (self.heads.absorb(q_nope), q_rope))
         return torch.cat(list(rows), -1)
+
+
+@dataclass(frozen=True)
+class StaticDialect(DeviceDialect):
+    """As for other GPUs, over buffers of ``length`` rows."""
+
+    length: int = 0
+    places_rows: ClassVar[bool] = True
+
+    def prologue(self, a: Architecture, *, dither: bool) -> nn.Module:
+        return StaticPrologue(a, self.length)
+
+    def positions(self, a: Architecture) -> dict[str, Parameter]:
+        return positions.tables(a, self.length) | positions.row_numbers(self.length)
+
+    def attention(self, a: Architecture, latent: Latent, cache: CacheLayout) -> dict[str, Part]:
+        new, by_head, heads = {0: BATCH, 1: SEQUENCE}, {0: BATCH, 2: SEQUENCE}, a.num_attention_heads
+        return {
+            "store": Part(
+                StaticRows,
+                lambda: [
+                    torch.ones(2, 3, a.kv_lora_rank),
+                    torch.ones(2, 3, a.qk_rope_head_dim),
+                    torch.ones(2, 1, self.length, a.latent_dim),
+                    torch.ones(2, 1, self.length, 1, dtype=torch.bool),
+                    torch.ones(1, 1, self.length, 3),
+                ],
+                [new, new, {0: BATCH}, {0: BATCH}, {3: SEQUENCE}],
+            ),
+            "attend": Part(
+                lambda: StaticAbsorbed(a, FloatHeads(a), OverFloats(keys_first=False)),
+                lambda: [
+                    *(torch.ones(2, heads, 3, width) for width in (a.qk_nope_head_dim, a.qk_rope_head_dim)),
+                    torch.ones(2, 1, self.length, a.latent_dim),
+                    torch.ones(2, 1, 3, self.length),
+                ],
+                [by_head, by_head, {0: BATCH}, by_head],
+            ),
+        }
