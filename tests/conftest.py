@@ -13,10 +13,12 @@ from filelock import FileLock
 
 
 def pytest_configure() -> None:
-    """A shell starts background jobs with Ctrl-C ignored, and programs that tests start would inherit that.
+    """What programs that tests start inherit.
 
-    Where several workers share the cores, torch's threads for tiny matrices only stand in each other's way.
+    A shell starts background jobs with Ctrl-C ignored. Where several workers share the cores, torch's threads for tiny matrices
+    only stand in each other's way. A package that may not be kept compiled would be compiled by each of hundreds of programs.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -28,7 +30,7 @@ def keep_traces(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     """Whatever this run exports, what was traced for it is kept, for its other processes and for later runs of the same code.
 
     ``keep_traces()`` → the folder. Who imports torch late calls it before an export: a run without torch shall not import it for
-    this.
+    this. Programs find the folder in their environment.
     """
 
     cache: pytest.Cache | None = getattr(request.config, "cache", None)
@@ -40,6 +42,7 @@ def keep_traces(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         keep_traces(folder)
         return folder
 
+    os.environ["YOUTU_ONNX_TEST_TRACES"] = str(folder)
     if "torch" in sys.modules:
         keep()
     return keep

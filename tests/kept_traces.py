@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import platform
 import shutil
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -24,6 +26,8 @@ PACKAGE = Path(__file__).parents[1] / "youtu_onnx"
 ROOMS = ("core", "families", "graphs")
 """Whose code makes traces."""
 TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript")
+VARIABLE = "YOUTU_ONNX_TEST_TRACES"
+DAY = 24 * 3600
 NOT_THERE = "weights are not in traces"
 
 
@@ -39,7 +43,6 @@ class InFiles:
 
     def _found(self, key: Hashable, trace: Callable[[], Mapping[str, ir.Model]]) -> Mapping[str, ir.Model]:
         folder = self._folder / hashlib.sha256(repr(key).encode()).hexdigest()[:32]
-        self._folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not folder.is_dir():
                 making = folder.with_suffix(".making")
@@ -80,9 +83,24 @@ def code() -> str:
 
 
 def keep_traces(folder: Path) -> None:
-    """Every export of this process from now on keeps its traces there, and takes those that are there."""
-    if not isinstance(YOUTU_GRAPHS.traces, InFiles):
-        YOUTU_GRAPHS.traces = InFiles(folder / code())
+    """Every export of this process from now on keeps its traces there, and takes those that are there.
+
+    What other code made is left alone for a day, in which somebody may come back to it.
+    """
+    if isinstance(YOUTU_GRAPHS.traces, InFiles):
+        return
+    own = folder / code()
+    own.mkdir(parents=True, exist_ok=True)
+    os.utime(own)
+    for other in folder.iterdir():
+        if other.stat().st_mtime < time.time() - DAY:
+            shutil.rmtree(other, ignore_errors=True)
+    YOUTU_GRAPHS.traces = InFiles(own)
+
+
+def keep_traces_of_the_run() -> None:
+    """For programs that tests start, whose environment names the folder."""
+    keep_traces(Path(os.environ[VARIABLE]))
 
 
 @contextmanager

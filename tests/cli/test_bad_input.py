@@ -20,7 +20,8 @@ from youtu_onnx.cli import main
 from youtu_onnx.core import machine
 from youtu_onnx.core.bundle import Bundle
 
-NANO = Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano"
+ROOT = Path(__file__).parents[2]
+NANO = ROOT / "youtu_onnx" / "models" / "youtu_nano"
 BUILT_IN = "youtu-nano"
 
 
@@ -172,9 +173,11 @@ def test_full_disk(tmp_path):
     """A real write error from the system: no file may grow beyond 1 MB."""
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)); "
+        "from tests.kept_traces import keep_traces_of_the_run; keep_traces_of_the_run(); "
         "from youtu_onnx.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    run = subprocess.run([sys.executable, "-c", script, *map(str, export(BUILT_IN, tmp_path))], capture_output=True, text=True)
+    command = [sys.executable, "-c", script, *map(str, export(BUILT_IN, tmp_path))]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 1 and "full" in run.stderr and "hint:" in run.stderr and "Traceback" not in run.stderr
     assert nothing_was_left(tmp_path)
 

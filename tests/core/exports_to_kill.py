@@ -1,4 +1,4 @@
-"""Exports in processes that are forked off where everything is imported already: what is left to be killed is the export itself."""
+"""Exports in processes that are forked off where everything is imported: what is left to be killed is the export itself."""
 
 from __future__ import annotations
 

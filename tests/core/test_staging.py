@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -131,6 +132,7 @@ def test_death_at_every_step(tmp_path, existing):
             write(final, "old")
         child = os.fork()
         if child == 0:
+            gc.disable()  # a session of an earlier test would wait for its threads, which weren't forked
             die_at(step)
             write(final, "new")
             os._exit(0)

@@ -113,16 +113,17 @@ def test_several_targets_become_one_folder(tmp_path: Path):
         "-e",
         "cuda,dml",
         "--max-length",
-        "64",
+        "256",
         "--no-verify",
         "--json",
+        program=("-m", "tests.keeping_cli"),
     )
     made = json.loads(done.stdout)["bundles"]
     assert [Path(one["bundle"]) for one in made] == [folder / "cuda", folder / "dml"]
     assert {path.name for path in folder.iterdir()} == {"cuda", "dml", names.VARIANTS}
     assert (folder / "cuda" / names.TOKENIZER).samefile(folder / "dml" / names.TOKENIZER)
     assert Bundle.open(folder).manifest.target == "cuda"
-    assert Bundle.open(folder, target="dml").manifest.cache.length == 64
+    assert Bundle.open(folder, target="dml").manifest.cache.length == 256
     with pytest.raises(UsageError, match="already holds"):
         export_several("youtu-nano", folder, ["cpu"], ExportOptions(precision="fp16", verify=False))
 

@@ -76,8 +76,8 @@ def attention(
     return weights, weights @ rows[..., :RANK]
 
 
-def random_attention(batch: int, new: int, total: int, seed: int) -> dict[str, np.ndarray]:
-    """Rows of sizes that differ by some factors of two, and queries whose scores differ by some nats."""
+def random_attention(batch: int, new: int, total: int, seed: int, present: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Rows of sizes that differ by some factors of two, or those given, and queries whose scores differ by some nats."""
     random = np.random.default_rng(seed)
     numbers = random.standard_normal((batch, 1, total, WIDTH)) * 2.0 ** random.uniform(-2, 2, (batch, 1, total, 1))
     q_nope = random.standard_normal((batch, HEADS, new, NOPE)).astype(np.float32) / 2000  # W_UK's codes reach 127
@@ -87,7 +87,7 @@ def random_attention(batch: int, new: int, total: int, seed: int) -> dict[str, n
     return {
         "q_nope": q_nope,
         "q_rope": q_rope,
-        "present": encode(numbers),
+        "present": encode(numbers) if present is None else present,
         "dither": dither(total),
         "bias": np.broadcast_to(bias, (batch, 1, new, total)).copy(),
     }
@@ -125,9 +125,9 @@ def test_masked_tokens_have_no_weight_at_all(absorbed: Absorbed) -> None:
 def test_even_attention_over_the_longest_context(absorbed: Absorbed, code: int) -> None:
     """To rows whose codes are all the last: no sum leaves its int32."""
     total = YOUTU_LLM_2B.max_position_embeddings
-    inputs = random_attention(1, 1, total, seed=4)
-    inputs["present"] = with_scale(np.full((1, 1, total, WIDTH), code, np.uint8), 8 * 24)
-    assert np.abs(absorbed.context(**inputs) - decode(inputs["present"])[0, 0, 0, :RANK]).max() < 0.1
+    row = with_scale(np.full(WIDTH, code, np.uint8), 8 * 24)
+    inputs = random_attention(1, 1, total, seed=4, present=np.tile(row, (1, 1, total, 1)))
+    assert np.abs(absorbed.context(**inputs) - decode(row)[:RANK]).max() < 0.1
 
 
 SINK, OTHERS = 0.97, 5000
