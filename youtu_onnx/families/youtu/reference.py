@@ -118,9 +118,7 @@ def _rotary(checkpoint: Checkpoint, config: YoutuConfig) -> Any:
         return YoutuRotaryEmbedding(config)
 
 
-def _head(
-    checkpoint: Checkpoint, config: YoutuConfig, weights: Weights, states: Tensor, report: Callable[[int], None]
-) -> Tensor:
+def _head(checkpoint: Checkpoint, config: YoutuConfig, weights: Weights, states: Tensor, report: Callable[[int], None]) -> Tensor:
     """Final norm and lm_head: ``[N, hidden_size]`` → ``[N, vocab_size]``, the lm_head read a few rows at a time."""
     import torch
     from transformers.models.youtu.modeling_youtu import YoutuRMSNorm

@@ -21,8 +21,8 @@ class Latent:
         heads: how W_UK and W_UV are.
     """
 
-    rows: type[FloatRows] | type[ByteRows]
-    heads: type[FloatHeads] | type[ByteHeads]
+    rows: type[FloatRows | ByteRows]
+    heads: type[FloatHeads | ByteHeads]
 
     @property
     def bytes(self) -> bool:
