@@ -35,13 +35,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
 CONFIGS["bias without q_lora"] = CONFIG | VARIANTS["no q_lora"] | VARIANTS["attention bias"]
 
 
-def form(a: Architecture, cache: str, recipe: Recipe = Recipe("int8")) -> GraphForm:  # noqa: B008 - frozen
+INT8 = Recipe("int8")
+
+
+def form(a: Architecture, cache: str, recipe: Recipe = INT8) -> GraphForm:
     return GraphForm.of(cache_layout(a, cache), recipe, TARGETS["cpu"])
 
 
-def built(
-    a: Architecture, tensors: dict[str, Tensor], cache: str = "latent-int8", recipe: Recipe = Recipe("int8")
-) -> dict[str, Tensor]:
+def built(a: Architecture, tensors: dict[str, Tensor], cache: str = "latent-int8", recipe: Recipe = INT8) -> dict[str, Tensor]:
     """Name of a parameter of the first layer → its numbers."""
     build = builder(tensors.__getitem__)
     return {
