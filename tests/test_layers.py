@@ -9,9 +9,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("youtu_onnx", "exporters", "runtimes")
 
-UNFINISHED = ("exporters/layouts/transformers_js.py",)
-"""Files and folders that still do it. Only ever shortened."""
-
 
 def late_imports(source: str) -> Iterator[int]:
     """Lines of imports of ours inside functions."""
@@ -32,8 +29,7 @@ def test_modules_of_ours_are_imported_at_the_top() -> None:
         for path in sorted((ROOT / folder).rglob("*.py"))
         for line in late_imports(path.read_text(encoding="utf-8"))
     ]
-    assert [one for one in found if not one.startswith(UNFINISHED)] == []
-    assert all(any(one.startswith(prefix) for one in found) for prefix in UNFINISHED), "drop what is finished from the list"
+    assert found == []
 
 
 def test_what_counts_as_one() -> None:
