@@ -1,13 +1,14 @@
-"""Drive a bundle's graph greedily with numpy and onnxruntime alone: what runs inside the arm64 folder.
+"""Drive bundles' graphs greedily with numpy and onnxruntime alone: what runs inside the arm64 folder.
 
-    python aarch64_steps.py GRAPH MANIFEST < request > reply
+    python aarch64_steps.py GRAPH MANIFEST [GRAPH MANIFEST …] < request > reply
 
 ``GRAPH`` is ``model.onnx`` or ``model.ort``. The request is JSON, a list of ``{"ids": […], "tokens": […]}``: a prompt, and what
-to feed after it, whatever the model would say. The reply is JSON, for each of them the list of ``len(tokens) + 1`` rows of
-logits, one after the prompt and one after each token.
+to feed after it, whatever the model would say. The reply is JSON: ``machine``, ``providers``, and ``logits``, which has for each
+graph and each prompt the list of ``len(tokens) + 1`` rows, one after the prompt and one after each token.
 """
 
 import json
+import platform
 import sys
 
 import numpy as np
@@ -51,4 +52,6 @@ def logits_of(graph, manifest, prompts):
 
 
 if __name__ == "__main__":
-    json.dump(logits_of(sys.argv[1], sys.argv[2], json.load(sys.stdin)), sys.stdout)
+    prompts = json.load(sys.stdin)
+    logits = [logits_of(graph, manifest, prompts) for graph, manifest in zip(sys.argv[1::2], sys.argv[2::2], strict=True)]
+    json.dump({"machine": platform.machine(), "providers": ort.get_available_providers(), "logits": logits}, sys.stdout)

@@ -49,6 +49,10 @@ DT_NEEDED, DT_DEBUG, DT_FLAGS, DT_VERSYM, DT_VERNEED, DT_FLAGS_1, DT_VERNEEDNUM 
 PT_NULL, PT_DYNAMIC, PT_GNU_RELRO = 0, 2, 0x6474E552
 
 
+SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""For a Java program of some seconds: what it compiles best and collects in parallel is more work than it saves."""
+
+
 def make(folder: Path) -> None:
     """Fill ``folder``; it is there whole or not at all."""
     partial = folder.with_name(f"{folder.name}.partial")
@@ -95,6 +99,7 @@ def compile_core(tools: Path, sources: list[Path], jar: Path) -> subprocess.Comp
     return subprocess.run(
         [
             "java",
+            *SHORT_LIVED,
             "-cp",
             compiler,
             "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
@@ -127,7 +132,7 @@ def java(tools: Path, native: Path, jar: Path, *args: str | Path) -> subprocess.
             (native / name).symlink_to(source)
     path = os.pathsep.join(map(str, (jar, tools / "kotlin-stdlib.jar", tools / "classes.jar")))
     # the JNI library looks for symbols among those that everybody sees, so ONNX Runtime has to be there first
-    command = ["java", f"-Donnxruntime.native.path={native}", "-cp", path, "StepsKt", *args]
+    command = ["java", *SHORT_LIVED, f"-Donnxruntime.native.path={native}", "-cp", path, "StepsKt", *args]
     environment = {**os.environ, "LD_PRELOAD": str(native / "libonnxruntime.so")}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
 

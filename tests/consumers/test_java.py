@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.consumer_bundles import CACHES, check_chat, check_formats, check_logits, check_too_long, check_vectors
+from tests.consumers.android_tools import SHORT_LIVED
 
 JAVA = Path(__file__).parents[2] / "runtimes" / "consumers" / "java"
 FOREIGN = ("--add-modules", "jdk.incubator.foreign", "--add-exports", "java.base/sun.nio.ch=ALL-UNNAMED")
@@ -36,7 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
     """``run(main, *arguments, input="")`` runs a class; everything is compiled once."""
     classes = tmp_path_factory.mktemp("java")
     files = [str(file) for folder in ("src", "binding") for file in sorted((JAVA / folder).rglob("*.java"))]
-    subprocess.run(["javac", "-proc:none", "-d", str(classes), *FOREIGN, *files], check=True, capture_output=True)
+    compiler = ["javac", *(f"-J{option}" for option in SHORT_LIVED), "-proc:none"]
+    subprocess.run([*compiler, "-d", str(classes), *FOREIGN, *files], check=True, capture_output=True)
     library = next(Path(importlib.util.find_spec("onnxruntime").submodule_search_locations[0]).glob("capi/libonnxruntime.so.*"))
 
     def run(main: str, *arguments: str | Path, input: str = "") -> subprocess.CompletedProcess[str]:
@@ -44,7 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
             [
                 "java",
                 "-Xshare:auto",
-                "-XX:TieredStopAtLevel=1",
+                *SHORT_LIVED,
                 "-cp",
                 str(classes),
                 *FOREIGN,
