@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, YoutuForCausalLM
 
-from .problem import LANGUAGES, Problem, is_correct
-from .rounding import round_to_int4
+from ..common.problem import LANGUAGES, Problem, is_correct
+from ..common.rounding import round_to_int4
 from .tasks import MEASURED, held_out
 
 NEW_TOKENS = 96

@@ -11,15 +11,16 @@ import torch
 from tokenizers import Tokenizer
 from transformers import YoutuConfig, YoutuForCausalLM
 
-from . import tokenizer as bpe
+from ..common import tokenizer as bpe
+from .tokenizer import MAX_LENGTH, VOCAB_SIZE
 
-CONTEXT = bpe.MAX_LENGTH
+CONTEXT = MAX_LENGTH
 
 
 def config(tokenizer: Tokenizer) -> YoutuConfig:
     """The shape. Every matrix's inner width is a multiple of 64, so that int4 blocks of 32 and 64 fit."""
     return YoutuConfig(
-        vocab_size=bpe.VOCAB_SIZE,
+        vocab_size=VOCAB_SIZE,
         hidden_size=256,
         intermediate_size=640,
         num_hidden_layers=4,
@@ -55,7 +56,7 @@ def save(weights: dict[str, torch.Tensor], tokenizer: Tokenizer, folder: Path) -
     model.load_state_dict(weights)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".youtu-nano-") as scratch:
         model.to(torch.bfloat16).save_pretrained(scratch)
-        bpe.save(tokenizer, Path(scratch))
+        bpe.save(tokenizer, Path(scratch), MAX_LENGTH)
         ids = model.config
         generation = {
             "bos_token_id": ids.bos_token_id,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
+from ..common.problem import LANGUAGES, Problem, is_held_out
 from . import arithmetic, lists, logic, small_talk, strings, word_problems
-from .problem import LANGUAGES, Problem, is_held_out
 
 MODULES = (arithmetic, word_problems, strings, lists, logic, small_talk)
 FAMILIES = {module.FAMILY: module.generate for module in MODULES}

@@ -22,10 +22,12 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast, YoutuForCausalLM, set_seed
 
+from ..common import tokenizer as bpe
+from ..common.batches import IGNORED
+from ..common.rounding import round_to_int4
 from . import evaluate, package
-from . import tokenizer as bpe
-from .batches import IGNORED, batches
-from .rounding import round_to_int4
+from . import tokenizer as nano_tokenizer
+from .batches import batches
 from .tasks import MEASURED, held_out
 
 ROWS = 30  # of 128 tokens: 3840 tokens, about 80 conversations, a step
@@ -212,7 +214,7 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     # The corpus of the tokenizer is drawn from the tasks, so a change of those would renumber the tokens:
     # a resumed run keeps the tokenizer that its weights know.
-    tokenizer = Tokenizer.from_file(str(args.output / "tokenizer.json")) if args.resume else bpe.build()
+    tokenizer = Tokenizer.from_file(str(args.output / "tokenizer.json")) if args.resume else nano_tokenizer.build()
     trainer = Trainer(tokenizer, args.seed, not args.no_compile)
     if args.resume:
         trainer.load(args.checkpoint)
