@@ -56,8 +56,11 @@ def remembered_name(rng: Random, language: str, sample: Sample) -> tuple[list[tu
     return [told] + [(p.prompt, p.final) for p in between], last
 
 
-def conversation(rng: Random, sample: Sample) -> Conversation:
-    """A training conversation of sampled problems: mostly one turn, sometimes two to four, in one language or both."""
+def conversation(rng: Random, sample: Sample, without_thinking: float = 0.08) -> Conversation:
+    """A training conversation of sampled problems: mostly one turn, sometimes two to four, in one language or both.
+
+    `without_thinking` is the share whose thinking is switched off: they answer at once.
+    """
     language = rng.choice(LANGUAGES)
     if rng.random() < 0.03:
         earlier, problem = remembered_name(rng, language, sample)
@@ -72,7 +75,7 @@ def conversation(rng: Random, sample: Sample) -> Conversation:
     pieces += [f"<|User|>{asked}<|Assistant|>{said}<|end_of_text|>" for asked, said in earlier]
     pieces.append(f"<|User|>{problem.prompt}<|Assistant|>")
     reply = reply_text(problem)
-    if rng.random() < 0.08:
+    if rng.random() < without_thinking:
         pieces[-1] += NO_THINKING
         reply = problem.final
     return Conversation(tuple(pieces), reply + "<|end_of_text|>")

@@ -24,6 +24,7 @@ from transformers import PreTrainedTokenizerFast, YoutuForCausalLM, set_seed
 
 from ..common import tokenizer as bpe
 from ..common.batches import IGNORED
+from ..common.optimizers import muon_and_adamw
 from ..common.rounding import round_to_int4
 from . import evaluate, package
 from . import tokenizer as nano_tokenizer
@@ -81,20 +82,7 @@ class Trainer:
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
         vectors = [p for p in self.model.parameters() if p.ndim == 1]
-        # Muon spreads each update over all directions of a matrix: faster at this size than AdamW
-        # alone, and no direction grows into the outliers that int4 can't hold.
-        self.optimizers = [
-            torch.optim.Muon(matrices, lr=MATRIX_RATE, momentum=0.95, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(
-                [
-                    {"params": [self.model.model.embed_tokens.weight], "weight_decay": 0.02},
-                    {"params": vectors, "weight_decay": 0.0},
-                ],
-                lr=OTHER_RATE,
-                betas=(0.9, 0.98),
-                fused=True,
-            ),
-        ]
+        self.optimizers = muon_and_adamw(matrices, [self.model.model.embed_tokens.weight], vectors, MATRIX_RATE, OTHER_RATE)
         self.rated = [(group, group["lr"]) for o in self.optimizers for group in o.param_groups]
         self.rounded = [*matrices, self.model.model.embed_tokens.weight]
         torch._inductor.config.cpp.dynamic_threads = True  # else the number of threads is compiled in
