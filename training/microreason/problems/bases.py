@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from ...common.problem import Problem
-from .steps import holds
+from . import work
 
 FAMILY = "base"
 KINDS = ("to_base", "from_base")
@@ -53,7 +53,7 @@ def divisions(n: int, base: int) -> list[str]:
     lines = []
     while True:
         q, r = divmod(n, base)
-        lines.append(f"{n}/{base}={q}r{r}" + (f",{r}={DIGITS[r]}" if r > 9 else ""))
+        lines.append(work.long_divide(n, base) + (f",{r}={DIGITS[r]}" if r > 9 else ""))
         if q == 0:
             return lines
         n = q
@@ -66,7 +66,7 @@ def horner(digits: str, base: int) -> list[str]:
     for digit in digits[1:]:
         place = DIGITS.index(digit)
         name = f"{digit}={place}," if place > 9 else ""
-        lines.append(f"{name}{total}*{base}+{place}={total * base + place}")
+        lines.append(name + work.multiply_add(total, base, place))
         total = total * base + place
     return lines
 
@@ -93,7 +93,7 @@ def check(written: Sequence[str], answer: str) -> Iterator[bool]:
         n, base = int(found[1]), int(found[2])
         expected = divisions(n, base)
         for at, line in enumerate(written[1:]):
-            yield at < len(expected) and line == expected[at] and holds(line.split(",")[0])
+            yield at < len(expected) and line == expected[at]
         yield len(written) == len(expected) + 1 and answer == written_in(n, base)
         return
     expected = horner(found[3], int(found[4]))

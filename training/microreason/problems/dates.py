@@ -84,12 +84,16 @@ def time_lines(start: str, count: int) -> tuple[list[str], str]:
 
 
 def minutes_lines(first: str, last: str) -> tuple[list[str], str]:
-    """Needs first <= last."""
+    """An hour is broken into minutes where those don't suffice. Needs first <= last."""
     (a, b), (c, d) = (map(int, t.split(":")) for t in (first, last))
-    hours = c - a
-    lines = [f"{c}-{a}={hours}", f"{hours}*60={hours * 60}", f"{hours * 60}+{d}={hours * 60 + d}"]
-    result = hours * 60 + d - b
-    return [*lines, f"{hours * 60 + d}-{b}={result}"], str(result)
+    lines = []
+    if d < b:
+        lines = [f"{c}-1={c - 1}", f"{d}+60={d + 60}"]
+        c, d = c - 1, d + 60
+    hours, result = c - a, (c - a) * 60 + d - b
+    return [*lines, f"{c}-{a}={hours}", f"{d}-{b}={d - b}", f"{hours}*60={hours * 60}", f"{hours * 60}+{d - b}={result}"], str(
+        result
+    )
 
 
 def solve(statement: str) -> tuple[list[str], str]:

@@ -10,7 +10,7 @@ from random import Random
 
 from ...common.problem import Problem
 from . import work
-from .euclid import DIVISION, euclid
+from .euclid import DIVISION, division, euclid
 from .steps import holds
 
 FAMILY = "fraction"
@@ -110,9 +110,9 @@ def generate(rng: Random, language: str, level: int) -> Problem:
 
 def is_true(line: str) -> bool:
     """A step by itself: work, a division of Euclid's, or a comparison of two numbers."""
-    division = DIVISION.fullmatch(line)
-    if division:
-        return (int(division[6]), int(division[7])) == divmod(int(division[1]), int(division[2]))
+    found = DIVISION.fullmatch(line)
+    if found and "r" in line:
+        return line == division(int(found[1]), int(found[2]))
     compared = re.fullmatch(r"(\d+)([<=>])(\d+)", line)
     if compared:
         a, b = int(compared[1]), int(compared[3])

@@ -73,7 +73,9 @@ def solve(kind: str, numbers: Sequence[int], factor: int) -> tuple[list[str], in
     if kind == "down":
         large, small = numbers
         total = large * factor + small
-        return [*product(large, factor), *([f"{large * factor}+{small}={total}"] if small else [])], 0, total
+        whole = large * factor
+        easy = f"{whole}+{small}={total}" if str(factor).strip("0") == "1" else work.add(whole, small)
+        return [*product(large, factor), *([easy] if small else [])], 0, total
     if kind == "up":
         q, r = divmod(numbers[0], factor)
         return [work.long_divide(numbers[0], factor)], q, r

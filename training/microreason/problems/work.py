@@ -42,6 +42,21 @@ def divide(a: int, b: int) -> str:
     return f"{a}/{b}={result}" if q <= 12 and b <= 12 else f"{divide_thought(a, b)};{result}"
 
 
+def multiply_add(a: int, b: int, c: int) -> str:
+    """a*b+c with one digit c: by columns where a has several and b one, c being the first carry."""
+    result = a * b + c
+    if a < 10 and b < 10:
+        return f"{a}*{b}+{c}={result}"
+    if b >= 10:
+        return f"{a}*{b}+{c}:{a}*{b}={a * b},{add(a * b, c)};{result}" if a * b else f"{a}*{b}+{c}={result}"
+    steps, carry = [], c
+    for digit in map(int, reversed(str(a))):
+        total = digit * b + carry
+        steps.append(f"{digit}*{b}+{carry}={total}")
+        carry = total // 10
+    return f"{a}*{b}+{c}:{','.join(steps)};{result}"
+
+
 def long_multiply(a: int, b: int) -> list[str]:
     """Partial products by the digits of b, each with its zeros, added one after the other."""
     lines, total = [], 0
@@ -59,10 +74,13 @@ def long_multiply(a: int, b: int) -> list[str]:
 
 
 def long_divide(a: int, b: int) -> str:
-    """Division by a number of any length: the multiples that are taken away, place by place. In one step where that is easy."""
+    """Division by a number of any length, always with its remainder: by columns where that has one digit, else by the multiples
+    that are taken away, place by place; in one step where that is easy."""
     q, r = divmod(a, b)
     if q <= 12 or str(b).strip("0") == "1":
         return f"{a}/{b}={q}r{r}"
+    if b < 10:
+        return f"{divide_thought(a, b)};{q}r{r}"
     parts, rest = [], a
     for place in range(len(str(q)) - 1, -1, -1):
         multiple = q // 10**place % 10 * 10**place
