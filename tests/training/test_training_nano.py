@@ -7,9 +7,9 @@ from random import Random
 import pytest
 from tokenizers import Tokenizer
 
+from training.common.problem import LANGUAGES, final_answer, is_correct, is_held_out
 from training.nano import conversation, held_out_file, lists, strings, tasks
 from training.nano.arithmetic import add_thought, divide_thought, multiply_thought, subtract_thought
-from training.nano.problem import LANGUAGES, final_answer, is_correct, is_held_out
 
 MODEL = Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano"
 
@@ -178,7 +178,8 @@ def test_training_text_is_what_the_template_renders(hugging_face):
 
 def test_packed_conversations_see_only_themselves(tokenizer):
     torch = pytest.importorskip("torch")
-    from training.nano.batches import IGNORED, ROW, batches
+    from training.common.batches import IGNORED
+    from training.nano.batches import ROW, batches
 
     batch = next(batches(tokenizer, Random(1), rows=4, context=1024, pad=1))
     ids, mask = batch["input_ids"], batch["attention_mask"][:, 0]

@@ -15,8 +15,9 @@ from typing import Any, cast
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, YoutuForCausalLM
 
-from .problem import LANGUAGES, Problem, is_correct
-from .rounding import round_to_int4
+from training.common.problem import LANGUAGES, Problem, is_correct
+from training.common.rounding import round_to_int4
+
 from .tasks import MEASURED, held_out
 
 NEW_TOKENS = 96

@@ -13,7 +13,8 @@ import json
 import sys
 from pathlib import Path
 
-from .problem import LANGUAGES
+from training.common.problem import LANGUAGES
+
 from .tasks import MEASURED, held_out
 
 EACH = 30  # of every family in every language: 300 problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .problem import Problem
+from training.common.problem import Problem
 
 FAMILY = "list"
 

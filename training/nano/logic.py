@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from .problem import Problem
+from training.common.problem import Problem
+
 from .word_problems import NAMES
 
 FAMILY = "logic"

@@ -11,15 +11,17 @@ import torch
 from tokenizers import Tokenizer
 from transformers import YoutuConfig, YoutuForCausalLM
 
-from . import tokenizer as bpe
+from training.common import tokenizer as bpe
 
-CONTEXT = bpe.MAX_LENGTH
+from .tokenizer import MAX_LENGTH, VOCAB_SIZE
+
+CONTEXT = MAX_LENGTH
 
 
 def config(tokenizer: Tokenizer) -> YoutuConfig:
     """The shape. Every matrix's inner width is a multiple of 64, so that int4 blocks of 32 and 64 fit."""
     return YoutuConfig(
-        vocab_size=bpe.VOCAB_SIZE,
+        vocab_size=VOCAB_SIZE,
         hidden_size=256,
         intermediate_size=640,
         num_hidden_layers=4,
@@ -54,8 +56,8 @@ def save(weights: dict[str, torch.Tensor], tokenizer: Tokenizer, folder: Path) -
     model = YoutuForCausalLM(config(tokenizer))
     model.load_state_dict(weights)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".youtu-nano-") as scratch:
-        model.bfloat16().save_pretrained(scratch)
-        bpe.save(tokenizer, Path(scratch))
+        model.to(torch.bfloat16).save_pretrained(scratch)
+        bpe.save(tokenizer, Path(scratch), MAX_LENGTH)
         ids = model.config
         generation = {
             "bos_token_id": ids.bos_token_id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .problem import Problem
+from training.common.problem import Problem
 
 FAMILY = "string"
 

@@ -22,10 +22,14 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast, YoutuForCausalLM, set_seed
 
+from training.common import tokenizer as bpe
+from training.common.batches import IGNORED
+from training.common.optimizers import muon_and_adamw
+from training.common.rounding import round_to_int4
+
 from . import evaluate, package
-from . import tokenizer as bpe
-from .batches import IGNORED, batches
-from .rounding import round_to_int4
+from . import tokenizer as nano_tokenizer
+from .batches import batches
 from .tasks import MEASURED, held_out
 
 ROWS = 30  # of 128 tokens: 3840 tokens, about 80 conversations, a step
@@ -79,20 +83,7 @@ class Trainer:
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
         vectors = [p for p in self.model.parameters() if p.ndim == 1]
-        # Muon spreads each update over all directions of a matrix: faster at this size than AdamW
-        # alone, and no direction grows into the outliers that int4 can't hold.
-        self.optimizers = [
-            torch.optim.Muon(matrices, lr=MATRIX_RATE, momentum=0.95, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(
-                [
-                    {"params": [self.model.model.embed_tokens.weight], "weight_decay": 0.02},
-                    {"params": vectors, "weight_decay": 0.0},
-                ],
-                lr=OTHER_RATE,
-                betas=(0.9, 0.98),
-                fused=True,
-            ),
-        ]
+        self.optimizers = muon_and_adamw(matrices, [self.model.model.embed_tokens.weight], vectors, MATRIX_RATE, OTHER_RATE)
         self.rated = [(group, group["lr"]) for o in self.optimizers for group in o.param_groups]
         self.rounded = [*matrices, self.model.model.embed_tokens.weight]
         torch._inductor.config.cpp.dynamic_threads = True  # else the number of threads is compiled in
@@ -214,7 +205,7 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     # The corpus of the tokenizer is drawn from the tasks, so a change of those would renumber the tokens:
     # a resumed run keeps the tokenizer that its weights know.
-    tokenizer = Tokenizer.from_file(str(args.output / "tokenizer.json")) if args.resume else bpe.build()
+    tokenizer = Tokenizer.from_file(str(args.output / "tokenizer.json")) if args.resume else nano_tokenizer.build()
     trainer = Trainer(tokenizer, args.seed, not args.no_compile)
     if args.resume:
         trainer.load(args.checkpoint)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
+from training.common.problem import Problem
+
 from .arithmetic import add_thought, multiply_thought, subtract_thought
-from .problem import Problem
 
 FAMILY = "word_problem"
 

@@ -1,0 +1,1 @@
+"""Training of MicroReason, a 27M-parameter reasoning model with dynamic attention routing."""

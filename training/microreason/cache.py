@@ -1,0 +1,56 @@
+"""Keys and values of the tokens that later ones may still see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LayerRows:
+    """The rows of one layer: key and value [B, H, P, D], and two flags of each row [B, P].
+
+    `opened`: the gate was open. `valid`: a row of this sequence, not padding. Sequences end together: padding is on the
+    left. The last `window - 1` rows are always the last tokens, and every row before them is open; so a row's
+    distance from a new token need not be stored.
+    """
+
+    key: Tensor
+    value: Tensor
+    opened: Tensor
+    valid: Tensor
+
+    def append(self, other: LayerRows) -> LayerRows:
+        return LayerRows(
+            torch.cat((self.key, other.key), dim=2),
+            torch.cat((self.value, other.value), dim=2),
+            torch.cat((self.opened, other.opened), dim=1),
+            torch.cat((self.valid, other.valid), dim=1),
+        )
+
+    def without_shut(self, window: int) -> LayerRows:
+        """Drops shut rows that the next token won't see; what is kept moves to the right, order unchanged."""
+        rows = self.valid.shape[1]
+        recent = torch.arange(rows, device=self.valid.device) > rows - window
+        kept = self.valid & (self.opened | recent)
+        most = int(kept.sum(1).max())
+        order = kept.int().argsort(dim=1, stable=True)[:, rows - most :]  # [B, most]
+        columns = order[:, None, :, None].expand(-1, self.key.shape[1], -1, self.key.shape[3])
+        return LayerRows(
+            self.key.gather(2, columns), self.value.gather(2, columns), self.opened.gather(1, order), kept.gather(1, order)
+        )
+
+
+@dataclass
+class Cache:
+    """One `LayerRows` a layer, filled by the model. `length` counts the tokens so far, padding included."""
+
+    layers: list[LayerRows] = field(default_factory=list)
+    length: int = 0
+
+    @property
+    def rows(self) -> list[int]:
+        """Stored rows of each layer, over all sequences."""
+        return [int(layer.valid.sum()) for layer in self.layers]

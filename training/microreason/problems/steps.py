@@ -1,0 +1,75 @@
+"""Verified steps: what a verifier says of a thought, and the arithmetic that all verifiers share."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+Checker = Callable[[Sequence[str], str], Iterator[bool]]
+
+EXPRESSION = re.compile(r"[0-9+*/()%<>=!-]{1,200}")
+QUOTIENT = re.compile(r"(\d+)/(\d+)=(\d+)r(\d+)")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a thought, or the answer, and whether it holds and follows."""
+
+    text: str
+    valid: bool
+
+
+def verify(check: Checker, thought: str, answer: str) -> tuple[Step, ...]:
+    """The steps of a thought and the answer, in order. Whatever can't be read is invalid, as is all after it."""
+    lines = thought.strip("\n").split("\n")
+    verdicts: list[bool] = []
+    try:
+        for verdict in check(lines, answer):
+            verdicts.append(verdict)  # noqa: PERF402 - what was read before an error stays
+    except (ValueError, IndexError, KeyError, ZeroDivisionError):  # the text is a model's: any number may be missing in it
+        pass
+    verdicts += [False] * (len(lines) + 1 - len(verdicts))
+    return tuple(Step(text, valid) for text, valid in zip([*lines, answer], verdicts, strict=True))
+
+
+def value(expression: str) -> Fraction:
+    """The exact value of whole numbers joined by + - * / and brackets. Raises ValueError for anything else."""
+    if not EXPRESSION.fullmatch(expression):
+        raise ValueError(f"not an expression of whole numbers: {expression!r}")
+    try:
+        return _value(ast.parse(expression, mode="eval").body)
+    except SyntaxError:
+        raise ValueError(f"not an expression: {expression!r}") from None
+
+
+def _value(node: ast.expr) -> Fraction:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        return Fraction(node.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_value(node.operand)
+    if isinstance(node, ast.BinOp):
+        left, right = _value(node.left), _value(node.right)
+        if isinstance(node.op, ast.Add):
+            return left + right
+        if isinstance(node.op, ast.Sub):
+            return left - right
+        if isinstance(node.op, ast.Mult):
+            return left * right
+        if isinstance(node.op, ast.Div):
+            return left / right
+        if isinstance(node.op, ast.Mod):
+            return left % right
+    raise ValueError("an expression may hold whole numbers, + - * / % and brackets")
+
+
+def holds(equation: str) -> bool:
+    """Whether "3*4+1=13", "a=b=c" or a division with remainder, "17/5=3r2", is true."""
+    quotient = QUOTIENT.fullmatch(equation)
+    if quotient:
+        a, b, q, r = map(int, quotient.groups())
+        return a == b * q + r and 0 <= r < b
+    sides = equation.split("=")
+    return len(sides) > 1 and len({value(side) for side in sides}) == 1
