@@ -16,7 +16,8 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 
-MICROSOFT = "com.microsoft"
+from youtu_onnx.core.domains import MICROSOFT
+
 PAUSE = 0.1
 """Seconds after which idle threads sleep."""
 ROWS_OF_WEIGHTS = 2

@@ -15,7 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from youtu_onnx.conformance import Table
-from youtu_onnx.conformance.table import FLOATS, MICROSOFT
+from youtu_onnx.conformance.table import FLOATS
+from youtu_onnx.core.domains import MICROSOFT
 
 OPSETS = range(18, 24)
 """Of the graphs that this project writes."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from youtu_onnx.core.domains import MICROSOFT
 from youtu_onnx.core.recipe import Blockwise, Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
 from youtu_onnx.exporters.passes.unpacking import Unpacking
 from youtu_onnx.exporters.quantize.packing import blockwise
 from youtu_onnx.exporters.quantize.quantizer import Quantizer
-from youtu_onnx.graphs.builder import MICROSOFT
 
 NAME, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 

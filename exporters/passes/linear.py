@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from youtu_onnx.core.domains import MICROSOFT
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.quantize.packing import blockwise, plain
 from youtu_onnx.exporters.quantize.quantizer import Quantizer
-from youtu_onnx.graphs.builder import MICROSOFT
 
 ACCURACY_LEVEL = 4
 """MatMulNBits may round activations to int8 per block: its integer kernels are what reaches memory bandwidth."""

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from youtu_onnx.chat.distribution import distribution, softmax
+from youtu_onnx.chat.distribution import distribution
 from youtu_onnx.chat.sampler import Sampler, penalize
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.core.softmax import softmax
 
 LOGITS = np.random.default_rng(3).normal(0, 3, 200).astype(np.float32)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.core.softmax import softmax
 
 
 def distribution(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
@@ -83,17 +84,3 @@ def _nucleus(scaled: np.ndarray, top_p: float) -> tuple[np.ndarray, np.ndarray]:
         low = np.searchsorted(cumulated, top_p * np.exp(scaled).sum())
     kept = min(int(low) + 1, len(ids))
     return ids[:kept], exact[:kept] / cumulated[kept - 1]
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax over the last axis, shifted by the maximum so that no exponential overflows."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: np.ndarray = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return probabilities
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Natural logarithms of :func:`softmax` over the last axis, in the logits' dtype; finite also where softmax rounds to 0."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    logarithms: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return logarithms

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from youtu_onnx.conformance.host import SIZES, excuse
-from youtu_onnx.conformance.table import MICROSOFT, Elsewhere, Table
+from youtu_onnx.conformance.table import Elsewhere, Table
+from youtu_onnx.core.domains import MICROSOFT
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from youtu_onnx.core.domains import MICROSOFT
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -24,8 +26,6 @@ BOOL = frozenset({"BOOL"})
 ANY = NUMBERS | BOOL
 BYTES = frozenset({"UINT8"})
 WIDE = frozenset({"INT32", "INT64", "UINT32", "UINT64"})
-
-MICROSOFT = "com.microsoft"
 
 
 Elsewhere = Literal["cpu", "wrong", "nowhere"]

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 Attributes = Mapping[str, int | float | str]
 Dims = Sequence[int | str]
-MICROSOFT = "com.microsoft"
-"""The domain of ONNX Runtime's own operators."""
 
 
 @dataclass(frozen=True)

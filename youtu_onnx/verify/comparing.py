@@ -17,13 +17,14 @@ import numpy as np
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import BundleError, VerificationError
 from youtu_onnx.core.progress import Progress, Silent
+from youtu_onnx.core.softmax import log_softmax
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.reference import Twin, Weights
 from youtu_onnx.families.referenced import reference_of
 from youtu_onnx.graphs.rounded import Floats
 from youtu_onnx.graphs.stored import StoredGraph
 from youtu_onnx.runtimes.providers.options import ProviderOptions
-from youtu_onnx.verify.difference import TIE, Difference, centre, compare, log_softmax
+from youtu_onnx.verify.difference import TIE, Difference, centre, compare
 from youtu_onnx.verify.parity import Parity, PromptParity
 from youtu_onnx.verify.prompts import encode_prompts
 from youtu_onnx.verify.runs import PromptRun, run_bundle

@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from youtu_onnx.core.softmax import log_softmax
+
 TIE = 1e-4
 """Choices whose reference logits differ by less than this part of its largest logit count as one."""
 
@@ -161,13 +163,6 @@ def _unmeasurable(peak: float) -> Difference:
         max_kl=math.nan,
         information=math.nan,
     )
-
-
-def log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of one position's logits ``[V]``."""
-    shifted = logits - logits.max()
-    found: NDArray[np.float64] = shifted - math.log(np.exp(shifted).sum())
-    return found
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -19,12 +19,12 @@ import numpy as np
 import uvicorn
 from starlette.types import ASGIApp
 
-from youtu_onnx.chat.distribution import log_softmax
 from youtu_onnx.chat.finish import FinishReason
 from youtu_onnx.chat.sampler import Sampler
 from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError, YoutuOnnxError
+from youtu_onnx.core.softmax import log_softmax
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.serve.engine.engine import Busy, Draining, EngineStats
 from youtu_onnx.serve.engine.request import Ended, Event, Request, Token

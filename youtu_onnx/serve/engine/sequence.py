@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from youtu_onnx.chat.distribution import likeliest, log_softmax
+from youtu_onnx.chat.distribution import likeliest
 from youtu_onnx.chat.finish import CompleteReason, FinishReason
 from youtu_onnx.chat.sampler import Sampler
 from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.core.softmax import log_softmax
 from youtu_onnx.serve.engine.request import Ended, Event, Request, Token
 
 _NUMBERS = itertools.count()

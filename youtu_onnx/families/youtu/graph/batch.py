@@ -18,6 +18,7 @@ import numpy as np
 import onnx_ir as ir
 
 from youtu_onnx.core import batch_graph
+from youtu_onnx.core.domains import MICROSOFT
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.cache import EXPANDS_FROM
 from youtu_onnx.families.youtu.graph.axes import IR_DTYPES
@@ -96,7 +97,7 @@ class _Assembler:
             for t in layout.tensors(lane)
         }
         inputs = [*self.inputs.values(), *self.pasts.values()]
-        imports = {"": form.dialect.opset, "com.microsoft": 1}
+        imports = {"": form.dialect.opset, MICROSOFT: 1}
         self.builder = GraphBuilder.of(ir.Graph(inputs, [], nodes=[], name="youtu_batch", opset_imports=imports))
         self.presents: dict[str, ir.Value] = {}
 

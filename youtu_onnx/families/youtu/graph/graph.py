@@ -16,6 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from youtu_onnx.core.cache import UNUSED, CacheLayout, CacheTensor
+from youtu_onnx.core.domains import MICROSOFT
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.cache import EXPANDS_FROM, LATENT
 from youtu_onnx.families.youtu.graph.axes import BATCH, IR_DTYPES, PAST, SEQUENCE, TOTAL
@@ -69,7 +70,7 @@ class _Assembler:
         ]
         cache, stored = form.cache, IR_DTYPES[form.cache.dtype]
         self.pasts = {t.past: declared(t.past, stored, [BATCH, t.heads, cache.length or PAST, t.width]) for t in cache.tensors}
-        imports = {"": form.dialect.opset, "com.microsoft": 1}
+        imports = {"": form.dialect.opset, MICROSOFT: 1}
         graph = ir.Graph([*self.inputs, *self.pasts.values()], [], nodes=[], opset_imports=imports, name="youtu")
         self.builder = GraphBuilder.of(graph)
         self.presents: dict[str, ir.Value] = {}

@@ -1,0 +1,4 @@
+"""Domains of operators."""
+
+MICROSOFT = "com.microsoft"
+"""Of ONNX Runtime's own operators."""
