@@ -25,6 +25,33 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LONG = (
+    "verify/test_parity.py",
+    "families/test_static_cache.py",
+    "consumers/test_browser.py",
+    "cli/test_bad_input.py",
+    "families/test_batch_graph.py",
+    "bench/test_benchmarks_against_llama_cpp.py",
+    "consumers/test_csharp.py",
+    "consumers/test_android.py",
+    "consumers/test_aarch64.py",
+    "families/test_graph.py",
+    "cli/test_generate.py",
+    "chat/test_prompt_lookup_model.py",
+    "serve/http/test_workers.py",
+    "consumers/test_java.py",
+    "cli/test_bench.py",
+)
+"""Files that take more than ten seconds, the longest first: begun last, one of them would keep one worker busy while all others
+wait."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+        items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def keep_traces(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Whatever this run exports, what was traced for it is kept, for its other processes and for later runs of the same code.
