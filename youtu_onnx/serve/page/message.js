@@ -82,7 +82,8 @@ function answerView(node, page) {
   fold.firstElementChild.addEventListener("click", () => { folded = fold.open; });
   let built = "";
 
-  const busy = () => element.setAttribute("aria-busy", node.state === "running" || answer.waits);
+  // The node may be done before `update` has shown its last piece: a rendering that ends in between is not the end.
+  const busy = () => element.setAttribute("aria-busy", node.state === "running" || answer.text !== node.text || answer.waits);
   const update = () => {
     const running = node.state === "running";
     waiting.hidden = !running || Boolean(node.thinking || node.text);
