@@ -100,7 +100,7 @@ def test_what_is_no_bundle(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal that reaches one process only")
 def test_ctrl_c_prints_what_was_measured(bundle: Path) -> None:
-    # 180,000 steps of the second test: it surely is still running when its line has shown
+    # 180,000 steps of the second test: it surely is still running when the first one's line has shown
     process = subprocess.Popen(
         [sys.executable, "-m", "youtu_onnx.cli", "bench", bundle, "-p", "8", "-n", "900", "-r", "200", "--json"],
         cwd=ROOT,
@@ -110,7 +110,7 @@ def test_ctrl_c_prints_what_was_measured(bundle: Path) -> None:
     )
     try:
         for line in process.stderr:
-            if line.startswith(b"tg900"):
+            if line.startswith(b"pp8"):
                 process.send_signal(signal.SIGINT)
                 break
         out, err = process.communicate(timeout=60)

@@ -19,6 +19,7 @@ from tests.consumers.test_vectors import TOLERANCES, VECTORS
 
 ROOT = Path(os.environ.get(aarch64_root.VARIABLE, ""))
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(shutil.which(aarch64_root.QEMU) is None, reason=f"needs {aarch64_root.QEMU} (Debian: qemu-user-static)"),
     pytest.mark.skipif(
         not (ROOT / aarch64_root.PYTHON).is_file(),

@@ -23,6 +23,7 @@ from youtu_onnx.mobile import write_mobile
 TOOLS = Path(os.environ.get(android_tools.VARIABLE, ""))
 ANDROID = ROOT / "runtimes" / "consumers" / "android"
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(shutil.which("java") is None, reason="needs Java 17 or newer"),
     pytest.mark.skipif(
         not (TOOLS / "classes.jar").is_file(),

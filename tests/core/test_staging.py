@@ -168,6 +168,7 @@ def die_at(step: int) -> None:
     shutil.rmtree = deadly(shutil.rmtree)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_the_real_export_killed_at_random_moments(tmp_path, keep_traces):
     pytest.importorskip("torch")

@@ -215,11 +215,13 @@ def test_an_older_bundle_takes_turns(copied: Path) -> None:
         BatchModel(bundle)
 
 
-@pytest.mark.parametrize(("form", "target"), [("expanded", "cpu"), ("latent", "webgpu")])
-def test_other_bundles_have_none(tmp_path: Path, form: str, target: str) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "form", "target"), [(Recipe("fp32"), "expanded", "cpu"), (Recipe("int4", 32), "latent", "webgpu")]
+)
+def test_other_bundles_have_none(tmp_path: Path, recipe: Recipe, form: str, target: str) -> None:
     config = CONFIG | {"hidden_size": 64, "intermediate_size": 96, "kv_lora_rank": 32, "q_lora_rank": 48}
     write_checkpoint(tmp_path / "checkpoint", config)
-    manifest = export_tiny(tmp_path / "checkpoint", tmp_path / "bundle", Recipe("fp32"), target=target, form=form, batch=True)
+    manifest = export_tiny(tmp_path / "checkpoint", tmp_path / "bundle", recipe, target=target, form=form, batch=True)
     assert manifest.slots is None and names.BATCH not in manifest.files
     assert not (tmp_path / "bundle" / names.BATCH).exists()
 
@@ -227,6 +229,7 @@ def test_other_bundles_have_none(tmp_path: Path, form: str, target: str) -> None
 # Verification
 
 
+@pytest.mark.slow
 def test_an_export_whose_batch_graph_computes_something_else_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

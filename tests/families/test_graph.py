@@ -136,6 +136,7 @@ def test_regions_do_not_overlap_and_are_aligned(exported):
     assert spans[-1][0] + spans[-1][1] == manifest.files["model.onnx.data"].size == (folder / "model.onnx.data").stat().st_size
 
 
+@pytest.mark.slow
 def test_exports_are_reproducible(checkpoint, tmp_path):
     """Traced again or kept in files; another recipe's passes leave nothing behind in a trace that they share."""
 

@@ -186,7 +186,7 @@ def test_the_embedding_is_unpacked_from_its_bytes(
     tensors = random_tensors(config)
     checkpoint = write_checkpoint(tmp_path / "checkpoint", config, tensors)
     recipe = Recipe(precision, block)
-    export_tiny(checkpoint, tmp_path, recipe, target="dml", max_length=8)
+    export_tiny(checkpoint, tmp_path, recipe, target="dml", max_length=LENGTH)
     model = load(tmp_path)
     [name] = {
         node.input[0]

@@ -27,6 +27,8 @@ from tests.vectors.make import FILE, NANO
 from tools.links import BESIDE, show
 from youtu_onnx.core.errors import YoutuOnnxError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PINNED = ("optimum-onnx==0.1.0", "optimum==2.1.0", "transformers==4.57.6")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "youtu-onnx" / "tests"
@@ -42,15 +44,13 @@ def python() -> Path:
     interpreter = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     with FileLock(f"{folder}.lock"):
         if not (folder / "complete").is_file():
-            venv.create(folder, with_pip=True, clear=True)
+            venv.create(folder, clear=True)
             site = sysconfig.get_paths(vars={"base": str(folder), "platbase": str(folder)})["purelib"]
             # Behind the environment's own packages, so that torch isn't installed twice.
             (Path(site) / "beneath.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")
-            made = subprocess.run(
-                [interpreter, "-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "20", *PINNED],
-                capture_output=True,
-                text=True,
-            )
+            # By this environment's pip; thousands of files are compiled when they are imported, which most never are.
+            install = [sys.executable, "-m", "pip", "--python", interpreter, "install", "--no-compile", "--quiet"]
+            made = subprocess.run([*install, "--retries", "1", "--timeout", "20", *PINNED], capture_output=True, text=True)
             if made.returncode:
                 errors = [line for line in made.stderr.splitlines() if line.startswith("ERROR")] or [made.stderr[-200:]]
                 pytest.skip(f"pip could not install optimum-onnx: {errors[-1]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import logging
 import warnings
@@ -50,7 +51,14 @@ def trace(parts: Mapping[str, Part], *, dtype: torch.dtype = torch.float32, opse
     Returns:
         By the same names, graphs whose initializers carry their module's parameter names but no data.
     """
-    with _quiet(), _no_cache, FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), _default_dtype(dtype):
+    with (
+        _quiet(),
+        _no_collection(),
+        _no_cache,
+        FakeTensorMode(allow_non_fake_inputs=True),
+        torch.no_grad(),
+        _default_dtype(dtype),
+    ):
         together = _Together([part.build() for part in parts.values()]).eval()
         inputs = [tuple(part.inputs()) for part in parts.values()]
         free = [tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in part.dynamic) for part in parts.values()]
@@ -67,6 +75,18 @@ def trace(parts: Mapping[str, Part], *, dtype: torch.dtype = torch.float32, opse
         for part, outputs in zip(parts.values(), program.call_spec.out_spec.children(), strict=True)
     ]
     return {name: _cut(model, place, *ends[place], part.dynamic) for place, (name, part) in enumerate(parts.items())}
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Tracing makes so many objects that looking for cycles among them takes a sixth of its time; it leaves 8 MB of those."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 _no_cache = torch._dynamo.config.patch(fake_tensor_cache_enabled=False)

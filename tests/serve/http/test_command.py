@@ -56,7 +56,7 @@ def test_it_says_where_it_listens_and_ends_well(nano_bundle: Callable[..., Path]
 
 def test_replies_may_end_while_it_drains(nano_bundle: Callable[..., Path]) -> None:
     with running(nano_bundle()) as (process, url, _):
-        with httpx.stream("POST", f"{url}/chat", json=LONG | {"max_tokens": 200}) as response:
+        with httpx.stream("POST", f"{url}/chat", json=LONG | {"max_tokens": 100}) as response:
             lines = response.iter_lines()
             next(lines)
             process.send_signal(signal.SIGTERM)
