@@ -24,8 +24,8 @@ format:  ## What ruff can repair by itself.
 links:
 	$(BIN)/python tools/links.py
 
-types: links  ## mypy --strict over all that ships, and over tools; from build/links, see tools/links.py.
-	cd $(LINKS) && $(TOOLS)/mypy --config-file $(CURDIR)/pyproject.toml -p youtu_onnx
+types: links  ## mypy --strict over all that ships, its benchmarks, training and tools; from build/links, see tools/links.py.
+	cd $(LINKS) && $(TOOLS)/mypy --config-file $(CURDIR)/pyproject.toml -p youtu_onnx -p benchmarks -p training -p docs
 	$(BIN)/mypy tools quickstart.py setup.py
 
 layers: links  ## Imports go one way, those inside functions too.

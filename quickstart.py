@@ -50,7 +50,7 @@ def set_up() -> None:
     if STAMP.is_file() and STAMP.read_text() == wanted:
         return
     print(f"Setting up {VENV} (once; 1.4 GB) …", file=sys.stderr)
-    venv.create(VENV, with_pip=True)
+    venv.create(VENV, with_pip=True, symlinks=os.name != "nt")  # as `python -m venv`, which may have made one already
     pip("install", "--upgrade", "pip>=24")
     torch = next(line.split(";")[0].strip() for line in CONSTRAINTS.read_text().splitlines() if line.startswith("torch=="))
     pip("install", torch, *(["--index-url", CPU_INDEX] if brings_cuda(torch) else []))

@@ -50,7 +50,8 @@ def main() -> None:
 
 def row(recipe: Recipe, *, answers: bool) -> str:
     """Export youtu-nano by a recipe, verify it, let it answer."""
-    name, right = recipe.precision, ""
+    name: str = recipe.precision
+    right = ""
     if recipe.precision == "int4":
         name += f", block {recipe.block_size}{', symmetric' if recipe.symmetric else ''}"
         name += "".join(f", `{pattern}` at 8 bits" for pattern in recipe.int8)

@@ -39,7 +39,8 @@ class Browser:
         self.at(selector, "fill", text)
 
     def texts(self, selector: str) -> list[str]:
-        return self.at(selector, "allInnerTexts")
+        found: list[str] = self.at(selector, "allInnerTexts")
+        return found
 
     def press(self, key: str) -> None:
         self._ask(do="keyboard", method="press", args=[key])
@@ -80,7 +81,8 @@ class Browser:
 
     def seen(self) -> dict[str, list[str]]:
         """``hosts`` that were asked, and ``faults``: exceptions and errors on the console."""
-        return self._ask(do="seen")
+        found: dict[str, list[str]] = self._ask(do="seen")
+        return found
 
     def _ask(self, **request: Any) -> Any:
         assert self._process.stdin and self._process.stdout

@@ -7,7 +7,8 @@ learns of that from the editable install's import hook. Programs that read files
 ``youtu_onnx.runtimes`` doesn't exist, and they would check nothing of it. In ``build/links`` the two folders lie where they are
 imported from, as symbolic links, or as copies where the system has no links (Windows without developer mode).
 
-Started from that folder, a checker sees one ordinary package. Links are made anew each time, so copies are never stale.
+Started from that folder, a checker sees one ordinary package. Programs of this repository that import it (``benchmarks/``,
+``training/``, ``docs/``, ``tests/``) lie beside it there. Links are made anew each time, so copies are never stale.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "links"
 BESIDE = ("exporters", "runtimes")
+PROGRAMS = ("benchmarks", "training", "docs", "tests")
 
 
 def main() -> None:
     package = FOLDER / "youtu_onnx"
-    shutil.rmtree(package, ignore_errors=True)  # removes links, not what they lead to
+    shutil.rmtree(FOLDER, ignore_errors=True)  # removes links, not what they lead to
     package.mkdir(parents=True)
     for source in sorted((ROOT / "youtu_onnx").iterdir()):
         if source.name != "__pycache__":
             show(source, package / source.name)
     for name in BESIDE:
         show(ROOT / name, package / name)
+    for name in PROGRAMS:
+        show(ROOT / name, FOLDER / name)
 
 
 def show(source: Path, place: Path) -> None:

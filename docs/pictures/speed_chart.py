@@ -33,7 +33,8 @@ def speed_picture(decode: Series, prefill: Series, subtitle: str = "") -> str:
     ]
     shares = [max(1.6, len(_lengths(series))) for _, _, series in panels]
     room = WIDTH - GAP * len(panels)
-    parts, left = _legend(list(decode or prefill), subtitle), GAP
+    parts = _legend(list(decode or prefill), subtitle)
+    left: float = GAP
     for (title, axis, series), share in zip(panels, shares, strict=True):
         width = room * share / sum(shares)
         parts += _panel(left, width, title, axis, series)

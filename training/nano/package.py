@@ -55,8 +55,9 @@ def save(weights: dict[str, torch.Tensor], tokenizer: Tokenizer, folder: Path) -
     folder.mkdir(parents=True, exist_ok=True)
     model = YoutuForCausalLM(config(tokenizer))
     model.load_state_dict(weights)
+    model.bfloat16()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".youtu-nano-") as scratch:
-        model.to(torch.bfloat16).save_pretrained(scratch)
+        model.save_pretrained(scratch)
         bpe.save(tokenizer, Path(scratch), MAX_LENGTH)
         ids = model.config
         generation = {

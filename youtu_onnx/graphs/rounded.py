@@ -60,20 +60,27 @@ class Rounded:
         return replace(self, values=np.concatenate([self.values, below.values]), steps=np.concatenate([self.steps, below.steps]))
 
     def off_by(self, wanted: Floats) -> Floats:
-        """How far each block is from ``wanted`` ``[N,K]``: ``[N,G]``, the root mean square of its errors, in steps; of floats,
-        whose steps grow with them, each number.
+        """:meth:`in_steps` of how far these numbers are from ``wanted`` ``[N,K]``."""
+        return self.in_steps(self.values - wanted)
 
-        Rounding to the nearest gives 0.29 on average, and 0.5 at most but where a range is cut.
+    def in_steps(self, errors: Floats) -> Floats:
+        """Errors ``[N,K]`` of these numbers → ``[N,G]``: the root mean square of each block's, in steps; of floats, whose steps
+        grow with them, each number's.
+
+        Rounding to the nearest makes 0.29 on average, and 0.5 at most but where a range is cut.
         """
-        errors = self.values - wanted
         if self.storage in RESOLUTION:
-            found: Floats = np.abs(errors) / np.maximum(np.abs(self.values) * np.float32(RESOLUTION[self.storage]), self.steps)
-            return found
+            steps: Floats = np.abs(self.values)
+            steps *= np.float32(RESOLUTION[self.storage])
+            np.maximum(steps, self.steps, out=steps)
+            return np.divide(np.abs(errors), steps, out=steps)
         rows, columns = errors.shape
         groups = self.steps.shape[1]
+        padded: Floats = errors
         if columns < groups * self.block:
-            errors = np.pad(errors, ((0, 0), (0, groups * self.block - columns)))
-        blocks = errors.reshape(rows, groups, self.block)
-        counts = np.minimum(self.block, columns - self.block * np.arange(groups))
-        found = np.sqrt(np.einsum("ngb,ngb->ng", blocks, blocks) / counts.astype(np.float32)) / self.steps
-        return found
+            padded = np.pad(errors, ((0, 0), (0, groups * self.block - columns)))
+        blocks = padded.reshape(rows, groups, self.block)
+        counts = np.minimum(self.block, columns - self.block * np.arange(groups)).astype(np.float32)
+        squares: Floats = np.einsum("ngb,ngb->ng", blocks, blocks)
+        blockwise: Floats = np.sqrt(squares / counts) / self.steps
+        return blockwise
