@@ -38,18 +38,35 @@ def greedy(prompt: Sequence[int], count: int) -> list[int]:
     return ids[len(prompt) :]
 
 
+class HeldCaches(weakref.WeakSet["FakeCache"]):
+    """Caches that somebody holds.
+
+    Attributes:
+        most: the most bytes that they had together at any time.
+    """
+
+    most = 0
+
+    @property
+    def nbytes(self) -> int:
+        return sum(cache.nbytes for cache in self)
+
+    def grown(self) -> None:
+        self.most = max(self.most, self.nbytes)
+
+
 class FakeCache:
     """Ids instead of rows. Its memory grows as that of an InPlaceCache does, by half of what it needs.
 
     One that isn't ``shareable`` can't be cut, and none of its prefixes can be copied.
     """
 
-    def __init__(self, shareable: bool = True, held: weakref.WeakSet[FakeCache] | None = None) -> None:
+    def __init__(self, shareable: bool = True, held: HeldCaches | None = None) -> None:
         """``held``: caches that somebody holds; this one and its copies are added."""
         self.shareable = shareable
         self.ids: list[int] = []
         self.capacity = 0
-        self._held = weakref.WeakSet() if held is None else held
+        self._held = HeldCaches() if held is None else held
         self._held.add(self)
 
     @property
@@ -79,6 +96,7 @@ class FakeCache:
     def reserve(self, rows: int) -> None:
         if rows > self.capacity:
             self.capacity = capacity(rows)
+            self._held.grown()
 
 
 def capacity(rows: int) -> int:
@@ -116,7 +134,7 @@ class FakeBatch:
     closed: int = 0
 
     def __post_init__(self) -> None:
-        self._caches: weakref.WeakSet[FakeCache] = weakref.WeakSet()
+        self._caches = HeldCaches()
         self._changed, self._arrivals = threading.Condition(), 0
         self._permits: int | None = None  # None: any number
 
@@ -163,7 +181,12 @@ class FakeBatch:
 
     def memory(self) -> int:
         """Bytes of all caches that somebody holds."""
-        return sum(cache.nbytes for cache in self._caches)
+        return self._caches.nbytes
+
+    @property
+    def most_memory(self) -> int:
+        """The most that it was at any time, between steps too."""
+        return self._caches.most
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.serve.engine.fake_batch import FakeBatch, FakeCache
+from tests.serve.engine.fake_batch import BYTES, FakeBatch, FakeCache, capacity
+from tests.serve.engine.replies import PLENTY
 from youtu_onnx.chat.prefix import common_prefix
 from youtu_onnx.serve.engine.prefix_cache import WORTH_COPYING, WORTH_KEEPING, CachedSequence, PrefixCache
 
@@ -55,7 +56,7 @@ def test_a_prompt_gets_the_longest_beginning_that_is_worth_it(
         prefixes.keep(cached(ids))
     before = kept(prefixes)
     longest = max((min(common_prefix(prompt, ids), len(prompt) - 1) for ids in (*ended, *running)), default=0)
-    mine = prefixes.begin(prompt, others)
+    mine = prefixes.begin(prompt, others, PLENTY)
     length = len(mine.ids)
     assert length == (longest if longest >= WORTH_COPYING else 0)
     assert mine.ids == mine.cache.ids == prompt[:length], "the cache holds what it is said to hold"
@@ -73,13 +74,13 @@ def test_what_a_prompt_continues_is_taken_over_and_a_longer_one_is_copied() -> N
     short, long = cached([0] * 50), cached([1] * 100)
     prefixes.keep(short)
     prefixes.keep(long)
-    mine = prefixes.begin([0] * 50 + [5, 6], [])
+    mine = prefixes.begin([0] * 50 + [5, 6], [], PLENTY)
     assert mine.ids == [0] * 50
     assert mine.cache is short.cache
-    other = prefixes.begin([1] * (100 - WORTH_KEEPING) + [5], [])
+    other = prefixes.begin([1] * (100 - WORTH_KEEPING) + [5], [], PLENTY)
     assert other.ids == [1] * (100 - WORTH_KEEPING)
     assert other.cache is not long.cache and kept(prefixes) == [[1] * 100]
-    last = prefixes.begin([1] * (101 - WORTH_KEEPING) + [5], [])
+    last = prefixes.begin([1] * (101 - WORTH_KEEPING) + [5], [], PLENTY)
     assert last.ids == [1] * (101 - WORTH_KEEPING)
     assert last.cache is long.cache and kept(prefixes) == []
 
@@ -88,11 +89,39 @@ def test_the_least_recently_used_goes_first() -> None:
     prefixes = PrefixCache(FakeBatch())
     for one in range(3):
         prefixes.keep(cached([one] * 60))
-    prefixes.begin([0] * 20 + [9], [])  # a use
+    prefixes.begin([0] * 20 + [9], [], PLENTY)  # a use
     assert prefixes.drop_oldest() and kept(prefixes) == [[2] * 60, [0] * 60]
     assert prefixes.drop_oldest() and prefixes.drop_oldest()
     assert not prefixes.drop_oldest()
     assert prefixes.nbytes == 0
+
+
+@given(st.lists(sequence, max_size=5), st.lists(sequence, max_size=3), sequence.filter(bool), st.integers(0, 400))
+def test_a_copy_is_made_only_where_there_is_room_for_it(
+    ended: list[list[int]], running: list[list[int]], prompt: list[int], more: int
+) -> None:
+    prefixes, others = PrefixCache(FakeBatch()), [cached(ids) for ids in running]
+    for ids in ended:
+        prefixes.keep(cached(ids))
+    there = {id(one.cache) for one in prefixes.kept}
+    before, room = prefixes.nbytes, max(prefixes.nbytes, more * BYTES)
+    mine = prefixes.begin(prompt, others, room)
+    assert prefixes.nbytes + mine.cache.nbytes <= room
+    assert mine.ids == mine.cache.ids == prompt[: len(mine.ids)]
+    gone = there - {id(one.cache) for one in prefixes.kept} - {id(mine.cache)}
+    assert not gone or before + capacity(len(prompt)) * BYTES > room, "nothing goes that needn't"
+
+
+def test_where_both_do_not_fit_the_kept_cache_is_taken_over_and_a_running_one_is_left_alone() -> None:
+    prefixes = PrefixCache(FakeBatch())
+    old, long = cached([0] * 50), cached([1] * 100)
+    prefixes.keep(old)
+    prefixes.keep(long)
+    mine = prefixes.begin([1] * 20 + [5], [], long.cache.nbytes + 19 * BYTES)
+    assert mine.cache is long.cache and mine.ids == mine.cache.ids == [1] * 20 and kept(prefixes) == []
+    other = cached([2] * 100)
+    assert prefixes.begin([2] * 20 + [5], [other], 19 * BYTES).ids == []
+    assert other.cache.ids == [2] * 100
 
 
 def test_nothing_is_kept_of_an_empty_sequence_and_clear_forgets_all() -> None:
@@ -101,7 +130,7 @@ def test_nothing_is_kept_of_an_empty_sequence_and_clear_forgets_all() -> None:
     assert kept(prefixes) == []
     prefixes.keep(cached([1] * 20))
     prefixes.clear()
-    assert prefixes.begin([1] * 30, []).ids == []
+    assert prefixes.begin([1] * 30, [], PLENTY).ids == []
 
 
 def test_what_a_failed_step_appended_is_undone() -> None:
@@ -118,7 +147,7 @@ def test_caches_that_are_good_for_their_whole_sequence_alone_are_not_shared_kept
     ended, running = cached([0] * 50, shareable=False), cached([0] * 40, shareable=False)
     prefixes.keep(ended)
     assert kept(prefixes) == [] and prefixes.nbytes == 0
-    mine = prefixes.begin([0] * 60, [running])
+    mine = prefixes.begin([0] * 60, [running], PLENTY)
     assert mine.ids == mine.cache.ids == [] and mine.cache is not running.cache
     running.cache.append([7])
     undone = prefixes.undo(running)

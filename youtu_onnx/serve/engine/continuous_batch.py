@@ -123,7 +123,9 @@ class ContinuousBatch:
 
     def _begin(self, running: RunningSequence) -> None:
         sequence = running.sequence
-        running.cached = self._prefix_cache.begin(sequence.ids, [one.cached for one in self._running])
+        others = [one.cached for one in self._running]
+        room = self._budget.limit - sum(one.cache.nbytes for one in others)
+        running.cached = self._prefix_cache.begin(sequence.ids, others, room)
         reused = len(running.cached.ids)
         if sequence.begin(reused):
             self.counts.prompt_tokens += len(sequence.ids)

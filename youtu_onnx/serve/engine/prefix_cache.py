@@ -58,11 +58,15 @@ class PrefixCache:
         del self._kept[0]
         return True
 
-    def begin(self, prompt: Sequence[int], running: Iterable[CachedSequence]) -> CachedSequence:
+    def begin(self, prompt: Sequence[int], running: Iterable[CachedSequence], room: int) -> CachedSequence:
         """A cache for a prompt, with what is there of it in kept caches or in those of running sequences.
 
         At least the prompt's last token is left to be computed: its logits are wanted. A kept cache that the prompt continues is
-        taken over, others are copied from.
+        taken over, others are copied from. Before a copy is made, kept caches go until it fits; where nothing is left to go, the
+        kept cache itself is taken over, and a running one's tokens are computed again.
+
+        Args:
+            room: bytes that kept caches and a copy may take together.
 
         Raises:
             ResourceError: no memory for a copy.
@@ -70,11 +74,15 @@ class PrefixCache:
         found, shared = self._longest(prompt, running) if self._batch.prefix_shareable else (None, 0)
         if found is None:
             return self._empty()
+        taken = found in self._kept and len(found.ids) - shared < WORTH_KEEPING
+        fits = taken or self._make_room(self._batch.cache_bytes(shared), room, found)
         if found in self._kept:
             self._kept.remove(found)
-            if len(found.ids) - shared < WORTH_KEEPING:
+            if taken or not fits:
                 return self._cut(found, shared)
             self._kept.append(found)  # used just now
+        elif not fits:
+            return self._empty()
         return CachedSequence(found.cache.copy_prefix(shared), list(prompt[:shared]))
 
     def undo(self, cached: CachedSequence) -> CachedSequence:
@@ -86,6 +94,13 @@ class PrefixCache:
 
     def clear(self) -> None:
         self._kept.clear()
+
+    def _make_room(self, size: int, room: int, wanted: CachedSequence) -> bool:
+        """Free the least recently used but one until so many bytes more fit; False if they don't."""
+        others = [kept for kept in self._kept if kept is not wanted]
+        while others and self.nbytes + size > room:
+            self._kept.remove(others.pop(0))
+        return self.nbytes + size <= room
 
     def _longest(self, prompt: Sequence[int], running: Iterable[CachedSequence]) -> tuple[CachedSequence | None, int]:
         """The cache that shares most of a prompt, and how many tokens; None where that isn't worth it."""

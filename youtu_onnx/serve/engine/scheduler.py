@@ -11,6 +11,8 @@ between steps sequences join and leave. So
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import logging
 import threading
 import time
@@ -29,6 +31,11 @@ from youtu_onnx.serve.engine.request import Event, Request
 from youtu_onnx.serve.engine.sequence import TokenSequence
 
 log = logging.getLogger(__name__)
+
+MOST_OVERTAKEN = 8
+"""So many requests may begin before one that came earlier and that there is no memory for; then they wait with it."""
+LOOKED_AT = 64
+"""Waiting requests, the first of the queue, that are looked at for one that there is room for."""
 
 THREAD = "youtu-onnx engine"
 """Name of the thread that runs the model and delivers tokens."""
@@ -168,15 +175,25 @@ class Scheduler:
         self._running.drop_cancelled()
 
     def _admit(self) -> None:
-        """Give places to those that wait, the first first."""
+        """Give places to those that wait, the first first. Where there is no memory for one, those behind it that there is room
+        for go ahead, but not for ever: whoever runs ends at some time, and then the memory is the first one's."""
         with self._changed:
-            while self._queue and len(self._running) < self._places and self._running.has_room(self._queue[0]):
-                self._running.add(self._queue.popleft())
+            passed: list[TokenSequence] = []
+            for sequence in list(itertools.islice(self._queue, LOOKED_AT)):
+                if len(self._running) >= self._places or any(one.overtaken >= MOST_OVERTAKEN for one in passed):
+                    break
+                if not self._running.has_room(sequence):
+                    passed.append(sequence)
+                    continue
+                self._queue.remove(sequence)
+                self._running.add(sequence)
+                for one in passed:
+                    one.overtaken += 1
 
     def _requeue(self, sequence: TokenSequence) -> None:
-        """It was preempted: the first to get a place again."""
+        """It was preempted: it waits again, before all that came later."""
         with self._changed:
-            self._queue.appendleft(sequence)
+            bisect.insort(self._queue, sequence, key=lambda one: one.number)
 
     def _end(self) -> None:
         """End all that is left, and take no more: the thread is over, also where nobody closed the engine."""

@@ -29,6 +29,7 @@ class TokenSequence:
         ids: the prompt and the reply so far.
         cancelled: somebody asked to end it.
         number: later requests have larger ones.
+        overtaken: how many that came later have begun before it.
     """
 
     def __init__(self, request: Request, deliver: Callable[[Event], None], limit: int, wake: Callable[[], None]) -> None:
@@ -41,6 +42,7 @@ class TokenSequence:
         self.ids = list(request.prompt)
         self.cancelled = False
         self.number = next(_NUMBERS)  # clocks give several requests one time
+        self.overtaken = 0
         self._limit = min(limit, request.max_tokens)
         self._sampler = Sampler(request.sampling)
         self._seen, self._generated = set(request.prompt), Counter[int]()
