@@ -80,11 +80,15 @@ class Batch(Protocol):
     def cache_bytes(self, tokens: int) -> int:
         """Memory of a cache that grows because it has to hold so many tokens."""
 
-    def step(self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
+    def step(
+        self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None, *, batch_invariant: bool = False
+    ) -> np.ndarray:
         """Append one token to each sequence that has a slot, and a chunk to one more. No check of ids or lengths.
 
         Args:
             tokens: cache and token by slot.
+            batch_invariant: compute for each sequence, to the last bit, what would be computed for it in other company; else
+                products of one row may be summed in another order than those of several, which is faster by some hundredths.
 
         Returns:
             Logits float32 ``[D, V]`` in the order of the slots, and one row more if the chunk's are wanted.

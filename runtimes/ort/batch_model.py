@@ -6,6 +6,7 @@ Shapes: D sequences with one new token, C tokens of a prompt's chunk, V vocabula
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,49 @@ from youtu_onnx.runtimes.providers.options import ProviderOptions
 
 Lane = int | None
 """A slot's number, or None: the chunk."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a step's chunk.
+
+    Attributes:
+        chunk: tokens that are computed: the chunk's own, and behind them one that nobody wants.
+        wanted: 1 if logits after the chunk's last own token are wanted, else 0.
+        of_head: of how many last tokens logits are computed.
+        last: where that row is among all logits, from the end.
+    """
+
+    chunk: int
+    wanted: int
+    of_head: int
+    last: int = -1
+
+
+def _in_pairs(counts: np.ndarray, chunk: int, wanted: int) -> _Rows:
+    """Have every product compute an even number of rows, whatever the company, with tokens that nobody wants: of idle slots, and
+    one behind the chunk's last.
+
+    ONNX Runtime's kernels for int4 and int8 take rows in pairs, and one that is left over by a kernel that sums a block's
+    products in another order; a float product of one row is summed otherwise than one of several. In pairs, a row comes out the
+    same whatever the other rows are: tests/runtimes/test_batch_invariance.py compares it bit by bit.
+
+    With tokens in 3 of 8 slots and a chunk of 65, logits wanted, there are 4 and 66 rows, and logits of the last 2 of the chunk,
+    of which the first are those wanted.
+
+    Args:
+        counts: tokens by slot, of at least one; changed.
+        chunk: tokens of the chunk.
+    """
+    for slot in np.flatnonzero(counts == 0):
+        if counts.sum() % 2 == 0:
+            break
+        counts[slot] = 1
+    in_slots = int(counts.sum())
+    computed = chunk + (in_slots + chunk) % 2
+    behind = wanted * (computed - chunk)
+    of_head = wanted + behind
+    return _Rows(computed, wanted, of_head + (in_slots + of_head) % 2, -1 - behind)
 
 
 class BatchModel:
@@ -84,21 +128,25 @@ class BatchModel:
     def cache_bytes(self, tokens: int) -> int:
         return InPlaceCache.rows_for(tokens, self.context_length) * self.bytes_per_token
 
-    def step(self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
+    def step(
+        self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None, *, batch_invariant: bool = False
+    ) -> np.ndarray:
         in_slots = {slot: (_own(cache), id_) for slot, (cache, id_) in sorted(tokens.items())}
         read = None if chunk is None else _own(chunk.cache)
         part = [] if chunk is None else list(chunk.ids)
-        wanted = int(chunk is not None and chunk.logits)
         counts = np.zeros(self.count, np.int64)
         counts[list(in_slots) or [0]] = 1  # the graph wants one token at least: a step of a chunk alone computes an idle one
-        arrays = _feeds(in_slots, counts, part, read.length if read else 1, wanted)  # alive until the run is over
+        wanted = int(chunk is not None and chunk.logits)
+        rows = _in_pairs(counts, len(part), wanted) if batch_invariant else _Rows(len(part), wanted, wanted)
+        part += [0] * (rows.chunk - len(part))
+        arrays = _feeds(in_slots, counts, part, read.length if read else 1, rows.of_head)  # alive until the run is over
         binding = self._binding = self._binding or self._session.io_binding()
         for name, array in arrays.items():
             binding.bind_cpu_input(name, array)
         for slot in range(self.count):
             self._bind(binding, slot, in_slots[slot][0] if slot in in_slots else None, int(counts[slot]))
         self._bind(binding, None, read, len(part))
-        logits = np.empty((1, int(counts.sum()) + wanted, self.vocab_size), self._logits_dtype)
+        logits = np.empty((1, int(counts.sum()) + rows.of_head, self.vocab_size), self._logits_dtype)
         binding.bind_output(LOGITS, "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
         try:
             self._session.run_with_iobinding(binding)
@@ -106,9 +154,12 @@ class BatchModel:
             raise explain(error, f"a step of {len(in_slots)} sequences and a chunk of {len(part)} tokens failed") from error
         for cache, _ in in_slots.values():
             cache.commit(binding, 1)
-        if read:
-            read.commit(binding, len(part))
-        return logits[0, 0 if in_slots else 1 :].astype(np.float32, copy=False)
+        if chunk and read:
+            read.commit(binding, len(chunk.ids))
+        places = [int(counts[:slot].sum()) for slot in in_slots] + [logits.shape[1] + rows.last] * rows.wanted
+        consecutive = np.diff(places).max(initial=1) == 1  # as they are where nothing idles: no copy then
+        found = logits[0, places[0] : places[-1] + 1] if places and consecutive else logits[0, places]
+        return found.astype(np.float32, copy=False)
 
     def close(self) -> None:
         self._open = self._binding = None
@@ -137,9 +188,11 @@ def _feeds(
 ) -> dict[str, np.ndarray]:
     """Inputs of a step but the pasts. ``part``: a chunk's tokens; ``past``: how many are before them; ``wanted``: of how many of
     them logits are."""
+    idle = (None, 0)
+    those = [in_slots.get(int(slot), idle) for slot in np.flatnonzero(counts)]
     feeds: dict[str, Any] = {
-        batch_graph.SLOT_IDS: [[id_ for _, id_ in in_slots.values()] or [0]],
-        batch_graph.SLOT_POSITIONS: [[cache.length for cache, _ in in_slots.values()] or [0]],
+        batch_graph.SLOT_IDS: [[id_ for _, id_ in those]],
+        batch_graph.SLOT_POSITIONS: [[cache.length if cache else 0 for cache, _ in those]],
         batch_graph.SLOT_TOKENS: counts,
         batch_graph.CHUNK_IDS: [part],
         batch_graph.CHUNK_POSITIONS: [range(past, past + len(part))],

@@ -44,7 +44,10 @@ class TurnsModel:
         in_place = InPlaceCache.fits(layout, self.model.device)
         return (InPlaceCache.rows_for(tokens, self.context_length) if in_place else tokens) * self.bytes_per_token
 
-    def step(self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None) -> np.ndarray:
+    def step(
+        self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None, *, batch_invariant: bool = False
+    ) -> np.ndarray:
+        """``batch_invariant``: each is alone anyway."""
         rows = [self.model.append(_own(cache), [id_], last_only=True) for _, (cache, id_) in sorted(tokens.items())]
         if chunk:
             last = self.model.append(_own(chunk.cache), chunk.ids, last_only=True)

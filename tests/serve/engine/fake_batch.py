@@ -83,7 +83,7 @@ class FakeCache:
 
     def copy_prefix(self, length: int) -> FakeCache:
         assert self.shareable and 0 <= length <= self.length
-        copy = FakeCache(held=self._held)
+        copy = type(self)(held=self._held)
         copy.reserve(length)
         copy.ids = self.ids[:length]
         return copy
@@ -144,7 +144,9 @@ class FakeBatch:
     def cache_bytes(self, tokens: int) -> int:
         return capacity(tokens) * BYTES
 
-    def step(self, tokens: Mapping[int, tuple[FakeCache, int]], chunk: Chunk | None = None) -> np.ndarray:
+    def step(
+        self, tokens: Mapping[int, tuple[FakeCache, int]], chunk: Chunk | None = None, *, batch_invariant: bool = False
+    ) -> np.ndarray:
         self._wait()
         assert not self.closed
         assert tokens or chunk

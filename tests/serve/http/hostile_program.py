@@ -40,12 +40,12 @@ def hold_and_fail() -> None:
     signal.signal(signal.SIGUSR1, lambda *_: going.clear())
     signal.signal(signal.SIGUSR2, lambda *_: going.set())
 
-    def step(self: BatchModel, tokens: Mapping[int, Any], chunk: Chunk | None = None) -> Any:
+    def step(self: BatchModel, tokens: Mapping[int, Any], chunk: Chunk | None = None, **options: Any) -> Any:
         going.wait()
         time.sleep(PAUSE)
         if any(id_ == FATAL for _, id_ in tokens.values()) or (chunk and FATAL in chunk.ids):
             raise ProviderError("a provider's failure", hint="none")
-        return own(self, tokens, chunk)
+        return own(self, tokens, chunk, **options)
 
     BatchModel.step = step  # type: ignore[method-assign]
 

@@ -17,9 +17,9 @@ PAUSE = 0.03
 if __name__ == "__main__":
     own = BatchModel.step
 
-    def step(self: BatchModel, *arguments: Any) -> Any:
+    def step(self: BatchModel, *arguments: Any, **options: Any) -> Any:
         time.sleep(PAUSE)
-        return own(self, *arguments)
+        return own(self, *arguments, **options)
 
     BatchModel.step = step  # type: ignore[method-assign]
     sys.exit(main(["serve", *sys.argv[1:]]))

@@ -41,7 +41,7 @@ class ContinuousBatch:
     def __init__(self, batch: Batch, budget: CacheBudget, sizes: ChunkSizes, preempted: Callable[[TokenSequence], None]) -> None:
         """``preempted``: takes a sequence back that lost its place, to be added again when there is room."""
         self._batch, self._budget, self._preempted = batch, budget, preempted
-        self._order = PrefillOrder(sizes)
+        self._order, self._sizes = PrefillOrder(sizes), sizes
         self._prefix_cache = PrefixCache(batch)
         self._prefilling: list[RunningSequence] = []
         self._decoding: dict[int, RunningSequence] = {}  # by slot
@@ -116,7 +116,7 @@ class ContinuousBatch:
             except YoutuOnnxError as error:
                 self._fail(running, error)
                 continue
-            if running.missing > 1:
+            if not running.decodes:
                 return running
             self._decode(running)
         return None
@@ -125,7 +125,11 @@ class ContinuousBatch:
         sequence = running.sequence
         others = [one.cached for one in self._running]
         room = self._budget.limit - sum(one.cache.nbytes for one in others)
-        running.cached = self._prefix_cache.begin(sequence.ids, others, room)
+        if sequence.request.repeatable:
+            prompt, left = sequence.request.prompt, self._sizes.smallest
+            running.cached = self._prefix_cache.begin(prompt, others, room, left=left, repeatable=True)
+        else:
+            running.cached = self._prefix_cache.begin(sequence.ids, others, room)
         reused = len(running.cached.ids)
         if sequence.begin(reused):
             self.counts.prompt_tokens += len(sequence.ids)
@@ -152,7 +156,7 @@ class ContinuousBatch:
                 return []
         for running in step.sequences:  # the batch may take sequences in turns, and some had theirs
             running.cached = self._prefix_cache.undo(running.cached)
-            if running.missing > 1 and running not in self._prefilling:
+            if not running.decodes and running not in self._prefilling:
                 self._leave(running)
                 self._prefilling.append(running)
         return [found for part in parts if part.due for found in self._computed(part)]

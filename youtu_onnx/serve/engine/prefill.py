@@ -13,13 +13,16 @@ class ChunkSizes:
     """Sizes of prefill chunks.
 
     Attributes:
-        smallest, largest: tokens; with fewer than 64 the graph computes attention in the order that is slower for prompts.
+        smallest, largest: tokens; with fewer than 64 the graph computes attention in the order that is slower for prompts, and
+            that rounds otherwise.
+        first: tokens of a prompt's first chunk, or the whole prompt. Over up to 64 keys ONNX Runtime sums in another order.
         seconds: what a chunk may add to a step while others wait for their next token.
         oldest_every: of so many chunks one is the oldest prompt's.
     """
 
     smallest: int = 64
     largest: int = 256
+    first: int = 128
     seconds: float = 0.4
     oldest_every: int = 4
 
@@ -41,18 +44,21 @@ class PrefillOrder:
         self._chosen += 1
         if self._chosen % self._sizes.oldest_every == 0:
             return min(prefilling, key=lambda one: one.sequence.number)
-        return min(prefilling, key=lambda one: one.missing)
+        return min(prefilling, key=lambda one: one.to_prefill)
 
     def chunk(self, running: RunningSequence, *, alone: bool) -> PrefillChunk:
         """The next chunk of a prompt; ``alone``: nobody waits for a next token meanwhile.
 
-        A small rest goes along, since a step of it would read all weights once more: of 300 missing tokens and a size of 256 the
-        chunk has all, of 500 it has 256.
+        A small rest goes along, since a step of it would read all weights once more, and so does one that would be below the
+        smallest size: of 300 missing tokens and a size of 256 the chunk has all, of 500 it has 256. So wherever prompts are cut,
+        which depends on the company, their rows come out the same: in pairs, and no chunk is small.
         """
-        size = self._sizes.largest if alone else int(self._speed * self._sizes.seconds)
-        size = min(max(size, self._sizes.smallest), self._sizes.largest)
-        count = running.missing if running.missing <= size + size // 2 else size
-        return PrefillChunk(running, len(running.cached.ids), count)
+        sizes, start, missing = self._sizes, len(running.cached.ids), running.to_prefill
+        size = sizes.largest if alone else int(self._speed * sizes.seconds)
+        size = min(max(size, sizes.smallest if start else sizes.first), sizes.largest) // 2 * 2
+        count = missing if missing < size + max(sizes.smallest, size // 2 + 1) else size
+        repeatable = count >= sizes.smallest and start + count > sizes.smallest
+        return PrefillChunk(running, start, count, repeatable)
 
     def measured(self, tokens: int, seconds: float) -> None:
         """A step of a chunk alone took so long."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from youtu_onnx.chat.prefix import common_prefix
@@ -16,10 +16,16 @@ WORTH_KEEPING = 32
 
 @dataclass(eq=False)
 class CachedSequence:
-    """A cache of one sequence, and the tokens that it is known to hold."""
+    """A cache of one sequence, and the tokens that it is known to hold.
+
+    Attributes:
+        repeatable: so many of the first tokens have rows as every prefill computes them, to the last bit. Not those of a reply,
+            which were computed one by one, nor what came after such.
+    """
 
     cache: SequenceCache
     ids: list[int]
+    repeatable: int = 0
 
 
 class PrefixCache:
@@ -46,9 +52,9 @@ class PrefixCache:
         """Remember a sequence that ended. One that begins another kept one adds nothing and isn't kept."""
         if not self._batch.prefix_shareable or not ended.ids:
             return
-        if any(common_prefix(ended.ids, kept.ids) == len(ended.ids) for kept in self._kept):
+        if any(_begins(ended, kept) for kept in self._kept):
             return
-        self._kept = [kept for kept in self._kept if common_prefix(ended.ids, kept.ids) < len(kept.ids)]
+        self._kept = [kept for kept in self._kept if not _begins(kept, ended)]
         self._kept.append(ended)
 
     def drop_oldest(self) -> bool:
@@ -58,20 +64,28 @@ class PrefixCache:
         del self._kept[0]
         return True
 
-    def begin(self, prompt: Sequence[int], running: Iterable[CachedSequence], room: int) -> CachedSequence:
+    def begin(
+        self, prompt: Sequence[int], running: Iterable[CachedSequence], room: int, *, left: int = 1, repeatable: bool = False
+    ) -> CachedSequence:
         """A cache for a prompt, with what is there of it in kept caches or in those of running sequences.
 
-        At least the prompt's last token is left to be computed: its logits are wanted. A kept cache that the prompt continues is
-        taken over, others are copied from. Before a copy is made, kept caches go until it fits; where nothing is left to go, the
-        kept cache itself is taken over, and a running one's tokens are computed again.
+        A kept cache that the prompt continues is taken over, others are copied from. Before a copy is made, kept caches go until
+        it fits; where nothing is left to go, the kept cache itself is taken over, and a running one's tokens are computed again.
 
         Args:
             room: bytes that kept caches and a copy may take together.
+            left: so many of the prompt's last tokens are left to be computed; at least 1, since its logits are wanted.
+            repeatable: only rows that every prefill computes so, and an even number of them.
 
         Raises:
             ResourceError: no memory for a copy.
         """
-        found, shared = self._longest(prompt, running) if self._batch.prefix_shareable else (None, 0)
+
+        def usable(one: CachedSequence) -> int:
+            length = min(common_prefix(prompt, one.ids), len(prompt) - left)
+            return min(length, one.repeatable) // 2 * 2 if repeatable else length
+
+        found, shared = _longest([*self._kept, *running], usable) if self._batch.prefix_shareable else (None, 0)
         if found is None:
             return self._empty()
         taken = found in self._kept and len(found.ids) - shared < WORTH_KEEPING
@@ -83,7 +97,7 @@ class PrefixCache:
             self._kept.append(found)  # used just now
         elif not fits:
             return self._empty()
-        return CachedSequence(found.cache.copy_prefix(shared), list(prompt[:shared]))
+        return CachedSequence(found.cache.copy_prefix(shared), list(prompt[:shared]), min(shared, found.repeatable))
 
     def undo(self, cached: CachedSequence) -> CachedSequence:
         """A cache of the known tokens alone, after a step that failed may have appended others: the same, cut, or else an empty
@@ -102,18 +116,23 @@ class PrefixCache:
             self._kept.remove(others.pop(0))
         return self.nbytes + size <= room
 
-    def _longest(self, prompt: Sequence[int], running: Iterable[CachedSequence]) -> tuple[CachedSequence | None, int]:
-        """The cache that shares most of a prompt, and how many tokens; None where that isn't worth it."""
-        best, shared = None, WORTH_COPYING - 1
-        for one in (*self._kept, *running):
-            length = min(common_prefix(prompt, one.ids), len(prompt) - 1)
-            if length > shared:
-                best, shared = one, length
-        return best, shared
-
     def _cut(self, cached: CachedSequence, length: int) -> CachedSequence:
         cached.cache.truncate(length)
-        return CachedSequence(cached.cache, cached.ids[:length])
+        return CachedSequence(cached.cache, cached.ids[:length], min(length, cached.repeatable))
 
     def _empty(self) -> CachedSequence:
         return CachedSequence(self._batch.new_cache(), [])
+
+
+def _begins(one: CachedSequence, other: CachedSequence) -> bool:
+    """Whether another cache has all that this one has."""
+    return common_prefix(one.ids, other.ids) == len(one.ids) and one.repeatable <= other.repeatable
+
+
+def _longest(caches: Iterable[CachedSequence], usable: Callable[[CachedSequence], int]) -> tuple[CachedSequence | None, int]:
+    """The cache of which most tokens are usable, and how many; None where that isn't worth it."""
+    best, shared = None, WORTH_COPYING - 1
+    for one in caches:
+        if (length := usable(one)) > shared:
+            best, shared = one, length
+    return best, shared

@@ -42,6 +42,12 @@ class Request:
     logprobs: int | None = None
     constraint: Constraint | None = None
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the same request is to get the same reply, in whatever company and after whatever others: the likeliest tokens
+        are asked for, or a seed was given."""
+        return self.sampling.deterministic or self.sampling.seed is not None
+
 
 @dataclass(frozen=True)
 class Token:

@@ -21,8 +21,19 @@ class RunningSequence:
 
     @property
     def missing(self) -> int:
-        """Tokens to run before the next one can be chosen: 1 of a sequence that decodes, more before."""
+        """Tokens to run before the next one can be chosen."""
         return len(self.sequence.ids) - len(self.cached.ids)
+
+    @property
+    def to_prefill(self) -> int:
+        """Those of them that chunks may have. A reply that is to be the same always was decoded token by token; where its cache
+        was lost it is decoded so again, since a chunk would round otherwise, and what follows might differ."""
+        return self.missing - (self.sequence.completion_tokens if self.sequence.request.repeatable else 0)
+
+    @property
+    def decodes(self) -> bool:
+        """Whether its next token takes a slot."""
+        return self.missing == 1 or self.to_prefill <= 0
 
 
 @dataclass(frozen=True)
@@ -31,11 +42,14 @@ class PrefillChunk:
 
     With ids of 10 tokens, 4 of them cached, and a count of 3, these are tokens 4, 5 and 6; with a count of 6 they are all that
     are missing, and the step computes the logits that the next token is chosen from.
+
+    ``repeatable``: it is so large that its rows come out as those of any other cut do, if those before it did.
     """
 
     running: RunningSequence
     start: int
     count: int
+    repeatable: bool = False
 
     @property
     def ids(self) -> list[int]:
@@ -70,9 +84,14 @@ class Step:
     def due(self) -> bool:
         """Whether these are still the tokens that come next."""
         chunk = self.prefill
-        return all(one.missing == 1 for one in self.decoding.values()) and (
+        return all(one.decodes for one in self.decoding.values()) and (
             chunk is None or chunk.start == len(chunk.running.cached.ids)
         )
+
+    @property
+    def batch_invariant(self) -> bool:
+        """Whether somebody in it wants it so. Beside a chunk it costs nothing, and others may begin with the chunk's rows."""
+        return self.prefill is not None or any(one.sequence.request.repeatable for one in self.decoding.values())
 
     def alone(self) -> list[Step]:
         """The same tokens in steps of one sequence each."""
@@ -85,14 +104,18 @@ class Step:
         Raises:
             As :meth:`youtu_onnx.runtimes.batch.Batch.step`. No sequence's known tokens have changed then; caches may hold more.
         """
-        tokens = {slot: (one.cached.cache, one.sequence.ids[-1]) for slot, one in self.decoding.items()}
+        tokens = {slot: (one.cached.cache, one.sequence.ids[len(one.cached.ids)]) for slot, one in self.decoding.items()}
         chunk = self.prefill
-        logits = batch.step(tokens, Chunk(chunk.running.cached.cache, chunk.ids, chunk.last) if chunk else None)
-        choosing = [self.decoding[slot] for slot in sorted(self.decoding)]
-        for one in choosing:
-            one.cached.ids.append(one.sequence.ids[-1])
+        part = Chunk(chunk.running.cached.cache, chunk.ids, chunk.last) if chunk else None
+        logits = batch.step(tokens, part, batch_invariant=self.batch_invariant)
+        stepped = [self.decoding[slot] for slot in sorted(self.decoding)]
+        for slot, one in self.decoding.items():
+            one.cached.ids.append(tokens[slot][1])
         if chunk:
-            chunk.running.cached.ids += chunk.ids
+            cached = chunk.running.cached
+            cached.ids += chunk.ids
+            if chunk.repeatable and cached.repeatable == chunk.start:
+                cached.repeatable += chunk.count // 2 * 2  # a last row without a pair is another one's within a longer prompt
             if chunk.last:
-                choosing.append(chunk.running)
-        return [NextLogits(one, row) for one, row in zip(choosing, logits, strict=True)]
+                stepped.append(chunk.running)
+        return [NextLogits(one, row) for one, row in zip(stepped, logits, strict=True) if one.missing == 0]
