@@ -14,9 +14,6 @@ import httpx
 WORDS = ("river", "stone", "seven", "apple", "train", "light", "under", "green", "north", "paper", "water", "music")
 VARIANTS = 10
 """Requests of a kind that differ; each comes many times, and its answer is always that of the first time."""
-TIE = 0.2
-"""Nats. A prompt computed in other pieces, or found in a cache, has logprobs that differ in the second digit: its activations
-are quantized to int8 after sums in another order."""
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -96,36 +93,15 @@ class Asked:
         return bool(self.body and self.body.get("stream"))
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A token of an answer, and the logprobs of those that might have been in its place: it, and the likeliest."""
-
-    token: str
-    likely: dict[str, float]
-
-    @property
-    def logprob(self) -> float:
-        return self.likely[self.token]
-
-    def near(self, other: Scored, schema: bool) -> bool:
-        """Whether the other answer's token was about as likely here. Of what a schema allows none may be among the likeliest; it
-        is compared as likely as it was where it was taken, which is as the best of them."""
-        unlisted = other.logprob if schema else float("-inf")
-        return abs(self.logprob - self.likely.get(other.token, unlisted)) < TIE
-
-
 @dataclass
 class Answer:
-    """``first``: seconds to the first piece of a stream's text; ``busy``: how often the server said 429 before; ``tokens``: where
-    logprobs were asked for."""
+    """``first``: seconds to the first piece of a stream's text; ``busy``: how often the server said 429 before."""
 
     asked: Asked
     status: int
     text: str = ""
     first: float | None = None
     busy: int = 0
-    tokens: list[Scored] = field(default_factory=list)
-    tie: bool = False
     wrong: list[str] = field(default_factory=list)
 
 
@@ -285,8 +261,9 @@ def _check_whole(answer: Answer, made: dict[str, Any]) -> None:
     if "usage" in made:
         _check_usage(answer, made["usage"])
         choices = made["choices"]
-        answer.text = json.dumps([(one.get("text"), _said(one.get("message")), one["finish_reason"]) for one in choices])
-        answer.tokens = [scored for one in choices for scored in _scored(one.get("logprobs"))]
+        answer.text = json.dumps(
+            [(one.get("text"), _said(one.get("message")), one["finish_reason"], one.get("logprobs")) for one in choices]
+        )
         whole = choices[0]["finish_reason"] != "length"
         if kind == "JSON schema" and whole and json.loads(choices[0]["message"]["content"]).keys() != {"name", "age", "tags"}:
             answer.wrong.append(f"JSON of another shape: {answer.text[:200]}")
@@ -298,31 +275,6 @@ def _check_whole(answer: Answer, made: dict[str, Any]) -> None:
         answer.text = made["html"]
     elif kind == "health" and made["status"] != "ok":
         answer.wrong.append(f"health: {made}")
-
-
-def _scored(logprobs: dict[str, Any] | None) -> list[Scored]:
-    """Of either form of logprobs."""
-    if logprobs is None:
-        return []
-    if "content" in logprobs:
-        return [
-            Scored(one["token"], {top["token"]: top["logprob"] for top in (*one["top_logprobs"], one)})
-            for one in logprobs["content"]
-        ]
-    rows = zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True)
-    return [Scored(token, top | {token: logprob}) for token, logprob, top in rows]
-
-
-def near_tie(one: Answer, other: Answer) -> bool:
-    """Whether two answers differ as rounding lets them: logprobs by less than ``TIE``, up to a place where either's token was so
-    near to the other's."""
-    schema = one.asked.kind == "JSON schema"
-    for a, b in zip(one.tokens, other.tokens, strict=False):
-        if a.token != b.token:
-            return a.near(b, schema) and b.near(a, schema)
-        if abs(a.logprob - b.logprob) >= TIE:
-            return False
-    return False
 
 
 def _said(message: dict[str, Any] | None) -> Any:
