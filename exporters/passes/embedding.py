@@ -25,8 +25,10 @@ NAME, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 def embedding(assembly: Assembly, recipe: Recipe, target: Target, quantizer: Quantizer, *, tied: bool) -> None:
     """Rewrite the Gather in place."""
     parameter = assembly.unpacked(NAME)
-    storage = recipe.storage((NAME,), parameter.shape[1]) if parameter is not None else None
-    if parameter is None or storage is None:
+    if parameter is None:
+        return
+    storage = recipe.storage((NAME,), parameter.shape[1], even_at_8_bits=target.even_at_8_bits)
+    if storage is None:
         return
     node = next(n for n in assembly.graph if n.op_type == "Gather" and n.inputs[0] is not None and n.inputs[0].name == NAME)
     shared = assembly.packings.get(HEAD) if tied else None

@@ -32,7 +32,8 @@ def linear(assembly: Assembly, recipe: Recipe, target: Target, quantizer: Quanti
         parameter = assembly.unpacked(name) if name is not None else None
         if transpose is None or name is None or parameter is None or parameter.kind != "matrix":
             continue
-        storage = recipe.storage(quantized_names(name, parameter.tensors), parameter.shape[1])
+        names = quantized_names(name, parameter.tensors)
+        storage = recipe.storage(names, parameter.shape[1], even_at_8_bits=target.even_at_8_bits)
         if storage is not None:
             packing = blockwise(name, parameter, storage, assembly.dtype, quantizer, zero_points=target.zero_points)
             rows, columns = parameter.shape

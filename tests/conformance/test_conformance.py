@@ -120,11 +120,29 @@ class TestTraps:
         node = helper.make_node("GroupQueryAttention", ["x"] * 7, ["y"], domain="com.microsoft", num_heads=1, kv_num_heads=1)
         assert sole(placed(DIRECTML, node, inputs={"x": (FLOAT, [2, 3])})).where == "wrong"
 
-    @pytest.mark.parametrize(("k", "zero_points", "where"), [(64, True, "provider"), (48, True, "cpu"), (64, False, "wrong")])
-    def test_int4_products(self, k: int, zero_points: bool, where: str):
+    @pytest.mark.parametrize(
+        ("bits", "k", "block", "zero_points", "where"),
+        [
+            (4, 64, 16, True, "provider"),
+            (4, 64, 64, True, "provider"),
+            (4, 64, 64, False, "provider"),
+            (4, 48, 16, True, "cpu"),
+            (8, 64, 16, True, "provider"),
+            (8, 64, 64, False, "provider"),
+            (8, 64, 64, True, "wrong"),
+            (8, 96, 32, True, "wrong"),
+            (8, 96, 64, True, "provider"),
+        ],
+    )
+    def test_products_of_4_and_8_bits(self, bits: int, k: int, block: int, zero_points: bool, where: str):
+        blocks = -(-k // block)
         operands = ["x", "b", "s", *(["z"] if zero_points else [])]
-        node = helper.make_node("MatMulNBits", operands, ["y"], domain="com.microsoft", K=k, N=8, bits=4, block_size=16)
-        constants = {"b": np.zeros((8, k // 16, 8), np.uint8), "s": np.ones(8 * k // 16, np.float32), "z": np.zeros(16, np.uint8)}
+        node = helper.make_node("MatMulNBits", operands, ["y"], domain="com.microsoft", K=k, N=8, bits=bits, block_size=block)
+        constants = {
+            "b": np.zeros((8, blocks, block * bits // 8), np.uint8),
+            "s": np.ones(8 * blocks, np.float32),
+            "z": np.zeros((8, -(-blocks * bits // 8)), np.uint8),
+        }
         assert sole(placed(DIRECTML, node, inputs={"x": (FLOAT, [1, k])}, constants=constants)).where == where
 
     @pytest.mark.parametrize(("shape", "where"), [([1, 2, 8], "provider"), ([1, 2, 2, 4], "wrong")])

@@ -167,6 +167,16 @@ def test_blocks_are_as_large_as_rows_fill_them(columns: int, largest: int, expec
     assert Recipe("int4", largest).storage(["model.layers.0.mlp.up_proj.weight"], columns) == Blockwise(4, expected, False)
 
 
+@pytest.mark.parametrize(
+    ("columns", "largest", "expected"),
+    [(128, 128, 64), (256, 128, 128), (96, 128, 16), (32, 16, 16), (384, 128, 64), (16, 256, 16)],
+)
+def test_at_8_bits_an_even_number_of_blocks_may_be_asked_for(columns: int, largest: int, expected: int):
+    assert Recipe("int8", largest).storage(["w"], columns, even_at_8_bits=True) == Blockwise(8, expected, False)
+    four = Recipe("int4", largest)
+    assert four.storage(["w"], columns, even_at_8_bits=True) == four.storage(["w"], columns)
+
+
 @given(st.integers(1, 5000), st.sampled_from([4, 8]), st.sampled_from(BLOCK_SIZES))
 def test_no_smaller_block_would_take_fewer_bytes(columns: int, bits: int, largest: int):
     parameter = Parameter((), (8, columns), lambda: torch.empty(0), "matrix")

@@ -18,8 +18,12 @@ def _traps(node: ir.Node) -> tuple[Elsewhere, str] | None:
     if node.op_type == "MatMulNBits":
         if node.attributes["K"].as_int() % K_MULTIPLE:
             return "cpu", f"K is no multiple of {K_MULTIPLE}"
-        if len(node.inputs) < 4 or node.inputs[3] is None:
-            return "wrong", "a missing zero point is read as 0"
+        bits, blocks = (
+            node.attributes["bits"].as_int(),
+            -(-node.attributes["K"].as_int() // node.attributes["block_size"].as_int()),
+        )
+        if bits == 8 and blocks % 2 and len(node.inputs) > 3 and node.inputs[3] is not None:
+            return "wrong", "with 8 bits and an odd number of blocks a row, zero points are read in other places"
     if node.op_type == "RotaryEmbedding":
         value = node.inputs[0]
         if value is None or value.shape is None or len(value.shape) != 3:
@@ -41,6 +45,7 @@ DIRECTML = Table(
         ("CumSum", (11, 14), {0: FLOATS | WIDE}),
         ("Clip", (12, 13), {0: NUMBERS}),
         ("DequantizeLinear", (21,), {0: frozenset({"INT4", "UINT4", "INT8", "UINT8"})}),
+        ("MatMulInteger", (10,), {0: frozenset({"INT8", "UINT8"})}),
         ("Equal", (11, 13, 19), {0: NUMBERS}),
         ("Greater Less", (9, 13), {0: NUMBERS}),
         ("GreaterOrEqual LessOrEqual", (12, 16), {0: NUMBERS}),

@@ -63,16 +63,17 @@ class Recipe:
     def quantized(self) -> bool:
         return self.precision in ("int4", "int8")
 
-    def storage(self, names: Iterable[str], columns: int) -> Blockwise | None:
+    def storage(self, names: Iterable[str], columns: int, *, even_at_8_bits: bool = False) -> Blockwise | None:
         """How the matrix built from these checkpoint tensors, with so many numbers a row, is stored; None means float.
 
-        A matrix fused from several tensors is kept at the highest precision that any of them asks for.
+        A matrix fused from several tensors is kept at the highest precision that any of them asks for. ``even_at_8_bits``: see
+        :attr:`youtu_onnx.core.target.Target.even_at_8_bits`.
         """
         if not self.quantized:
             return None
         eight = self.precision == "int8" or any(matches(pattern, name) for pattern in self.int8 for name in names)
         bits = 8 if eight else 4
-        return Blockwise(bits, block_for(columns, bits, self.block_size), self.symmetric)
+        return Blockwise(bits, block_for(columns, bits, self.block_size, even=even_at_8_bits and eight), self.symmetric)
 
     def unmatched(self, names: Iterable[str]) -> tuple[str, ...]:
         """Exception patterns that name none of these tensors: an option without effect, which is refused."""
@@ -95,17 +96,19 @@ class Recipe:
         return cls(**(fields | {"int8": tuple(fields["int8"])}))
 
 
-def block_for(columns: int, bits: int, largest: int) -> int:
+def block_for(columns: int, bits: int, largest: int, *, even: bool = False) -> int:
     """The block size of at most ``largest`` that stores a row of ``columns`` numbers in the fewest bytes.
 
     It is ``largest`` wherever that divides the row. A last block is stored whole, so rows of 128 numbers in blocks of 256 would
-    be half padding.
+    be half padding. ``even``: of those that make an even number of blocks, where there are such: 2 blocks of 64 for 128 numbers.
     """
 
     def row_bytes(size: int) -> float:
         return -(-columns // size) * (size * bits / 8 + SCALE_BYTES + bits / 8)  # codes, scale, zero point
 
-    return min((size for size in reversed(BLOCK_SIZES) if size <= largest), key=row_bytes)
+    sizes = [size for size in reversed(BLOCK_SIZES) if size <= largest]
+    fit = [size for size in sizes if -(-columns // size) % 2 == 0] if even else []
+    return min(fit or sizes, key=row_bytes)
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -25,8 +25,8 @@ class Target:
         name: what the user types after ``--target``.
         provider: the execution provider that runs its graphs, as in ``--provider``.
         float_dtype: dtype of activations and unquantized weights when the precision is int4 or int8.
-        zero_points: whether 4/8-bit weights carry explicit uint8 zero points even when symmetric
-            (DirectML reads a missing zero point as 0 and WebGPU takes no other form).
+        zero_points: whether 4/8-bit weights carry explicit uint8 zero points even when symmetric (WebGPU takes no other form, and
+            an older DirectML was seen to read a missing one as 0; 1.15.4 doesn't).
         gather_quantized: whether GatherBlockQuantized runs there; otherwise the embedding is unpacked by plain arithmetic.
         integer_products: whether products of bytes (MatMulInteger) are faster there than those of floats.
         branches: whether a graph may have an ``If``, which graph capture does not take, and compute logits on request only.
@@ -42,6 +42,9 @@ class Target:
         even_blocks: whether rows of an int4 embedding with zero points must have an even number of blocks. With an odd one, two
             rows' zero points share a byte, and ONNX Runtime 1.24 to 1.26 on the CPU reads them wrongly without a word. Phones get
             their ONNX Runtime from stores of packages that lag behind; the Swift package is at 1.24.2.
+        even_at_8_bits: whether rows of an 8-bit matrix must have an even number of blocks. DirectML looks for the zero points of
+            row n at n · (k + 1) where k, the number of blocks, is odd: wrong numbers without a word. CUDA's and WebGPU's kernels
+            look at n · k.
         serves: whether several sequences are served there at once: a bundle then has a batch graph, where its family has one.
         little_memory: whether memory is what it is short of: the cache is then the smallest that the weights allow.
     """
@@ -59,6 +62,7 @@ class Target:
     static_cache: bool = False
     columns: int = 1
     even_blocks: bool = False
+    even_at_8_bits: bool = False
     little_memory: bool = False
     serves: bool = False
 
@@ -130,6 +134,7 @@ TARGETS = {
         opset=18,
         static_cache=True,
         columns=32,
+        even_at_8_bits=True,
     ),
     "webgpu": Target(
         "webgpu",
