@@ -51,8 +51,17 @@ def test_a_message_too_long_is_told_about_and_the_chat_goes_on(bundle: Path) -> 
     assert out == run("generate", bundle, "-p", "Hello", "--max-tokens", "12").stdout.decode()
 
 
-def test_broken_bytes_are_read(bundle: Path) -> None:
-    assert run("chat", bundle, "--max-tokens", "2", stdin=b"\xff\xfe\xfa\n").returncode == 0
+def test_lines_in_other_encodings(bundle: Path) -> None:
+    out, _ = chat(bundle, "Hello\nBye\n")
+    for data in ("Hello\r\nBye\r\n".encode("utf-8-sig"), "Hello\r\nBye".encode("utf-16"), "Hello\nBye\n".encode("utf-32")):
+        assert run("chat", bundle, "--max-tokens", "12", stdin=data).stdout.decode() == out
+
+
+def test_a_line_that_is_no_text_is_told_about_and_passed_over(bundle: Path) -> None:
+    out, _ = chat(bundle, "Hello\nBye\n")
+    done = run("chat", bundle, "--max-tokens", "12", stdin=b"Hello\ncaf\xe9\nBye\n")
+    assert (done.returncode, done.stdout.decode()) == (0, out)
+    assert "line 2 of stdin is not UTF-8: byte 0xe9 at 3" in done.stderr.decode()
 
 
 class Terminal:

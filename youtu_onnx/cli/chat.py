@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from youtu_onnx.chat.model import Model
 from youtu_onnx.chat.opening import open_model
 from youtu_onnx.chat.reply_options import ReplyOptions
 from youtu_onnx.chat.result import Result
-from youtu_onnx.cli import console
+from youtu_onnx.cli import console, stdin
 from youtu_onnx.cli.opening_arguments import OpeningArguments
 from youtu_onnx.cli.options import BundleFolder, System
 from youtu_onnx.cli.reply_arguments import ReplyArguments
@@ -134,9 +133,7 @@ def _interrupt_cancels(reply: Generation) -> Iterator[None]:
 def _lines() -> Iterator[str]:
     """The user's lines, without the empty ones; ends with the input, or at the second Ctrl-C in a row."""
     if not sys.stdin.isatty():
-        if isinstance(sys.stdin, io.TextIOWrapper):
-            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-        yield from filter(None, map(str.strip, sys.stdin))
+        yield from stdin.lines()
         return
     with suppress(ImportError):
         import readline  # noqa: F401 (gives input() its line editing)

@@ -11,7 +11,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -44,11 +45,79 @@ def clear() -> None:
         _displays.pop().stop()
 
 
+class OutputError(YoutuOnnxError):
+    """What a command found can't be written to stdout."""
+
+
+class _Result(io.TextIOWrapper):
+    """stdout: results. One that can't be written is an error of its own, whatever was printing; a reader that leaves is not."""
+
+    def write(self, text: str) -> int:
+        with _told():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _told():
+            super().flush()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        why = f"stdout can't be written to: {error.strerror or error}"
+        raise OutputError(why, hint="send the output to a file that there is room for, or to a terminal") from error
+
+
+class _Forgiving(io.TextIOWrapper):
+    """stderr: what can't be said is lost. Work doesn't end because nobody hears of it."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
 def make_streams_safe() -> None:
-    """Print what a terminal's encoding lacks as ``?`` instead of failing; read broken bytes as U+FFFD."""
+    """Print what a terminal's encoding lacks as ``?`` instead of failing. Have all three streams, as services and cron, which
+    close them, don't: an empty stdin, a stdout that can't be written to, a stderr that swallows."""
+    _open_closed()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if type(sys.stdout) is io.TextIOWrapper:  # and not what a test has put there
+        sys.stdout = _again(_Result, sys.stdout)
+    if type(sys.stderr) is io.TextIOWrapper:
+        sys.stderr = _again(_Forgiving, sys.stderr)
+
+
+def _again(kind: type[io.TextIOWrapper], stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    encoding, by_lines, at_once = stream.encoding, stream.line_buffering, stream.write_through
+    stream.flush()
+    return kind(stream.detach(), encoding=encoding, errors="replace", line_buffering=by_lines, write_through=at_once)
+
+
+def _open_closed() -> None:
+    """Else the next file that is opened gets the number of a closed stream, and text for the user ends up in it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_WRONLY if number == 2 else os.O_RDONLY)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 (open until the program ends)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def drop_stdout() -> None:

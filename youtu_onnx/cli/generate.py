@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from youtu_onnx.chat.opening import open_model
-from youtu_onnx.cli import console
+from youtu_onnx.cli import console, stdin
 from youtu_onnx.cli.opening_arguments import OpeningArguments
 from youtu_onnx.cli.options import BundleFolder, System
 from youtu_onnx.cli.reply_arguments import ReplyArguments
@@ -31,7 +31,7 @@ def generate(
     if raw and system is not None:
         raise UsageError("--system acts through the chat template, which --raw leaves out", hint="drop one of the two")
     chosen, how = reply.options(raw=raw), opening.options()  # before the model is loaded, which may take a while
-    text = _stdin_text() if prompt == "-" else prompt
+    text = stdin.text() if prompt == "-" else prompt
     if not (text if raw else text.strip()):
         raise UsageError("the prompt is empty", hint="pass some text with --prompt")
     messages = [{"role": "user", "content": text}]
@@ -57,9 +57,3 @@ def _print_placement(decoder: Decoder) -> None:
     console.note(f"nodes: {placement.summary()}")
     for stray in placement.unexpected:
         console.note(f"not on {placement.provider}: {stray}")
-
-
-def _stdin_text() -> str:
-    """All of stdin as UTF-8, less the newline that ends its last line."""
-    text = sys.stdin.buffer.read().decode("utf-8", "replace")
-    return text.removesuffix("\n").removesuffix("\r")

@@ -24,10 +24,12 @@ def main(args: Sequence[str] | None = None) -> int:
     with_traceback = "--traceback" in listed or os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0")
     listed = [one for one in listed if one != "--traceback"]
     try:
-        return _run(listed)
+        return _written(_run(listed))
     except KeyboardInterrupt:  # while the command line is still being read
         return 130
     except YoutuOnnxError as error:
+        if isinstance(error, console.OutputError):
+            console.drop_stdout()
         if with_traceback:
             raise
         return console.fail(error)
@@ -35,6 +37,10 @@ def main(args: Sequence[str] | None = None) -> int:
         if with_traceback:
             raise
         return console.fail(ResourceError("out of memory", hint="close other programs, or use a smaller --max-tokens"))
+    except OSError as error:
+        if with_traceback:
+            raise
+        return _refused(error)
     except Exception as error:
         if with_traceback:
             raise
@@ -43,6 +49,23 @@ def main(args: Sequence[str] | None = None) -> int:
             f"this is a bug in youtu-onnx: run it again with --traceback (or {TRACEBACK_VARIABLE}=1) and report it",
         )
         return 1
+
+
+def _written(code: int) -> int:
+    """The exit code, if all that was printed reaches stdout."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        console.drop_stdout()
+        return 128 + 13
+    return code
+
+
+def _refused(error: OSError) -> int:
+    """A file system or a socket that doesn't do what was asked of it. The exit code."""
+    where = f"{error.filename}: " if error.filename else ""
+    hint = f"--traceback (or {TRACEBACK_VARIABLE}=1) shows where it came from"
+    return console.fail(YoutuOnnxError(f"{where}{error.strerror or error}", hint=hint))
 
 
 def _run(args: list[str]) -> int:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from youtu_onnx.core.decoding import decoded
 from youtu_onnx.core.errors import UsageError
 
 HELD_OUT = Path(__file__).parent.parent / "models" / "youtu_nano" / "heldout.jsonl"
@@ -27,19 +28,36 @@ def read_problems(path: Path) -> tuple[Problem, ...]:
         UsageError: no such file, an empty one, or a line that is no problem.
     """
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = decoded(path.read_bytes(), str(path)).split("\n")  # other ends of lines may stand in JSON's strings
+    except OSError as error:
         raise UsageError(f"can't read problems from {path}: {error}", hint="name a JSON Lines file") from error
     problems = []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
-            fields = json.loads(line)
-            problems.append(Problem(*(str(fields[name]) for name in ("id", "family", "language", "prompt", "answer"))))
-        except (ValueError, KeyError, TypeError) as error:
+            problems.append(_problem(json.loads(line)))
+        except (ValueError, RecursionError) as error:
             raise UsageError(
-                f"{path}, line {number}: not a problem ({type(error).__name__}: {error})",
+                f"{path}, line {number}: not a problem ({error})",
                 hint='expected {"id": …, "family": …, "language": …, "prompt": …, "answer": …}',
             ) from error
     if not problems:
         raise UsageError(f"{path} holds no problems")
     return tuple(problems)
+
+
+def _problem(fields: object) -> Problem:
+    """
+    Raises:
+        ValueError: it has other fields, or other things in them than text and numbers.
+    """
+    if not isinstance(fields, dict):
+        raise ValueError(f"no object but {type(fields).__name__}")
+    found = {}
+    for name in ("id", "family", "language", "prompt", "answer"):
+        value = fields.get(name)
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise ValueError(f"no {name}" if name not in fields else f"{name} is {json.dumps(value)[:40]}, not text")
+        found[name] = str(value)
+    return Problem(**found)
