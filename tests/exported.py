@@ -56,15 +56,17 @@ class Graph:
         return [np.zeros((batch, t.heads, 0, t.width), self.dtype) for t in self.cache.tensors]
 
     def step(
-        self, ids: np.ndarray, past: Past, mask: np.ndarray | None = None, *, keep: int | None = None
+        self, ids: np.ndarray, past: Past, mask: np.ndarray | None = None, *, keep: int | list[int] | None = None
     ) -> tuple[np.ndarray, Past]:
-        """Logits ``[B,S,V]`` float32 and presents; positions count the mask's ones; ``keep`` is ``logits_to_keep``."""
+        """Logits ``[B,S,V]`` float32 and presents; positions count the mask's ones; ``keep``: of how many last positions
+        logits are asked for, 0 for all; a list has a number for each row."""
         before = past[0].shape[2]
         mask = np.ones((len(ids), before + ids.shape[1]), np.int64) if mask is None else mask
         positions = np.maximum(mask.cumsum(1) - 1, 0)[:, before:]
         feeds = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
         feeds |= {t.past: array for t, array in zip(self.cache.tensors, past, strict=True)}
-        feeds |= {} if keep is None else {"logits_to_keep": np.array([keep])}
+        if keep is not None:
+            feeds["attention_mask"] = np.concatenate([mask[:, :-1], mask[:, -1:] * (1 + np.reshape(keep, (-1, 1)))], 1)
         logits, *present = self.session.run(["logits", *(t.present for t in self.cache.tensors)], feeds)
         return logits.astype(np.float32), present
 

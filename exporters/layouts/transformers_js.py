@@ -24,7 +24,9 @@ from youtu_onnx.graphs.builder import GraphBuilder
 FOLDER = "onnx"
 SUFFIXES = {"fp32": "", "fp16": "_fp16", "int8": "_int8", "q4": "_q4", "q4f16": "_q4f16"}
 """transformers.js's names of dtypes that a bundle may have, and what they add to the file's name."""
-LOGITS_TO_KEEP, THEIR_LOGITS_TO_KEEP = "logits_to_keep", "num_logits_to_keep"
+LOGITS_TO_KEEP = "num_logits_to_keep"
+KEPT_FROM = "head.start"
+"""In our graph: the first position of which logits are computed, [1], from the end."""
 
 
 def dtype(manifest: Manifest) -> str:
@@ -74,24 +76,34 @@ def _write_graph(source: Path, destination: Path, data: str, *, on_cpu: bool) ->
                 name=tensor.name,
                 base_dir=destination.parent,
             )
-    _rename_logits_to_keep(model.graph)
+    _take_logits_to_keep(model.graph)
     if on_cpu:  # elsewhere the provider has the operator, and not these on bytes
         plain_embedding(model.graph)
     ir.save(model, destination)
 
 
-def _rename_logits_to_keep(graph: ir.Graph) -> None:
-    """Our optional [1] becomes their scalar, which they always give: a prompt's logits are then computed for one position."""
-    ours = next((value for value in graph.inputs if value.name == LOGITS_TO_KEEP), None)
+def _take_logits_to_keep(graph: ir.Graph) -> None:
+    """Where ours reads off the mask of how many positions logits are wanted, it is an input of theirs, a scalar that they always
+    give: a prompt's logits are then computed for one position."""
+    ours = next((value for node in graph for value in node.outputs if value.name == KEPT_FROM), None)
     if ours is None:
         return
-    graph.inputs.remove(ours)
-    del graph.initializers[LOGITS_TO_KEEP]
-    theirs = ir.Value(name=THEIR_LOGITS_TO_KEEP, type=ours.type, shape=ir.Shape([]))
+    theirs = ir.Value(name=LOGITS_TO_KEEP, type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
     graph.inputs.append(theirs)
     first = GraphBuilder.of(graph).at(graph[0])
-    row = first.op("Unsqueeze", [theirs, first.integers(f"{THEIR_LOGITS_TO_KEEP}.axes", 0)], LOGITS_TO_KEEP)  # [] → [1]
-    ours.replace_all_uses_with(row)
+    row = first.op("Unsqueeze", [theirs, first.integers(f"{LOGITS_TO_KEEP}.axes", 0)], f"{LOGITS_TO_KEEP}.row")  # [] → [1]
+    ours.replace_all_uses_with(first.op("Neg", [row], f"{LOGITS_TO_KEEP}.start"))
+    _remove_unused(graph, ours.producer())
+
+
+def _remove_unused(graph: ir.Graph, node: ir.Node | None) -> None:
+    """A node whose outputs nobody reads, and what was there for it alone."""
+    if node is None or any(value.uses() for value in node.outputs):
+        return
+    makers = [value.producer() for value in node.inputs if value is not None]
+    graph.remove(node, safe=True)
+    for maker in makers:
+        _remove_unused(graph, maker)
 
 
 def _same_file(existing: Path, name: Path) -> None:

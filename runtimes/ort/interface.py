@@ -13,10 +13,10 @@ from youtu_onnx.core.errors import BundleError
 
 INPUT_IDS, ATTENTION_MASK, POSITION_IDS, LOGITS = "input_ids", "attention_mask", "position_ids", "logits"
 LOGITS_TO_KEEP = "logits_to_keep"
-"""The graph's optional input: of how many last positions to compute logits, 0 for all."""
+"""An optional input of graphs that don't read it off the mask: of how many last positions to compute logits, 0 for all."""
 
 
-def keeps_logits(session: ort.InferenceSession) -> bool:
+def has_logits_to_keep(session: ort.InferenceSession) -> bool:
     """Whether the graph has :data:`LOGITS_TO_KEEP`."""
     return LOGITS_TO_KEEP in _names(session.get_overridable_initializers())
 

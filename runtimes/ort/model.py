@@ -26,7 +26,7 @@ from youtu_onnx.runtimes.ort.interface import (
     LOGITS_TO_KEEP,
     POSITION_IDS,
     check_interface,
-    keeps_logits,
+    has_logits_to_keep,
 )
 from youtu_onnx.runtimes.ort.padding import left_pad
 from youtu_onnx.runtimes.ort.placement import Placement
@@ -90,7 +90,7 @@ class OrtModel:
         self._session, self.prepared = open_graph(bundle, names.MODEL, self.provider, thread_count(threads), options, find)
         if self.provider.name != "cpu":  # nothing lies behind the CPU
             self.placement.check(require=require_provider)
-        self._keeps_logits = keeps_logits(self._session)
+        self._by_mask, self._by_input = bundle.manifest.graph.mask_keeps_logits, has_logits_to_keep(self._session)
         check_interface(self._session, bundle)
         self._vocab_size = bundle.manifest.model.vocab_size
         self._logits_dtype = np.dtype(bundle.manifest.graph.float_dtype)
@@ -186,13 +186,18 @@ class OrtModel:
         session = self.session
         if self._cache.length is not None:
             attention_mask = full_mask(attention_mask, self._cache.length)
+        new = keep = input_ids.shape[1]
+        if last_only and (self._by_input or (self._by_mask and attention_mask[:, -1].any())):
+            keep = 1
+        if self._by_mask:
+            attention_mask = (attention_mask != 0).astype(np.int64)
+            attention_mask[:, -1] *= 1 if keep == new else 1 + keep  # where it is padding it stays 0
         binding = session.io_binding()
         feeds = {INPUT_IDS: input_ids, ATTENTION_MASK: attention_mask, POSITION_IDS: position_ids}
         feeds = {name: np.ascontiguousarray(array, np.int64) for name, array in feeds.items()}  # alive until the run is over
         for name, array in feeds.items():
             binding.bind_cpu_input(name, array)
-        keep = 1 if last_only and self._keeps_logits else input_ids.shape[1]
-        if keep < input_ids.shape[1]:  # bind_cpu_input knows required inputs only
+        if keep < new and not self._by_mask:  # bind_cpu_input knows required inputs only
             binding.bind_ortvalue_input(LOGITS_TO_KEEP, ort.OrtValue.ortvalue_from_numpy(np.ones(1, np.int64)))
         bind_cache(binding)
         logits = np.empty((len(input_ids), keep, self._vocab_size), self._logits_dtype)  # the session writes into it

@@ -5,7 +5,9 @@ Whichever a step takes, it computes what transformers' ``YoutuForCausalLM`` comp
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,18 @@ import pytest
 
 pytest.importorskip("torch")
 
+import onnx
 import onnxruntime as ort
 
 from tests.exported import Graph, Past, Stepwise, cut, export_tiny, reference
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
-from youtu_onnx.core.bundle import Bundle, Manifest
+from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.families.youtu.cache import EXPANDS_FROM
-from youtu_onnx.families.youtu.graph.graph import LOGITS_TO_KEEP
 from youtu_onnx.runtimes.decoder import PREFILL_CHUNK
 from youtu_onnx.runtimes.opening import open_decoder
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder
-from youtu_onnx.runtimes.ort.interface import LOGITS
+from youtu_onnx.runtimes.ort.interface import LOGITS, LOGITS_TO_KEEP
 from youtu_onnx.verify.difference import centre, compare
 
 TOLERANCE = 1e-3
@@ -184,12 +186,12 @@ def test_a_step_reads_no_more_of_the_cache_than_it_is_given(tiny: Tiny) -> None:
         assert np.abs(one[:, 75:] - other[:, 75:]).max() > 0.1
 
 
-# logits_to_keep
+# How many logits the mask asks for
 
 
 @pytest.mark.parametrize("new", [7, 70])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_logits_to_keep_are_the_last_rows(tiny: Tiny, new: int, batch: int) -> None:
+def test_the_mask_asks_for_the_last_rows(tiny: Tiny, new: int, batch: int) -> None:
     """More than there are is all, as 0 is."""
     ids, graph = tokens(batch, 10 + new), tiny.graph
     _, past = graph.step(ids[:, :10], graph.empty(batch))
@@ -201,6 +203,18 @@ def test_logits_to_keep_are_the_last_rows(tiny: Tiny, new: int, batch: int) -> N
         np.testing.assert_allclose(kept, every[:, -rows:], rtol=0, atol=1e-5)
         for one, other in zip(present, cache, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_sequences_padded_on_the_right_ask_for_nothing(tiny: Tiny) -> None:
+    """A column of padding alone is all; one sequence that isn't padded there is enough to ask."""
+    ids, graph = tokens(2, 9), tiny.graph
+    mask = np.ones((2, 9), np.int64)
+    mask[0, 6:] = 0
+    every, _ = graph.step(ids, graph.empty(2), mask)
+    kept, _ = graph.step(ids, graph.empty(2), mask, keep=[0, 2])
+    np.testing.assert_allclose(kept, every[:, -2:], rtol=0, atol=1e-5)
+    mask[:, -1] = 0
+    assert graph.step(ids, graph.empty(2), mask)[0].shape[1] == 9
 
 
 @pytest.fixture
@@ -247,9 +261,27 @@ def test_a_prefill_computes_one_row_of_logits_where_the_graph_can(nano_bundle: C
         decoder.close()
 
 
+def test_a_prefill_on_a_graph_of_before(tmp_path: Path, nano_bundle: Callable[..., Path], computed: list[int]) -> None:
+    """It has an input that need not be given instead."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(nano_bundle("int4"), folder)
+    model = onnx.load(folder / names.MODEL, load_external_data=False)
+    [start] = [node for node in model.graph.node if "head.start" in node.output]
+    start.CopyFrom(onnx.helper.make_node("Neg", [LOGITS_TO_KEEP], ["head.start"]))
+    model.graph.input.append(onnx.helper.make_tensor_value_info(LOGITS_TO_KEEP, onnx.TensorProto.INT64, [1]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.int64), LOGITS_TO_KEEP))
+    onnx.save(model, folder / names.MODEL)
+    manifest = Manifest.read(folder / names.MANIFEST)
+    old = Bundle(folder, replace(manifest, graph=replace(manifest.graph, mask_keeps_logits=False)))
+    ids = list(range(20, 20 + PREFILL_CHUNK + 44))
+    last = [OrtDecoder.open(one, "cpu").prefill(ids) for one in (old, Bundle.open(nano_bundle("int4")))]
+    assert computed == [1, 1, 1, 1]
+    np.testing.assert_allclose(last[0], last[1], rtol=1e-4, atol=1e-4)
+
+
 def test_a_prefill_on_a_graph_that_computes_all_logits(cuda: Bundle, computed: list[int]) -> None:
     decoder = OrtDecoder.open(cuda, "cpu")
-    assert LOGITS_TO_KEEP not in {one.name for one in decoder.model.session.get_overridable_initializers()}
+    assert not cuda.manifest.graph.mask_keeps_logits
     last = decoder.prefill(range(5, 25))
     assert computed == [20]
     decoder.reset()

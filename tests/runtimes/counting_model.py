@@ -38,7 +38,7 @@ def counting_bundle(folder: Path, like: Bundle, layout: CacheLayout = LAYOUT) ->
     folder.mkdir()
     onnx.save(_graph(), folder / "model.onnx")
     facts = replace(like.manifest.model, family="counting", vocab_size=V, max_position_embeddings=600)
-    graph = replace(like.manifest.graph, optimized=False, expands_from=None, float_dtype="float32")
+    graph = replace(like.manifest.graph, optimized=False, expands_from=None, float_dtype="float32", mask_keeps_logits=False)
     return Bundle(folder, replace(like.manifest, model=facts, cache=layout, graph=graph, slots=None))
 
 

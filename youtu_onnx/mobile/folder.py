@@ -66,6 +66,7 @@ class MobileFolder:
             "chat": None if self.chat is None else self.chat.to_dict(),
             "sampling": _sampling(self.sampling),
             "cache": cache.to_dict(),
+            "mask_keeps_logits": self.manifest.graph.mask_keeps_logits,
             "files": {name: asdict(entry) for name, entry in self.files.items()},
         }
 

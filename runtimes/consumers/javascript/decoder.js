@@ -2,7 +2,7 @@
 
 const ARRAYS = { float32: Float32Array, float16: Uint16Array, uint8: Uint8Array };
 
-/** Tokens per step of a prefill. A step computes logits of all its tokens, S · V numbers, so steps are kept short; from 64 on a
+/** Tokens per step of a prefill. A step may compute logits of all its tokens, S · V numbers, so steps are kept short; from 64 on a
  * graph for the CPU takes its faster order of attention. */
 const PREFILL_STEP = 128;
 
@@ -21,6 +21,8 @@ export class Decoder {
     this.ort = ort;
     this.session = session;
     this.cache = manifest.cache;
+    /** What the mask has for a step's last token: 1 + k asks for the logits of the last k only, where the graph reads that. */
+    this.last = manifest.graph?.mask_keeps_logits ? 2 : 1;
     this.reserved = manifest.cache.length ?? null; // M of a cache of reserved length, null of one that grows
     this.contextLength = this.reserved ?? manifest.architecture.max_position_embeddings;
     /** The most tokens, in words of an error. */
@@ -92,7 +94,8 @@ export class Decoder {
     const feeds = {
       ...this.pasts, // [1, heads, P or M, width] each
       input_ids: this.#integers(ids), // [1, S]
-      attention_mask: this.#integers([...Array(total).fill(1), ...Array((this.reserved ?? total) - total).fill(0)]), // [1, T or M]
+      attention_mask: this.#integers( // [1, T or M]
+        [...Array(total - 1).fill(1), this.last, ...Array((this.reserved ?? total) - total).fill(0)]),
       position_ids: this.#integers(ids.map((_, index) => past + index)), // [1, S]
     };
     const presents = this.cache.tensors.map((tensor) => tensor.present);

@@ -22,6 +22,8 @@ class GraphFacts:
         attention: the orders in which it can compute attention: ``absorbed`` works on cached rows as they are, ``expanded``
             makes every head's keys and values of them for the time of a step.
         expands_from: new tokens of a step from which a graph of both orders expands; None where it has one order.
+        mask_keeps_logits: whether a last column of ``1 + k`` in the attention mask asks for the logits of the last k positions
+            only; 1 is all. False: it computes all, or has an input ``logits_to_keep`` for that (exports before November 2026).
     """
 
     provider: str
@@ -30,6 +32,7 @@ class GraphFacts:
     optimized: bool
     attention: tuple[str, ...]
     expands_from: int | None = None
+    mask_keeps_logits: bool = False
 
     def expands(self, new: int) -> bool:
         """Whether a step of so many new tokens makes every head's keys and values."""
@@ -48,9 +51,11 @@ class GraphFacts:
         """
         facts = cls(**(dict(found) | {"attention": tuple(found["attention"])}))
         numbers = (facts.opset, facts.expands_from or 1)
-        if not all(type(number) is int and number > 0 for number in numbers) or type(facts.optimized) is not bool:
+        flags = (facts.optimized, facts.mask_keeps_logits)
+        if not all(type(number) is int and number > 0 for number in numbers) or not all(type(flag) is bool for flag in flags):
             raise ValueError(
-                f"a graph of opset {facts.opset!r}, optimized {facts.optimized!r}, expanding from {facts.expands_from!r}"
+                f"a graph of opset {facts.opset!r}, optimized {facts.optimized!r}, expanding from {facts.expands_from!r}, with "
+                f"mask_keeps_logits {facts.mask_keeps_logits!r}"
             )
         if facts.float_dtype not in FLOAT_DTYPES or not isinstance(facts.provider, str):
             raise ValueError(f"a graph of {facts.float_dtype!r} for {facts.provider!r}")

@@ -23,6 +23,9 @@ namespace YoutuOnnx.Ort
         /// <summary>Whether the graph was written as the optimizer would leave it.</summary>
         public readonly bool Optimized;
 
+        /// <summary>Whether a last column of 1 + k in the mask asks for logits of the last k positions only.</summary>
+        public readonly bool MaskKeepsLogits;
+
         /// <summary>The provider that the graph was written for; those of phones run on the CPU.</summary>
         public readonly string Provider;
 
@@ -54,6 +57,8 @@ namespace YoutuOnnx.Ort
             {
                 Provider = (string)((Dictionary<string, object>)graph)["provider"];
                 Optimized = (bool)((Dictionary<string, object>)graph)["optimized"];
+                object keeps;
+                MaskKeepsLogits = ((Dictionary<string, object>)graph).TryGetValue("mask_keeps_logits", out keeps) && (bool)keeps;
             }
             else  // format 1 has a target, and leaves the rest to its readers
             {

@@ -17,7 +17,7 @@ namespace YoutuOnnx.Ort
         private readonly InferenceSession session;
         private readonly RunOptions runOptions = new RunOptions();
         private readonly SequenceCache cache;
-        private readonly bool keepsLogits;
+        private readonly bool hasLogitsToKeep;  // as graphs have that don't read it off the mask
 
         /// <param name="folder">The bundle's.</param>
         /// <param name="provider">cpu, cuda or dml; null for the one that the bundle was exported for.</param>
@@ -49,7 +49,7 @@ namespace YoutuOnnx.Ort
                 }
                 session = new InferenceSession(Path.Combine(folder, "model.onnx"), options);
             }
-            keepsLogits = session.OverridableInitializerMetadata.ContainsKey("logits_to_keep");
+            hasLogitsToKeep = session.OverridableInitializerMetadata.ContainsKey("logits_to_keep");
             cache = NewCache(provider);
         }
 
@@ -70,7 +70,7 @@ namespace YoutuOnnx.Ort
         /// <summary>Runs the next tokens. Returns the logits of the last.</summary>
         public float[] Run(List<int> ids)
         {
-            int total = cache.Length + ids.Count, step = keepsLogits ? ids.Count : MostRows;
+            int total = cache.Length + ids.Count, step = hasLogitsToKeep || Manifest.MaskKeepsLogits ? ids.Count : MostRows;
             if (ids.Count == 0 || total > Manifest.ContextLength)
             {
                 throw new InvalidDataException(total + " tokens don't fit in a context of " + Manifest.ContextLength
@@ -96,16 +96,17 @@ namespace YoutuOnnx.Ort
         {
             int past = cache.Length, count = ids.Count, total = past + count;
             int unused = Manifest.Reserved - total ?? 0;  // so that a reserved cache's steps all have one shape of mask
+            long last = Manifest.MaskKeepsLogits ? 2 : 1;  // 1 + k: logits of the last k positions only
             using (OrtIoBinding binding = session.CreateIoBinding())
             using (OrtValue inputs = Row(ids.Select(id => (long)id)))                                 // [1, S]
-            using (OrtValue mask = Row(Enumerable.Repeat(1L, total).Concat(Enumerable.Repeat(0L, unused))))  // [1, T or M]
+            using (OrtValue mask = Row(Enumerable.Repeat(1L, total - 1).Append(last).Concat(Enumerable.Repeat(0L, unused))))  // [1, T or M]
             using (OrtValue positions = Row(Enumerable.Range(past, count).Select(at => (long)at)))    // [1, S]
             using (OrtValue keep = OrtValue.CreateTensorValueFromMemory(new long[] { 1 }, new long[] { 1 }))
             {
                 binding.BindInput("input_ids", inputs);
                 binding.BindInput("attention_mask", mask);
                 binding.BindInput("position_ids", positions);
-                if (keepsLogits && count > 1)
+                if (hasLogitsToKeep && count > 1)
                 {
                     binding.BindInput("logits_to_keep", keep);
                 }

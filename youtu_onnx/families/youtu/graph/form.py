@@ -45,6 +45,7 @@ class GraphForm:
             optimized=self.dialect.both_orders and self.float_dtype == "float32",
             attention=both if self.dialect.both_orders else one,
             expands_from=EXPANDS_FROM if self.dialect.both_orders else None,
+            mask_keeps_logits=self.dialect.both_orders,
         )
 
     def traced(self) -> GraphForm:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from youtu_onnx.core.cache import UNUSED, CacheLayout, CacheTensor
@@ -27,16 +26,19 @@ from youtu_onnx.graphs.builder import GraphBuilder, declared
 from youtu_onnx.graphs.parts import Place, put, put_branch
 from youtu_onnx.graphs.traces import Traces
 
-LOGITS_TO_KEEP = "logits_to_keep"
+KEPT_FROM = "head.start"
+"""[1], the first position of which logits are computed, from the end; 0: all."""
 
 
 def build_graph(architecture: Architecture, form: GraphForm, traces: Traces) -> ir.Model:
     """Trace and assemble; weights are initializers without data, named as in ``parameters.py``.
 
     Inputs ``input_ids`` [B,S], ``attention_mask`` [B,T], ``position_ids`` [B,S] (int64) and the layout's past tensors;
-    outputs ``logits`` [B,S,vocab] and the layout's presents. Where the dialect has both orders of attention, there is one more
-    input that need not be given: ``logits_to_keep`` [1] int64, the number of last positions to compute logits of; 0, its default,
-    is all. A static cache's pasts and presents have its length, and the mask may have it from the first step on.
+    outputs ``logits`` [B,S,vocab] and the layout's presents. Any number but 0 in the mask lets a token be seen. Where the dialect
+    has both orders of attention, a last column of 1 + k (in one row at least) asks for logits of the last k positions only.
+    An optional input would say so more plainly, but ONNX Runtime warns of one at each start, and its bindings for Java and
+    JavaScript have no way to give it. A static cache's pasts and presents have its length, and the mask may have it from the
+    first step on.
     """
     return _Assembler(architecture, form, traced_model(architecture, form, traces)).model()
 
@@ -131,12 +133,13 @@ class _Assembler:
         return builder.op("GreaterOrEqual", [scalar, builder.integer("step.many_from", EXPANDS_FROM)], "step.many")
 
     def last_positions(self, hidden: ir.Value) -> ir.Value:
-        """The last ``logits_to_keep`` positions; the input has a default, so only who knows of it gives it."""
-        keep = declared(LOGITS_TO_KEEP, ir.DataType.INT64, [1])
-        keep.const_value = ir.tensor(np.zeros(1, np.int64), name=LOGITS_TO_KEEP)
-        self.builder.graph.inputs.append(keep)
-        self.builder.graph.initializers[LOGITS_TO_KEEP] = keep
-        return positions_from(self.builder, hidden, self.builder.op("Neg", [keep], "head.start"), "head.kept")
+        """Those that the mask's last column asks for."""
+        builder, mask = self.builder, self.inputs[1]
+        column = positions_from(builder, mask, builder.integers("head.last_column", -1), "head.column")  # [B,1]
+        largest = builder.op("ReduceMax", [column, builder.integers("head.batch", 0)], "head.largest", {"keepdims": 0})  # [1]
+        one, none = builder.integers("head.one", 1), builder.integers("head.none", 0)
+        wanted = builder.op("Sub", [one, largest], "head.wanted")  # -k, or 1 where the column is all padding
+        return positions_from(builder, hidden, builder.op("Min", [wanted, none], KEPT_FROM), "head.kept")
 
 
 def _layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:

@@ -78,7 +78,7 @@ public final class Decoder {
         let total = tokens.count + ids.count
         var inputs = [
             "input_ids": try integers(ids.map(Int64.init)),
-            "attention_mask": try integers(Array(repeating: 1, count: total)),
+            "attention_mask": try integers(Array(repeating: 1, count: total - 1) + [record.maskKeepsLogits == true ? 2 : 1]),
             "position_ids": try integers((tokens.count..<total).map(Int64.init)),
         ]
         for (tensor, value) in zip(record.cache.tensors, past) { inputs[tensor.past] = value }
@@ -89,7 +89,7 @@ public final class Decoder {
         past = presents
         tokens += ids
         let width = record.vocabSize * MemoryLayout<Float>.size
-        let last = logits.subdata(with: NSRange(location: (ids.count - 1) * width, length: width))
+        let last = logits.subdata(with: NSRange(location: logits.length - width, length: width))
         return last.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
     }
 

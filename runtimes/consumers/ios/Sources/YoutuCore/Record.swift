@@ -41,6 +41,8 @@ public struct Record: Decodable {
     let chat: ChatFrame?
     public let sampling: Sampling
     let cache: Cache
+    /// Whether a last column of 1 + k in the mask asks for logits of the last k positions only; older records don't say.
+    let maskKeepsLogits: Bool?
     let files: [String: Entry]
 
     /// Reads the record, and sees that every file it lists is there in its size.

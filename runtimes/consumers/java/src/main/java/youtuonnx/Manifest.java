@@ -22,6 +22,8 @@ final class Manifest {
     final String provider;
     /** Whether the graph was written as the optimizer would leave it. */
     final boolean optimized;
+    /** Whether a last column of 1 + k in the mask asks for logits of the last k positions only. */
+    final boolean maskKeepsLogits;
     /** Tokens that the cache's buffers have room for, where their length is fixed; null where the cache grows. */
     final Integer reserved;
     /** The most tokens of a sequence. */
@@ -45,10 +47,12 @@ final class Manifest {
             Map<String, Object> graph = Json.object(file.get("graph"));
             provider = (String) graph.get("provider");
             optimized = (Boolean) graph.get("optimized");
+            maskKeepsLogits = Boolean.TRUE.equals(graph.get("mask_keeps_logits"));
         } else {  // format 1 has a target, and leaves the rest to its readers
             provider = file.get("target").equals("mobile") ? "cpu" : (String) file.get("target");
             optimized = provider.equals("cpu") && cache.get("form").equals("latent")
                     && !Json.object(file.get("recipe")).get("precision").equals("fp16");
+            maskKeepsLogits = false;
         }
         cacheType = (String) cache.get("dtype");
         tensors = Json.list(cache.get("tensors")).stream().map(Json::object).map(tensor -> new CacheTensor(

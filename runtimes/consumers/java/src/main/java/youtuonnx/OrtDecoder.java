@@ -20,11 +20,10 @@ import java.util.stream.LongStream;
 
 /** A bundle's graph in a session, and the cache of one sequence. */
 public final class OrtDecoder implements AutoCloseable {
-    /**
-     * Tokens of one step at most. Java's API has no way to give the graph's optional input logits_to_keep, so a step returns
-     * logits of all its tokens: 0.5 MB a token for Youtu-LLM-2B.
-     */
-    private static final int STEP = 128;
+    /** Tokens of one step at most: attention's scores are H · S · T numbers. */
+    private static final int STEP = 512;
+    /** The same where a step returns logits of all its tokens: 0.5 MB a token for Youtu-LLM-2B. */
+    private static final int STEP_OF_ALL_LOGITS = 128;
 
     final Manifest manifest;
 
@@ -73,8 +72,9 @@ public final class OrtDecoder implements AutoCloseable {
                     + (manifest.reserved == null ? "" : ", which this bundle reserves; export it with a larger --max-length"));
         }
         float[] logits = {};
-        for (int start = 0; start < ids.size(); start += STEP) {
-            logits = step(ids.subList(start, Math.min(start + STEP, ids.size())));
+        int step = manifest.maskKeepsLogits ? STEP : STEP_OF_ALL_LOGITS;
+        for (int start = 0; start < ids.size(); start += step) {
+            logits = step(ids.subList(start, Math.min(start + step, ids.size())));
         }
         return logits;
     }
@@ -90,8 +90,10 @@ public final class OrtDecoder implements AutoCloseable {
         int past = cache.length(), total = past + ids.size();
         // a reserved cache's steps all have one shape of mask, with zeros behind the tokens
         int masked = manifest.reserved == null ? total : manifest.reserved;
+        long last = manifest.maskKeepsLogits ? 2 : 1;  // 1 + k: logits of the last k positions only
         try (OnnxTensor inputs = row(ids.stream().mapToLong(id -> id));                      // [1, S]
-                OnnxTensor mask = row(LongStream.range(0, masked).map(at -> at < total ? 1 : 0));  // [1, T or M]
+                OnnxTensor mask = row(LongStream.range(0, masked)                            // [1, T or M]
+                        .map(at -> at == total - 1 ? last : at < total ? 1 : 0));
                 OnnxTensor positions = row(LongStream.range(past, total))) {                 // [1, S]
             Map<String, OnnxTensor> all = new HashMap<>(), pinned = new HashMap<>();
             all.put("input_ids", inputs);

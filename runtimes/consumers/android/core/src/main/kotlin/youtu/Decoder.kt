@@ -101,7 +101,8 @@ class Decoder(folder: File, private val record: Record, threads: Int = 4) : Auto
             inputs.put(name, OnnxTensor.createTensor(environment, LongBuffer.wrap(values), longArrayOf(1, values.size.toLong()))
                 .also(own::add))
         give("input_ids", LongArray(ids.size) { ids[it].toLong() })
-        give("attention_mask", LongArray(total) { 1 })
+        // 1 + k at its end asks for logits of the last k positions only
+        give("attention_mask", LongArray(total) { if (record.maskKeepsLogits && it == total - 1) 2 else 1 })
         give("position_ids", LongArray(ids.size) { (held.size + it).toLong() })
         record.cache.zip(past).forEach { (tensor, value) -> inputs[tensor.past] = value }
         val result = try {
@@ -113,7 +114,7 @@ class Decoder(folder: File, private val record: Record, threads: Int = 4) : Auto
         }
         val logits = result.get("logits").get() as OnnxTensor
         val row = FloatArray(record.vocabSize)
-        logits.floatBuffer.apply { position((ids.size - 1) * record.vocabSize) }.get(row)
+        logits.floatBuffer.apply { position(limit() - record.vocabSize) }.get(row)
         logits.close()
         val presents = record.cache.map { result.get(it.present).get() as OnnxTensor }
         past.forEach(OnnxTensor::close)

@@ -16,12 +16,13 @@ data class Sampling(val temperature: Double, val topK: Int, val topP: Double)
 
 /**
  * `model.json` of a folder that `youtu-onnx mobile` wrote. `onnxruntime`: the oldest that opens it; `chat` is null
- * where the model has no template, or too rich a one.
+ * where the model has no template, or too rich a one; `maskKeepsLogits`: whether a last column of 1 + k in the mask asks for logits
+ * of the last k positions only.
  */
 data class Record(
     val graph: String, val onnxruntime: String, val vocabSize: Int, val contextLength: Int, val endTokens: Set<Int>,
     val chat: ChatFrame?, val sampling: Sampling, val cacheType: String, val cache: List<CacheTensor>,
-    val sizes: Map<String, Long>,
+    val sizes: Map<String, Long>, val maskKeepsLogits: Boolean = false,
 ) {
     companion object {
         const val NAME = "model.json"
@@ -54,6 +55,7 @@ data class Record(
                 Sampling(sampling.getValue("temperature").number, sampling.getValue("top_k").int,
                     sampling.getValue("top_p").number),
                 cache.getValue("dtype").text, cache.getValue("tensors").items.map { tensor(it.fields) }, sizes,
+                fields["mask_keeps_logits"]?.isTrue == true,
             )
         }
 
