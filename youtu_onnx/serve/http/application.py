@@ -5,21 +5,24 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 
 from youtu_onnx.core.version import __version__
 from youtu_onnx.serve.engine.engine import Engine
 from youtu_onnx.serve.http import documentation, page_files, problems, routes
 from youtu_onnx.serve.http.guard import Guard
 from youtu_onnx.serve.http.metrics import CountRequests, Metrics
+from youtu_onnx.serve.http.origins import CrossOrigin
+from youtu_onnx.serve.http.paths import Paths
 from youtu_onnx.serve.http.problems import Problem
+from youtu_onnx.serve.http.reading import JsonRoute
 from youtu_onnx.serve.http.service import Service
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.text.model_text import ModelText
 
 DESCRIPTION = """Youtu-LLM on ONNX Runtime. `/v1` is OpenAI's API, for clients that know it; `/chat` is a smaller one.
 
-Unknown and unsupported fields are refused by name. Errors are `{"error": {"message", "type", "param", "code"}}`.
+Fields that are unknown or unsupported are refused by name; those of messages that say nothing to the model are passed over.
+Errors are `{"error": {"message", "type", "param", "code"}}`.
 """
 
 
@@ -37,23 +40,20 @@ def application(engine: Engine, *, text: ModelText, settings: Settings | None = 
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # Paths takes them away
         exception_handlers=dict.fromkeys((Problem, RequestValidationError, HTTPException), problems.respond),
     )
     app.state.service = service
+    app.router.route_class = JsonRoute
     routes.add_openai(app, service)
     routes.add_own(app, service)
     routes.add_state(app, service)
     documentation.add(app)
     page_files.add(app)
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, routes=app.routes)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
-            expose_headers=["Retry-After"],
-        )
+        app.add_middleware(CrossOrigin, origins=settings.cors_origins)
     app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(Paths)
     documentation.describe(app)
     return app

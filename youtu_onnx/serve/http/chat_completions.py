@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -13,12 +14,12 @@ from youtu_onnx.core.errors import UsageError
 from youtu_onnx.serve.engine.request import Request, Token
 from youtu_onnx.serve.http.answers import AnswerFinish
 from youtu_onnx.serve.http.bodies.chat_completion import ChatCompletion
-from youtu_onnx.serve.http.bodies.tool import NamedTool, PlainFormat
+from youtu_onnx.serve.http.bodies.tool import NamedTool, PlainFormat, SchemaFormat
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.prompting import chat_prompt, sampling
 from youtu_onnx.serve.http.replies import Json, PlannedReply, Replies, ReplyUpdate, WholeReply
 from youtu_onnx.serve.http.service import Service, now
-from youtu_onnx.serve.text.constraint import Function, GrammarConstraint, Thinking
+from youtu_onnx.serve.text.constraint import ANY_OBJECT, Form, Function, GrammarConstraint, Thinking
 from youtu_onnx.serve.text.reply import Content, Part, ReplyReader, Thought
 from youtu_onnx.serve.text.tool_calls import Called
 
@@ -77,36 +78,43 @@ def _plan(service: Service, body: ChatCompletion) -> Replies:
 
 def _constraint(service: Service, body: ChatCompletion, thinking: Thinking) -> GrammarConstraint | None:
     """What the answer must be; None where it is free."""
-    wanted, tools = body.response_format, body.offered_tools
-    try:
-        if wanted is not None and wanted.type != "text":
-            if tools:
-                raise Problem(
-                    400,
-                    'response_format can\'t go with tools that may be called; send tool_choice: "none"',
-                    param="response_format",
-                    code="unsupported_field",
-                )
-            if isinstance(wanted, PlainFormat):
-                return service.grammars.json({"type": "object"}, thinking=thinking)
-            schema = wanted.json_schema
-            return service.grammars.json(schema.schema_, thinking=thinking, strict=schema.strict is not False)
-        if tools:
-            named = body.tool_choice.function.name if isinstance(body.tool_choice, NamedTool) else None
-            functions = [
-                Function(tool.function.name, tool.function.parameters, bool(tool.function.strict))
-                for tool in tools
-                if named in (None, tool.function.name)
-            ]
-            return service.grammars.calls(
-                functions,
-                required=body.forced_tools,
-                thinking=thinking,
-                parallel=named is None and body.parallel_tool_calls is not False,
-            )
-    except UsageError as error:
-        raise Problem(400, str(error.message), param="tools" if tools else "response_format", code="invalid_schema") from error
+    tools = body.offered_tools
+    named = body.tool_choice.function.name if isinstance(body.tool_choice, NamedTool) else None
+    with _refusing("response_format"):
+        form = _form(service, body)
+        if not tools:
+            return None if form is None else service.grammars.answer(form, thinking=thinking)
+    functions = [
+        Function(tool.function.name, tool.function.parameters, bool(tool.function.strict))
+        for tool in tools
+        if named in (None, tool.function.name)
+    ]
+    with _refusing("tools"):
+        return service.grammars.calls(
+            functions,
+            required=body.forced_tools,
+            thinking=thinking,
+            parallel=named is None and body.parallel_tool_calls is not False,
+            form=form,
+        )
+
+
+def _form(service: Service, body: ChatCompletion) -> Form | None:
+    match body.response_format:
+        case SchemaFormat(json_schema=named):
+            schema = ANY_OBJECT if named.schema_ is None else named.schema_
+            return service.grammars.form(schema, strict=bool(named.strict))
+        case PlainFormat(type="json_object"):
+            return service.grammars.form(ANY_OBJECT, strict=True)
     return None
+
+
+@contextmanager
+def _refusing(param: str) -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        raise Problem(400, str(error.message), param=param, code="invalid_schema") from error
 
 
 def _choice(service: Service, body: ChatCompletion, number: int, whole: WholeReply) -> Json:

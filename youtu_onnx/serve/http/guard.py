@@ -9,9 +9,10 @@ import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from youtu_onnx.serve.http import problems
+from youtu_onnx.serve.http import paths, problems
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.settings import Settings
 
@@ -28,10 +29,13 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses what may not pass, and reads bodies up to a limit; whatever fails behind it becomes an error in OpenAI's shape."""
+    """Refuses what may not pass, and reads bodies up to a limit; whatever fails behind it becomes an error in OpenAI's shape.
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app, self._settings = app, settings
+    ``routes``: of the application; where none answers, no body is read.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, routes: Sequence[BaseRoute]) -> None:
+        self._app, self._settings, self._routes = app, settings, routes
         self._keys = [_digest(key) for key in settings.api_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,6 +59,7 @@ class Guard:
             self._check_host(headers)
             if not OPEN_PATHS.fullmatch(scope["path"]):
                 self._check_key(headers)
+            paths.check(self._routes, scope)
             if scope["method"] in ("POST", "PUT", "PATCH"):
                 receive = await self._read(headers, receive)
             await self._app(scope, receive, sending)
@@ -64,12 +69,10 @@ class Guard:
             await problems.of(error).response()(scope, receive, sending)
 
     def _check_host(self, headers: Headers) -> None:
-        hosts = self._settings.hosts
-        if hosts is None:
+        hosts, host = self._settings.hosts, headers.get("host")
+        if hosts is None or host is None:  # no browser leaves it out; HTTP/1.0's health checks do
             return
-        host = headers.get("host", "")
-        name = host[1:].split("]")[0] if host.startswith("[") else host.rsplit(":", 1)[0]
-        if name.lower().rstrip(".") not in hosts:
+        if host_name(host) not in hosts:
             raise Problem(
                 403, f"this server answers to {', '.join(hosts)} alone, and was asked for as {host!r}", code="wrong_host"
             )
@@ -95,6 +98,14 @@ class Guard:
             raise Problem(
                 415, f"the body is {kind or 'of no type'}; send Content-Type: application/json", code="wrong_content_type"
             )
+        encoding = headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity"):
+            raise Problem(
+                415,
+                f"the body is encoded ({encoding[:40]}); send it as it is, without Content-Encoding",
+                code="wrong_content_encoding",
+                headers={"Accept-Encoding": "identity"},
+            )
         limit = self._settings.body_limit
         body = bytearray()
         try:
@@ -119,6 +130,12 @@ class Guard:
                 400, f"the body has more than {self._settings.depth_limit} levels of objects and lists", code="too_deep"
             )
         return _replay([{"type": "http.request", "body": bytes(body), "more_body": False}], receive)
+
+
+def host_name(host: str) -> str:
+    """Of a Host header, without its port."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.rsplit(":", 1)[0]
+    return name.lower().rstrip(".")
 
 
 def json_depth(body: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from youtu_onnx.serve.engine.opening import open_engine
 from youtu_onnx.serve.http import server, workers
 from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.http.connections import connection_limit
+from youtu_onnx.serve.http.guard import host_name
+from youtu_onnx.serve.http.origins import origin
 from youtu_onnx.serve.http.settings import LOOPBACK, Settings
 from youtu_onnx.serve.text.model_text import ModelText
 
@@ -68,7 +71,8 @@ def settings(
         names: further ones by which a loopback server may be asked.
 
     Raises:
-        UsageError: an empty key, names for a server that checks none, or more connections than there can be.
+        UsageError: an empty key, names for a server that checks none, what is no name or no origin, or more connections than
+            there can be.
     """
     loopback = server.is_loopback(host)
     if not all(key.strip() for key in api_keys):
@@ -77,11 +81,18 @@ def settings(
         raise UsageError(f"--allow-host has no use at {host}: only loopback servers check names", hint="drop --allow-host")
     return Settings(
         api_keys=api_keys,
-        hosts=(*LOOPBACK, host.lower(), *(name.lower() for name in names)) if loopback else None,
-        cors_origins=cors_origins,
+        hosts=(*LOOPBACK, host.lower(), *map(_allowed_name, names)) if loopback else None,
+        cors_origins=tuple(map(origin, cors_origins)),
         body_limit=body_limit,
         connections=connection_limit(connections),
     )
+
+
+def _allowed_name(text: str) -> str:
+    name = host_name(text.strip())
+    if not name or re.search(r"[\s/,*@]", name):
+        raise UsageError(f"--allow-host {text!r} is no name", hint="pass a host's name alone, as model.example.org")
+    return name
 
 
 def serve(serving: Serving, progress: Progress, told: Told) -> None:

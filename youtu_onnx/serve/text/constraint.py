@@ -17,6 +17,7 @@ import llguidance
 import numpy as np
 
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.serve.text.enforceable import Enforceable
 from youtu_onnx.serve.text.model_text import ModelText
 
 Thinking = Literal["open", "possible", "none"]
@@ -35,6 +36,9 @@ LIMITS = llguidance.LLParserLimits(
 )
 
 
+ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
+
+
 @dataclass(frozen=True)
 class Function:
     """A tool as a grammar sees it. ``strict``: its schema has to be obeyed to the letter, or the request refused."""
@@ -42,6 +46,13 @@ class Function:
     name: str
     parameters: Mapping[str, Any] | None = None
     strict: bool = False
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an answer has to be. ``rule``: the right side of a rule of llguidance's."""
+
+    rule: str
 
 
 class Grammars:
@@ -58,50 +69,93 @@ class Grammars:
     def json(self, schema: Mapping[str, Any], *, thinking: Thinking, strict: bool = True) -> GrammarConstraint:
         """An answer that is JSON of a schema.
 
+        Raises:
+            UsageError: as :meth:`form` raises it.
+        """
+        return self.answer(self.form(schema, strict=strict), thinking=thinking)
+
+    def form(self, schema: Mapping[str, Any], *, strict: bool) -> Form:
+        """What an answer has to be.
+
         Args:
             strict: refuse schemas with words that can't be enforced; else those words are passed over.
 
         Raises:
-            UsageError: a schema that can't be enforced.
+            UsageError: a schema that can't be enforced, or of which nothing can.
         """
-        return self._constraint(f"{_start(thinking, self._text.thinks)} answer\nanswer: {_json(schema, strict)}", "the schema")
+        left = self._enforceable(schema, "the schema", strict)
+        if left.omissions and not left.schema:
+            raise _not_enforced("the schema", left)
+        return Form(_json(left.schema, strict))
 
-    def calls(self, functions: Sequence[Function], *, required: bool, parallel: bool, thinking: Thinking) -> GrammarConstraint:
+    def answer(self, form: Form, *, thinking: Thinking) -> GrammarConstraint:
+        """An answer of that form and nothing else."""
+        return self._constraint(f"{_start(thinking, self._text.thinks)} answer\nanswer: {form.rule}")
+
+    def calls(
+        self, functions: Sequence[Function], *, required: bool, parallel: bool, thinking: Thinking, form: Form | None = None
+    ) -> GrammarConstraint:
         """An answer in which each tool call names a function and has its arguments.
 
         Args:
             required: a call and nothing else; otherwise text, which calls may follow.
             parallel: more than one call.
+            form: of an answer that is no call; None: any text.
 
         Raises:
-            UsageError: parameters that can't be enforced.
+            UsageError: parameters of a strict function that can't be enforced, or too many of all functions.
         """
         more = "more*" if parallel else ""
-        text = "" if required else "PLAIN | PLAIN? "
-        rules = [
-            f"{_start(thinking, self._text.thinks)} ( {text}<tool_call> body {more} )",
-            r"PLAIN: /(?s:.*)/ & ~/(?s:.*<tool_call>.*)/ & ~/\s*<think>(?s:.*)/",
-            r"more: /\n?/ <tool_call> body",
-            r"body: /\n?/ ( " + " | ".join(f"call{n}" for n in range(len(functions))) + r" ) /\n?/ </tool_call>",
-        ]
-        for number, function in enumerate(functions):
-            head = json.dumps(f'{{"name": {json.dumps(function.name)}, "arguments": ')
-            schema = function.parameters or {"type": "object", "properties": {}}
-            rules.append(f'call{number}: {head} {_json(schema, function.strict)} "}}"')
+        calls = f"<tool_call> body {more}"
+        start = _start(thinking, self._text.thinks)
         if required:
-            del rules[1]
-        if not parallel:
-            rules = [rule for rule in rules if not rule.startswith("more:")]
-        return self._constraint("\n".join(rules), "the tools' parameters")
+            rules = [f"{start} ( {calls} )"]
+        elif form is not None:
+            rules = [f"{start} ( answer | {calls} )", f"answer: {form.rule}"]
+        else:
+            rules = [f"{start} ( PLAIN | PLAIN? {calls} )", r"PLAIN: /(?s:.*)/ & ~/(?s:.*<tool_call>.*)/ & ~/\s*<think>(?s:.*)/"]
+        if parallel:
+            rules.append(r"more: /\n?/ <tool_call> body")
+        rules.append(r"body: /\n?/ ( " + " | ".join(f"call{n}" for n in range(len(functions))) + r" ) /\n?/ </tool_call>")
+        parameters = [self._parameters(function) for function in functions]
+        try:
+            return self._constraint("\n".join([*rules, *map(_call, range(len(functions)), functions, parameters)]))
+        except UsageError:  # each can be enforced, and all together can't
+            parameters = [one if function.strict else ANY_OBJECT for function, one in zip(functions, parameters, strict=True)]
+            return self._constraint("\n".join([*rules, *map(_call, range(len(functions)), functions, parameters)]))
 
-    def _constraint(self, lark: str, what: str) -> GrammarConstraint:
-        grammar = llguidance.LLMatcher.grammar_from_lark(lark)
-        matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
+    def _parameters(self, function: Function) -> Mapping[str, Any]:
+        schema = function.parameters or ANY_OBJECT
+        left = self._enforceable(schema, f"the parameters of {function.name}", function.strict).schema
+        return left if isinstance(left, Mapping) and left else ANY_OBJECT
+
+    def _enforceable(self, schema: Mapping[str, Any], what: str, strict: bool) -> Enforceable:
+        def fault(schema: Any) -> str | None:
+            return self._fault(f"start: {_json(schema, strict)}")
+
+        left = Enforceable.of(schema, fault)
+        if strict and left.omissions:
+            raise _not_enforced(what, left)
+        return left
+
+    def _fault(self, lark: str) -> str | None:
+        matcher = self._matcher(lark)
+        if not matcher.is_error():
+            return None
+        # the first line says what is wrong, or the last one, after a quotation with a mark below it
+        lines = [line for line in matcher.get_error().splitlines() if line.strip()]
+        wrong = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines
+        return wrong[0].split("JSON schema: ")[-1][:300]
+
+    def _constraint(self, lark: str) -> GrammarConstraint:
+        matcher = self._matcher(lark)
         if matcher.is_error():
-            # the first line says what is wrong; those after it quote the grammar
-            message = matcher.get_error().splitlines()[0].split("JSON schema: ")[-1]
-            raise UsageError(f"{what} can't be enforced: {message[:300]}", hint="use keywords that docs/serve.md lists")
+            raise UsageError(f"the schemas can't be enforced together: {self._fault(lark)}", hint="send fewer or smaller ones")
         return GrammarConstraint(matcher, self._vocab_size, min(self._text.eos_ids))
+
+    def _matcher(self, lark: str) -> llguidance.LLMatcher:
+        grammar = llguidance.LLMatcher.grammar_from_lark(lark)
+        return llguidance.LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
 
 
 class GrammarConstraint:
@@ -144,5 +198,20 @@ def _start(thinking: Thinking, thinks: bool) -> str:
     return f"{inside}thought: <think> INSIDE {tail}\nstart: thought?"
 
 
-def _json(schema: Mapping[str, Any], strict: bool) -> str:
-    return "%json " + json.dumps({**schema, "x-guidance": WRITING | ({} if strict else {"lenient": True})})
+def _json(schema: Any, strict: bool) -> str:
+    fields = schema if isinstance(schema, Mapping) else {"allOf": [schema]}
+    return "%json " + json.dumps({**fields, "x-guidance": WRITING | ({} if strict else {"lenient": True})})
+
+
+def _call(number: int, function: Function, parameters: Mapping[str, Any]) -> str:
+    head = json.dumps(f'{{"name": {json.dumps(function.name)}, "arguments": ')
+    return f'call{number}: {head} {_json(parameters, function.strict)} "}}"'
+
+
+def _not_enforced(what: str, left: Enforceable) -> UsageError:
+    first, *others = left.omissions
+    place = f"{first.place} of {what}" if first.place else what
+    more = f"; nor can {len(others)} more" if others else ""
+    return UsageError(
+        f"{place} can't be enforced: {first.why}{more}", hint="use keywords that docs/serve.md lists, or leave strict away"
+    )

@@ -1,4 +1,5 @@
-"""What all bodies have in common: strict JSON, less the fields of OpenAI's that ask for nothing."""
+"""What all bodies have in common: strict JSON, less the fields of OpenAI's that change nothing; and what is said in
+them, read with more patience."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ TokenId = Annotated[int, Field(ge=0, lt=1 << 31)]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 
 OFF: Mapping[str, Callable[[Any], bool]] = {
-    # fields of OpenAI's that do nothing here, and the values with which they ask for nothing
+    # fields of OpenAI's that do nothing here, and the values with which the answer is the same as without them
     "audio": lambda value: False,
     "best_of": lambda value: value == 1 and value is not True,
     "echo": lambda value: value is False,
@@ -22,12 +23,14 @@ OFF: Mapping[str, Callable[[Any], bool]] = {
     "functions": lambda value: value == [],
     "metadata": lambda value: isinstance(value, dict),
     "modalities": lambda value: value == ["text"],
-    "prediction": lambda value: False,
+    "moderation": lambda value: False,
+    "prediction": lambda value: isinstance(value, dict),
     "prompt_cache_key": lambda value: isinstance(value, str),
+    "prompt_cache_options": lambda value: isinstance(value, dict),
     "prompt_cache_retention": lambda value: isinstance(value, str),
     "reasoning_effort": lambda value: False,
     "safety_identifier": lambda value: isinstance(value, str),
-    "service_tier": lambda value: value in ("auto", "default"),
+    "service_tier": lambda value: isinstance(value, str),
     "store": lambda value: value is False,
     "suffix": lambda value: value == "",
     "verbosity": lambda value: value == "medium",
@@ -42,8 +45,15 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class Said(BaseModel):
+    """What is said in a conversation. Clients send back what they got, and what they and others made of it: members that aren't
+    known here say nothing to the model, and are passed over."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
 class BodyWithoutOff(Body):
-    """A request of OpenAI's API, less the fields that ask for nothing."""
+    """A request of OpenAI's API, less the fields that change nothing."""
 
     @model_validator(mode="before")
     @classmethod

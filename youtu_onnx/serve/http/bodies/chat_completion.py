@@ -59,8 +59,6 @@ class ChatCompletion(CompletionFields):
             raise ValueError(f"tool_choice names {self.tool_choice.function.name!r}, which is none of the tools")
         if self.tool_choice == "required" and not names:
             raise ValueError("tool_choice goes with tools")
-        if self.response_format is not None and self.response_format.type != "text" and self.forced_tools:
-            raise ValueError("response_format can't go with a tool_choice that leaves room for a call alone")
         return self
 
     @property

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from youtu_onnx.serve.http.bodies.body import Body, BodyWithoutOff, Text
+from youtu_onnx.serve.http.bodies.body import Said, Text
+from youtu_onnx.serve.http.bodies.part import Content, joined
+from youtu_onnx.serve.http.bodies.tool_call import ToolCall
+from youtu_onnx.text.messages import REASONING_FIELDS
+
+HELD = ("audio", "image", "images", "video", "videos", "file", "files", "documents", "attachments")
+"""Names under which messages hold for the model what is no text."""
+
+CONTINUED = ("prefix", "partial")
+"""Names by which servers are asked to go on with an assistant's message."""
+
+OLD_CALL = "function_call"
+"""The id of a call in the form that tools replaced, which had none."""
 
 
-class TextPart(Body):
-    type: Literal["text", "refusal"]
-    text: Text | None = None
-    refusal: Text | None = None
-
-    @model_validator(mode="after")
-    def _has_text(self) -> TextPart:
-        if (self.text is None) == (self.refusal is None):
-            raise ValueError('a part of a message is {"type": "text", "text": …}; the model reads text only')
-        return self
-
-
-Content = Text | list[TextPart]
-
-
-class CalledFunction(Body):
-    name: str = Field(max_length=256)
-    arguments: Text = Field(description="JSON text.")
-
-
-class ToolCall(Body):
-    id: str = Field(max_length=256)
-    type: Literal["function"] = "function"
-    function: CalledFunction
-
-
-class Message(BodyWithoutOff):
+class Message(Said):
     """One message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -47,35 +32,51 @@ class Message(BodyWithoutOff):
     reasoning_content: Text | None = Field(None, description="Of an assistant's message: what it thought.")
     refusal: Text | None = None
 
-    _off: ClassVar[frozenset[str]] = frozenset({"annotations", "audio", "function_call"})
-
     @model_validator(mode="before")
     @classmethod
-    def _drop_empty(cls, data: Any) -> Any:
-        """What official clients send back of a reply without its having been there."""
+    def _read(cls, data: Any) -> Any:
+        """In today's names. What the model would have to see and can't is refused; all else that is unknown is passed over."""
         if not isinstance(data, dict):
             return data
-        return {key: value for key, value in data.items() if not (key in cls._off and value in (None, []))}
+        for name in (*HELD, *CONTINUED):
+            if data.get(name):
+                can = "reads text only" if name in HELD else "begins each message itself"
+                raise ValueError(f"{name} of a message is not supported: the model {can}")
+        data = dict(data)
+        if data.get("reasoning_content") is None:
+            named = (data[name] for name in REASONING_FIELDS if isinstance(data.get(name), str))
+            data["reasoning_content"] = next(named, None)
+        if data.get("role") == "function":
+            data |= {"role": "tool", "tool_call_id": OLD_CALL}
+        if isinstance(data.get("function_call"), dict) and not data.get("tool_calls"):
+            data["tool_calls"] = [{"id": OLD_CALL, "function": data["function_call"]}]
+        return data
 
     @model_validator(mode="after")
     def _fits_its_role(self) -> Message:
-        if self.role != "assistant" and (self.tool_calls or self.reasoning_content is not None or self.refusal is not None):
+        if self.role != "assistant" and (self.tool_calls or self.reasoning_content or self.refusal):
             raise ValueError("tool_calls, reasoning_content and refusal belong to assistant messages")
         if self.role == "tool" and self.tool_call_id is None:
             raise ValueError("a tool message needs tool_call_id")
         if self.role != "tool" and self.tool_call_id is not None:
             raise ValueError("tool_call_id belongs to tool messages")
-        if self.content is None and self.role != "assistant":
+        if self.content is None and not self._may_say_nothing:
             raise ValueError("content is missing")
-        if self.role == "assistant" and self.content is None and not self.tool_calls and self.refusal is None:
-            raise ValueError("content is missing, and there are no tool_calls")
         return self
+
+    @property
+    def _may_say_nothing(self) -> bool:
+        """A tool that gave nothing, and an assistant that called, thought or refused, or of which null was sent back."""
+        sent = "content" in self.model_fields_set
+        if self.role == "assistant":
+            return sent or bool(self.tool_calls or self.reasoning_content) or self.refusal is not None
+        return self.role == "tool" and sent
 
     def for_template(self) -> dict[str, Any]:
         """As chat templates read it."""
         fields: dict[str, Any] = {
             "role": "system" if self.role == "developer" else self.role,
-            "content": _joined(self.content) or self.refusal or "",
+            "content": joined(self.content) or self.refusal or "",
         }
         if self.name is not None:
             fields["name"] = self.name
@@ -84,27 +85,5 @@ class Message(BodyWithoutOff):
         if self.tool_call_id is not None:
             fields["tool_call_id"] = self.tool_call_id
         if self.tool_calls:
-            fields["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.function.name, "arguments": _parsed(call.function.arguments)},
-                }
-                for call in self.tool_calls
-            ]
+            fields["tool_calls"] = [call.for_template() for call in self.tool_calls]
         return fields
-
-
-def _joined(content: str | list[TextPart] | None) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "".join(part.text if part.text is not None else part.refusal or "" for part in content)
-
-
-def _parsed(arguments: str) -> Any:
-    """Templates write objects as JSON in the model's own way. What is no object stays the text that it is."""
-    try:
-        value = json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
-    return value if isinstance(value, dict) else arguments

@@ -8,12 +8,14 @@ from pydantic import Field
 
 from youtu_onnx.serve.http.bodies.body import Body, Text
 
+STRICT = "Refuse a schema that can't be enforced to the letter. Otherwise what can't be enforced is passed over."
+
 
 class ToolFunction(Body):
     name: str = Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")
     description: Text | None = None
     parameters: dict[str, Any] | None = Field(None, description="JSON Schema of an object.")
-    strict: bool | None = Field(None, description="Refuse a schema that can't be enforced to the letter.")
+    strict: bool | None = Field(None, description=STRICT)
 
 
 class Tool(Body):
@@ -41,8 +43,8 @@ class PlainFormat(Body):
 class NamedSchema(Body):
     name: str = Field(max_length=256)
     description: Text | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
-    strict: bool | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema", description="JSON Schema; where left out, any object.")
+    strict: bool | None = Field(None, description=STRICT)
 
 
 class SchemaFormat(Body):

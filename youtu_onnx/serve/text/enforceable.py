@@ -1,0 +1,155 @@
+"""How much of a JSON schema a grammar can hold.
+
+llguidance takes a schema, or refuses it for the first thing in it that can't be enforced: a pattern that looks ahead, a reference
+that leads nowhere, a type that JSON hasn't. Here such things are found and left out, so that all else of the schema still binds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Fault = Callable[[Any], str | None]
+"""What keeps a schema from being enforced; None: nothing does."""
+
+NAMED = ("properties", "patternProperties", "$defs", "definitions")
+LISTED = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
+SINGLE = ("additionalProperties", "items", "contains", "not", "if", "then", "else", "propertyNames")
+"""Keywords that hold schemas: by name, in a list, alone."""
+
+MOST_CHARACTERS = 2_000_000
+"""Of schemas that one search compiles, a second's worth: a large schema full of faults is given up as a whole."""
+
+
+@dataclass(frozen=True)
+class Omission:
+    """A keyword that was left out: where it is, as ``properties.to.pattern``, and why."""
+
+    place: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Enforceable:
+    """What is left of a schema.
+
+    Attributes:
+        schema: a grammar holds it. Where nothing is left, it is an empty one.
+        omissions: what isn't in it, in the order in which it was found.
+    """
+
+    schema: Any
+    omissions: tuple[Omission, ...] = ()
+
+    @classmethod
+    def of(cls, schema: Any, fault: Fault) -> Enforceable:
+        why = fault(schema)
+        if why is None:
+            return cls(schema)
+        search = _Search(schema, fault)
+        left = search.relaxed(search.resolved(schema))
+        last = fault(left)
+        if last is not None:  # alone, every part of it is well: what is wrong is how its references go round
+            left = search.without_references(left, last)
+        if fault(left) is not None:
+            search.omissions.append(Omission("", why))
+            left = {}
+        return cls(left, tuple(search.omissions))
+
+
+class _Search:
+    def __init__(self, whole: Any, fault: Fault) -> None:
+        self._whole, self._fault = whole, fault
+        self._characters = MOST_CHARACTERS
+        self.omissions: list[Omission] = []
+
+    def resolved(self, schema: Any) -> Any:
+        """Without the references that lead nowhere."""
+
+        def keep(reference: str, place: str) -> bool:
+            if _leads_somewhere(reference, self._whole):
+                return True
+            self.omissions.append(Omission(place, f"{reference!r} leads nowhere in this schema"))
+            return False
+
+        return _references(schema, keep)
+
+    def without_references(self, schema: Any, why: str) -> Any:
+        def drop(reference: str, place: str) -> bool:
+            self.omissions.append(Omission(place, why))
+            return False
+
+        return _references(schema, drop)
+
+    def relaxed(self, schema: Any, place: str = "") -> Any:
+        """A schema without its faults, each part of it looked at alone, as if its references allowed anything."""
+        why = self._fault_alone(schema)
+        if why is None:
+            return schema
+        if not isinstance(schema, dict):
+            return self._omit(place, why, {})
+        inside = {keyword: self._inside(keyword, value, f"{place}.{keyword}") for keyword, value in schema.items()}
+        if self._fault_alone(inside) is None:
+            return inside
+        kept: dict[str, Any] = {}
+        for keyword in sorted(inside, key=lambda keyword: keyword != "type"):
+            why = self._fault_alone(kept | {keyword: inside[keyword]})
+            if why is None:
+                kept[keyword] = inside[keyword]
+            else:
+                self._omit(f"{place}.{keyword}", why + _shown(schema[keyword]), None)
+        if kept.keys() & {"properties", "patternProperties"} != inside.keys() & {"properties", "patternProperties"}:
+            kept.pop("additionalProperties", None)  # it would forbid what those allow
+        return kept
+
+    def _inside(self, keyword: str, value: Any, place: str) -> Any:
+        if keyword in NAMED and isinstance(value, dict):
+            return {name: self.relaxed(one, f"{place}.{name}") for name, one in value.items()}
+        if keyword in LISTED and isinstance(value, list):
+            return [self.relaxed(one, f"{place}.{number}") for number, one in enumerate(value)]
+        return self.relaxed(value, place) if keyword in SINGLE and isinstance(value, dict) else value
+
+    def _omit(self, place: str, why: str, instead: Any) -> Any:
+        self.omissions.append(Omission(place.lstrip("."), why))
+        return instead
+
+    def _fault_alone(self, schema: Any) -> str | None:
+        alone = _references(schema, lambda reference, place: False)
+        self._characters -= len(json.dumps(alone))
+        return "the schema has too many parts that can't be" if self._characters < 0 else self._fault(alone)
+
+
+def _shown(value: Any) -> str:
+    return f" ({value[:100]!r})" if isinstance(value, str) else ""
+
+
+def _references(schema: Any, keep: Callable[[str, str], bool], place: str = "") -> Any:
+    """A copy with those references that are to be kept; each is told of with its place."""
+    if isinstance(schema, list):
+        return [_references(one, keep, f"{place}.{number}") for number, one in enumerate(schema)]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: value if name in ("const", "enum") else _references(value, keep, f"{place}.{name}")
+        for name, value in schema.items()
+        if not (name == "$ref" and isinstance(value, str)) or keep(value, f"{place}.$ref".lstrip("."))
+    }
+
+
+def _leads_somewhere(reference: str, whole: Any) -> bool:
+    """Whether a reference is one into the schema itself (RFC 6901)."""
+    if not reference.startswith("#"):
+        return False
+    found = whole
+    for step in re.split("/", reference[1:])[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            found = found[int(name)]
+        else:
+            return False
+    return reference == "#" or reference.startswith("#/")
