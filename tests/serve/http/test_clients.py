@@ -45,10 +45,11 @@ def is_sum(numbers: dict[str, int]) -> bool:
 
 def test_openai_python(run: Callable[[str], dict[str, Any]]) -> None:
     found = run("openai_python.py")
-    assert len(found) == 6
+    assert len(found) == 7
     for name, one in found.items():
         assert all(map(is_sum, one["calls"])) and one["then"] in ENDED
-        assert is_sum(one["parsed"]) if "form" in name else one["calls"] or one["parsed"]
+        if name != "text":
+            assert is_sum(one["parsed"]) if "form" in name else one["calls"] or one["parsed"]
 
 
 def test_openai_javascript(run: Callable[[str], dict[str, Any]]) -> None:

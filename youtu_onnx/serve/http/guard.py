@@ -74,7 +74,7 @@ class Guard:
             return
         if host_name(host) not in hosts:
             raise Problem(
-                403, f"this server answers to {', '.join(hosts)} alone, and was asked for as {host!r}", code="wrong_host"
+                403, f"this server answers to {', '.join(hosts)} alone, and was asked for as {host[:100]!r}", code="wrong_host"
             )
 
     def _check_key(self, headers: Headers) -> None:
@@ -96,7 +96,7 @@ class Guard:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Problem(
-                415, f"the body is {kind or 'of no type'}; send Content-Type: application/json", code="wrong_content_type"
+                415, f"the body is {kind[:100] or 'of no type'}; send Content-Type: application/json", code="wrong_content_type"
             )
         encoding = headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity"):

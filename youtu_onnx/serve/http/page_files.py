@@ -6,6 +6,7 @@ from os import PathLike, stat_result
 from pathlib import Path, PurePath
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -33,6 +34,13 @@ KINDS = {
 
 class PageFiles(StaticFiles):
     """Files with content types of this list; others are not served."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        try:
+            return await super().get_response(path, scope)
+        except HTTPException as error:
+            message = "no such file" if error.status_code == 404 else "a file is there to be read: GET or HEAD it"
+            raise Problem(error.status_code, message, headers=error.headers) from error
 
     def file_response(
         self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope, status_code: int = 200

@@ -79,15 +79,15 @@ def check(routes: Sequence[BaseRoute], scope: Scope) -> None:
             return
         if match is Match.PARTIAL and isinstance(route, Route):
             methods |= route.methods or set()
-    path, method = scope["path"][:200], scope["method"][:20]
+    path, method = repr(scope["path"][:200]), scope["method"][:20]
     if methods:
         allowed = sorted(methods | ({"HEAD"} if "GET" in methods else set()))
-        more = f"; {API}" if path == "/" else ""
+        more = f"; {API}" if scope["path"] == "/" else ""
         raise Problem(
             405,
             f"{method} does nothing at {path}, only {' and '.join(allowed)}{more}",
             code="method_not_allowed",
             headers={"Allow": ", ".join(allowed)},
         )
-    instead = next((words for pattern, words in ELSEWHERE if pattern.fullmatch(path)), API)
+    instead = next((words for pattern, words in ELSEWHERE if pattern.fullmatch(scope["path"])), API)
     raise Problem(404, f"there is no {path} here; {instead}", code="unknown_url")

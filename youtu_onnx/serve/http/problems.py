@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -83,19 +83,30 @@ async def respond(request: Request, error: Exception) -> JSONResponse:
 
 def _invalid(error: RequestValidationError) -> Problem:
     """The first thing wrong with a body, and where."""
-    first = min(error.errors(), key=lambda one: _UNLIKELY.get(one["type"], 0))
-    # beside fields and places, pydantic names which of several types it tried
-    path = [str(part) for part in first["loc"][1:] if isinstance(part, int) or _FIELD.fullmatch(part)]
-    param = ".".join(path) or None
+    errors = error.errors()
+    first = min(errors, key=lambda one: _UNLIKELY.get(one["type"], 0))
+    param = _param(first["loc"])
     if first["type"] == "extra_forbidden":
-        return Problem(400, f"{param} is not a field of this request, or is not supported", param=param, code="unsupported_field")
-    if first["type"] == "json_invalid":
-        return Problem(400, "the body is no JSON", code="invalid_json")
+        inside, name = _param(first["loc"][:-1]), str(first["loc"][-1])[:100]
+        param = f"{inside}.{name}" if inside else name
+        return Problem(
+            400, f"{param!r} is not a field of this request, or is not supported", param=param, code="unsupported_field"
+        )
     message = first["msg"].removeprefix("Value error, ")
+    if (kind := _KINDS.get(first["type"])) is not None:
+        text = any(one["type"] == "string_type" and _param(one["loc"]) == param for one in errors)
+        message = f"Input should be {'text or ' if text else ''}{kind}"
     return Problem(400, f"{param}: {message}" if param else message, param=param, code="invalid_value")
 
 
+def _param(place: Sequence[int | str]) -> str | None:
+    """A field, as ``messages.0.role``. Beside fields and places, pydantic names which of several types it tried."""
+    return ".".join(str(part) for part in place[1:] if isinstance(part, int) or _FIELD.fullmatch(part)) or None
+
+
 _FIELD = re.compile(r"(?!(?:str|int|list|bool)$)[a-z_]+|[^a-z\[\]]+")
+
+_KINDS = {"model_type": "an object", "model_attributes_type": "an object", "dict_type": "an object", "list_type": "a list"}
 
 _UNLIKELY = {"string_type": 1, "none_required": 2}
 """Of the complaints about a field that may be of several types, those to mention last."""

@@ -64,6 +64,8 @@ def main(url: str) -> dict[str, Any]:
             "parsed": None if getattr(message, "parsed", None) is None else message.parsed.model_dump(),
             "then": last.choices[0].finish_reason,
         }
+    text = client.completions.create(model=model, prompt="Once upon a time", max_tokens=8, logprobs=2, stop=["\n"])
+    found["text"] = {"calls": [], "parsed": None, "then": text.choices[0].finish_reason}
     return found
 
 

@@ -1,4 +1,4 @@
-"""pydantic-ai: an agent that has to call a tool, and then to answer by another one, or as JSON. ``python pydantic_ai_loop.py URL``."""
+"""pydantic-ai: an agent that has to call a tool, and then to answer by one or as JSON. ``python pydantic_ai_loop.py URL``."""
 
 from __future__ import annotations
 

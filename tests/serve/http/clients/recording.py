@@ -2,8 +2,8 @@
 
     python -m tests.serve.http.clients.recording FOLDER
 
-``FOLDER`` is the one that installing.py makes. No header with an address or a key is kept, and calls have numbers for ids, so that
-the same clients give the same file.
+``FOLDER`` is the one that installing.py makes. No header with an address or a key is kept, and calls have numbers for ids, so
+that the same clients give the same file.
 """
 
 from __future__ import annotations
