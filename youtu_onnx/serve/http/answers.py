@@ -172,7 +172,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     403: {"model": Error, "description": "The Host header names another server."},
     408: {"model": Error, "description": "The body came too slowly."},
     413: {"model": Error, "description": "The body is too large."},
-    415: {"model": Error, "description": "The body is not application/json."},
+    415: {"model": Error, "description": "The body is not application/json, or is encoded."},
     500: {"model": Error, "description": "The server failed."},
 }
 BUSY: dict[int | str, dict[str, Any]] = {

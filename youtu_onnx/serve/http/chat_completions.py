@@ -14,7 +14,7 @@ from youtu_onnx.core.errors import UsageError
 from youtu_onnx.serve.engine.request import Request, Token
 from youtu_onnx.serve.http.answers import AnswerFinish
 from youtu_onnx.serve.http.bodies.chat_completion import ChatCompletion
-from youtu_onnx.serve.http.bodies.tool import NamedTool, PlainFormat, SchemaFormat
+from youtu_onnx.serve.http.bodies.tool import PlainFormat, SchemaFormat
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.prompting import chat_prompt, sampling
 from youtu_onnx.serve.http.replies import Json, PlannedReply, Replies, ReplyUpdate, WholeReply
@@ -73,13 +73,12 @@ def _plan(service: Service, body: ChatCompletion) -> Replies:
         )
         reader = ReplyReader(text.tokenizer, stops=body.stops, thinking=prompt.thinking, tools=bool(tools))
         planned.append(PlannedReply(request, reader))
-    return Replies(tuple(planned), copies, named_tool=isinstance(body.tool_choice, NamedTool))
+    return Replies(tuple(planned), copies, named_tool=body.named_tool)
 
 
 def _constraint(service: Service, body: ChatCompletion, thinking: Thinking) -> GrammarConstraint | None:
     """What the answer must be; None where it is free."""
     tools = body.offered_tools
-    named = body.tool_choice.function.name if isinstance(body.tool_choice, NamedTool) else None
     with _refusing("response_format"):
         form = _form(service, body)
         if not tools:
@@ -87,14 +86,14 @@ def _constraint(service: Service, body: ChatCompletion, thinking: Thinking) -> G
     functions = [
         Function(tool.function.name, tool.function.parameters, bool(tool.function.strict))
         for tool in tools
-        if named in (None, tool.function.name)
+        if not body.chosen_tools or tool.function.name in body.chosen_tools
     ]
     with _refusing("tools"):
         return service.grammars.calls(
             functions,
             required=body.forced_tools,
             thinking=thinking,
-            parallel=named is None and body.parallel_tool_calls is not False,
+            parallel=not body.named_tool and body.parallel_tool_calls is not False,
             form=form,
         )
 

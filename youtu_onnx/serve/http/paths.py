@@ -19,7 +19,7 @@ WITHOUT_V1 = re.compile(r"/(?:chat/completions|completions|models(?:/.+)?)")
 ELSEWHERE = (
     (
         re.compile(r"/v1/responses(?:/.*)?"),
-        "OpenAI's Responses API isn't here; use POST /v1/chat/completions (chat.completions in OpenAI's clients, "
+        "instead of OpenAI's Responses API, use POST /v1/chat/completions (chat.completions in OpenAI's clients, "
         "provider.chat(…) in Vercel's AI SDK, use_responses_api=False in LangChain)",
     ),
     (re.compile(r"/v1/embeddings"), "the model writes text and makes no embeddings"),

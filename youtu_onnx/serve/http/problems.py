@@ -84,7 +84,7 @@ async def respond(request: Request, error: Exception) -> JSONResponse:
 def _invalid(error: RequestValidationError) -> Problem:
     """The first thing wrong with a body, and where."""
     errors = error.errors()
-    first = min(errors, key=lambda one: _UNLIKELY.get(one["type"], 0))
+    first = min(errors, key=_unlikely)
     param = _param(first["loc"])
     if first["type"] == "extra_forbidden":
         inside, name = _param(first["loc"][:-1]), str(first["loc"][-1])[:100]
@@ -108,5 +108,9 @@ _FIELD = re.compile(r"(?!(?:str|int|list|bool)$)[a-z_]+|[^a-z\[\]]+")
 
 _KINDS = {"model_type": "an object", "model_attributes_type": "an object", "dict_type": "an object", "list_type": "a list"}
 
-_UNLIKELY = {"string_type": 1, "none_required": 2}
-"""Of the complaints about a field that may be of several types, those to mention last."""
+
+def _unlikely(error: Any) -> int:
+    """Of the complaints about a field that may be of several types, those to mention last."""
+    if error["type"] == "literal_error":  # one of some words was expected
+        return 0 if isinstance(error["input"], str) else 1
+    return {"string_type": 1, "none_required": 2}.get(error["type"], 0)

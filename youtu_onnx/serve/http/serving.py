@@ -90,7 +90,7 @@ def settings(
 
 def _allowed_name(text: str) -> str:
     name = host_name(text.strip())
-    if not name or re.search(r"[\s/,*@]", name):
+    if not name or re.search(r"[\s/,*@]", text.strip()):
         raise UsageError(f"--allow-host {text!r} is no name", hint="pass a host's name alone, as model.example.org")
     return name
 

@@ -15,13 +15,16 @@ from typing import Any
 Fault = Callable[[Any], str | None]
 """What keeps a schema from being enforced; None: nothing does."""
 
-NAMED = ("properties", "patternProperties", "$defs", "definitions")
+DEFINITIONS = ("$defs", "definitions")
+NAMED = ("properties", "patternProperties", *DEFINITIONS)
 LISTED = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
 SINGLE = ("additionalProperties", "items", "contains", "not", "if", "then", "else", "propertyNames")
 """Keywords that hold schemas: by name, in a list, alone."""
 
 MOST_CHARACTERS = 2_000_000
-"""Of schemas that one search compiles, a second's worth: a large schema full of faults is given up as a whole."""
+CHARACTERS_EACH = 2000
+"""Of schemas that one search compiles, and what starting to compile one costs in characters: a second's worth. A large schema
+full of faults is given up as a whole."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,10 @@ class Enforceable:
         if why is None:
             return cls(schema)
         search = _Search(schema, fault)
-        left = search.relaxed(search.resolved(schema))
+        try:
+            left = search.relaxed(search.with_definitions_relaxed(search.resolved(schema)))
+        except _GivenUpError:
+            return cls({}, (Omission("", "too many of its parts can't"),))
         last = fault(left)
         if last is not None:  # alone, every part of it is well: what is wrong is how its references go round
             left = search.without_references(left, last)
@@ -58,6 +64,10 @@ class Enforceable:
             search.omissions.append(Omission("", why))
             left = {}
         return cls(left, tuple(search.omissions))
+
+
+class _GivenUpError(Exception):
+    """The search takes too long."""
 
 
 class _Search:
@@ -84,6 +94,15 @@ class _Search:
 
         return _references(schema, drop)
 
+    def with_definitions_relaxed(self, schema: Any, place: str = "") -> Any:
+        """Whatever refers to them, they are looked at: alone, a schema doesn't show what is wrong with its definitions."""
+
+        def inside(one: Any, place: str, keyword: str) -> Any:
+            one = self.with_definitions_relaxed(one, place)
+            return self.relaxed(one, place) if keyword in DEFINITIONS else one
+
+        return _changed_inside(schema, place, inside)
+
     def relaxed(self, schema: Any, place: str = "") -> Any:
         """A schema without its faults, each part of it looked at alone, as if its references allowed anything."""
         why = self._fault_alone(schema)
@@ -91,7 +110,7 @@ class _Search:
             return schema
         if not isinstance(schema, dict):
             return self._omit(place, why, {})
-        inside = {keyword: self._inside(keyword, value, f"{place}.{keyword}") for keyword, value in schema.items()}
+        inside = _changed_inside(schema, place, lambda one, place, keyword: self.relaxed(one, place))
         if self._fault_alone(inside) is None:
             return inside
         kept: dict[str, Any] = {}
@@ -105,25 +124,36 @@ class _Search:
             kept.pop("additionalProperties", None)  # it would forbid what those allow
         return kept
 
-    def _inside(self, keyword: str, value: Any, place: str) -> Any:
-        if keyword in NAMED and isinstance(value, dict):
-            return {name: self.relaxed(one, f"{place}.{name}") for name, one in value.items()}
-        if keyword in LISTED and isinstance(value, list):
-            return [self.relaxed(one, f"{place}.{number}") for number, one in enumerate(value)]
-        return self.relaxed(value, place) if keyword in SINGLE and isinstance(value, dict) else value
-
     def _omit(self, place: str, why: str, instead: Any) -> Any:
         self.omissions.append(Omission(place.lstrip("."), why))
         return instead
 
     def _fault_alone(self, schema: Any) -> str | None:
         alone = _references(schema, lambda reference, place: False)
-        self._characters -= len(json.dumps(alone))
-        return "the schema has too many parts that can't be" if self._characters < 0 else self._fault(alone)
+        self._characters -= len(json.dumps(alone)) + CHARACTERS_EACH
+        if self._characters < 0:
+            raise _GivenUpError
+        return self._fault(alone)
+
+
+def _changed_inside(schema: Any, place: str, change: Callable[[Any, str, str], Any]) -> Any:
+    """A copy, in which each schema directly inside of it is what ``change`` makes of it, its place, and its keyword."""
+    if not isinstance(schema, dict):
+        return schema
+
+    def changed(keyword: str, value: Any) -> Any:
+        here = f"{place}.{keyword}"
+        if keyword in NAMED and isinstance(value, dict):
+            return {name: change(one, f"{here}.{name}", keyword) for name, one in value.items()}
+        if keyword in LISTED and isinstance(value, list):
+            return [change(one, f"{here}.{number}", keyword) for number, one in enumerate(value)]
+        return change(value, here, keyword) if keyword in SINGLE and isinstance(value, dict) else value
+
+    return {keyword: changed(keyword, value) for keyword, value in schema.items()}
 
 
 def _shown(value: Any) -> str:
-    return f" ({value[:100]!r})" if isinstance(value, str) else ""
+    return f" ({re.sub(r'[^ -~]', ' ', value)[:100]})" if isinstance(value, str) else ""
 
 
 def _references(schema: Any, keep: Callable[[str, str], bool], place: str = "") -> Any:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, model_validator
 
 Text = Annotated[str, Field(max_length=4 << 20)]
 Stop = Annotated[str, Field(min_length=1, max_length=500)]
@@ -66,6 +66,19 @@ class BodyWithoutOff(Body):
             for name, value in data.items()
             if not (name not in known and name in OFF and (value is None or OFF[name](value)))
         }
+
+
+def by_type(tags: Mapping[str, str]) -> Discriminator:
+    """Of several objects, the one that the member ``type`` says. Tags are in brackets: errors tell them from fields."""
+
+    def tag(value: Any) -> str | None:
+        name = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        return tags.get(name) if isinstance(name, str) else None
+
+    types = ", ".join(map(repr, tags))
+    return Discriminator(
+        tag, custom_error_type="wrong_type", custom_error_message=f"Input should be an object whose type is one of {types}"
+    )
 
 
 def stop_strings(stop: str | list[str] | None) -> tuple[str, ...]:

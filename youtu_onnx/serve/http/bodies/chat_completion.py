@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import ConfigDict, Field, model_validator
 
 from youtu_onnx.serve.http.bodies.body import Body
 from youtu_onnx.serve.http.bodies.message import Message
 from youtu_onnx.serve.http.bodies.sampling import CompletionFields
-from youtu_onnx.serve.http.bodies.tool import NamedTool, PlainFormat, SchemaFormat, Tool
+from youtu_onnx.serve.http.bodies.tool import AllowedTools, AnswerFormat, NamedTool, Tool, ToolChoice
 
 
 class TemplateOptions(Body):
@@ -38,11 +36,11 @@ class ChatCompletion(CompletionFields):
     max_completion_tokens: int | None = Field(None, ge=1, lt=1 << 31, description="The same under its new name.")
     logprobs: bool | None = Field(None, description="Log probabilities of the answer's tokens.")
     top_logprobs: int | None = Field(None, ge=0, le=20, description="And those of so many likeliest.")
-    response_format: PlainFormat | SchemaFormat | None = Field(
+    response_format: AnswerFormat | None = Field(
         None, description="The answer is JSON, or JSON of a schema. Thinking before it is free."
     )
     tools: list[Tool] | None = Field(None, max_length=128)
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = Field(None, description="Whether a reply may hold several calls.")
     chat_template_kwargs: TemplateOptions | None = None
 
@@ -55,8 +53,8 @@ class ChatCompletion(CompletionFields):
         names = [tool.function.name for tool in self.tools or ()]
         if len(set(names)) < len(names):
             raise ValueError("two tools have the same name")
-        if isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
-            raise ValueError(f"tool_choice names {self.tool_choice.function.name!r}, which is none of the tools")
+        if unknown := self.chosen_tools - set(names):
+            raise ValueError(f"tool_choice names {min(unknown)!r}, which is none of the tools")
         if self.tool_choice == "required" and not names:
             raise ValueError("tool_choice goes with tools")
         return self
@@ -67,8 +65,25 @@ class ChatCompletion(CompletionFields):
         return [] if self.tool_choice == "none" else self.tools or []
 
     @property
+    def chosen_tools(self) -> set[str]:
+        """Names of those that alone it may call; none: it may call all."""
+        match self.tool_choice:
+            case NamedTool(function=named):
+                return {named.name}
+            case AllowedTools(allowed_tools=allowed):
+                return {one.function.name for one in allowed.tools}
+        return set()
+
+    @property
+    def named_tool(self) -> bool:
+        """The caller named the tool to call."""
+        return isinstance(self.tool_choice, NamedTool)
+
+    @property
     def forced_tools(self) -> bool:
-        return self.tool_choice == "required" or isinstance(self.tool_choice, NamedTool)
+        if isinstance(self.tool_choice, AllowedTools):
+            return self.tool_choice.allowed_tools.mode == "required"
+        return self.tool_choice == "required" or self.named_tool
 
     @property
     def enable_thinking(self) -> bool | None:

@@ -29,8 +29,8 @@ class Part(Said):
                 raise ValueError("text is missing")
             return self
         other = next((words for word, words in OTHERS.items() if word in self.type), None)
-        what = f"this part is {other}" if other else "this part is something else"
-        raise ValueError(f"the model reads text only, and {what} (its type is {self.type[:40]!r}); send text parts alone")
+        what = f"{other} ({self.type[:40]})" if other else f"of type {self.type[:40]!r}"
+        raise ValueError(f"the model reads text only, and this part is {what}; send text parts alone")
 
     def __str__(self) -> str:
         return (self.refusal if self.type == "refusal" else self.text) or ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, Tag
 
-from youtu_onnx.serve.http.bodies.body import Body, Text
+from youtu_onnx.serve.http.bodies.body import Body, Text, by_type
 
 STRICT = "Refuse a schema that can't be enforced to the letter. Otherwise what can't be enforced is passed over."
 
@@ -36,12 +36,33 @@ class NamedTool(Body):
     function: NamedFunction
 
 
+class AllowedNames(Body):
+    mode: Literal["auto", "required"]
+    tools: list[NamedTool] = Field(min_length=1, max_length=128)
+
+
+class AllowedTools(Body):
+    """Of the tools that the model hears of, those that it may call."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedNames
+
+
+ToolChoice = (
+    Literal["none", "auto", "required"]
+    | Annotated[
+        Annotated[NamedTool, Tag("[named]")] | Annotated[AllowedTools, Tag("[allowed]")],
+        by_type({"function": "[named]", "allowed_tools": "[allowed]"}),
+    ]
+)
+
+
 class PlainFormat(Body):
     type: Literal["text", "json_object"]
 
 
 class NamedSchema(Body):
-    name: str = Field(max_length=256)
+    name: str | None = Field(None, max_length=256)
     description: Text | None = None
     schema_: dict[str, Any] | None = Field(None, alias="schema", description="JSON Schema; where left out, any object.")
     strict: bool | None = Field(None, description=STRICT)
@@ -50,3 +71,9 @@ class NamedSchema(Body):
 class SchemaFormat(Body):
     type: Literal["json_schema"]
     json_schema: NamedSchema
+
+
+AnswerFormat = Annotated[
+    Annotated[PlainFormat, Tag("[plain]")] | Annotated[SchemaFormat, Tag("[schema]")],
+    by_type({"text": "[plain]", "json_object": "[plain]", "json_schema": "[schema]"}),
+]
