@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import jsonschema_rs
+import llguidance
 import pytest
 
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.serve.text import constraint
 from youtu_onnx.serve.text.constraint import Form, Function, GrammarConstraint, Grammars
 from youtu_onnx.serve.text.enforceable import Enforceable
 from youtu_onnx.serve.text.model_text import ModelText
@@ -136,3 +138,18 @@ def test_an_answer_has_its_form_where_no_tool_is_called(grammars: Grammars, acce
     jsonschema_rs.validate(schema, json.loads('{"a": 1}'))
     assert accepts(reply(), '{"a": 1}') and not accepts(reply(), "Hello!") and not accepts(reply(), '{"a": 2}')
     assert accepts(reply(), '<tool_call>{"name": "now", "arguments": {}}</tool_call>')
+
+
+def test_tools_that_together_are_too_many_lose_their_schemas_unless_they_are_strict(
+    grammars: Grammars, accepts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constraint, "LIMITS", llguidance.LLParserLimits(max_grammar_size=600))
+    schema = closed(**{f"p{number}": {"type": "string"} for number in range(30)})
+
+    def calls(strict: bool) -> GrammarConstraint:
+        functions = [Function(f"f{number}", schema, strict=strict) for number in range(9)]
+        return grammars.calls(functions, required=True, parallel=False, thinking="none")
+
+    assert accepts(calls(strict=False), '<tool_call>{"name": "f8", "arguments": {"x": 1}}</tool_call>')
+    with pytest.raises(UsageError, match="together"):
+        calls(strict=True)
