@@ -48,6 +48,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (closed(to={"type": "any"}), "properties.to.type", "any"),
     (closed(to={"$ref": "#/$defs/nowhere"}), "properties.to.$ref", "#/$defs/nowhere"),
     (closed(to={"$ref": "https://a.example/b.json"}), "properties.to.$ref", "https://a.example/b.json"),
+    (closed(to={"$ref": "#/properties/to"}), "properties.to.$ref", "leads to itself"),
     (closed(to={"type": "string", "maxLength": 10**30}), "properties.to.maxLength", "maxLength"),
     (closed(to={"anyOf": [{"type": "integer"}, EMAIL]}), "properties.to.anyOf.1.pattern", LOOKS_AHEAD),
     (closed(to={"enum": []}), "properties.to.enum", "Unsatisfiable"),
@@ -95,7 +96,7 @@ def test_a_schema_full_of_faults_is_given_up_as_a_whole(grammars: Grammars) -> N
 
 
 def test_a_form_of_which_nothing_is_left_is_refused(grammars: Grammars) -> None:
-    for schema in ({"type": "wat"}, {"pattern": LOOKS_AHEAD}, {"$ref": "#/nowhere"}):
+    for schema in ({"type": "wat"}, {"pattern": LOOKS_AHEAD}, {"$ref": "#/nowhere"}, {"$ref": "#"}):
         with pytest.raises(UsageError, match="can't be enforced"):
             grammars.json(schema, thinking="none", strict=False)
 

@@ -69,7 +69,7 @@ class Replies:
             return "stop"
         if isinstance(constraint, GrammarConstraint) and constraint.failure is not None:
             raise Problem(
-                400, f"the grammar of this reply became too complex: {constraint.failure[:300]}", code="constraint_failed"
+                400, f"the reply can't go on under the request's schema: {constraint.failure}", code="constraint_failed"
             )
         if ended.reason == "cancelled":
             raise problems.draining()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import llguidance
@@ -39,6 +40,10 @@ LIMITS = llguidance.LLParserLimits(
 ANY_OBJECT: Mapping[str, Any] = {"type": "object", "properties": {}}
 
 
+KNOWN_SCHEMAS, KNOWN_CHARACTERS = 256, 20_000
+"""So many schemas are remembered with what of them can be enforced, unless they are longer."""
+
+
 @dataclass(frozen=True)
 class Function:
     """A tool as a grammar sees it. ``strict``: its schema has to be obeyed to the letter, or the request refused."""
@@ -60,6 +65,7 @@ class Grammars:
 
     def __init__(self, text: ModelText, vocab_size: int) -> None:
         self._text, self._vocab_size = text, vocab_size
+        self._known = lru_cache(KNOWN_SCHEMAS)(self._searched)  # an agent's requests have the same tools
         self._tokenizer = llguidance.LLTokenizer(text.tokenizer.serialized, n_vocab=vocab_size, eos_token=sorted(text.eos_ids))
 
     def token_bytes(self, id_: int) -> bytes:
@@ -130,13 +136,14 @@ class Grammars:
         return left if isinstance(left, Mapping) and left else ANY_OBJECT
 
     def _enforceable(self, schema: Mapping[str, Any], what: str, strict: bool) -> Enforceable:
-        def fault(schema: Any) -> str | None:
-            return self._fault(f"start: {_json(schema, strict)}")
-
-        left = Enforceable.of(schema, fault)
+        text = json.dumps(schema)
+        left = (self._known if len(text) < KNOWN_CHARACTERS else self._searched)(text, strict)
         if strict and left.omissions:
             raise _not_enforced(what, left)
         return left
+
+    def _searched(self, schema: str, strict: bool) -> Enforceable:
+        return Enforceable.of(json.loads(schema), lambda part: self._fault(f"start: {_json(part, strict)}"))
 
     def _fault(self, lark: str) -> str | None:
         matcher = self._matcher(lark)
@@ -158,6 +165,9 @@ class Grammars:
         return llguidance.LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
 
 
+NOTHING_GOES_ON = "no text that goes on from here obeys it"
+
+
 class GrammarConstraint:
     """One reply's progress through a grammar. See ``engine.Constraint``.
 
@@ -177,14 +187,19 @@ class GrammarConstraint:
         packed = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         mask = np.unpackbits(packed, count=self._vocab_size, bitorder="little").view(bool)
         if self._matcher.is_error() or not mask.any():
-            self.failure = self._matcher.get_error() or "no token goes on from here"
+            self.failure = self._why() or NOTHING_GOES_ON
             mask = np.zeros(self._vocab_size, bool)
             mask[self._end_id] = True
         return mask
 
     def accept(self, id_: int) -> None:
         if self.failure is None and not self._matcher.consume_token(id_):
-            self.failure = self._matcher.get_error() or f"token {id_} is not allowed"
+            self.failure = self._why() or f"token {id_} is not allowed"
+
+    def _why(self) -> str:
+        """In a line; those after the first show the parser's state."""
+        why = self._matcher.get_error().partition("\n")[0][:300]
+        return NOTHING_GOES_ON if why == "NoExtensionBias" else why
 
 
 def _start(thinking: Thinking, thinks: bool) -> str:

@@ -25,6 +25,8 @@ MOST_CHARACTERS = 2_000_000
 CHARACTERS_EACH = 2000
 """Of schemas that one search compiles, and what starting to compile one costs in characters: a second's worth. A large schema
 full of faults is given up as a whole."""
+LONGEST_CHAIN = 50
+"""Of references that lead to references."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,13 @@ class Enforceable:
 
     @classmethod
     def of(cls, schema: Any, fault: Fault) -> Enforceable:
-        why = fault(schema)
+        search = _Search(fault)
+        straight = search.without_circles(schema)
+        why = fault(straight)
         if why is None:
-            return cls(schema)
-        search = _Search(schema, fault)
+            return cls(straight, tuple(search.omissions))
         try:
-            left = search.relaxed(search.with_definitions_relaxed(search.resolved(schema)))
+            left = search.relaxed(search.with_definitions_relaxed(search.resolved(straight)))
         except _GivenUpError:
             return cls({}, (Omission("", "too many of its parts can't"),))
         last = fault(left)
@@ -71,28 +74,36 @@ class _GivenUpError(Exception):
 
 
 class _Search:
-    def __init__(self, whole: Any, fault: Fault) -> None:
-        self._whole, self._fault = whole, fault
+    def __init__(self, fault: Fault) -> None:
+        self._fault = fault
         self._characters = MOST_CHARACTERS
         self.omissions: list[Omission] = []
+
+    def without_circles(self, schema: Any) -> Any:
+        """Without the references that lead to themselves, of which a grammar can make no text."""
+        return self._without(
+            schema, lambda reference: f"{reference!r} leads to itself" if _is_circle(reference, schema) else None
+        )
 
     def resolved(self, schema: Any) -> Any:
         """Without the references that lead nowhere."""
 
-        def keep(reference: str, place: str) -> bool:
-            if _leads_somewhere(reference, self._whole):
-                return True
-            self.omissions.append(Omission(place, f"{reference!r} leads nowhere in this schema"))
-            return False
+        def wrong(reference: str) -> str | None:
+            return f"{reference!r} leads nowhere in this schema" if _target(reference, schema) is None else None
 
-        return _references(schema, keep)
+        return self._without(schema, wrong)
 
     def without_references(self, schema: Any, why: str) -> Any:
-        def drop(reference: str, place: str) -> bool:
-            self.omissions.append(Omission(place, why))
-            return False
+        return self._without(schema, lambda reference: why)
 
-        return _references(schema, drop)
+    def _without(self, schema: Any, wrong: Callable[[str], str | None]) -> Any:
+        def keep(reference: str, place: str) -> bool:
+            why = wrong(reference)
+            if why is not None:
+                self._omit(place, why, None)
+            return why is None
+
+        return _references(schema, keep)
 
     def with_definitions_relaxed(self, schema: Any, place: str = "") -> Any:
         """Whatever refers to them, they are looked at: alone, a schema doesn't show what is wrong with its definitions."""
@@ -169,17 +180,29 @@ def _references(schema: Any, keep: Callable[[str, str], bool], place: str = "") 
     }
 
 
-def _leads_somewhere(reference: str, whole: Any) -> bool:
-    """Whether a reference is one into the schema itself (RFC 6901)."""
-    if not reference.startswith("#"):
-        return False
+def _is_circle(reference: str, whole: Any) -> bool:
+    """Whether a reference leads to nothing but references, and back."""
+    passed: set[str] = set()
+    while reference not in passed and len(passed) < LONGEST_CHAIN:
+        passed.add(reference)
+        target = _target(reference, whole)
+        if not isinstance(target, dict) or not isinstance(target.get("$ref"), str):
+            return False
+        reference = target["$ref"]
+    return reference in passed
+
+
+def _target(reference: str, whole: Any) -> Any:
+    """What a reference into the schema itself leads to (RFC 6901); None where there is nothing."""
+    if reference != "#" and not reference.startswith("#/"):
+        return None
     found = whole
-    for step in re.split("/", reference[1:])[1:]:
+    for step in reference.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(found, dict) and name in found:
             found = found[name]
         elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
             found = found[int(name)]
         else:
-            return False
-    return reference == "#" or reference.startswith("#/")
+            return None
+    return found
