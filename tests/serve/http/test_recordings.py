@@ -79,6 +79,7 @@ def test_what_clients_sent_is_answered(port: int) -> None:
         assert answer.status == 200, (one.client, one.body, answer.body)
 
 
+@pytest.mark.slow
 def test_what_is_changed_is_answered_or_refused_in_words(port: int) -> None:
     seed = int(os.environ.get(SEED_VARIABLE) or random.randrange(1 << 32))
     print(f"{SEED_VARIABLE}={seed}")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 Fault = Callable[[Any], str | None]
 """What keeps a schema from being enforced; None: nothing does."""
@@ -193,11 +194,11 @@ def _is_circle(reference: str, whole: Any) -> bool:
 
 
 def _target(reference: str, whole: Any) -> Any:
-    """What a reference into the schema itself leads to (RFC 6901); None where there is nothing."""
+    """What a reference into the schema itself leads to (RFC 6901, in a URI); None where there is nothing."""
     if reference != "#" and not reference.startswith("#/"):
         return None
     found = whole
-    for step in reference.split("/")[1:]:
+    for step in unquote(reference).split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(found, dict) and name in found:
             found = found[name]
