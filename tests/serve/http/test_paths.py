@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from typing import Any
 
 import openai
@@ -107,6 +109,22 @@ def test_a_name_that_is_not_ours_is_refused_over_http_1_0_too(url: str) -> None:
     with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as client:
         client.sendall(b"GET /health HTTP/1.0\r\nHost: evil.example\r\n\r\n")
         assert read(client).startswith(b"HTTP/1.1 403")
+
+
+def test_a_client_that_would_rather_speak_http_2(url: str) -> None:
+    """Java's offers to change the protocol with its first request, and sends the body all the same."""
+    offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+    body = json.dumps(HELLO)
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer key\r\nContent-Length: {len(body)}\r\n"
+    )
+    request = f"{head}Content-Type: application/json\r\n{offer}\r\n{body}"
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as client:
+        for _ in range(2):
+            client.sendall(request.encode())
+            with HTTPResponse(client) as answer:
+                answer.begin()
+                assert answer.status == 200 and json.loads(answer.read())["choices"]
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,9 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """In the shape of all errors. Where an answer has begun, there is no room for another one."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            answer = Problem(400, "this is no HTTP, or its headers have more than 16 KiB", code="invalid_http").response()
+            answer = Problem(
+                400, "this is no HTTP, HTTP/1.1 without a Host header, or more than 16 KiB of headers", code="invalid_http"
+            ).response()
             headers = [*answer.raw_headers, (b"connection", b"close")]
             for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
