@@ -33,6 +33,8 @@ LONG = (
     "families/test_batch_graph.py",
     "bench/test_benchmarks_against_llama_cpp.py",
     "consumers/test_csharp.py",
+    "cli/test_streams.py",
+    "serve/http/test_recordings.py",
     "consumers/test_android.py",
     "consumers/test_aarch64.py",
     "families/test_graph.py",
