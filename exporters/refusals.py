@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from youtu_onnx.conformance import TABLES, conformance
 from youtu_onnx.core.bundle import names
-from youtu_onnx.core.errors import CheckpointError, UsageError
+from youtu_onnx.core.errors import CheckpointError, UsageError, listed
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.families.checkpoint import Checkpoint
@@ -24,9 +24,8 @@ def refuse_misreadings(checkpoint: Checkpoint) -> None:
     """
     found = reference_of(checkpoint.family).misreadings(checkpoint)
     if found:
-        listed = "\n  - ".join(found)
         raise CheckpointError(
-            f"{checkpoint.path / names.CONFIG} means something else to transformers than to youtu-onnx:\n  - {listed}",
+            listed(f"{checkpoint.path / names.CONFIG} means something else to transformers than to youtu-onnx", found),
             hint="remove what the model's authors don't publish, or report this with the file",
         )
 
@@ -37,9 +36,9 @@ def refuse_what_the_target_does_not_take(model: ir.Model, target: Target) -> Non
         return
     found = conformance(model, TABLES[target.name])
     if found.faults:
-        listed = "\n  - ".join(f"{one.operator} {one.node}: {one.reason}" for one in found.faults[:5])
+        some = "\n  - ".join(f"{one.operator} {one.node}: {one.reason}" for one in found.faults[:5])
         raise CheckpointError(
-            f"{len(found.faults)} nodes of the graph are not what {found.table.release} takes:\n  - {listed}",
+            f"{len(found.faults)} nodes of the graph are not what {found.table.release} takes:\n  - {some}",
             hint=f"report this with the model's config.json; until then export for a target other than {target.name}",
         )
 

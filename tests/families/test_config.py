@@ -31,6 +31,21 @@ from youtu_onnx.families.youtu.own_config import own_config
 from youtu_onnx.verify.verify import verify_parity
 
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "original_max_position_embeddings": 2048,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 10000.0,
+    "original_max_position_embeddings": 16,
+    "short_factor": [1.0, 1.1, 1.5, 2],
+    "long_factor": [1.0, 2.5, 8.0, 20],
+}
 READ: dict[str, dict[str, Any]] = {
     **{name: CONFIG | changes for name, changes in VARIANTS.items()},
     "old generation": OLD_GENERATION,
@@ -45,6 +60,16 @@ READ: dict[str, dict[str, Any]] = {
     "betas null, not truncated": CONFIG | {"rope_parameters": YARN | {"beta_fast": None, "beta_slow": 0, "truncate": False}},
     "factor null": CONFIG | {"rope_parameters": YARN | {"factor": None}},
     "trained length inside and beside": CONFIG | {"rope_parameters": YARN, "original_max_position_embeddings": 32},
+    "llama3": CONFIG | {"rope_parameters": LLAMA3},
+    "llama3, old generation": OLD_GENERATION | {"rope_scaling": {name: LLAMA3[name] for name in LLAMA3 if name != "rope_theta"}},
+    "llama3, short before long": CONFIG | {"rope_parameters": LLAMA3 | {"low_freq_factor": 4, "high_freq_factor": 1}},
+    "longrope": CONFIG | {"rope_parameters": LONGROPE},
+    "longrope, trained length beside": CONFIG | {"rope_parameters": LONGROPE, "original_max_position_embeddings": 32},
+    "longrope, factor": CONFIG | {"rope_parameters": LONGROPE | {"factor": 8, "mscale_all_dim": 0.5}},
+    "longrope, factor below 1": CONFIG | {"rope_parameters": LONGROPE | {"factor": 0.5}},
+    "longrope, attention_factor": CONFIG | {"rope_parameters": LONGROPE | {"attention_factor": 1.5}},
+    "longrope, one table": CONFIG | {"rope_parameters": LONGROPE | {"short_factor": LONGROPE["long_factor"]}},
+    "longrope, trained on all positions": CONFIG | {"rope_parameters": LONGROPE | {"original_max_position_embeddings": 64}},
     "fields of another type": CONFIG | {"rope_parameters": {"rope_type": "default", "factor": 3.0, "mscale_all_dim": 1.0}},
     "rope_interleave null": CONFIG | {"rope_interleave": None},
     "q_lora_rank null": CONFIG | {"q_lora_rank": None},

@@ -5,6 +5,8 @@ A message says what is wrong and where, what was expected, and (``hint``) what t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class YoutuOnnxError(Exception):
     """Base of the family. Exit code 1: the work could not be done."""
@@ -48,3 +50,8 @@ class ProviderError(YoutuOnnxError):
     """An execution provider or runtime that was asked for isn't there. Exit code 4."""
 
     exit_code = 4
+
+
+def listed(subject: str, faults: Sequence[str]) -> str:
+    """A message about all faults of one thing: in a sentence where there is one fault, else a line for each."""
+    return f"{subject}: {faults[0]}" if len(faults) == 1 else "\n  - ".join([f"{subject}:", *faults])

@@ -12,16 +12,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from youtu_onnx.core.errors import CheckpointError
-from youtu_onnx.families.youtu.config_fields import ConfigFields
-from youtu_onnx.families.youtu.rope import ROPE_FIELDS, Rope, read_rope
+from youtu_onnx.core.errors import CheckpointError, listed
+from youtu_onnx.families.youtu.config_fields import ConfigFields, shown
+from youtu_onnx.families.youtu.other_keys import note_faults
+from youtu_onnx.families.youtu.read_rope import read_rope
+from youtu_onnx.families.youtu.rope import ROPE_FIELDS, Rope
 
 MODEL_TYPES = ("youtu", "youtu_llm")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Shape of a dense decoder with multi-head latent attention, in Hugging Face's names."""
+    """Shape of a dense decoder with multi-head latent attention, in Hugging Face's names.
+
+    Attributes:
+        max_position_embeddings: what the file says, and at most :attr:`Rope.longest`.
+    """
 
     vocab_size: int
     hidden_size: int
@@ -124,21 +130,19 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict that :meth:`from_dict` reads back."""
-        fields = asdict(self)
-        fields["eos_token_ids"] = list(self.eos_token_ids)
-        return fields
+        return asdict(self) | {"rope": self.rope.to_dict(), "eos_token_ids": list(self.eos_token_ids)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Architecture:
         values = dict(fields)
-        values["rope"] = Rope(**values["rope"])
+        values["rope"] = Rope.from_dict(values["rope"])
         values["eos_token_ids"] = tuple(values["eos_token_ids"])
         return cls(**values)
 
     def to_hf_config(self) -> dict[str, Any]:
         """Fields for transformers' ``YoutuConfig``: the new generation, whatever the checkpoint's was."""
         read = ROPE_FIELDS[self.rope.rope_type]  # transformers warns of fields that a type doesn't read
-        rope = {name: value for name, value in asdict(self.rope).items() if name in read and value is not None}
+        rope = {name: value for name, value in self.rope.to_dict().items() if name in read and value is not None}
         own = ("rope", "eos_token_ids")
         fields = {name: value for name, value in asdict(self).items() if name not in own}
         fields |= {
@@ -164,9 +168,8 @@ class Architecture:
         fields = ConfigFields(config)
         values = _read(fields)
         if fields.faults:
-            listed = "\n  - ".join(fields.faults)
             raise CheckpointError(
-                f"{where} describes no model that can be:\n  - {listed}",
+                listed(f"{where} describes no model that youtu-onnx can export", fields.faults),
                 hint="compare it with the config.json that the model's authors publish",
             )
         return cls(**values)
@@ -195,12 +198,12 @@ def _read(fields: ConfigFields) -> dict[str, Any]:
     heads, kv_heads = values["num_attention_heads"], config.get("num_key_value_heads")
     if kv_heads is not None and kv_heads != heads:
         fields.faults.append(
-            f"num_key_value_heads is {kv_heads!r} with {heads} attention heads: kv_b_proj carries every head's key and "
+            f"num_key_value_heads is {shown(kv_heads)} with {heads} attention heads: kv_b_proj carries every head's key and "
             "value, and transformers' Youtu attention runs with equal counts only"
         )
     act = config.get("hidden_act", "silu")
     if act not in ("silu", "swish"):
-        fields.faults.append(f"hidden_act is {act!r}; a Youtu MLP is SwiGLU: 'silu'")
+        fields.fault("hidden_act", act, "'silu', which a Youtu MLP computes with")
     no_q_lora = config.get("q_lora_rank", Q_LORA_RANK) is None
     values["q_lora_rank"] = None if no_q_lora else fields.size("q_lora_rank", Q_LORA_RANK)
     values["rms_norm_eps"] = fields.positive("rms_norm_eps", config.get("rms_norm_eps", 1e-6))
@@ -209,10 +212,13 @@ def _read(fields: ConfigFields) -> dict[str, Any]:
     values["tie_word_embeddings"] = fields.flag("tie_word_embeddings", True)
     if values["qk_rope_head_dim"] % 2:
         fields.faults.append(f"qk_rope_head_dim is {values['qk_rope_head_dim']}; RoPE rotates pairs, so it must be even")
-    values["rope"] = read_rope(fields, values["max_position_embeddings"])
+    longest = values["max_position_embeddings"]
+    values["rope"] = read_rope(fields, longest, fields.readable_size("qk_rope_head_dim"))
+    values["max_position_embeddings"] = min(longest, values["rope"].longest or longest)
     vocab, eos = values["vocab_size"], config.get("eos_token_id")
-    listed = eos if isinstance(eos, (list, tuple)) else [] if eos is None else [eos]
+    ends = eos if isinstance(eos, (list, tuple)) else [] if eos is None else [eos]
     values["bos_token_id"] = fields.token("bos_token_id", config.get("bos_token_id"), vocab)
     values["pad_token_id"] = fields.token("pad_token_id", config.get("pad_token_id"), vocab)
-    values["eos_token_ids"] = tuple(fields.token("eos_token_id", one, vocab) for one in listed)
+    values["eos_token_ids"] = tuple(fields.token("eos_token_id", one, vocab) for one in ends)
+    note_faults(fields, longest)
     return values

@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from youtu_onnx.families.youtu.architecture import SIZES, Architecture
 from youtu_onnx.families.youtu.rope import ROPE_FIELDS, Rope
+from youtu_onnx.graphs.rounded import Floats
 
 if TYPE_CHECKING:
     from transformers import YoutuConfig
@@ -20,6 +23,8 @@ PLAIN = (*SIZES, "q_lora_rank", "rms_norm_eps", "rope_interleave", "attention_bi
 OFF_AT_ZERO = ("mscale", "mscale_all_dim")
 DEFAULTS = {"beta_fast": 32.0, "beta_slow": 1.0}
 """Of RoPE, taken where a field is absent, null or zero."""
+SAME = 1e-5
+"""Two ways of computing one number differ by less, relatively; a field that is read wrongly makes more of a difference."""
 
 
 def misreadings(architecture: Architecture, config: YoutuConfig) -> list[str]:
@@ -28,6 +33,10 @@ def misreadings(architecture: Architecture, config: YoutuConfig) -> list[str]:
         return ["per_layer_config: not read by youtu-onnx, layers that differ to transformers"]
     a = architecture
     pairs: dict[str, tuple[Any, Any]] = {name: (getattr(a, name), getattr(config, name)) for name in PLAIN}
+    pairs["max_position_embeddings"] = (
+        a.max_position_embeddings,
+        min(config.max_position_embeddings, a.rope.longest or config.max_position_embeddings),
+    )
     pairs["rope_interleave"] = a.rope_interleave, bool(config.rope_interleave)
     pairs["num_key_value_heads"] = a.num_attention_heads, config.num_key_value_heads
     pairs["head_dim"] = a.qk_rope_head_dim, config.head_dim
@@ -41,14 +50,33 @@ def misreadings(architecture: Architecture, config: YoutuConfig) -> list[str]:
     ]
 
 
+def other_numbers(
+    *, softmax_scales: tuple[float, float], rotation_scales: tuple[float, float], frequencies: tuple[Floats, Floats]
+) -> list[str]:
+    """What differs though every field was read alike, each of a pair ours and theirs: an operation that one of the two does
+    otherwise, as another release of transformers may."""
+    pairs = {
+        "scale of scores": softmax_scales,
+        "scale of rotations": rotation_scales,
+        "frequencies": frequencies,
+    }
+    return [
+        f"rope_parameters ({name}): {np.asarray(ours).tolist()} to youtu-onnx, {np.asarray(theirs).tolist()} to transformers"
+        for name, (ours, theirs) in pairs.items()
+        if np.shape(ours) != np.shape(theirs) or not np.allclose(ours, theirs, rtol=SAME, atol=0)
+    ]
+
+
 def _rope(a: Architecture, config: YoutuConfig) -> dict[str, tuple[Any, Any]]:
     theirs: dict[str, Any] = dict(config.rope_parameters or {})
     ours = asdict(a.rope)
     pairs: dict[str, tuple[Any, Any]] = {"rope_type": (a.rope.rope_type, theirs["rope_type"])}
     for name in ROPE_FIELDS[a.rope.rope_type]:
         found = theirs.get(name, getattr(Rope(), name))
-        if name == "factor" and found is None:
-            found = a.max_position_embeddings / theirs["original_max_position_embeddings"]
+        if name == "factor" and theirs.get(name) is None:
+            found = config.max_position_embeddings / theirs["original_max_position_embeddings"]
+        if isinstance(found, list):
+            found = tuple(found)
         if name in DEFAULTS:
             found = found or DEFAULTS[name]
         pairs[name] = _meant(name, ours[name]), _meant(name, found)

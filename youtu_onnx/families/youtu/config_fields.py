@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+LARGEST = 2**127
+"""Larger numbers are infinite in float32, or soon are."""
 
 
 class ConfigFields:
@@ -17,24 +19,30 @@ class ConfigFields:
     def size(self, name: str, default: int | None = None) -> int:
         """A positive whole number; ``default`` where the field is absent, and without one that is a fault."""
         value = self.config.get(name, default)
-        if type(value) is int and 0 < value < 2**31:
-            return value
-        self.faults.append(
-            f"{name} is {value!r}; expected a positive whole number" if name in self.config else f"{name} is missing"
-        )
+        if _is_size(value):
+            return int(value)
+        if name in self.config:
+            self.fault(name, value, "a positive whole number")
+        else:
+            self.faults.append(f"{name} is missing")
         return 2  # any even size: keeps the later checks from failing a second time
+
+    def readable_size(self, name: str) -> int | None:
+        """What :meth:`size` reads, for what depends on it; None where that is a fault."""
+        value = self.config.get(name)
+        return value if _is_size(value) else None
 
     def flag(self, name: str, default: bool) -> bool:
         value = self.config.get(name)
         if value is None:
             return default
         if not isinstance(value, bool):
-            self.faults.append(f"{name} is {value!r}; expected true or false")
+            self.fault(name, value, "true or false")
         return bool(value)
 
     def positive(self, name: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            self.faults.append(f"{name} is {value!r}; expected a positive number")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < LARGEST:
+            self.fault(name, value, "a positive number")
             return 1.0
         return float(value)
 
@@ -42,6 +50,19 @@ class ConfigFields:
         if value is None:
             return None
         if type(value) is not int or not 0 <= value < vocab:
-            self.faults.append(f"{name} is {value!r}; expected a token id below vocab_size {vocab}")
+            self.fault(name, value, f"a token id below vocab_size {vocab}")
             return None
         return value
+
+    def fault(self, name: str, value: Any, expected: str) -> None:
+        self.faults.append(f"{name} is {shown(value)}; expected {expected}")
+
+
+def shown(value: Any) -> str:
+    """A value of a config in a message: long ones are cut."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 < value < 2**31

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from youtu_onnx.core.checkpoint_files import CONFIG
 from youtu_onnx.core.errors import CheckpointError
@@ -25,30 +25,70 @@ def own_config(checkpoint: Checkpoint) -> YoutuConfig:
         CheckpointError: transformers makes no configuration of it, or isn't installed.
     """
     try:
-        from transformers import YoutuConfig
+        import transformers.models.youtu  # noqa: F401
     except ImportError as error:
         raise CheckpointError(
             "the PyTorch reference needs transformers 5.1 or newer", hint="pip install 'youtu-onnx[export]'"
         ) from error
-    fields = copy.deepcopy(dict(checkpoint.config)) | {"model_type": "youtu"}  # transformers changes what is nested in them
     with what_transformers_says(checkpoint):
-        config = YoutuConfig.from_dict(fields, attn_implementation="sdpa")
-        config.standardize_rope_params()  # as it does again when it makes frequencies of them
-    return config
+        return _made(checkpoint.config)
 
 
 @contextlib.contextmanager
 def what_transformers_says(checkpoint: Checkpoint) -> Iterator[None]:
-    """Its errors as ours; its remarks on fields that it doesn't read are not for the user of an export."""
+    """Its errors as ours, with the key that they come from; its remarks on fields that it doesn't read are not for the user of an
+    export."""
+    with _quiet():
+        try:
+            yield
+        except Exception as error:  # of many classes, some of them its own
+            key, said = _culprit(checkpoint.config), " ".join(str(error).split())
+            raise CheckpointError(
+                f"{checkpoint.path / CONFIG}: transformers makes no model of it{f' because of {key}' if key else ''} "
+                f"({type(error).__name__}: {said})",
+                hint="compare it with the config.json that the model's authors publish",
+            ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     logger = logging.getLogger("transformers")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
         yield
-    except Exception as error:  # of many classes, some of them its own
-        raise CheckpointError(
-            f"transformers makes no model of {checkpoint.path / CONFIG}: {type(error).__name__}: {error}",
-            hint="compare it with the config.json that the model's authors publish",
-        ) from error
     finally:
         logger.setLevel(level)
+
+
+def _made(config: Mapping[str, Any]) -> YoutuConfig:
+    from transformers import YoutuConfig
+
+    fields = copy.deepcopy(dict(config)) | {"model_type": "youtu"}  # transformers changes what is nested in them
+    made = YoutuConfig.from_dict(fields, attn_implementation="sdpa")
+    made.standardize_rope_params()  # as it does again when it makes frequencies of them
+    return made
+
+
+def _culprit(config: Mapping[str, Any]) -> str | None:
+    """The key without which transformers would make a model of it."""
+    for outer in ("rope_scaling", "rope_parameters"):
+        inside = config.get(outer)
+        for name in sorted(inside, key=lambda one: one in ("rope_type", "type")) if isinstance(inside, dict) else ():
+            if _makes_a_model({**config, outer: {one: inside[one] for one in inside if one != name}}):
+                return f"{outer}.{name}"
+    return next((name for name in config if _makes_a_model({one: config[one] for one in config if one != name})), None)
+
+
+def _makes_a_model(config: Mapping[str, Any]) -> bool:
+    import torch
+    from transformers.models.youtu.modeling_youtu import YoutuDecoderLayer, YoutuRotaryEmbedding
+
+    try:
+        made = _made(config)
+        YoutuRotaryEmbedding(made)
+        with torch.device("meta"):
+            YoutuDecoderLayer(made, layer_idx=0)
+    except Exception:  # noqa: BLE001  # as above
+        return False
+    return True

@@ -13,11 +13,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
 from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.reference import Floats, Weights
 from youtu_onnx.families.youtu.architecture import Architecture
-from youtu_onnx.families.youtu.config_agreement import misreadings
+from youtu_onnx.families.youtu.config_agreement import misreadings, other_numbers
 from youtu_onnx.families.youtu.own_config import own_config, what_transformers_says
 from youtu_onnx.families.youtu.twin import Twin
 from youtu_onnx.families.youtu.twin_layer import TwinNumbers
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from transformers import YoutuConfig
     from transformers.models.youtu.modeling_youtu import YoutuDecoderLayer
 
+    from youtu_onnx.families.youtu.graph import rope
+else:
+    rope = Deferred("youtu_onnx.families.youtu.graph.rope", "the PyTorch reference", extra="export")
+
 _HEAD_CHUNK = 32 * 2**20
 """Bytes of float32 lm_head rows that are held at a time."""
 
@@ -36,21 +41,19 @@ class YoutuReference:
     """Implements :class:`youtu_onnx.families.reference.Reference`."""
 
     def misreadings(self, checkpoint: Checkpoint) -> list[str]:
-        return misreadings(cast(Architecture, checkpoint.architecture), own_config(checkpoint))
+        """Fields, and then the numbers that are made of them."""
+        _need_torch()
+        architecture, config = cast(Architecture, checkpoint.architecture), own_config(checkpoint)
+        theirs = _numbers(checkpoint, config)
+        return misreadings(architecture, config) or other_numbers(
+            softmax_scales=(architecture.softmax_scale, theirs.softmax_scale),
+            rotation_scales=(rope.attention_scaling(architecture), theirs.rotation_scale),
+            frequencies=(rope.inverse_frequencies(architecture).numpy(), theirs.inverse_frequencies),
+        )
 
     def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint) -> Twin:
         _need_torch()
-        import torch
-
-        config = own_config(checkpoint)
-        rotary = _rotary(checkpoint, config)
-        numbers = TwinNumbers(
-            softmax_scale=float(_empty_layer(checkpoint, config).self_attn.scaling),
-            inverse_frequencies=rotary.inv_freq.to(torch.float32).numpy(),
-            rotation_scale=float(rotary.attention_scaling),
-            interleaved=bool(config.rope_interleave),
-        )
-        return Twin(stored, cache, checkpoint, numbers)
+        return Twin(stored, cache, checkpoint, _numbers(checkpoint, own_config(checkpoint)))
 
     def logits(
         self,
@@ -90,6 +93,19 @@ class YoutuReference:
 
 
 YOUTU_REFERENCE = YoutuReference()
+
+
+def _numbers(checkpoint: Checkpoint, config: YoutuConfig) -> TwinNumbers:
+    """What transformers makes of a configuration."""
+    import torch
+
+    rotary = _rotary(checkpoint, config)
+    return TwinNumbers(
+        softmax_scale=float(_empty_layer(checkpoint, config).self_attn.scaling),
+        inverse_frequencies=rotary.inv_freq.to(torch.float32).numpy(),
+        rotation_scale=float(rotary.attention_scaling),
+        interleaved=bool(config.rope_interleave),
+    )
 
 
 def _empty_layer(checkpoint: Checkpoint, config: YoutuConfig) -> YoutuDecoderLayer:
