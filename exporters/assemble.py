@@ -36,6 +36,8 @@ def assemble(
     refusals.refuse_exceptions(sources, recipe)
     refusals.refuse_columns(sources, recipe, target)
     refusals.refuse_misreadings(checkpoint)
+    for remark in checkpoint.remarks:
+        progress.note(remark)
     progress.begin("trace")
     model = graphs.graph(architecture, graph_form)
     batch = graphs.batch_graph(architecture, graph_form) if target.serves else None

@@ -80,13 +80,13 @@ def test_names_every_fault_at_once(folder: Path) -> None:
     del tensors["model.norm.weight"]
     tensors["model.layers.1.mlp.up_proj.weight"] = torch.zeros(3, 5)
     tensors["model.layers.9.mlp.up_proj.weight"] = torch.zeros(80, 48)
-    tensors["model.layers.0.self_attn.o_proj.weight"] = tensors["model.layers.0.self_attn.o_proj.weight"].double()
+    tensors["model.layers.0.self_attn.o_proj.weight"] = torch.zeros(48, 36, dtype=torch.complex64)
     write_checkpoint(folder, CONFIG, tensors)
     message = refusal(folder)
     assert "model.norm.weight is missing" in message
     assert "model.layers.1.mlp.up_proj.weight has shape [3, 5]; expected [80, 48]" in message
     assert "model.layers.9.mlp.up_proj.weight is not part of this architecture" in message
-    assert "model.layers.0.self_attn.o_proj.weight is F64; read are F32, F16, BF16" in message
+    assert "model.layers.0.self_attn.o_proj.weight is C64; read are F32, F16, BF16, F64" in message
 
 
 def test_a_long_list_of_faults_is_cut(folder: Path) -> None:

@@ -6,10 +6,31 @@ import json
 from pathlib import Path
 from typing import Any
 
+from youtu_onnx.core.bundle import names
 from youtu_onnx.core.bundle.manifest import is_plain_name
+from youtu_onnx.core.bundle.missing import is_bundle
+from youtu_onnx.core.checkpoint_names import CONFIG, INDEX, SINGLE
 from youtu_onnx.core.errors import CheckpointError
+from youtu_onnx.core.foreign import listing, object_or_nothing, recognised, some
 
-CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+__all__ = ["CONFIG", "read_object", "refuse_what_is_no_checkpoint", "weight_files"]
+
+
+def refuse_what_is_no_checkpoint(folder: Path) -> None:
+    """
+    Raises:
+        CheckpointError: what the folder is instead.
+    """
+    if is_bundle(folder) and not any(name.endswith(".safetensors") for name in listing(folder)):
+        source = object_or_nothing(folder / names.MANIFEST).get("source")
+        made_of = source.get("model") if isinstance(source, dict) else None
+        raise CheckpointError(
+            f"{folder} is a bundle, which youtu-onnx export wrote, and no checkpoint",
+            hint=f"name the checkpoint{f' that it was made of, {made_of}' if made_of else ''}; to run it: youtu-onnx chat {folder}",
+        )
+    found = recognised(folder)
+    if found is not None:
+        raise CheckpointError(f"{folder} is {found.what}", hint=found.hint)
 
 
 def read_object(path: Path, missing_hint: str) -> dict[str, Any]:
@@ -40,34 +61,46 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     if (folder / SINGLE).is_file():
         return (folder / SINGLE,)
     if not (folder / INDEX).is_file():
-        present = sorted(path.name for path in folder.iterdir())
-        if any(name.endswith(".safetensors") for name in present):
-            raise CheckpointError(
-                f"{folder} has safetensors files, but neither {SINGLE} nor {INDEX}",
-                hint="download the checkpoint again, with its index",
-            )
-        if any(name.endswith((".bin", ".pt", ".pth")) for name in present):
-            raise CheckpointError(
-                f"{folder} has only pickled weights (.bin, .pt), which can run any code when loaded; they are refused",
-                hint="save them as safetensors where you trust them: "
-                "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)",
-            )
-        raise CheckpointError(f"{folder} has no weights: neither {SINGLE} nor {INDEX}", hint="download the checkpoint again")
+        raise _no_weights(folder)
     shards = read_object(folder / INDEX, "").get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(isinstance(name, str) for name in shards.values()):
         raise CheckpointError(
             f"{folder / INDEX} has no weight_map of tensor names to file names", hint="download the checkpoint again"
         )
-    names = sorted(set(shards.values()))
-    outside = [name for name in names if not is_plain_name(name) or not name.endswith(".safetensors")]
+    found = sorted(set(shards.values()))
+    outside = [name for name in found if not is_plain_name(name) or not name.endswith(".safetensors")]
     if outside:
         listed = ", ".join(map(repr, outside))
         raise CheckpointError(
             f"{folder / INDEX} names what is no safetensors file of this folder: {listed}", hint="do not use this checkpoint"
         )
-    missing = [name for name in names if not (folder / name).is_file()]
+    missing = [name for name in found if not (folder / name).is_file()]
     if missing:
         raise CheckpointError(
-            f"{folder} lacks {len(missing)} of {len(names)} weight files: {', '.join(missing)}", hint="download the missing files"
+            f"{folder} lacks {len(missing)} of {len(found)} weight files: {', '.join(missing)}", hint="download the missing files"
         )
-    return tuple(folder / name for name in names)
+    return tuple(folder / name for name in found)
+
+
+def _no_weights(folder: Path) -> CheckpointError:
+    """For a folder with neither a whole file nor an index."""
+    present = listing(folder)
+    found = [name for name in present if name.endswith(".safetensors")]
+    if len(found) == 1:
+        return CheckpointError(
+            f"{folder} has neither {SINGLE} nor {INDEX}, but {found[0]}",
+            hint=f"if that file holds all weights, call it {SINGLE}",
+        )
+    if found:
+        return CheckpointError(
+            f"{folder} has safetensors files ({some(found)}), but neither {SINGLE} nor {INDEX}",
+            hint="download the checkpoint again, with its index",
+        )
+    pickled = [name for name in present if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
+    if pickled:
+        return CheckpointError(
+            f"{folder} has only pickled weights ({some(pickled)}), which can run any code when loaded; they are refused",
+            hint="save them as safetensors where you trust them: "
+            "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)",
+        )
+    return CheckpointError(f"{folder} has no weights: neither {SINGLE} nor {INDEX}", hint="download the checkpoint again")

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 from youtu_onnx.core.errors import BundleError, CheckpointError, ResourceError, UsageError
+from youtu_onnx.core.foreign import recognised
+from youtu_onnx.core.hub_cache import COMMIT, name_and_commit
 
 BUILT_IN = {"youtu-nano": Path(__file__).parent.parent / "models" / "youtu_nano"}
 """Checkpoints that come with the package."""
@@ -17,8 +19,8 @@ FETCHED = ("*.json", "*.safetensors", "*.jinja", "README.md")
 FETCHED_BUNDLE = ("*.json", "*.jinja", "README.md", "model.onnx", "model.onnx.data", "batch.onnx")
 """What is downloaded of a bundle."""
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_PAGE = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co|hf-mirror\.com)/([^/]+/[^/?#]+)(?:/tree/([^/?#]+))?.*")
 
 
 def locate(model: str, revision: str | None, offline: bool) -> tuple[Path, str, str | None]:
@@ -28,26 +30,30 @@ def locate(model: str, revision: str | None, offline: bool) -> tuple[Path, str, 
         CheckpointError: nothing is there, or it can't be fetched.
         UsageError: ``revision`` with something that has none.
     """
-    folder = BUILT_IN.get(model, Path(model).expanduser())
-    if folder.is_dir():
+    try:
+        folder = BUILT_IN.get(model) or Path(model).expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, with a zero byte, of somebody unknown's home
+        raise CheckpointError(f"no checkpoint at {model}: {error}", hint=_instead_of_nothing(model)) from error
+    if not model:
+        raise CheckpointError("no checkpoint is named: the name is empty", hint=_instead_of_nothing(model))
+    if is_folder:
         if revision is not None:
             raise UsageError(
                 f"--revision {revision} has no meaning for {model}: it is not on a hub",
                 hint="drop --revision, or name a hub id such as tencent/Youtu-LLM-2B",
             )
-        return folder, model if model in BUILT_IN else folder.resolve().name, None
+        name, commit = (model, None) if model in BUILT_IN else name_and_commit(folder)
+        return folder, name, commit
     if model in BUILT_IN:
         raise CheckpointError(
             f"{model} is missing from this installation (looked in {folder})",
             hint="pip install --force-reinstall --no-deps youtu-onnx",
         )
     if folder.is_file():
-        raise CheckpointError(f"{model} is a file; --model names the folder that it lies in", hint=f"try --model {folder.parent}")
-    if not _HUB_ID.fullmatch(model):
-        raise CheckpointError(
-            f"no checkpoint at {model}: nothing is there",
-            hint=f"name a folder, a hub id such as tencent/Youtu-LLM-2B, or one of: {', '.join(BUILT_IN)}",
-        )
+        raise _a_file(model, folder)
+    if not HUB_ID.fullmatch(model):
+        raise CheckpointError(f"no checkpoint at {model}: nothing is there", hint=_instead_of_nothing(model))
     return _fetch(model, revision, offline)
 
 
@@ -60,7 +66,7 @@ def locate_bundle(bundle: str, revision: str | None = None, offline: bool = Fals
         UsageError: ``revision`` with a folder.
     """
     folder = Path(bundle).expanduser()
-    if folder.exists() or not _HUB_ID.fullmatch(bundle):
+    if folder.exists() or not HUB_ID.fullmatch(bundle):
         if revision is not None:
             raise UsageError(
                 f"revision {revision} has no meaning for {bundle}: it is not on a hub", hint="drop it, or name a hub id"
@@ -70,6 +76,22 @@ def locate_bundle(bundle: str, revision: str | None = None, offline: bool = Fals
         return _fetch(bundle, revision, offline, FETCHED_BUNDLE)[0]
     except CheckpointError as error:
         raise BundleError(error.message, hint=error.hint) from error
+
+
+def _a_file(model: str, file: Path) -> CheckpointError:
+    found = recognised(file)
+    if found is not None:
+        return CheckpointError(f"{model} is {found.what}", hint=found.hint)
+    return CheckpointError(f"{model} is a file; --model names the folder that it lies in", hint=f"try --model {file.parent}")
+
+
+def _instead_of_nothing(model: str) -> str:
+    """For what is neither a path nor a hub id, though perhaps it says one."""
+    page, pinned = _PAGE.fullmatch(model), re.fullmatch(rf"({HUB_ID.pattern})[@:]([\w./-]+)", model)
+    found = page or pinned
+    if found is not None:
+        return f"name the hub id: --model {found[1]}{f' --revision {found[2]}' if found[2] else ''}"
+    return f"name a folder, a hub id such as tencent/Youtu-LLM-2B, or one of: {', '.join(BUILT_IN)}"
 
 
 def _fetch(model: str, revision: str | None, offline: bool, files: tuple[str, ...] = FETCHED) -> tuple[Path, str, str | None]:
@@ -119,7 +141,7 @@ def _fetch(model: str, revision: str | None, offline: bool, files: tuple[str, ..
         raise _download_failed(model, error) from error
     except Exception as error:  # the hub's client changed its transport, and with it the errors that escape, more than once
         raise _download_failed(model, error) from error
-    return folder, model, folder.name if _COMMIT.fullmatch(folder.name) else None
+    return folder, model, folder.name if COMMIT.fullmatch(folder.name) else None
 
 
 def _download_failed(model: str, error: Exception) -> CheckpointError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from youtu_onnx.core.errors import CheckpointError
 if TYPE_CHECKING:
     from torch import Tensor
 
-DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 """safetensors' names of the dtypes that are read → torch's names."""
 _PIECE = 64 * 2**20
 
@@ -53,6 +54,7 @@ def read_headers(files: tuple[Path, ...]) -> tuple[dict[str, TensorInfo], list[s
 
 def read_rows(name: str, info: TensorInfo, start: int, stop: int) -> Tensor:
     """Rows ``start`` to ``stop`` of a tensor in its stored dtype, for the memory of those rows: an embedding needn't be whole.
+    float64 becomes float32, than which nothing computes in more.
 
     Read with seek, not mapped: mapped pages count as resident memory until the mapping goes.
 
@@ -79,14 +81,45 @@ def read_rows(name: str, info: TensorInfo, start: int, stop: int) -> Tensor:
             hint="download the checkpoint again",
         )
     tensor: Tensor = data.view(getattr(torch, info.dtype)).reshape(stop - start, *info.shape[1:])
+    if tensor.dtype == torch.float64:
+        tensor = tensor.float()
     _refuse_not_finite(tensor, name, info.file)
     return tensor
 
 
-def same_bytes(one: TensorInfo, other: TensorInfo) -> bool:
-    """Whether two tensors hold the same bytes."""
-    if (one.shape, one.dtype) != (other.shape, other.dtype):
-        return False
+class Likeness(Enum):
+    """Of two tensors. ``ROUNDED``: one is the other in a dtype that can't hold all of its numbers."""
+
+    SAME = auto()
+    ROUNDED = auto()
+    DIFFERENT = auto()
+
+
+def likeness(one: TensorInfo, other: TensorInfo) -> Likeness:
+    """Whether two tensors hold the same numbers, whatever their dtypes. Costs the memory of a piece of each.
+
+    Raises:
+        CheckpointError: as :func:`read_rows` does; PyTorch isn't installed and they are of two dtypes.
+    """
+    readable = {one.dtype, other.dtype} <= set(DTYPES.values())
+    if one.shape != other.shape or not all(one.shape) or not one.shape or not readable:
+        return Likeness.DIFFERENT
+    if one.dtype == other.dtype:
+        return Likeness.SAME if _same_bytes(one, other) else Likeness.DIFFERENT
+    torch = _torch()
+    step, found = max(1, _PIECE // max(1, one.nbytes // one.shape[0], other.nbytes // one.shape[0])), Likeness.SAME
+    for start in range(0, one.shape[0], step):
+        stop = min(start + step, one.shape[0])
+        a, b = (read_rows(info.file.name, info, start, stop) for info in (one, other))
+        if torch.equal(a.float(), b.float()):
+            continue
+        if not torch.equal(a.to(b.dtype), b) and not torch.equal(b.to(a.dtype), a):
+            return Likeness.DIFFERENT
+        found = Likeness.ROUNDED
+    return found
+
+
+def _same_bytes(one: TensorInfo, other: TensorInfo) -> bool:
     with one.file.open("rb") as a, other.file.open("rb") as b:
         a.seek(one.offset)
         b.seek(other.offset)

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from youtu_onnx.core.checkpoint_files import CONFIG, read_object, weight_files
-from youtu_onnx.core.errors import CheckpointError
+from youtu_onnx.core.checkpoint_files import CONFIG, read_object, refuse_what_is_no_checkpoint, weight_files
+from youtu_onnx.core.errors import CheckpointError, listed
 from youtu_onnx.core.hub import locate
-from youtu_onnx.core.safetensors_files import TensorInfo, is_harmless, read_headers, read_rows, same_bytes
+from youtu_onnx.core.safetensors_files import TensorInfo, read_headers, read_rows
 from youtu_onnx.families.architecture import Architecture
 from youtu_onnx.families.family import Family
+from youtu_onnx.families.fit import misfits
 from youtu_onnx.families.known import family_of
+from youtu_onnx.families.quantized import refuse_quantized
+from youtu_onnx.families.tensor_names import adapted, plain
+from youtu_onnx.families.tied_head import with_tied_head
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +39,7 @@ class Checkpoint:
         config: ``config.json`` as it is.
         tensors: exactly the names of ``architecture.tensor_shapes()``.
         weight_files: the safetensors files, in name order.
+        remarks: sentences about what was read otherwise than it stands in the files.
     """
 
     path: Path
@@ -45,6 +50,7 @@ class Checkpoint:
     architecture: Architecture
     tensors: Mapping[str, TensorInfo]
     weight_files: tuple[Path, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -63,23 +69,17 @@ class Checkpoint:
             UsageError: ``revision`` with something that has none.
         """
         folder, name, revision = locate(str(model), revision, offline)
+        refuse_what_is_no_checkpoint(folder)
         config = read_object(folder / CONFIG, "a checkpoint folder holds config.json beside its weights")
         family = family_of(config, where=str(folder / CONFIG))
         architecture = family.parse(config, where=str(folder / CONFIG))
         files = weight_files(folder)
-        tensors, faults = read_headers(files)
-        faults += _faults(architecture, tensors)
-        if faults:
-            listed = faults[:LISTED_FAULTS] + [f"… and {len(faults) - LISTED_FAULTS} more"] * (len(faults) > LISTED_FAULTS)
-            raise CheckpointError(
-                f"the weights in {folder} don't fit its config.json:\n  - " + "\n  - ".join(listed),
-                hint="download the checkpoint again, all files from one revision",
-            )
-        needed = {name: tensors[name] for name in architecture.tensor_shapes()}
-        return cls(folder, name, revision, config, family, architecture, needed, files)
+        tensors, remarks = _fitting(folder, config, architecture, files)
+        remarks += family.remarks(config, architecture)
+        return cls(folder, name, revision, config, family, architecture, tensors, files, tuple(remarks))
 
     def tensor(self, name: str) -> torch.Tensor:
-        """One tensor in its stored dtype. Costs its own bytes in memory and nothing once it is dropped.
+        """One tensor in its stored dtype, float64 as float32. Costs its own bytes in memory and nothing once it is dropped.
 
         Raises:
             CheckpointError: the file shrank since it was opened, or the tensor holds NaN or infinity.
@@ -91,18 +91,32 @@ class Checkpoint:
         return read_rows(name, self.tensors[name], start, stop)
 
 
-def _faults(architecture: Architecture, tensors: Mapping[str, TensorInfo]) -> list[str]:
-    """Every way in which the tensors differ from what the architecture needs."""
-    if architecture.num_hidden_layers > len(tensors):  # before a table of that many names is built
-        return [f"config.json says num_hidden_layers {architecture.num_hidden_layers}; there are {len(tensors)} tensors in all"]
-    shapes = architecture.tensor_shapes()
-    faults = [f"{name} is missing" for name in shapes if name not in tensors]
-    for name, info in tensors.items():
-        if name in shapes and info.shape != shapes[name]:
-            faults.append(f"{name} has shape {list(info.shape)}; expected {list(shapes[name])}")
-        elif name == "lm_head.weight" and architecture.tie_word_embeddings:
-            if "model.embed_tokens.weight" in tensors and not same_bytes(info, tensors["model.embed_tokens.weight"]):
-                faults.append("lm_head.weight differs from model.embed_tokens.weight, which config.json says it is tied to")
-        elif name not in shapes and not is_harmless(name):
-            faults.append(f"{name} is not part of this architecture")
-    return faults
+def _fitting(
+    folder: Path, config: Mapping[str, Any], architecture: Architecture, files: tuple[Path, ...]
+) -> tuple[dict[str, TensorInfo], list[str]]:
+    """The tensors that the architecture needs, and remarks.
+
+    Raises:
+        CheckpointError: they are not all there, are quantized or of an adapter, or there are others.
+    """
+    stored, faults = read_headers(files)
+    refuse_quantized(folder, config, stored)
+    unmerged = adapted(stored)
+    if unmerged:
+        raise CheckpointError(
+            f"{folder} holds an adapter that is not merged into the weights: {len(unmerged)} tensors such as {unmerged[0]}",
+            hint="merge it, and export the result: model.merge_and_unload().save_pretrained(NEW_FOLDER), of PEFT",
+        )
+    few = architecture.num_hidden_layers <= len(stored)  # else a table of absurdly many names would be built
+    tensors = plain(stored, architecture.tensor_shapes()) if few else dict(stored)
+    changed = [(one, other) for one, other in zip(stored, tensors, strict=True) if one != other]
+    remarks = [f"tensors have names from around the model: {one} is read as {other}" for one, other in changed[:1]]
+    tensors, remark = with_tied_head(folder, architecture, tensors)
+    faults += misfits(architecture, tensors)
+    if faults:
+        shown = faults[:LISTED_FAULTS] + [f"… and {len(faults) - LISTED_FAULTS} more"] * (len(faults) > LISTED_FAULTS)
+        raise CheckpointError(
+            listed(f"the weights in {folder} don't fit its config.json", shown),
+            hint="compare config.json with the weights, or download the checkpoint again, all files from one revision",
+        )
+    return {name: tensors[name] for name in architecture.tensor_shapes()}, remarks + remark

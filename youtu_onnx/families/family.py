@@ -39,6 +39,9 @@ class Family(Protocol[A]):
             CheckpointError: fields that can't be; every fault is named, not the first only.
         """
 
+    def remarks(self, config: Mapping[str, Any], architecture: A) -> list[str]:
+        """Sentences about what :meth:`parse` took for less than ``config`` says."""
+
     def read(self, record: Mapping[str, Any]) -> A:
         """What a manifest recorded.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.bundle.manifest import FileEntry, Manifest
+from youtu_onnx.core.bundle.missing import no_bundle
 from youtu_onnx.core.bundle.variants import Variants
 from youtu_onnx.core.errors import BundleError
 
@@ -45,17 +46,13 @@ class Bundle:
             UsageError: a folder of variants without one for ``target``.
         """
         path = Path(path)
-        if Variants.are_in(path):
-            path = Variants.open(path).choose(target)
-        if not path.is_dir():
-            raise BundleError(
-                f"no bundle at {path}: {'it is not a folder' if path.exists() else 'nothing is there'}",
-                hint=f"make one with: youtu-onnx export --model youtu-nano --output {path}",
-            )
-        if not (path / names.MANIFEST).is_file():
-            raise BundleError(
-                f"{path} is not a bundle: it has no {names.MANIFEST}", hint="name the folder that youtu-onnx export wrote"
-            )
+        try:
+            if Variants.are_in(path):
+                path = Variants.open(path).choose(target)
+            if not (path / names.MANIFEST).is_file():
+                raise no_bundle(path)
+        except (OSError, ValueError) as error:  # a name too long or with a zero byte, a folder that may not be read
+            raise BundleError(f"no bundle at {path}: {error}", hint="name the folder that youtu-onnx export wrote") from error
         manifest = Manifest.read(path / names.MANIFEST)
         faults = []
         for name, entry in manifest.files.items():

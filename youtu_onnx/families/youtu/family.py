@@ -24,6 +24,15 @@ class Youtu:
     def parse(self, config: Mapping[str, Any], *, where: str) -> Architecture:
         return Architecture.from_config(config, where=where)
 
+    def remarks(self, config: Mapping[str, Any], architecture: Architecture) -> list[str]:
+        longest, said = architecture.max_position_embeddings, config["max_position_embeddings"]
+        if longest == said:
+            return []
+        return [
+            f"the context is {longest:,} tokens, longrope's original_max_position_embeddings, and not {said:,}: beyond it other "
+            "frequencies would be chosen than those of the tokens in the cache (docs/export.md)"
+        ]
+
     def read(self, record: Mapping[str, Any]) -> Architecture:
         return Architecture.from_dict(record)
 
