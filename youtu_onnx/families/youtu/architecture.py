@@ -198,7 +198,7 @@ def _read(fields: ConfigFields) -> dict[str, Any]:
     heads, kv_heads = values["num_attention_heads"], config.get("num_key_value_heads")
     if kv_heads is not None and kv_heads != heads:
         fields.faults.append(
-            f"num_key_value_heads is {shown(kv_heads)} with {heads} attention heads: kv_b_proj carries every head's key and "
+            f"num_key_value_heads is {shown(kv_heads)} and num_attention_heads {heads}: kv_b_proj carries every head's key and "
             "value, and transformers' Youtu attention runs with equal counts only"
         )
     act = config.get("hidden_act", "silu")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PLAIN = (*SIZES, "q_lora_rank", "rms_norm_eps", "rope_interleave", "attention_bias", "tie_word_embeddings")
 """Fields with one meaning and one place."""
+WHY = {"head_dim": "; it is to be qk_rope_head_dim, or absent"}
 OFF_AT_ZERO = ("mscale", "mscale_all_dim")
 DEFAULTS = {"beta_fast": 32.0, "beta_slow": 1.0}
 """Of RoPE, taken where a field is absent, null or zero."""
@@ -46,7 +47,9 @@ def misreadings(architecture: Architecture, config: YoutuConfig) -> list[str]:
         if ours is not None:  # absent ones are none here, and the published model's there: no logit depends on it
             pairs[name] = ours, getattr(config, name)
     return [
-        f"{name}: {ours!r} to youtu-onnx, {theirs!r} to transformers" for name, (ours, theirs) in pairs.items() if ours != theirs
+        f"{name}: {ours!r} to youtu-onnx, {theirs!r} to transformers{WHY.get(name, '')}"
+        for name, (ours, theirs) in pairs.items()
+        if ours != theirs
     ]
 
 
@@ -55,7 +58,7 @@ def other_numbers(
 ) -> list[str]:
     """What differs though every field was read alike, each of a pair ours and theirs: an operation that one of the two does
     otherwise, as another release of transformers may."""
-    pairs = {
+    pairs: dict[str, tuple[Any, Any]] = {
         "scale of scores": softmax_scales,
         "scale of rotations": rotation_scales,
         "frequencies": frequencies,

@@ -73,8 +73,9 @@ def _made(config: Mapping[str, Any]) -> YoutuConfig:
 def _culprit(config: Mapping[str, Any]) -> str | None:
     """The key without which transformers would make a model of it."""
     for outer in ("rope_scaling", "rope_parameters"):
-        inside = config.get(outer)
-        for name in sorted(inside, key=lambda one: one in ("rope_type", "type")) if isinstance(inside, dict) else ():
+        given = config.get(outer)
+        inside: dict[str, Any] = given if isinstance(given, dict) else {}
+        for name in sorted(inside, key=lambda one: one in ("rope_type", "type")):
             if _makes_a_model({**config, outer: {one: inside[one] for one in inside if one != name}}):
                 return f"{outer}.{name}"
     return next((name for name in config if _makes_a_model({one: config[one] for one in config if one != name})), None)

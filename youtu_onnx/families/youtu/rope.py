@@ -65,4 +65,5 @@ class Rope:
         Raises:
             TypeError: it is not what :meth:`to_dict` wrote.
         """
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        values: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in fields.items()}
+        return cls(**values)
