@@ -58,6 +58,35 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "mscale_all_dim": 0.9,
         }
     },
+    "yarn, mscale_all_dim 0": {
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": 16,
+            "mscale": 1.0,
+            "mscale_all_dim": 0,
+        }
+    },
+    "llama3": {
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 10000.0,
+            "factor": 8.0,
+            "original_max_position_embeddings": 256,  # pairs of all three kinds: kept, between, divided
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 8.0,
+        }
+    },
+    "longrope": {
+        "rope_parameters": {
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "original_max_position_embeddings": 48,
+            "short_factor": [1.0, 1.1, 1.5, 2],
+            "long_factor": [1.0, 2.5, 8.0, 20],
+        }
+    },
     "linear": {"rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}},
     "dynamic": {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}},
     "no q_lora": {"q_lora_rank": None},

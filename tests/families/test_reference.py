@@ -45,7 +45,7 @@ def test_equals_transformers(tmp_path: Path, variant: str) -> None:
 def test_rope_kinds_differ(tmp_path: Path) -> None:
     """Else the variants above would prove nothing."""
     logits = {}
-    for variant in ("default", "yarn", "linear", "half-split rope"):
+    for variant in ("default", "yarn", "linear", "llama3", "longrope", "half-split rope"):
         folder = write_checkpoint(tmp_path / variant, UNPADDED | VARIANTS[variant])
         logits[variant] = reference_logits(Checkpoint.open(folder), SEQUENCES[:1])[0]
     listed = list(logits.values())

@@ -83,6 +83,8 @@ CASES = {
     "webgpu, untied": (ODD | VARIANTS["untied"], Recipe("fp16"), "latent", "webgpu"),
     "static": (NO_LORA, Recipe("fp16"), "latent", "dml"),
     "yarn": (CONFIG | VARIANTS["yarn"], Recipe("fp32"), "latent", "cpu"),
+    "llama3": (CONFIG | VARIANTS["llama3"], Recipe("fp32"), "latent", "cpu"),
+    "longrope, tables": (CONFIG | VARIANTS["longrope"], Recipe("fp16"), "latent", "dml"),
     "yarn, tables": (CONFIG | VARIANTS["yarn"], Recipe("fp16"), "latent", "cuda"),
     "half-split rope": (CONFIG | VARIANTS["half-split rope"], Recipe("int4", 32), "latent-int8", "cpu"),
 }
