@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
 
 from tests.exported import Graph, export_tiny, reference, reference_logits
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint

@@ -26,7 +26,7 @@ def refuse_what_is_no_checkpoint(folder: Path) -> None:
         made_of = source.get("model") if isinstance(source, dict) else None
         raise CheckpointError(
             f"{folder} is a bundle, which youtu-onnx export wrote, and no checkpoint",
-            hint=f"name the checkpoint{f' that it was made of, {made_of}' if made_of else ''}; to run it: youtu-onnx chat {folder}",
+            hint=f"to run it: youtu-onnx chat {folder}; to export again, name {made_of or 'the checkpoint that it was made of'}",
         )
     found = recognised(folder)
     if found is not None:

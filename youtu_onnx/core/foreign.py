@@ -88,7 +88,7 @@ def some(found: Iterable[str]) -> str:
 
 def _file(path: Path) -> Found | None:
     if kind := _format(path):
-        return Found(f"a {kind} file, which youtu-onnx does not read", FLOAT)
+        return Found(f"{_an(kind)} file, which youtu-onnx does not read", FLOAT)
     if path.suffix in ARCHIVES:
         return Found("an archive", "unpack it, and name the folder")
     if path.suffix in PICKLES:
@@ -123,7 +123,8 @@ def _folder(folder: Path) -> Found | None:
 def _adapter(folder: Path, *, merged: bool) -> Found:
     config = object_or_nothing(folder / ADAPTER)
     kind, base = config.get("peft_type"), config.get("base_model_name_or_path")
-    what = f"{'a LoRA' if kind in ('LORA', None) else f'a {kind}'} adapter{f' for {base}' if base else ''}, not a whole checkpoint"
+    called = "a LoRA" if kind in ("LORA", None) else _an(str(kind))
+    what = f"{called} adapter{f' for {base}' if base else ''}, not a whole checkpoint"
     merge = (
         "merge it into its base model and export the result: "
         f"AutoPeftModelForCausalLM.from_pretrained({str(folder)!r}).merge_and_unload().save_pretrained(NEW_FOLDER)"
@@ -166,6 +167,10 @@ def _without_weights(folder: Path, present: list[str]) -> Found | None:
         if name == "openvino_model.xml":
             return Found(f"a folder of OpenVINO files ({name}), which youtu-onnx does not read", FLOAT)
     return None
+
+
+def _an(name: str) -> str:
+    return f"an {name}" if name[:1] in "AEIOU" or name in ("MLX", "MNN") else f"a {name}"
 
 
 def object_or_nothing(path: Path) -> dict[str, Any]:

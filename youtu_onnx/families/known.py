@@ -40,9 +40,15 @@ def family_of(config: Mapping[str, Any], *, where: str) -> Family[Any]:
         if model_type in family.model_types:
             return family
     known = [name for family in FAMILIES for name in family.model_types]
+    hint = "point --model at a Youtu-LLM checkpoint, or name the built-in 'youtu-nano'"
+    classes = config.get("architectures")
+    listed = ", ".join(map(str, classes)) if isinstance(classes, list) else ""
+    if "Youtu" in listed or {"q_lora_rank", "kv_lora_rank"} <= set(config):
+        hint = f'if it is a Youtu-LLM checkpoint, write "model_type": "{known[0]}" into the file; else {hint}'
     raise CheckpointError(
-        f"{where}: model_type is {model_type!r}; youtu-onnx exports {' and '.join(map(repr, known))}",
-        hint="point --model at a Youtu-LLM checkpoint, or name the built-in 'youtu-nano'",
+        f"{where}: model_type is {model_type!r}{f', of {listed}' if listed else ''}; youtu-onnx exports "
+        f"{' and '.join(map(repr, known))}",
+        hint=hint,
     )
 
 

@@ -1,8 +1,8 @@
 """Names of tensors as tools leave them, and as the model has them.
 
 What training puts around a model stands in the names that it saves: ``module.`` (DataParallel, DeepSpeed), ``_orig_mod.``
-(torch.compile), ``base_model.model.`` (PEFT), ``_fsdp_wrapped_module.``, the attribute of somebody's own class. It says nothing of
-the weights. transformers itself reads names with ``model.`` once too often or not at all, and finds nothing under the others.
+(torch.compile), ``base_model.model.`` (PEFT), ``_fsdp_wrapped_module.``, an attribute of somebody's own class. It says nothing
+of the weights. transformers itself reads names with ``model.`` once too often or not at all, and finds nothing under the others.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
+
+from youtu_onnx.core.errors import CheckpointError
 
 T = TypeVar("T")
 
@@ -23,9 +25,10 @@ ADAPTED = re.compile(r"\.(lora_\w+|base_layer|modules_to_save|original_module|ia
 
 
 def plain(tensors: Mapping[str, T], needed: Collection[str]) -> dict[str, T]:
-    """The tensors under the model's own names, where those are found by leaving out what is around them.
+    """The tensors under the model's own names, where those are found by leaving out what is around them; else as they are.
 
-    They stay as they are where two would have one name, or nothing is gained.
+    Raises:
+        CheckpointError: two would have one name.
     """
     bare = {name: WRAPPERS.sub("", name) for name in tensors}
     roots = {name.removesuffix(FIRST) for name in bare.values() if name.endswith(FIRST)}
@@ -36,9 +39,17 @@ def plain(tensors: Mapping[str, T], needed: Collection[str]) -> dict[str, T]:
             name: HEAD if one in heads else ROOT + one.removeprefix(root) if one.startswith(root) else one
             for name, one in bare.items()
         }
-    found = {bare[name]: info for name, info in tensors.items()}
-    if len(found) < len(tensors) or _missing(found, needed) >= _missing(tensors, needed):
+    found: dict[str, T] = {}
+    if _missing(set(bare.values()), needed) >= _missing(tensors, needed):
         return dict(tensors)
+    for name, info in tensors.items():
+        if bare[name] in found:
+            other = next(one for one in bare if bare[one] == bare[name])
+            raise CheckpointError(
+                f"two tensors would be {bare[name]} without what is around the model: {other} and {name}",
+                hint="save the one that is meant with save_pretrained",
+            )
+        found[bare[name]] = info
     return found
 
 

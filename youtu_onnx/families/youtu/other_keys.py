@@ -39,8 +39,8 @@ def note_faults(fields: ConfigFields, max_position_embeddings: int) -> None:
     for name in ("sliding_window", "attention_chunk_size"):
         window = config.get(name)
         if window is not None and not (type(window) is int and window >= max_position_embeddings):
-            fields.faults.append(
-                f"{name} is {window!r}; a Youtu layer attends to all tokens: null, or max_position_embeddings {max_position_embeddings}"
+            fields.fault(
+                name, window, f"null, or at least max_position_embeddings {max_position_embeddings}: layers attend to all"
             )
     layers = config.get("layer_types")
     if layers is not None and not (isinstance(layers, list) and all(one == "full_attention" for one in layers)):
