@@ -22,7 +22,7 @@ import transformers
 from transformers import YoutuConfig, YoutuForCausalLM
 from transformers.models.youtu.modeling_youtu import YoutuAttention, YoutuRotaryEmbedding
 
-from tests.exported import Graph, Stepwise, export_tiny, reference
+from tests.exported import Graph, Stepwise, export_tiny
 from tests.families.mutated_configs import Mutated, mutated
 from tests.tiny_checkpoint import random_tensors, write_checkpoint
 from youtu_onnx.core.errors import CheckpointError
@@ -55,7 +55,7 @@ def names_a_key(message: str, changed: Mutated) -> bool:
 
 def is_right(config: dict[str, Any], a: Architecture) -> None:
     """Everything that is made of the config, and the logits of it all, one token at a time behind the first few."""
-    theirs = YoutuConfig.from_dict(copy.deepcopy(config) | {"model_type": "youtu"})
+    theirs = transformers_config(config)
     rotary, length = YoutuRotaryEmbedding(theirs), min(a.max_position_embeddings, 40)
     for table, wanted in zip(tables(a, length).values(), rotary(torch.zeros(1), torch.arange(length)[None]), strict=True):
         made, half = table.build({}), a.qk_rope_head_dim // 2
@@ -63,19 +63,29 @@ def is_right(config: dict[str, Any], a: Architecture) -> None:
     with torch.device("meta"):
         assert a.softmax_scale == pytest.approx(YoutuAttention(theirs, 0).scaling, rel=1e-9)
     tensors = random_tensors(config)
-    model = YoutuForCausalLM(theirs).eval()
-    stored = {name: tuple(one.shape) for name, one in model.state_dict().items()}
+    stored = {name: tuple(one.shape) for name, one in YoutuForCausalLM(theirs).state_dict().items()}
     assert {
         name: shape for name, shape in stored.items() if name in tensors or not theirs.tie_word_embeddings
     } == a.tensor_shapes()
-    model.load_state_dict(tensors, strict=False, assign=True)
-    model.tie_weights()
-    model.config.return_dict = True  # of what calls return, not of what they compute
     ids = np.random.default_rng(0).integers(0, a.vocab_size, (1, min(length, 12)))
-    stepwise = Stepwise(model)
+    stepwise = Stepwise(transformers_model(config, tensors))
     found = [stepwise.step(ids[:, start:stop]) for start, stop in ((0, 7), *((one, one + 1) for one in range(7, ids.shape[1])))]
     wanted = YOUTU_REFERENCE.logits(_in_memory(config, a, tensors), ids.tolist())[0]
     assert np.abs(np.concatenate(found, 1)[0] - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
+def transformers_config(config: dict[str, Any]) -> YoutuConfig:
+    made = YoutuConfig.from_dict(copy.deepcopy(config) | {"model_type": "youtu"}, attn_implementation="eager")
+    made._attn_implementation = "eager"  # which one is a matter of the machine,
+    made.return_dict = True  # and this of what calls return, not of what they compute
+    return made
+
+
+def transformers_model(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> YoutuForCausalLM:
+    model = YoutuForCausalLM(transformers_config(config)).eval()
+    model.load_state_dict(tensors, strict=False, assign=True)
+    model.tie_weights()
+    return model
 
 
 def _in_memory(config: dict[str, Any], a: Architecture, tensors: dict[str, torch.Tensor]) -> Checkpoint:
@@ -125,7 +135,7 @@ def exported_is_right(folder: Path, changed: Mutated) -> None:
     tensors = random_tensors(changed.config)
     write_checkpoint(folder / "checkpoint", changed.config, tensors)
     graph = Graph(folder / "bundle", export_tiny(folder / "checkpoint", folder / "bundle", Recipe("fp32")))
-    model, context = reference(changed.config, tensors), Architecture.from_config(changed.config).max_position_embeddings
+    model, context = transformers_model(changed.config, tensors), Architecture.from_config(changed.config).max_position_embeddings
     ids = np.random.default_rng(0).integers(0, model.config.vocab_size, (1, min(context, 40)))
     wanted = Stepwise(model).step(ids)
     assert np.abs(graph.step(ids, graph.empty(1))[0] - wanted).max() <= 1e-4 * np.abs(wanted).max(), str(changed)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Protocol
 import typer
 
 from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.core.shell import quoted as quoted
 
 _UNPRINTABLE = {code: "\ufffd" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
 
@@ -160,12 +160,6 @@ def program() -> str:
     found = shutil.which("youtu-onnx")
     beside = shutil.which("youtu-onnx", path=str(Path(sys.executable).parent))
     return "youtu-onnx" if found or not beside else quoted(beside)
-
-
-def quoted(path: str | Path) -> str:
-    """A path as one would type it in this system's shell."""
-    text = str(path)
-    return (f'"{text}"' if " " in text else text) if os.name == "nt" else shlex.quote(text)
 
 
 def stdout_is_utf8() -> bool:

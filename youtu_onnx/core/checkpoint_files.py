@@ -12,6 +12,7 @@ from youtu_onnx.core.bundle.missing import is_bundle
 from youtu_onnx.core.checkpoint_names import CONFIG, INDEX, SINGLE
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.foreign import listing, object_or_nothing, recognised, some
+from youtu_onnx.core.shell import quoted
 
 __all__ = ["CONFIG", "read_object", "refuse_what_is_no_checkpoint", "weight_files"]
 
@@ -26,7 +27,7 @@ def refuse_what_is_no_checkpoint(folder: Path) -> None:
         made_of = source.get("model") if isinstance(source, dict) else None
         raise CheckpointError(
             f"{folder} is a bundle, which youtu-onnx export wrote, and no checkpoint",
-            hint=f"to run it: youtu-onnx chat {folder}; to export again, name {made_of or 'the checkpoint that it was made of'}",
+            hint=f"to run it: youtu-onnx chat {quoted(folder)}; to export again, name {made_of or 'the checkpoint that it was made of'}",
         )
     found = recognised(folder)
     if found is not None:
@@ -44,7 +45,10 @@ def read_object(path: Path, missing_hint: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path.parent} has no {path.name}", hint=missing_hint) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} can't be read as JSON ({error})", hint="download the checkpoint again") from error
+        raise CheckpointError(
+            f"{path} can't be read as JSON ({error})",
+            hint="correct it (JSON in UTF-8, without a byte order mark), or download the checkpoint again",
+        ) from error
     if not isinstance(value, dict):
         raise CheckpointError(
             f"{path} holds a JSON {type(value).__name__}; expected an object", hint="download the checkpoint again"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import shlex
 from pathlib import Path
 
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.errors import BundleError
 from youtu_onnx.core.foreign import is_checkpoint, recognised, some, within
 from youtu_onnx.core.hub import BUILT_IN, HUB_ID
+from youtu_onnx.core.shell import quoted
 
 
 def is_bundle(folder: Path) -> bool:
@@ -24,7 +24,7 @@ def no_bundle(path: Path) -> BundleError:
     around = next((folder for folder in list(path.absolute().parents)[:2] if is_bundle(folder)), None)
     if around is not None:
         kind = "a folder within" if path.is_dir() else "a file of"
-        return BundleError(f"no bundle at {path}: it is {kind} one", hint=f"name the bundle's folder: {_typed(around)}")
+        return BundleError(f"no bundle at {path}: it is {kind} one", hint=f"name the bundle's folder: {quoted(around)}")
     found = recognised(path)
     if found is not None:
         hint = found.hint if "snapshots" in found.hint else f"a bundle is made of a checkpoint: {_export('CHECKPOINT', 'BUNDLE')}"
@@ -37,7 +37,7 @@ def no_bundle(path: Path) -> BundleError:
         )
     inner = within(path, is_bundle)
     if inner:
-        return BundleError(f"{path} is not a bundle, but a folder with {some(inner)}", hint=f"name {_typed(path / inner[0])}")
+        return BundleError(f"{path} is not a bundle, but a folder with {some(inner)}", hint=f"name {quoted(path / inner[0])}")
     return BundleError(f"{path} is not a bundle: it has no {names.MANIFEST}", hint="name the folder that youtu-onnx export wrote")
 
 
@@ -50,7 +50,7 @@ def _instead_of_nothing(path: Path) -> str:
     bundles = within(beside, is_bundle) if beside.is_dir() else []
     near = difflib.get_close_matches(path.name, bundles, n=1)
     if near:
-        return f"did you mean {_typed(beside / near[0])}?"
+        return f"did you mean {quoted(beside / near[0])}?"
     if HUB_ID.fullmatch(name) and not path.parent.exists():
         return (
             f"if it is a checkpoint on the hub, export it first: {_export(name, path.name)}; "
@@ -61,8 +61,4 @@ def _instead_of_nothing(path: Path) -> str:
 
 
 def _export(model: str | Path, output: str | Path) -> str:
-    return f"youtu-onnx export --model {_typed(model)} --output {_typed(output)}"
-
-
-def _typed(path: str | Path) -> str:
-    return shlex.quote(str(path))
+    return f"youtu-onnx export --model {quoted(model)} --output {quoted(output)}"

@@ -30,7 +30,7 @@ class Youtu:
             return []
         return [
             f"the context is {longest:,} tokens, longrope's original_max_position_embeddings, and not {said:,}: beyond it other "
-            "frequencies would be chosen than those of the tokens in the cache (docs/export.md)"
+            "frequencies would be chosen than those of the tokens in the cache (docs/checkpoints.md)"
         ]
 
     def read(self, record: Mapping[str, Any]) -> Architecture:

@@ -17,13 +17,12 @@ UNREAD = {
     "kv_sharing_modes": "layers that share a cache",
     "per_layer_config": "layers that differ",
     "transformers_weights": "weights in a file of another name",
+    "configuration_files": "another file in the place of this one",
     "fusion_config": "layers that are rewritten",
-    "text_config": "a language model within a larger one",
-    "text_encoder": "a language model within a larger one",
-    "decoder": "a language model within a larger one",
-    "generator": "a language model within a larger one",
 }
 """Key → what it would mean. Absent or null they mean nothing."""
+INNER = ("text_config", "text_encoder", "decoder", "generator")
+"""Where transformers looks for the language model of a larger one."""
 
 
 def note_faults(fields: ConfigFields, max_position_embeddings: int) -> None:
@@ -32,6 +31,9 @@ def note_faults(fields: ConfigFields, max_position_embeddings: int) -> None:
     for name, meaning in UNREAD.items():
         if config.get(name) is not None:
             fields.faults.append(f"{name}: not read by youtu-onnx, {meaning} to transformers")
+    for name, value in config.items():
+        if name in INNER or (isinstance(value, Mapping) and "model_type" in value):
+            fields.faults.append(f"{name}: not read by youtu-onnx, a model within a larger one to transformers")
     if config.get("is_causal", True) is not True:
         fields.faults.append(f"is_causal is {config['is_causal']!r}; a Youtu model attends to earlier tokens only: true")
     if config.get("is_encoder_decoder", False) is not False:

@@ -66,6 +66,7 @@ def _made(config: Mapping[str, Any]) -> YoutuConfig:
 
     fields = copy.deepcopy(dict(config)) | {"model_type": "youtu"}  # transformers changes what is nested in them
     made = YoutuConfig.from_dict(fields, attn_implementation="sdpa")
+    made._attn_implementation = "sdpa"  # whatever the machine that wrote the file had
     made.standardize_rope_params()  # as it does again when it makes frequencies of them
     return made
 
