@@ -42,6 +42,7 @@ LONG = (
     "chat/test_prompt_lookup_model.py",
     "serve/http/test_workers.py",
     "consumers/test_java.py",
+    "families/test_mutated_configs.py",
     "cli/test_bench.py",
 )
 """Files that take more than ten seconds, the longest first: begun last, one of them would keep one worker busy while all others

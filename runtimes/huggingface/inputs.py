@@ -56,7 +56,8 @@ def _ids(input_ids: torch.Tensor | None, past: int, manifest: Manifest) -> np.nd
     ids = input_ids.cpu().numpy().astype(np.int64, copy=False)
     reserved, vocab_size = manifest.cache.length, manifest.model.vocab_size
     if past + ids.shape[1] > manifest.context_length:
-        room = f"the context of {manifest.context_length}" if reserved is None else f"the {reserved} that this bundle reserves"
+        context = f"the context of {manifest.context_length}{manifest.model.bound}"
+        room = context if reserved is None else f"the {reserved} that this bundle reserves"
         raise UsageError(
             f"{ids.shape[1]} tokens after the {past} in the cache are more than {room}",
             hint="shorten the prompt, or ask for fewer new tokens"

@@ -42,6 +42,7 @@ def test_the_context_is_the_trained_length_and_the_export_says_so(tmp_path: Path
     assert f"the context is {TRAINED} tokens, longrope's original_max_position_embeddings, and not {LONG}" in said
     manifest = export_tiny(tmp_path / "checkpoint", tmp_path / "bundle", Recipe("fp32"), target=target)
     assert manifest.context_length == TRAINED
+    assert manifest.model.bound == " (longrope's original_max_position_embeddings)"
     if target == "cpu":
         graph, ids = Graph(tmp_path / "bundle", manifest), np.random.default_rng(0).integers(3, 131, (1, TRAINED))
         wanted = reference_logits(reference(LONGROPE, tensors), ids)
@@ -57,7 +58,7 @@ def test_one_table_for_all_lengths_serves_them_all(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "checkpoint", config, tensors)
     assert Checkpoint.open(tmp_path / "checkpoint").remarks == ()
     manifest = export_tiny(tmp_path / "checkpoint", tmp_path / "bundle", Recipe("fp32"))
-    assert manifest.context_length == LONG
+    assert (manifest.context_length, manifest.model.bound) == (LONG, "")
     graph, ids = Graph(tmp_path / "bundle", manifest), np.random.default_rng(0).integers(3, 131, (1, LONG))
     assert np.abs(graph.chunks(ids, 20) - reference_logits(reference(config, tensors), ids)).max() <= 1e-3
 

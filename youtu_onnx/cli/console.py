@@ -17,9 +17,10 @@ from typing import Protocol
 
 import typer
 
+from youtu_onnx.core import shell
 from youtu_onnx.core.errors import YoutuOnnxError
-from youtu_onnx.core.shell import quoted as quoted
 
+quoted = shell.quoted
 _UNPRINTABLE = {code: "\ufffd" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
 
 

@@ -27,7 +27,7 @@ def refuse_what_is_no_checkpoint(folder: Path) -> None:
         made_of = source.get("model") if isinstance(source, dict) else None
         raise CheckpointError(
             f"{folder} is a bundle, which youtu-onnx export wrote, and no checkpoint",
-            hint=f"to run it: youtu-onnx chat {quoted(folder)}; to export again, name {made_of or 'the checkpoint that it was made of'}",
+            hint=f"to run it: youtu-onnx chat {quoted(folder)}; to export again, name {made_of or 'what it was made of'}",
         )
     found = recognised(folder)
     if found is not None:

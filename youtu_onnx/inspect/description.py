@@ -51,7 +51,7 @@ def _model(found: Inspection) -> list[Row]:
         (
             "architecture",
             f"{a.num_hidden_layers} layers, hidden {a.hidden_size}, {a.num_attention_heads} heads, {ranks}"
-            f"vocabulary {a.vocab_size:,}, context {a.max_position_embeddings:,}",
+            f"vocabulary {a.vocab_size:,}, context {a.max_position_embeddings:,}{manifest.model.bound}",
         ),
         ("parameters", f"{a.parameters:,}"),
         ("weights", f"{_bytes(found.weights)}, {found.bits_per_weight:.2f} bits per parameter"),

@@ -38,3 +38,11 @@ class ModelFacts:
         if not all(type(one) is int for one in (*ends, *(one for one in ids.values() if one is not None))):
             raise ValueError(f"a model with the special tokens {ids}, {ends}")
         return cls(family=family, eos_token_ids=ends, record=record, **sizes, **ids)
+
+    @property
+    def bound(self) -> str:
+        """In brackets, for messages, what the positions end at where a checkpoint may say more of them; else nothing."""
+        rope = self.record.get("rope")
+        if not isinstance(rope, Mapping) or rope.get("short_factor") == rope.get("long_factor"):
+            return ""
+        return " (longrope's original_max_position_embeddings)"
