@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from tests.tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.core.errors import CheckpointError, ResourceError, UsageError
+from youtu_onnx.core.hub import FETCHED, NOT_FETCHED
 from youtu_onnx.families.checkpoint import Checkpoint
 
 
@@ -285,6 +286,28 @@ def test_a_hub_id_is_fetched_without_pickles_or_code(tmp_path: Path, monkeypatch
     assert call["revision"] == "main"
     assert not call["local_files_only"]
     assert not any(pattern.endswith((".bin", ".py", "*", ".pt")) for pattern in call["allow_patterns"])
+
+
+@pytest.mark.parametrize(
+    ("file", "fetched"),
+    [
+        ("config.json", True),
+        ("model-00001-of-00002.safetensors", True),
+        ("chat_template.jinja", True),
+        ("additional_chat_templates/tool_use.jinja", True),
+        ("additional_chat_templates/more/x.jinja", False),
+        ("additional_chat_template/x.jinja", False),
+        ("additional_chat_templates2/x.jinja", False),
+        ("a/x.json", False),
+        ("onnx/config.json", False),
+        ("original/consolidated.safetensors", False),
+        ("modeling_youtu.py", False),
+        ("pytorch_model.bin", False),
+    ],
+)
+def test_which_files_are_fetched(file: str, fetched: bool) -> None:
+    found = huggingface_hub.utils.filter_repo_objects([file], allow_patterns=list(FETCHED), ignore_patterns=list(NOT_FETCHED))
+    assert list(found) == [file] * fetched
 
 
 def hub_error(name: str) -> Exception:

@@ -16,6 +16,14 @@ BUILT_IN = {"youtu-nano": Path(__file__).parent.parent / "models" / "youtu_nano"
 FETCHED = ("*.json", "*.safetensors", "*.jinja", "README.md")
 """What is downloaded of a checkpoint: never pickles, never code."""
 
+_TEMPLATES = "additional_chat_templates"
+NOT_FETCHED = (
+    *(f"{_TEMPLATES[:place]}[!{letter}]*/*" for place, letter in enumerate(_TEMPLATES)),
+    *(f"{_TEMPLATES[:place]}/*" for place in range(1, len(_TEMPLATES))),
+    f"{_TEMPLATES}?*/*",
+)
+"""Folders, in which other forms of the model are; but for that of templates."""
+
 FETCHED_BUNDLE = ("*.json", "*.jinja", "README.md", "model.onnx", "model.onnx.data", "batch.onnx")
 """What is downloaded of a bundle."""
 
@@ -106,7 +114,7 @@ def _fetch(model: str, revision: str | None, offline: bool, files: tuple[str, ..
     try:
         folder = Path(
             huggingface_hub.snapshot_download(
-                model, revision=revision, local_files_only=offline, allow_patterns=list(files), ignore_patterns=["*/*"]
+                model, revision=revision, local_files_only=offline, allow_patterns=list(files), ignore_patterns=list(NOT_FETCHED)
             )
         )
     except GatedRepoError as error:

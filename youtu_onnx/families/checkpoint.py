@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import torch
 
 LISTED_FAULTS = 20
+NO_CONFIG = "a checkpoint folder holds config.json beside its weights"
+NO_CONFIG_ON_THE_HUB = f"{NO_CONFIG}; a repository of GGUF or ONNX files has none: name the checkpoint that they were made of"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Checkpoint:
         """
         folder, name, revision = locate(str(model), revision, offline)
         refuse_what_is_no_checkpoint(folder)
-        config = read_object(folder / CONFIG, "a checkpoint folder holds config.json beside its weights")
+        config = read_object(folder / CONFIG, NO_CONFIG if revision is None else NO_CONFIG_ON_THE_HUB)
         family = family_of(config, where=str(folder / CONFIG))
         architecture = family.parse(config, where=str(folder / CONFIG))
         files = weight_files(folder)
