@@ -155,6 +155,14 @@ def test_a_model_of_the_hub_s_cache_leads_to_its_snapshots(tmp_path: Path, main:
     assert "hf download tencent/Youtu-LLM-2B" in checkpoint_refusal(model)
 
 
+def test_links_of_a_snapshot_that_lead_nowhere(tmp_path: Path) -> None:
+    """What is left where blobs were deleted, or a snapshot was copied without them."""
+    folder = write_checkpoint(tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("../../blobs/0123")
+    assert "links to files that are gone: model.safetensors" in checkpoint_refusal(folder)
+
+
 def test_a_snapshot_is_called_as_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = cached(tmp_path) / "snapshots" / COMMIT
     found = Checkpoint.open(snapshot)

@@ -29,6 +29,12 @@ def refuse_what_is_no_checkpoint(folder: Path) -> None:
             f"{folder} is a bundle, which youtu-onnx export wrote, and no checkpoint",
             hint=f"to run it: youtu-onnx chat {quoted(folder)}; to export again, name {made_of or 'what it was made of'}",
         )
+    gone = [name for name in listing(folder) if (folder / name).is_symlink() and not (folder / name).exists()]
+    if gone:
+        raise CheckpointError(
+            f"{folder} has links to files that are gone: {some(gone)}",
+            hint="download the checkpoint again (hf download); in a copy of the hub's cache, copy what the links lead to",
+        )
     found = recognised(folder)
     if found is not None:
         raise CheckpointError(f"{folder} is {found.what}", hint=found.hint)

@@ -41,6 +41,7 @@ def misreadings(architecture: Architecture, config: YoutuConfig) -> list[str]:
     pairs["rope_interleave"] = a.rope_interleave, bool(config.rope_interleave)
     pairs["num_key_value_heads"] = a.num_attention_heads, config.num_key_value_heads
     pairs["head_dim"] = a.qk_rope_head_dim, config.head_dim
+    pairs["qk_head_dim"] = a.qk_head_dim, getattr(config, "qk_head_dim", a.qk_head_dim)  # some releases scale scores by it
     pairs["hidden_act"] = "silu", {"swish": "silu"}.get(config.hidden_act, config.hidden_act)
     pairs |= {f"rope_parameters.{name}": pair for name, pair in _rope(a, config).items()}
     for name, ours in (("bos_token_id", a.bos_token_id), ("pad_token_id", a.pad_token_id)):
