@@ -10,10 +10,16 @@ import typer
 from youtu_onnx.chat.opening import open_model
 from youtu_onnx.cli import console
 from youtu_onnx.cli.opening_arguments import OpeningArguments
-from youtu_onnx.cli.options import BundleFolder
+from youtu_onnx.cli.options import BundleFolder, Offline, Revision
 from youtu_onnx.cli.progress import progress
+from youtu_onnx.core.errors import UsageError
+from youtu_onnx.evaluate.distance import Distance
 from youtu_onnx.evaluate.evaluation import evaluate as evaluate_model
+from youtu_onnx.evaluate.language import Language, measure
 from youtu_onnx.evaluate.problem import HELD_OUT, read_problems
+from youtu_onnx.evaluate.text import BUILT_IN, passages
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.inspect.inspection import inspect_bundle
 
 
 def evaluate(
@@ -23,13 +29,47 @@ def evaluate(
         Path | None, typer.Option(help="JSON Lines of problems; the default is youtu-nano's held-out set.")
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest reply in tokens.")] = 160,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Measure perplexity on this text instead; may be repeated. With --model the default is a built-in one."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="DIR_OR_HUB_ID",
+            help="Measure how far the bundle's predictions are from this checkpoint's, too.",
+        ),
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="Of the text, so many tokens at most.")] = 4096,
+    window: Annotated[int, typer.Option(help="Tokens of a passage; each is read from its beginning.")] = 512,
+    revision: Revision = None,
+    offline: Offline = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, wrong answers included.")] = False,
     opening: OpeningArguments,
 ) -> None:
     how = opening.options()
+    if text or model:
+        if problems is not None:
+            raise UsageError(
+                "problems are asked, and text is read: that are two measurements", hint="drop --problems, or --text and --model"
+            )
+        checkpoint = None if model is None else Checkpoint.open(model, revision=revision, offline=offline)
+        with open_model(bundle, how) as opened:
+            cut = passages(text or [BUILT_IN], opened.tokenizer, window=window, tokens=tokens)
+            found = measure(opened.bundle, opened.decoder, cut, checkpoint, progress())
+        bits = inspect_bundle(opened.bundle.path).bits_per_weight
+        if as_json:
+            console.print_json(found.to_dict() | {"bits_per_weight": round(bits, 3)})
+        else:
+            _print_language(found, bits)
+        return
     listed = read_problems(problems or HELD_OUT)
-    with open_model(bundle, how) as model:
-        made = evaluate_model(model, listed, max_tokens=max_tokens, progress=progress())
+    with open_model(bundle, how) as opened:
+        made = evaluate_model(opened, listed, max_tokens=max_tokens, progress=progress())
     if as_json:
         console.print_json(made.to_dict())
         return
@@ -38,6 +78,24 @@ def evaluate(
     for language in made.languages:
         typer.echo(f"{language:14s} {_share(*made.score(language=language))}")
     typer.echo(f"{'all':14s} {_share(*made.score())}")
+
+
+def _print_language(found: Language, bits: float) -> None:
+    typer.echo(f"{'tokens':<16} {found.predicted:,} predicted")
+    typer.echo(f"{'weights':<16} {bits:.2f} bits each")
+    beside = "" if found.float_perplexity is None else f"; the checkpoint's {found.float_perplexity:.2f}"
+    typer.echo(f"{'perplexity':<16} {found.perplexity:.2f}{beside}")
+    if found.whole is not None:
+        typer.echo(f"{'KL divergence':<16} {_nats(found.whole)}")
+    if found.weights is not None:
+        typer.echo(f"{'  of the weights':<16} {_nats(found.weights)}")
+
+
+def _nats(one: Distance) -> str:
+    return (
+        f"mean {one.mean:.4f} nats, median {one.median:.4f}, 99 % below {one.p99:.4f}, most {one.largest:.4f}; "
+        f"same first choice {one.top1:.1%}"
+    )
 
 
 def _share(right: int, total: int) -> str:

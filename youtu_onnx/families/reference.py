@@ -98,6 +98,30 @@ class Reference(Protocol):
             CheckpointError: the weights can't be read, the reference makes no model of them, or its packages are missing.
         """
 
+    def logits_in_pieces(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        *,
+        rows: int,
+        weights: Weights | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Iterator[Floats]:
+        """What :meth:`logits` gives, for texts whose logits don't fit into memory together.
+
+        Args:
+            rows: positions of a piece at most; a piece never reaches over the end of a sequence.
+            on_bytes: of the embedding and the layers, all of which are read before the first piece.
+
+        Yields:
+            float32 ``[positions, vocab_size]``, in the order of the sequences.
+
+        Memory: one layer in float32, the hidden states of all sequences, one piece, and some rows of the lm_head.
+
+        Raises:
+            As :meth:`logits`.
+        """
+
     def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint) -> Twin:
         """
         Args:

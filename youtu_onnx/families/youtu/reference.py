@@ -8,7 +8,7 @@ Everything is computed in float32, whatever dtype the checkpoint has. torch and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
@@ -67,29 +67,34 @@ class YoutuReference:
         _need_torch()
         import torch
 
-        architecture = checkpoint.architecture
-        _refuse_ids_outside(architecture.vocab_size, sequences)
-        config, used = own_config(checkpoint), weights or checkpoint
-        report = on_bytes or (lambda _: None)
+        config, used, report = own_config(checkpoint), weights or checkpoint, on_bytes or _nobody
         with torch.inference_mode():
-            hidden = _embed(used, sequences)
-            report(checkpoint.tensors["model.embed_tokens.weight"].nbytes)
-            # A fresh module for each: under dynamic RoPE it remembers the longest sequence that it saw.
-            angles = [_rotary(checkpoint, config)(states, torch.arange(states.shape[1])[None]) for states in hidden]
-            layer = _empty_layer(checkpoint, config)
-            for index in range(architecture.num_hidden_layers):
-                prefix = f"model.layers.{index}."
-                names = [name for name in checkpoint.tensors if name.startswith(prefix)]
-                layer.load_state_dict({name.removeprefix(prefix): used.tensor(name).float() for name in names}, assign=True)
-                hidden = [
-                    layer(states, attention_mask=None, position_embeddings=pair)
-                    for states, pair in zip(hidden, angles, strict=True)
-                ]
-                report(sum(checkpoint.tensors[name].nbytes for name in names))
+            hidden = _states(checkpoint, config, used, sequences, report)
             kept = [slice(None)] * len(hidden) if keep is None else keep
-            states = [rows[0, part] for rows, part in zip(hidden, kept, strict=True)]  # each [kept, hidden_size]
+            states = [rows[part] for rows, part in zip(hidden, kept, strict=True)]  # each [kept, hidden_size]
             logits = _head(checkpoint, config, used, torch.cat(states), report)
             return [part.numpy() for part in torch.split(logits, [len(rows) for rows in states])]
+
+    def logits_in_pieces(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        *,
+        rows: int,
+        weights: Weights | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Iterator[Floats]:
+        _need_torch()
+        import torch
+
+        config, used = own_config(checkpoint), weights or checkpoint
+        with torch.inference_mode():
+            hidden = _states(checkpoint, config, used, sequences, on_bytes or _nobody)
+        for states in hidden:
+            for piece in torch.split(states, rows):
+                with torch.inference_mode():  # not while whoever asked has its turn
+                    logits = _head(checkpoint, config, used, piece, _nobody)
+                yield logits.numpy()
 
 
 YOUTU_REFERENCE = YoutuReference()
@@ -115,6 +120,38 @@ def _empty_layer(checkpoint: Checkpoint, config: YoutuConfig) -> YoutuDecoderLay
 
     with what_transformers_says(checkpoint), torch.device("meta"):
         return YoutuDecoderLayer(config, layer_idx=0).eval()
+
+
+def _states(
+    checkpoint: Checkpoint,
+    config: YoutuConfig,
+    weights: Weights,
+    sequences: Sequence[Sequence[int]],
+    report: Callable[[int], None],
+) -> list[Tensor]:
+    """What the last layer makes of each sequence, ``[S, hidden_size]``."""
+    import torch
+
+    architecture = checkpoint.architecture
+    _refuse_ids_outside(architecture.vocab_size, sequences)
+    hidden = _embed(weights, sequences)
+    report(checkpoint.tensors["model.embed_tokens.weight"].nbytes)
+    # A fresh module for each: under dynamic RoPE it remembers the longest sequence that it saw.
+    angles = [_rotary(checkpoint, config)(states, torch.arange(states.shape[1])[None]) for states in hidden]
+    layer = _empty_layer(checkpoint, config)
+    for index in range(architecture.num_hidden_layers):
+        prefix = f"model.layers.{index}."
+        names = [name for name in checkpoint.tensors if name.startswith(prefix)]
+        layer.load_state_dict({name.removeprefix(prefix): weights.tensor(name).float() for name in names}, assign=True)
+        hidden = [
+            layer(states, attention_mask=None, position_embeddings=pair) for states, pair in zip(hidden, angles, strict=True)
+        ]
+        report(sum(checkpoint.tensors[name].nbytes for name in names))
+    return [states[0] for states in hidden]
+
+
+def _nobody(count: int) -> None:
+    """Is told how many bytes of weights were used."""
 
 
 def _embed(weights: Weights, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
