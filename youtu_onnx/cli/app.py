@@ -20,7 +20,7 @@ COMMANDS = {
     "generate": "Reply to a prompt, streamed to stdout.",
     "chat": "Talk with the model. Lines come from the terminal or a pipe; /help lists the commands.",
     "serve": "Serve a bundle over HTTP: OpenAI's API, a smaller one, and a web page.",
-    "evaluate": "Count the held-out problems that a bundle answers right.",
+    "evaluate": "Say what rounding costs: perplexity and divergence on text, or held-out problems answered right.",
     "bench": "Measure tokens per second, time to first token and memory. Every combination of the lists is a test.",
     "prepare": "Keep a copy with weights packed for this CPU: less memory, quicker to open. It is used from then on.",
     "mobile": "Write a bundle for phones, and say how much memory it takes there.",
