@@ -47,7 +47,7 @@ def test_numbers_are_those_of_the_files(nano_bundle: NanoBundle) -> None:
 def test_bits_per_weight_fall_with_precision(nano_bundle: NanoBundle) -> None:
     bits = [inspect_bundle(nano_bundle(precision)).bits_per_weight for precision in ("fp32", "fp16", "int8", "int4")]
     assert bits == sorted(bits, reverse=True)
-    assert 32 <= bits[0] < 32.3, "the gaps between tensors are small"
+    assert 32 <= bits[0] < 32.6, "the gaps between tensors are small, and kv_b_proj is there twice, cut for both orders"
 
 
 def test_cache_of_the_latent_form_against_per_head_keys_and_values(nano_bundle: NanoBundle) -> None:
