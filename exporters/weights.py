@@ -30,8 +30,8 @@ PAGE = 2**16
 """Alignment of large tensors: the granularity at which every system, Windows included, maps a file."""
 LARGE = 16 * PAGE
 """Bytes from which that is worth half a page on average: less than 3 %. Of a model of 177 million parameters, whose matrices have
-some hundred thousand numbers, the gaps were 11 % of the file when all beyond a page had one. ONNX Runtime maps others, too, from the
-page before them on."""
+some hundred thousand numbers, the gaps were 11 % of the file when all beyond a page had one. ONNX Runtime maps the others, too,
+from the page before them on."""
 ALIGN = 64
 
 
