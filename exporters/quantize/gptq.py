@@ -1,0 +1,109 @@
+"""GPTQ: codes chosen one column after the other, the numbers that are still open making up for each one's error.
+
+Frantar et al. 2022 (arXiv 2210.17323), after Optimal Brain Surgeon. With M the second moments of the inputs, a row w with codes
+for w' errs in what comes out by ``(w - w') M (w - w')ᵀ``. If one number is off by e, that is least where the others move by
+``-e · (M⁻¹)_qj / (M⁻¹)_qq``, M restricted to the numbers that are still open. With U the upper Cholesky factor of M⁻¹, row q of
+U is just that, ``U_qj / U_qq``, for all q at once.
+
+Blocks take turns as wholes, the one with the largest inputs first, and within a block columns, too: what is rounded late has
+fewest others left to make up for it. A block's scales and zero points are chosen when its turn comes, of its numbers as they are
+by then. So codes lie where they belong, and the graph needs no index of groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from youtu_onnx.core.recipe import Blockwise
+from youtu_onnx.exporters.quantize.quantized import Quantized
+from youtu_onnx.exporters.quantize.quantizer import InputStatistics, RowsOf
+from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest
+
+
+@dataclass(frozen=True)
+class Gptq:
+    """A :class:`~youtu_onnx.exporters.quantize.quantizer.Quantizer` that needs statistics of the inputs.
+
+    Attributes:
+        damping: added to M's diagonal, times its mean: inputs that calibration hardly saw get something to lean on.
+        ranges: chooses each block's scale and zero point.
+    """
+
+    damping: float = 0.01
+    ranges: RoundToNearest = field(default_factory=RoundToNearest)
+
+    def begin(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, inputs: InputStatistics | None) -> RowsOf:
+        """
+        Raises:
+            ValueError: no statistics, of another number of inputs, or with NaN or infinity in them.
+        """
+        if inputs is None:
+            raise ValueError("GPTQ needs statistics of a matrix's inputs")
+        moments, columns = inputs.second_moments, weight.shape[1]
+        if moments.shape != (columns, columns) or not torch.isfinite(moments).all():
+            raise ValueError(f"second moments of the shape {tuple(moments.shape)} for {columns} inputs, or not finite")
+        order = _order(moments, storage.block_size)
+        factor = _factor(moments, order, self.damping)
+        return lambda start, stop: self._rows(weight[start:stop], storage, scale_dtype, order, factor)
+
+    def _rows(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, order: Tensor, factor: Tensor) -> Quantized:
+        """``order``: of the padded columns, whole blocks in a row; ``factor``: U for that order."""
+        size, top = storage.block_size, 2**storage.bits - 1
+        padded = torch.nn.functional.pad(weight.to(torch.float32), (0, len(order) - weight.shape[1]))
+        open_ = padded[:, order]  # numbers as they are by now
+        codes = torch.empty(len(weight), len(order), dtype=torch.uint8)
+        groups = len(order) // size
+        scales = torch.empty(len(weight), groups, dtype=scale_dtype)
+        zeros = torch.empty(len(weight), groups, dtype=torch.uint8)
+        for start in range(0, len(order), size):
+            block, here = open_[:, start : start + size], slice(start, start + size)
+            group = int(order[start]) // size
+            ranged = self.ranges.begin(block, storage, scale_dtype, None)(0, len(block))
+            middle = torch.full((len(block), 1), 2 ** (storage.bits - 1), dtype=torch.uint8)
+            scales[:, group : group + 1] = ranged.scales
+            zeros[:, group : group + 1] = middle if ranged.zero_points is None else ranged.zero_points
+            chosen, errors = _round_in_turn(
+                block, ranged.scales.float(), zeros[:, group : group + 1].float(), factor[here, here], top
+            )
+            codes[:, order[here]] = chosen
+            open_[:, start + size :] -= errors @ factor[here, start + size :]
+        return Quantized(codes.view(len(weight), groups, size), scales, None if storage.symmetric else zeros, storage.bits)
+
+
+def _round_in_turn(block: Tensor, scales: Tensor, zeros: Tensor, factor: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """Codes ``[R,B]`` of a block's numbers, each chosen when those before it have been made up for; and the errors, each over its
+    diagonal element of ``factor`` ``[B,B]``, which is what later blocks make up for."""
+    numbers, codes, errors = block.clone(), torch.empty(block.shape, dtype=torch.uint8), torch.empty_like(block)
+    for column in range(block.shape[1]):
+        wanted = numbers[:, column : column + 1]
+        code = torch.round(wanted / scales).add_(zeros).clamp_(0, top)
+        error = (wanted - (code - zeros) * scales) / factor[column, column]
+        codes[:, column : column + 1] = code.to(torch.uint8)
+        errors[:, column : column + 1] = error
+        numbers[:, column + 1 :] -= error * factor[column, column + 1 :]
+    return codes, errors
+
+
+def _order(moments: Tensor, size: int) -> Tensor:
+    """Columns, padded to whole blocks, in the order in which they are rounded."""
+    sizes = torch.nn.functional.pad(moments.diagonal(), (0, -len(moments) % size)).view(-1, size)
+    blocks = torch.argsort(sizes.mean(1), descending=True, stable=True)
+    within = torch.argsort(sizes, dim=1, descending=True, stable=True)
+    return (within[blocks] + blocks[:, None] * size).flatten()
+
+
+def _factor(moments: Tensor, order: Tensor, damping: float) -> Tensor:
+    """U, upper triangular, with ``Uᵀ U = M⁻¹`` for the columns in this order. Inputs that are always 0, padding among them, are
+    alone: nothing makes up for them, and they for nothing."""
+    whole = torch.zeros(len(order), len(order), dtype=torch.float64)
+    whole[: len(moments), : len(moments)] = moments.double()
+    sizes = whole.diagonal()
+    dead = sizes <= 0
+    mean = sizes[~dead].mean() if not dead.all() else torch.ones((), dtype=torch.float64)
+    sizes += torch.where(dead, mean, damping * mean)
+    whole = whole[order][:, order]
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(whole))
+    return torch.linalg.cholesky(inverse, upper=True).float()

@@ -1,0 +1,102 @@
+"""GPTQ beside its own definition, written out: after each column the best the open ones can do, by an inverse made anew."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from youtu_onnx.core.recipe import Blockwise  # noqa: E402
+from youtu_onnx.exporters.quantize.gptq import Gptq  # noqa: E402
+from youtu_onnx.exporters.quantize.quantizer import InputStatistics, Quantizer, quantize  # noqa: E402
+from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest  # noqa: E402
+
+
+def matrix(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+def moments_of(columns: int, *, rank: int, seed: int = 1) -> torch.Tensor:
+    """Of inputs that lie near a space of few dimensions, some of them large: as a language model's do."""
+    random = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(500, rank, generator=random) @ torch.randn(rank, columns, generator=random)
+    inputs += 0.1 * torch.randn(500, columns, generator=random)
+    inputs *= 1 + 4 * torch.rand(columns, generator=random) ** 4
+    return inputs.T @ inputs / len(inputs)
+
+
+def error(weight: torch.Tensor, made: torch.Tensor, moments: torch.Tensor) -> float:
+    off = (weight - made[:, : weight.shape[1]]).double()
+    return float(((off @ moments.double()) * off).sum())
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_it_is_what_its_definition_says(bits: int, symmetric: bool) -> None:
+    storage, weight, moments = Blockwise(bits, 16, symmetric), matrix(7, 48), moments_of(48, rank=10)
+    made = quantize(Gptq(), weight, storage, inputs=InputStatistics(moments))
+    damped = moments.double() + 0.01 * moments.double().diagonal().mean() * torch.eye(48, dtype=torch.float64)
+    sizes = moments.diagonal().view(3, 16)
+    numbers, left = weight.double().clone(), list(range(48))
+    top = 2**bits - 1
+    for block in sizes.mean(1).argsort(descending=True).tolist():
+        columns = list(range(16 * block, 16 * block + 16))
+        ranged = quantize(RoundToNearest(), numbers[:, columns].float(), storage)
+        scale = ranged.scales.double()
+        zero = torch.full_like(scale, 2 ** (bits - 1)) if symmetric else ranged.zero_points.double()
+        assert torch.allclose(made.scales[:, block : block + 1].double(), scale, rtol=1e-4)
+        for column in (columns[index] for index in sizes[block].argsort(descending=True).tolist()):
+            code = (torch.round(numbers[:, [column]] / scale) + zero).clamp(0, top)
+            assert (made.codes[:, block, column - columns[0]].double() - code[:, 0]).abs().max() <= (0 if bits == 4 else 1)
+            off = numbers[:, [column]] - (code - zero) * scale
+            inverse, place = torch.linalg.inv(damped[left][:, left]), left.index(column)
+            numbers[:, left] -= off / inverse[place, place] * inverse[place]
+            left.remove(column)
+
+
+def test_inputs_that_have_nothing_to_do_with_each_other_leave_nothing_to_make_up_for() -> None:
+    weight, storage = matrix(9, 96), Blockwise(4, 32, False)
+    moments = torch.diag(torch.rand(96, generator=torch.Generator().manual_seed(3)) + 0.1)
+    made, nearest = (
+        quantize(Gptq(), weight, storage, inputs=InputStatistics(moments)),
+        quantize(RoundToNearest(), weight, storage),
+    )
+    assert torch.equal(made.codes, nearest.codes) and torch.equal(made.zero_points, nearest.zero_points)
+    assert torch.allclose(made.scales, nearest.scales, rtol=1e-6), "sums are taken in another order"
+
+
+@pytest.mark.parametrize("size", [16, 64, 128])
+def test_the_error_in_what_comes_out_is_a_fraction_of_roundings(size: int) -> None:
+    weight, moments, storage = matrix(64, 256), moments_of(256, rank=40), Blockwise(4, size, False)
+    made = quantize(Gptq(), weight, storage, inputs=InputStatistics(moments)).dequantize()
+    nearest = quantize(RoundToNearest(), weight, storage).dequantize()
+    assert error(weight, made, moments) < 0.35 * error(weight, nearest, moments)
+
+
+def test_rows_do_not_know_of_each_other() -> None:
+    weight, storage, inputs = matrix(10, 80), Blockwise(4, 32, False), InputStatistics(moments_of(80, rank=8))
+    rows = Gptq().begin(weight, storage, torch.float16, inputs)
+    whole, part = rows(0, 10), rows(3, 6)
+    assert whole.scales.dtype == torch.float16
+    assert torch.equal(whole.codes[3:6], part.codes) and torch.equal(whole.scales[3:6], part.scales)
+
+
+def test_padding_and_inputs_that_are_never_there_stay_out_of_it() -> None:
+    """70 columns in blocks of 32; two inputs are always 0, and what a weight for them is doesn't matter."""
+    moments = moments_of(70, rank=12)
+    moments[[4, 40]] = 0
+    moments[:, [4, 40]] = 0
+    weight, storage = matrix(6, 70), Blockwise(4, 32, False)
+    made = quantize(Gptq(), weight, storage, inputs=InputStatistics(moments)).dequantize()
+    assert made.shape == (6, 96) and not made[:, 70:].any() and torch.isfinite(made).all()
+    nearest = quantize(RoundToNearest(), weight, storage).dequantize()
+    assert error(weight, made, moments) < 0.5 * error(weight, nearest, moments)
+    nothing = quantize(Gptq(), weight, storage, inputs=InputStatistics(torch.zeros(70, 70)))
+    assert torch.equal(nothing.codes, quantize(RoundToNearest(), weight, storage).codes), "calibration saw nothing at all"
+
+
+@pytest.mark.parametrize("inputs", [None, InputStatistics(torch.eye(5)), InputStatistics(torch.full((64, 64), torch.nan))])
+def test_without_fitting_statistics_it_says_so(inputs: InputStatistics | None) -> None:
+    quantizer: Quantizer = Gptq()
+    with pytest.raises(ValueError, match=r"statistics|moments"):
+        quantizer.begin(matrix(2, 64), Blockwise(4, 32, False), torch.float32, inputs)
