@@ -106,4 +106,5 @@ def _factor(moments: Tensor, order: Tensor, damping: float) -> Tensor:
     sizes += torch.where(dead, mean, damping * mean)
     whole = whole[order][:, order]
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(whole))
-    return torch.linalg.cholesky(inverse, upper=True).float()
+    upper: Tensor = torch.linalg.cholesky(inverse, upper=True)
+    return upper.float()
