@@ -1,4 +1,4 @@
-"""Scales and zero points of least squared error, found without calibration data.
+"""Scales and zero points of least squared error; of least weighted error where the sizes of the inputs are known.
 
 The widest range, from a block's smallest number to its largest, spends its steps on a few outliers. A narrower one clips
 those and rounds all others finer. For each block:
@@ -8,6 +8,9 @@ those and rounds all others finer. For each block:
    to a whole zero point, then the best scale for that zero point. Taken where its error is less.
 
 On Gaussian blocks of 128 the RMS error falls by 5.4 %; an exhaustive search over scales and zero points takes off 5.7 %.
+
+With weights, a number that a large input is multiplied with counts for more, and the best range may cut one that hardly counts:
+more and narrower ranges are tried, each with its zero point a step to either side, too, and least squares twice.
 """
 
 from __future__ import annotations
@@ -16,9 +19,12 @@ import torch
 from torch import Tensor
 
 SHRINKS = (0.95, 0.9, 0.85)
+WEIGHTED_SHRINKS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 
 
-def fit(steps: Tensor, scales: Tensor, zeros: Tensor, *, top: int, asymmetric: bool) -> tuple[Tensor, Tensor]:
+def fit(
+    steps: Tensor, scales: Tensor, zeros: Tensor, *, top: int, asymmetric: bool, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Better scales and zero points for ``steps`` [N,G,block_size]: the numbers, each divided by its block's scale.
 
     Errors are in steps too, so that magnitude doesn't matter: no square overflows or vanishes. Candidates are judged
@@ -29,26 +35,30 @@ def fit(steps: Tensor, scales: Tensor, zeros: Tensor, *, top: int, asymmetric: b
         zeros: [N,G] whole numbers, float32.
         top: the largest integer; the smallest is 0.
         asymmetric: zero points may change.
+        weights: [G,block_size], what a squared error of each number counts; None: all the same.
 
     Returns:
         Scales and zero points; no block's squared error is larger than with those given.
 
     Memory: two more tensors like ``steps``.
     """
-    search = _Search(steps, scales, zeros, top)
-    for shrink in SHRINKS:
+    search = _Search(steps, scales, zeros, top, weights)
+    for shrink in SHRINKS if weights is None else WEIGHTED_SHRINKS:
         search.consider(search.first * shrink, zeros)
-    search.consider(*search.least_squares(asymmetric))
+        for aside in (-1, 1) if weights is not None and asymmetric else ():
+            search.consider(search.first * shrink, (zeros + aside).clamp(0, top))
+    for _ in range(1 if weights is None else 2):
+        search.consider(*search.least_squares(asymmetric))
     return search.scales, search.zeros
 
 
 class _Search:
     """The best scales and zero points so far, block by block. Each method is a few passes over numbers in the cache."""
 
-    def __init__(self, steps: Tensor, scales: Tensor, zeros: Tensor, top: int) -> None:
+    def __init__(self, steps: Tensor, scales: Tensor, zeros: Tensor, top: int, weights: Tensor | None) -> None:
         self.first = scales.float()
         self.scales, self.zeros = scales, zeros
-        self._steps, self._top = steps, top
+        self._steps, self._top, self._weights = steps, top, weights
         self._scaled, self._integers = torch.empty_like(steps), torch.empty_like(steps)
         self._error = self._squared_error(self.first, zeros)
 
@@ -64,10 +74,12 @@ class _Search:
         """Scales and zero points that fit the integers of the best ones; NaN where all integers are equal."""
         self._round(self.scales.float(), self.zeros)
         x = self._integers.sub_(self.zeros.unsqueeze(-1))
-        xx, xy = torch.mul(x, x, out=self._scaled).sum(-1), torch.mul(x, self._steps, out=self._scaled).sum(-1)
+        xx = self._sum(torch.mul(x, x, out=self._scaled))
+        xy = self._sum(torch.mul(x, self._steps, out=self._scaled))
         if not asymmetric:
             return self.first * (xy / xx), self.zeros
-        n, sum_x, sum_y = x.shape[-1], x.sum(-1), self._steps.sum(-1)
+        n = x.shape[-1] if self._weights is None else self._weights.sum(-1)
+        sum_x, sum_y = self._sum(x), self._sum(self._steps)
         slope = (n * xy - sum_x * sum_y) / (n * xx - sum_x * sum_x)
         zeros = torch.round(self.zeros + (sum_x - sum_y / slope) / n).clamp_(0, self._top)
         shift = zeros - self.zeros  # integers count from the new zero point: x - shift
@@ -82,4 +94,8 @@ class _Search:
     def _squared_error(self, scales: Tensor, zeros: Tensor) -> Tensor:
         """[N,G], in squares of the first scale."""
         self._round(scales, zeros)
-        return self._scaled.sub_(self._integers).square_().sum(-1) * (scales / self.first).square_()
+        return self._sum(self._scaled.sub_(self._integers).square_()) * (scales / self.first).square_()
+
+    def _sum(self, terms: Tensor) -> Tensor:
+        """[N,G], weighted."""
+        return terms.sum(-1) if self._weights is None else torch.mul(terms, self._weights, out=self._scaled).sum(-1)

@@ -45,13 +45,11 @@ class Gptq:
         moments, columns = inputs.second_moments, weight.shape[1]
         if moments.shape != (columns, columns) or not torch.isfinite(moments).all():
             raise ValueError(f"second moments of the shape {tuple(moments.shape)} for {columns} inputs, or not finite")
-        order = _order(moments, storage.block_size)
-        factor = _factor(moments, order, self.damping)
-        return lambda start, stop: self._rows(weight[start:stop], storage, scale_dtype, order, factor)
+        plan = _Plan.of(moments, storage.block_size, self.damping)
+        return lambda start, stop: self._rows(weight[start:stop], storage, scale_dtype, plan)
 
-    def _rows(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, order: Tensor, factor: Tensor) -> Quantized:
-        """``order``: of the padded columns, whole blocks in a row; ``factor``: U for that order."""
-        size, top = storage.block_size, 2**storage.bits - 1
+    def _rows(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, plan: _Plan) -> Quantized:
+        size, top, order, factor = storage.block_size, 2**storage.bits - 1, plan.order, plan.factor
         padded = torch.nn.functional.pad(weight.to(torch.float32), (0, len(order) - weight.shape[1]))
         open_ = padded[:, order]  # numbers as they are by now
         codes = torch.empty(len(weight), len(order), dtype=torch.uint8)
@@ -61,7 +59,8 @@ class Gptq:
         for start in range(0, len(order), size):
             block, here = open_[:, start : start + size], slice(start, start + size)
             group = int(order[start]) // size
-            ranged = self.ranges.begin(block, storage, scale_dtype, None)(0, len(block))
+            sizes = InputStatistics(torch.diag(plan.sizes[here]))
+            ranged = self.ranges.begin(block, storage, scale_dtype, sizes)(0, len(block))
             middle = torch.full((len(block), 1), 2 ** (storage.bits - 1), dtype=torch.uint8)
             scales[:, group : group + 1] = ranged.scales
             zeros[:, group : group + 1] = middle if ranged.zero_points is None else ranged.zero_points
@@ -71,6 +70,27 @@ class Gptq:
             codes[:, order[here]] = chosen
             open_[:, start + size :] -= errors @ factor[here, start + size :]
         return Quantized(codes.view(len(weight), groups, size), scales, None if storage.symmetric else zeros, storage.bits)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What all rows of a matrix share.
+
+    Attributes:
+        order: of the columns, padded to whole blocks, in which they are rounded.
+        sizes: mean squares of the inputs, in that order.
+        factor: U for that order.
+    """
+
+    order: Tensor
+    sizes: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, moments: Tensor, size: int, damping: float) -> _Plan:
+        order = _order(moments, size)
+        sizes = torch.nn.functional.pad(moments.diagonal().float(), (0, len(order) - len(moments)))
+        return cls(order, sizes[order], _factor(moments, order, damping))
 
 
 def _round_in_turn(block: Tensor, scales: Tensor, zeros: Tensor, factor: Tensor, top: int) -> tuple[Tensor, Tensor]:

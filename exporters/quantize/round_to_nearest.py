@@ -15,7 +15,8 @@ from youtu_onnx.exporters.quantize.quantizer import InputStatistics, RowsOf
 
 @dataclass(frozen=True)
 class RoundToNearest:
-    """A :class:`~youtu_onnx.exporters.quantize.quantizer.Quantizer` that looks at nothing but a block's own numbers.
+    """A :class:`~youtu_onnx.exporters.quantize.quantizer.Quantizer` that looks at nothing but a block's own numbers, and at the
+    sizes of what they are multiplied with where these are known.
 
     Symmetric blocks map their largest magnitude, with its sign, to the end of the range that has one step more
     (-8 of -8…7), which halves the error of that number at no cost. Asymmetric blocks map [min, max], widened to hold 0.
@@ -28,10 +29,11 @@ class RoundToNearest:
     fitted: bool | None = None
 
     def begin(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, inputs: InputStatistics | None) -> RowsOf:
-        """A row's codes depend on that row alone; ``inputs`` are not looked at."""
-        return lambda start, stop: self._rounded(weight[start:stop], storage, scale_dtype)
+        """A row's codes depend on that row alone. Of ``inputs`` the mean squares count: they weigh errors."""
+        weights = None if inputs is None else _by_blocks(inputs.second_moments.diagonal(), storage.block_size)
+        return lambda start, stop: self._rounded(weight[start:stop], storage, scale_dtype, weights)
 
-    def _rounded(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype) -> Quantized:
+    def _rounded(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, weights: Tensor | None) -> Quantized:
         size, top = storage.block_size, 2**storage.bits - 1
         # A copy, which the steps below overwrite: each is one pass over numbers that are still in the processor's cache.
         padded = torch.nn.functional.pad(weight.to(torch.float32, copy=True), (0, -weight.shape[1] % size))
@@ -47,10 +49,15 @@ class RoundToNearest:
         widest = scales.float()
         blocks.div_(widest.unsqueeze(-1))
         if storage.bits == 4 if self.fitted is None else self.fitted:
-            scales, zeros = fit(blocks, scales, zeros, top=top, asymmetric=not storage.symmetric)
+            scales, zeros = fit(blocks, scales, zeros, top=top, asymmetric=not storage.symmetric, weights=weights)
             blocks.mul_((widest / scales.float()).unsqueeze(-1))
         codes = blocks.add_(zeros.unsqueeze(-1)).round_().clamp_(0, top).to(torch.uint8)
         return Quantized(codes, scales, None if storage.symmetric else zeros.to(torch.uint8), storage.bits)
+
+
+def _by_blocks(sizes: Tensor, block: int) -> Tensor:
+    """``[K]`` → ``[G,block]`` float32, zeros for padding."""
+    return torch.nn.functional.pad(sizes.float(), (0, -len(sizes) % block)).view(-1, block)
 
 
 def _nonzero(scales: Tensor, dtype: torch.dtype) -> Tensor:
