@@ -13,7 +13,7 @@ from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.generation_config import GenerationConfig
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.genai_config import genai_config, one_shape
-from youtu_onnx.exporters.text.generation import read_generation_config
+from youtu_onnx.exporters.text.generation import generation_fields, read_generation_config
 from youtu_onnx.exporters.text.text_files import text_files
 from youtu_onnx.families.checkpoint import Checkpoint
 
@@ -48,8 +48,9 @@ def carry(carried: Carried, checkpoint: Checkpoint, cache: CacheLayout, target: 
         (folder / name).write_bytes(contents)
     a = checkpoint.architecture
     if not (folder / names.GENERATION_CONFIG).is_file():
+        _, fields = generation_fields(checkpoint.path)
         named = {"bos_token_id": a.bos_token_id, "eos_token_id": list(a.eos_token_ids) or None, "pad_token_id": a.pad_token_id}
-        _write_json(folder / names.GENERATION_CONFIG, named)
+        _write_json(folder / names.GENERATION_CONFIG, named | fields)
     if one_shape(cache):
         _write_json(folder / names.GENAI_CONFIG, genai_config(a, cache, target, carried.generation))
 

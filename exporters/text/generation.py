@@ -50,17 +50,33 @@ NOT_APPLIED_WHEN_SAMPLING: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+READ = ("do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens")
+"""Entries that checkpoints without the file may have in ``config.json``, beside those that aren't applied."""
+
+
+def generation_fields(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Which file transformers takes a checkpoint's generation config from, and what of it is about generation.
+
+    Raises:
+        CheckpointError: the file isn't JSON.
+    """
+    path = folder / names.GENERATION_CONFIG
+    if path.is_file():
+        check_json(path)
+        return path, read_object(path, "")
+    path = folder / names.CONFIG
+    config = read_object(path, "")
+    older = (*READ, *NOT_APPLIED, *NOT_APPLIED_WHEN_SAMPLING)
+    return path, {name: config[name] for name in older if config.get(name) is not None}
+
+
 def read_generation_config(folder: Path, vocab_size: int) -> GenerationConfig:
-    """The checkpoint's generation config; without the file, one that says nothing.
+    """The checkpoint's generation config; without the file, what ``config.json`` says of it.
 
     Raises:
         CheckpointError: it holds what some reader of the bundle could not use, or would take for something else; each by its key.
     """
-    path = folder / names.GENERATION_CONFIG
-    if not path.is_file():
-        return GenerationConfig()
-    check_json(folder, (names.GENERATION_CONFIG,))
-    fields = read_object(path, "")
+    path, fields = generation_fields(folder)
     config, faults = GenerationConfig.parse(fields)
     faults += _ids_beyond(fields, vocab_size) + _only_here(fields, config) + _not_applied(fields, config)
     if faults:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.checkpoint_files import read_object
@@ -13,19 +14,25 @@ from youtu_onnx.core.errors import CheckpointError
 FILES = (names.TOKENIZER, names.TOKENIZER_CONFIG, names.SPECIAL_TOKENS_MAP, "added_tokens.json")
 
 
-def check_json(folder: Path, files: tuple[str, ...] = FILES) -> None:
+def check_json(path: Path) -> None:
     """
     Raises:
-        CheckpointError: a file that is there holds no JSON object, or numbers that JSON doesn't have.
+        CheckpointError: the file is there, and holds no JSON object, or numbers that JSON doesn't have.
     """
-    for path in (folder / name for name in files):
-        if not path.is_file():
-            continue
-        read_object(path, "")
-
-        def refuse(constant: str, path: Path = path) -> NoReturn:
+    if not path.is_file():
+        return
+    for key, value in read_object(path, "").items():
+        strange = next((one for one in _floats(value) if not math.isfinite(one)), None)
+        if strange is not None:
             raise CheckpointError(
-                f"{path} holds {constant}, which is no JSON: most programs can't read it", hint="write a number, or null"
+                f"{path}: {key} is or holds {strange}, which JSON has no number for, so most programs can't read it",
+                hint="write a number, or null",
             )
 
-        json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+def _floats(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _floats(one)

@@ -31,7 +31,8 @@ def text_files(folder: Path, vocab_size: int) -> dict[str, bytes]:
     Raises:
         CheckpointError: that can't be had; it shows a text and both ids, or says what is wrong in the files.
     """
-    check_json(folder)
+    for name in FILES:
+        check_json(folder / name)
     try:
         return _text_files(folder, vocab_size)
     except CheckpointError as error:

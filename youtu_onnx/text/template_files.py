@@ -18,8 +18,8 @@ TOOL_USE = "tool_use"
 def chat_templates(folder: Path) -> tuple[dict[str, str], Path] | None:
     """The templates by name, and the file or folder that names them; None where there are none.
 
-    ``chat_template.jinja`` is the one called ``default``, and each ``additional_chat_templates/NAME.jinja`` one more. Without these,
-    it is ``chat_template`` in ``tokenizer_config.json``: a template, or a list of ``{"name": …, "template": …}``.
+    ``chat_template.jinja`` is the one called ``default``, and each ``additional_chat_templates/NAME.jinja`` one more. Without
+    any of these, ``chat_template`` in ``tokenizer_config.json`` counts: a template, or a list of ``{"name": …, "template": …}``.
 
     Raises:
         BundleError: a file can't be read, or none of several templates is the default.

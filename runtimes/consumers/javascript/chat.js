@@ -10,11 +10,14 @@ const OWN_TAG = /^<\/?(think|tool_calls?|function(_call)?|parameter|arg_(key|val
 export class ChatTemplate {
   /**
    * @param {Function} library the Template class
-   * @param {string} source the template
+   * @param {string | {name: string, template: string}[]} source the template, or several: "default", and "tool_use" for calls with tools
    * @param {import("./tokenizer.js").Tokenizer} tokenizer
    */
   constructor(library, source, tokenizer) {
-    this.template = new library(source);
+    const listed = typeof source === "string" ? [{ name: "default", template: source }] : source;
+    const named = (wanted) => listed.find(({ name }) => name === wanted)?.template;
+    this.template = new library(named("default"));
+    this.toolTemplate = named("tool_use") === undefined ? this.template : new library(named("tool_use"));
     this.tokenizer = tokenizer;
   }
 
@@ -31,6 +34,10 @@ export class ChatTemplate {
     const literals = [];
     const swap = (value, assistants = false) => {
       if (typeof value === "string") {
+        if (this.tokenizer.hidesLiterals(value.replace(this.tokenizer.addedPattern, " "))) {
+          literals.push(value); // where in the text it is, the library doesn't say
+          return `${nonce}${literals.length - 1}z`;
+        }
         return value.replace(this.tokenizer.addedPattern, (literal) => {
           if (assistants && OWN_TAG.test(literal) && !own.includes(literal)) return literal;
           literals.push(literal);
@@ -61,7 +68,7 @@ export class ChatTemplate {
 
   #render(variables) {
     try {
-      return this.template.render(variables);
+      return (variables.tools ? this.toolTemplate : this.template).render(variables);
     } catch (error) {
       // A template is a program: it refuses messages, or uses what this library of Jinja hasn't got.
       throw new Error(`the chat template can't be rendered: ${error.message}`);

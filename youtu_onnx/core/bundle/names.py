@@ -17,4 +17,4 @@ ADDITIONAL_CHAT_TEMPLATES = "additional_chat_templates"
 MODEL_CARD = "README.md"
 
 CARRIED = (CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, CHAT_TEMPLATE)
-"""Files that travel from the checkpoint unchanged, where they exist."""
+"""A checkpoint's files that a bundle has, too, where they exist."""
