@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,20 +13,16 @@ from youtu_onnx.core.generation_config import GenerationConfig
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.genai_config import genai_config, one_shape
 from youtu_onnx.exporters.text.generation import generation_fields, read_generation_config
-from youtu_onnx.exporters.text.text_files import text_files
+from youtu_onnx.exporters.text.text_files import TextFiles, text_files
 from youtu_onnx.families.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
 class Carried:
-    """What a bundle takes over of its checkpoint's text, held against transformers.
-
-    Attributes:
-        text: contents by name of the tokenizer's and templates' files.
-    """
+    """What a bundle takes over of its checkpoint's text, held against transformers."""
 
     generation: GenerationConfig = field(default_factory=GenerationConfig)
-    text: Mapping[str, bytes] = field(default_factory=dict)
+    text: TextFiles = field(default_factory=TextFiles)
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Carried:
@@ -44,7 +39,7 @@ def carry(carried: Carried, checkpoint: Checkpoint, cache: CacheLayout, target: 
     for name in (names.CONFIG, names.GENERATION_CONFIG):
         if (checkpoint.path / name).is_file():
             shutil.copyfile(checkpoint.path / name, folder / name)
-    for name, contents in carried.text.items():
+    for name, contents in carried.text.contents.items():
         (folder / name).write_bytes(contents)
     a = checkpoint.architecture
     if not (folder / names.GENERATION_CONFIG).is_file():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.exporters.text.corpus import CHOICES, TEXTS, TOOL, Choice, conversations
+from youtu_onnx.exporters.text.corpus import CHOICES, SHAPES, TEXTS, TOOL, Choice, long_conversation
 from youtu_onnx.exporters.text.sentences import ids_differ, texts_differ
 from youtu_onnx.exporters.text.theirs import Refused, Theirs
 from youtu_onnx.text import ChatTemplate, Prompt, Tokenizer
@@ -28,9 +28,10 @@ def chat_difference(theirs: Theirs, tokenizer: Tokenizer, template: ChatTemplate
         )
     compared = _Comparison(theirs, tokenizer, template)
     refusal, rendered = "", False
-    for messages in conversations(text for text in TEXTS if not compared.holds_literals(text)):
+    texts = [text for text in TEXTS if not compared.holds_literals(text)]
+    for messages, choices in (*((one, CHOICES) for one in SHAPES), (long_conversation(texts), CHOICES[::6])):
         cleaned = clean_messages(messages)  # which forms a message may have is no matter of the template
-        for choice in CHOICES:
+        for choice in choices:
             found = compared.difference(cleaned, choice)
             if found is not None:
                 roles = ", ".join(str(message["role"]) for message in messages)

@@ -15,11 +15,11 @@ from typing import Any
 import tokenizers
 
 from youtu_onnx.core.bundle import names
-from youtu_onnx.core.errors import BundleError
+from youtu_onnx.exporters.text.one_template import one_template
 from youtu_onnx.exporters.text.theirs import Theirs
 from youtu_onnx.text.json_file import read_json
 from youtu_onnx.text.named_tokens import named_tokens
-from youtu_onnx.text.template_files import DEFAULT, chat_templates, named
+from youtu_onnx.text.template_files import DEFAULT
 
 SAID_ELSEWHERE = ("added_tokens_decoder", "auto_map", "fast_tokenizer_files")
 """Of ``tokenizer_config.json``: what a ``tokenizer.json`` that is completed says itself."""
@@ -54,23 +54,19 @@ def _write(folder: Path, config: dict[str, Any], templates: Mapping[str, str] | 
         (folder / name).unlink(missing_ok=True)
     config.pop("chat_template", None)
     if templates is not None:
-        sole = set(templates) == {DEFAULT}
-        listed = [{"name": name, "template": text} for name, text in templates.items()]
-        config["chat_template"] = templates[DEFAULT] if sole else listed
-        if sole:  # a file for one of several would hide the others from transformers
-            (folder / names.CHAT_TEMPLATE).write_bytes(templates[DEFAULT].encode())
+        config["chat_template"] = one_template(templates)
+        (folder / names.CHAT_TEMPLATE).write_bytes(one_template(templates).encode())
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     (folder / names.TOKENIZER_CONFIG).write_bytes(text.encode())
 
 
 def _same_templates(folder: Path, config: Mapping[str, Any], theirs: Theirs) -> bool:
-    """Whether all readers find transformers' templates, those too that look only into the file or only into the config."""
-    try:
-        found = chat_templates(folder)
-    except BundleError:
-        return False
-    templates, listed = found and found[0], config.get("chat_template")
-    return templates == theirs.templates and (listed is None or named(listed) == templates)
+    """Whether all readers find transformers' only template, those too that look only into the file or only into the config."""
+    path, listed = folder / names.CHAT_TEMPLATE, config.get("chat_template")
+    found = [path.read_text(encoding="utf-8")] * path.is_file() + [listed] * (listed is not None)
+    if theirs.templates is None:
+        return not found
+    return bool(found) and all(theirs.templates == {DEFAULT: one} for one in found)
 
 
 def _same_tokenizer(path: Path, theirs: Theirs) -> bool:

@@ -83,27 +83,33 @@ CHOICES = tuple(
 )
 
 
-def conversations(texts: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
-    """Conversations of every shape that a server meets; the last one holds the texts. The first is the plainest."""
-    user, again = {"role": "user", "content": "Hi"}, {"role": "user", "content": "  And now?\n"}
-    system = {"role": "system", "content": "Be brief. 简短。"}
-    thought = {"role": "assistant", "content": "So.", "reasoning_content": "Hm,\nlet me see."}
-    inline = {"role": "assistant", "content": "<think>\nHm.\n</think>\n\nSo."}
-    call = {
-        "role": "assistant",
-        "tool_calls": [
-            {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": {"city": "Zürich 苏黎世"}}},
-            {"id": "c2", "type": "function", "function": {"name": "get_weather", "arguments": {"city": "<Köln>"}}},
-        ],
-    }
-    results = [{"role": "tool", "tool_call_id": "c1", "content": '{"sky": "☀"}'}, {"role": "tool", "content": "dry"}]
-    yield [user]
-    yield [system, user]
-    yield [system, user, thought, again]
-    yield [user, {"role": "assistant", "content": "So."}, again, inline]
-    yield [system, user, call, *results]
-    yield [user, {**call, "content": "I look."}, *results, inline, again]
-    yield [{"role": "system", "content": "\n".join(texts)}, {"role": "user", "content": "\n".join(reversed([*texts]))}]
+_USER, _AGAIN = {"role": "user", "content": "Hi"}, {"role": "user", "content": "  And now?\n"}
+_SYSTEM = {"role": "system", "content": "Be brief. 简短。"}
+_THOUGHT = {"role": "assistant", "content": "So.", "reasoning_content": "Hm,\nlet me see."}
+_INLINE = {"role": "assistant", "content": "<think>\nHm.\n</think>\n\nSo."}
+_CALLS = {
+    "role": "assistant",
+    "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": {"city": "Zürich 苏黎世"}}},
+        {"id": "c2", "type": "function", "function": {"name": "get_weather", "arguments": {"city": "<Köln>"}}},
+    ],
+}
+_RESULTS = [{"role": "tool", "tool_call_id": "c1", "content": '{"sky": "☀"}'}, {"role": "tool", "content": "dry"}]
+SHAPES: tuple[list[dict[str, Any]], ...] = (
+    [_USER],
+    [_SYSTEM, _USER],
+    [_SYSTEM, _USER, _THOUGHT, _AGAIN],
+    [_USER, {"role": "assistant", "content": "So."}, _AGAIN, _INLINE],
+    [_SYSTEM, _USER, _CALLS, *_RESULTS],
+    [_USER, {**_CALLS, "content": "I look."}, *_RESULTS, _INLINE, _AGAIN],
+)
+"""Conversations of every shape that a server meets, the plainest first."""
+
+
+def long_conversation(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """One that holds all the texts."""
+    listed = [*texts]
+    return [{"role": "system", "content": "\n".join(listed)}, {"role": "user", "content": "\n".join(reversed(listed))}]
 
 
 MOST = 48

@@ -34,6 +34,8 @@ def _decoding_difference(theirs: Theirs, ours: Tokenizer, listed: Sequence[int])
         both = theirs.decode(listed, skip_special=skip), ours.decode(listed, skip_special=skip)
         if both[0] != both[1]:
             return texts_differ(f"the text of {ids(listed)}{' without special tokens' * skip}", *both)
+        if ours.joins:
+            continue
         stream = ours.stream(skip_special=skip)
         pieces = "".join([*map(stream.push, listed), stream.finish()])
         if pieces != both[1]:

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from youtu_onnx.core.bundle import names
@@ -15,37 +17,54 @@ from youtu_onnx.exporters.text.chat_agreement import chat_difference
 from youtu_onnx.exporters.text.completed import complete
 from youtu_onnx.exporters.text.json_files import FILES, check_json
 from youtu_onnx.exporters.text.text_agreement import text_difference
-from youtu_onnx.exporters.text.theirs import SAVE_AGAIN, Theirs
+from youtu_onnx.exporters.text.theirs import SAVE_AGAIN, Theirs, quiet
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.json_file import read_json
-from youtu_onnx.text.template_files import chat_templates
+from youtu_onnx.text.template_files import DEFAULT, TOOL_USE, chat_templates
 
 CARRIED = (names.TOKENIZER, names.TOKENIZER_CONFIG, names.SPECIAL_TOKENS_MAP, names.CHAT_TEMPLATE)
 CONFIGS = FILES[1:]
 KNOWN = (*FILES, names.CONFIG, names.CHAT_TEMPLATE, names.ADDITIONAL_CHAT_TEMPLATES)
 
 
-def text_files(folder: Path, vocab_size: int) -> dict[str, bytes]:
-    """Name → contents of the files, with which a bundle makes the ids that transformers makes of the folder.
+@dataclass(frozen=True)
+class TextFiles:
+    """Files with which a bundle makes the ids that transformers makes of a checkpoint.
 
+    Attributes:
+        contents: by name.
+        remarks: what is not the checkpoint's own, for who exports it.
+    """
+
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+def text_files(folder: Path, vocab_size: int) -> TextFiles:
+    """
     Raises:
         CheckpointError: that can't be had; it shows a text and both ids, or says what is wrong in the files.
     """
     for name in FILES:
         check_json(folder / name)
-    try:
-        return _text_files(folder, vocab_size)
-    except CheckpointError as error:
-        file, colon, said = error.message.partition(": ")
-        if not colon or file not in KNOWN:
-            file, said = "", error.message
-        entry = _culprit(folder, error.message, vocab_size)
-        if entry is not None and f"{entry.key} is" not in said:
-            file, said = entry.file, f"{entry}: {said}"
-        raise CheckpointError(f"{folder / file}: {said}", hint=error.hint) from error
+    with quiet():
+        try:
+            return _text_files(folder, vocab_size)
+        except CheckpointError as error:
+            raise _with_its_entry(error, folder, vocab_size) from error
 
 
-def _text_files(folder: Path, vocab_size: int) -> dict[str, bytes]:
+def _with_its_entry(error: CheckpointError, folder: Path, vocab_size: int) -> CheckpointError:
+    file, colon, said = error.message.partition(": ")
+    if not colon or file not in KNOWN:
+        file, said = "", error.message
+    entry = _culprit(folder, error.message, vocab_size)
+    if entry is not None and f"{entry.key} is" not in said:
+        file, said = entry.file, f"{entry}: {said}"
+    return CheckpointError(f"{folder / file}: {said}", hint=error.hint)
+
+
+def _text_files(folder: Path, vocab_size: int) -> TextFiles:
     theirs = Theirs.load(folder)
     _refuse_chance(theirs)
     _refuse_tokens_beyond(folder, theirs, vocab_size)
@@ -54,10 +73,23 @@ def _text_files(folder: Path, vocab_size: int) -> dict[str, bytes]:
         for name in (*CARRIED, names.CONFIG):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, made / name)
-        if complete(made, theirs):
-            _refuse_what_reads_otherwise(folder, made, theirs)
+        completed = complete(made, theirs)
         _refuse_difference(folder, made, theirs)
-        return {name: (made / name).read_bytes() for name in CARRIED if (made / name).is_file()}
+        if completed:
+            _refuse_what_reads_otherwise(made, theirs)
+        contents = {name: (made / name).read_bytes() for name in CARRIED if (made / name).is_file()}
+    return TextFiles(contents, tuple(_remarks(folder, contents, theirs)))
+
+
+def _remarks(folder: Path, contents: Mapping[str, bytes], theirs: Theirs) -> Iterator[str]:
+    changed = [name for name, made in contents.items() if not (folder / name).is_file() or (folder / name).read_bytes() != made]
+    if changed:
+        yield f"{', '.join(changed)}: with what transformers makes of the checkpoint's text files"
+    unused = sorted(set(theirs.templates or ()) - {DEFAULT, TOOL_USE})
+    if unused:
+        yield f"chat templates that only callers of transformers can choose are left out: {', '.join(unused)}"
+    if theirs.templates is None and (folder / "chat_template.json").is_file():
+        yield "chat_template.json is left out: transformers' tokenizers don't read it, so the model has no chat template"
 
 
 def _culprit(folder: Path, message: str, vocab_size: int) -> Entry | None:
@@ -91,13 +123,14 @@ def _where_templates_are(folder: Path) -> str:
     return names.TOKENIZER_CONFIG if found is None else found[1].name
 
 
-def _refuse_what_reads_otherwise(folder: Path, made: Path, theirs: Theirs) -> None:
+def _refuse_what_reads_otherwise(made: Path, theirs: Theirs) -> None:
     """transformers reads bundles, too."""
-    again = Theirs.load(made)
-    differ = [name for name in ("serialized", "named", "templates") if getattr(again, name) != getattr(theirs, name)]
-    if differ:
+    again, tokenizer = Theirs.load(made), Tokenizer.open(made)
+    found = "other named tokens" if again.named != theirs.named else text_difference(again, tokenizer)
+    found = found or chat_difference(again, tokenizer, ChatTemplate.open(made, tokenizer))
+    if found:
         raise CheckpointError(
-            f"what transformers makes of it can't be written in a {names.TOKENIZER}, where it reads another: {', '.join(differ)}",
+            f"what transformers makes of it can't be written in a {names.TOKENIZER}, where it reads otherwise: {found}",
             hint=SAVE_AGAIN,
         )
 

@@ -63,14 +63,12 @@ class Theirs:
                 f"comparing tokenizers needs transformers ({error})", hint="pip install 'youtu-onnx[export]'"
             ) from error
         _refuse_classes(folder)
-        with quiet():
-            try:
-                made: Any = AutoTokenizer.from_pretrained(str(folder.resolve()), local_files_only=True, trust_remote_code=False)
-                backend: tokenizers.Tokenizer = made.backend_tokenizer
-                templates = made.chat_template
-                serialized, named = backend.to_str(), made.special_tokens_map
-            except Exception as error:  # of many classes, for files that are anybody's
-                raise _refusal(folder, error) from error
+        try:
+            made: Any = AutoTokenizer.from_pretrained(str(folder.resolve()), local_files_only=True, trust_remote_code=False)
+            backend: tokenizers.Tokenizer = made.backend_tokenizer
+            serialized, named, templates = backend.to_str(), made.special_tokens_map, made.chat_template
+        except Exception as error:  # of many classes, for files that are anybody's
+            raise _refusal(folder, error) from error
         if templates is not None and not isinstance(templates, (str, dict)):
             raise CheckpointError(
                 f"{names.TOKENIZER_CONFIG}: chat_template is a {type(templates).__name__}; expected a template, or named ones",
@@ -90,14 +88,11 @@ class Theirs:
 
     def encode(self, text: str, *, frame: bool = False) -> list[int]:
         """Token ids; added tokens' literals are those tokens. ``frame``: with what goes around a whole text."""
-        with quiet():
-            ids: list[int] = self.tokenizer(text, add_special_tokens=frame)["input_ids"]
+        ids: list[int] = self.tokenizer(text, add_special_tokens=frame)["input_ids"]
         return ids
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
-        with quiet():
-            text = self.tokenizer.decode(list(ids), skip_special_tokens=skip_special)
-        return str(text)
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=skip_special))
 
     def render(self, messages: list[dict[str, Any]], choice: Choice) -> str:
         """The conversation as text.
@@ -108,13 +103,12 @@ class Theirs:
         """
         options: dict[str, Any] = {"tools": choice.schemas, "add_generation_prompt": choice.add_generation_prompt}
         options |= {} if choice.thinking is None else {"enable_thinking": choice.thinking}
-        with quiet():
-            try:
-                text = self.tokenizer.apply_chat_template(messages, tokenize=False, **options)
-            except ImportError as error:
-                raise CheckpointError(f"transformers renders no chat template: {error}", hint="pip install -U jinja2") from error
-            except Exception as error:  # a template is a program
-                raise Refused(f"{type(error).__name__}: {error}") from error
+        try:
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, **options)
+        except ImportError as error:
+            raise CheckpointError(f"transformers renders no chat template: {error}", hint="pip install -U jinja2") from error
+        except Exception as error:  # a template is a program
+            raise Refused(f"{type(error).__name__}: {error}") from error
         return str(text)
 
 
@@ -153,7 +147,7 @@ def _refusal(folder: Path, error: Exception) -> CheckpointError:
         return CheckpointError(f"transformers makes no tokenizer of it ({said[:300]})", hint=SAVE_AGAIN)
     return CheckpointError(
         f"it has no {names.TOKENIZER}, and transformers makes none of its other files ({said[:300]})",
-        hint=f"{names.TOKENIZER_CONFIG} must name the tokenizer_class, and sentencepiece, protobuf and tiktoken be installed; "
+        hint=f"pip install sentencepiece protobuf tiktoken, and name the tokenizer_class in {names.TOKENIZER_CONFIG}; "
         "or where it was made: AutoTokenizer.from_pretrained(…).save_pretrained(…)",
     )
 

@@ -106,6 +106,8 @@ def export_bundle(model: str, output: Path, target: Target, options: ExportOptio
     with Staging(output, force=options.force) as staging:
         progress.begin("checkpoint")
         checkpoint, carried = _opened(model, options)
+        for remark in carried.text.remarks:
+            progress.note(remark)
         if options.block_size is None and target.even_blocks and recipe.precision == "int4" and not recipe.symmetric:
             recipe = recipe.with_even_blocks(checkpoint.architecture.hidden_size)
         manifest = _write(checkpoint, carried, recipe, target, options, staging.folder, progress)

@@ -43,9 +43,10 @@ class TextStream:
             piece = text[self._emitted :]
             self._begin_anew(text)
             return piece
-        # Only the last U+FFFD may still turn into a character: what comes before it is final.
-        piece = text[self._emitted : -1]
-        self._emitted = len(text) - 1
+        # The last U+FFFD may still turn into a character: what comes before it is final. SentencePiece's bytes are one each.
+        final = len(text) - 1 if self._bounded else len(text.rstrip(REPLACEMENT))
+        piece = text[self._emitted : final]
+        self._emitted = max(self._emitted, final)
         self._trim(text)
         return piece
 
@@ -54,6 +55,11 @@ class TextStream:
         piece = self._decode(self._pending)[self._emitted :]
         self._pending, self._emitted, self._before = [], 0, []
         return piece
+
+    @property
+    def _bounded(self) -> bool:
+        """Whether at most one U+FFFD stands for bytes of a character to come."""
+        return self._tokenizer.joins or len(self._pending) > 4 * self._TAIL
 
     def _begin_anew(self, text: str) -> None:
         if not self._tokenizer.joins:  # tokens without text (special ones that are skipped) are no first token either

@@ -30,11 +30,11 @@ def chat_templates(folder: Path) -> tuple[dict[str, str], Path] | None:
     if found:
         return _with_default(found, default if DEFAULT in found else others), default if default.is_file() else others
     path = folder / names.TOKENIZER_CONFIG
-    listed = named(read_json(path).get("chat_template"))
+    listed = _named(read_json(path).get("chat_template"))
     return None if listed is None else (_with_default(listed, path), path)
 
 
-def named(listed: Any) -> Any:
+def _named(listed: Any) -> Any:
     """Templates by name, of what ``chat_template`` in ``tokenizer_config.json`` may be: text, a list or an object."""
     if isinstance(listed, str):
         return {DEFAULT: listed}

@@ -10,14 +10,11 @@ const OWN_TAG = /^<\/?(think|tool_calls?|function(_call)?|parameter|arg_(key|val
 export class ChatTemplate {
   /**
    * @param {Function} library the Template class
-   * @param {string | {name: string, template: string}[]} source the template, or several: "default", and "tool_use" for calls with tools
+   * @param {string} source the template
    * @param {import("./tokenizer.js").Tokenizer} tokenizer
    */
   constructor(library, source, tokenizer) {
-    const listed = typeof source === "string" ? [{ name: "default", template: source }] : source;
-    const named = (wanted) => listed.find(({ name }) => name === wanted)?.template;
-    this.template = new library(named("default"));
-    this.toolTemplate = named("tool_use") === undefined ? this.template : new library(named("tool_use"));
+    this.template = new library(source);
     this.tokenizer = tokenizer;
   }
 
@@ -68,7 +65,7 @@ export class ChatTemplate {
 
   #render(variables) {
     try {
-      return (variables.tools ? this.toolTemplate : this.template).render(variables);
+      return this.template.render(variables);
     } catch (error) {
       // A template is a program: it refuses messages, or uses what this library of Jinja hasn't got.
       throw new Error(`the chat template can't be rendered: ${error.message}`);

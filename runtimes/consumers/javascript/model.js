@@ -21,7 +21,7 @@ export class Model {
     const config = await bundle.json("tokenizer_config.json");
     const tokenizer = new Tokenizer(libraries.Tokenizer, await bundle.json("tokenizer.json"), config);
     const source = bundle.has("chat_template.jinja") ? await bundle.text("chat_template.jinja") : config.chat_template;
-    const template = source ? new ChatTemplate(libraries.Template, source, tokenizer) : null;
+    const template = typeof source === "string" ? new ChatTemplate(libraries.Template, source, tokenizer) : null;
     const decoder = new Decoder(libraries.ort, session, bundle.manifest);
     return new Model(bundle, tokenizer, template, decoder, await bundle.json("generation_config.json"));
   }

@@ -13,7 +13,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_TOKENS_MAP = "special_tokens_map.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 ADDITIONAL_CHAT_TEMPLATES = "additional_chat_templates"
-"""A folder of a checkpoint; a bundle has all templates in its tokenizer_config.json instead."""
+"""A folder of a checkpoint; a bundle has one template, with what is in these."""
 MODEL_CARD = "README.md"
 
 CARRIED = (CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, CHAT_TEMPLATE)
