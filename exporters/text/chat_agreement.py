@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.exporters.text.corpus import CHOICES, SHAPES, TEXTS, TOOL, Choice, long_conversation
-from youtu_onnx.exporters.text.sentences import ids_differ, texts_differ
+from youtu_onnx.exporters.text.sentences import OTHERWISE, ids_differ, texts_differ
 from youtu_onnx.exporters.text.theirs import Refused, Theirs
 from youtu_onnx.text import ChatTemplate, Prompt, Tokenizer
 from youtu_onnx.text.messages import clean_messages
@@ -24,7 +24,9 @@ def chat_difference(theirs: Theirs, tokenizer: Tokenizer, template: ChatTemplate
     if theirs.templates is None or template is None:
         one, other = ("no", "one") if theirs.templates is None else ("a", "none")
         return (
-            None if theirs.templates is None and template is None else f"transformers has {one} chat template, the bundle {other}"
+            None
+            if theirs.templates is None and template is None
+            else f"transformers has {one} chat template, a bundle would have {other}"
         )
     compared = _Comparison(theirs, tokenizer, template)
     refusal, rendered = "", False
@@ -35,7 +37,7 @@ def chat_difference(theirs: Theirs, tokenizer: Tokenizer, template: ChatTemplate
             found = compared.difference(cleaned, choice)
             if found is not None:
                 roles = ", ".join(str(message["role"]) for message in messages)
-                return f"a conversation of {roles}{choice} {found}"
+                return f"{OTHERWISE}: a conversation of {roles}{choice} {found}"
             refusal, rendered = refusal or compared.refusal, rendered or not compared.refusal
     return None if rendered else f"the chat template renders no conversation ({refusal})"
 

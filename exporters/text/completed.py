@@ -63,7 +63,7 @@ def _write(folder: Path, config: dict[str, Any], templates: Mapping[str, str] | 
 def _same_templates(folder: Path, config: Mapping[str, Any], theirs: Theirs) -> bool:
     """Whether all readers find transformers' only template, those too that look only into the file or only into the config."""
     path, listed = folder / names.CHAT_TEMPLATE, config.get("chat_template")
-    found = [path.read_text(encoding="utf-8")] * path.is_file() + [listed] * (listed is not None)
+    found = [*([path.read_text(encoding="utf-8")] if path.is_file() else []), *([] if listed is None else [listed])]
     if theirs.templates is None:
         return not found
     return bool(found) and all(theirs.templates == {DEFAULT: one} for one in found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 SHOWN_IDS, SHOWN_CHARACTERS = 12, 60
+OTHERWISE = "a bundle would read texts otherwise than transformers"
 
 
 def ids_differ(what: str, theirs: Sequence[int], ours: Sequence[int]) -> str:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from youtu_onnx.exporters.text.corpus import TEXTS, token_texts
-from youtu_onnx.exporters.text.sentences import ids, ids_differ, narrowed, short, texts_differ
+from youtu_onnx.exporters.text.sentences import OTHERWISE, ids, ids_differ, narrowed, short, texts_differ
 from youtu_onnx.exporters.text.theirs import Theirs
 from youtu_onnx.text import Tokenizer
 
 
 def text_difference(theirs: Theirs, ours: Tokenizer) -> str | None:
     """A sentence with a text, and what the two make of it; None where they agree on all of the corpus."""
+    found = _difference(theirs, ours)
+    return found and f"{OTHERWISE}: {found}"
+
+
+def _difference(theirs: Theirs, ours: Tokenizer) -> str | None:
 
     def differs(text: str) -> bool:
         return ours.encode(text, special=True) != theirs.encode(text)

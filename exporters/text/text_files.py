@@ -112,7 +112,7 @@ def _refuse_difference(folder: Path, made: Path, theirs: Theirs) -> None:
     except BundleError as error:
         raise CheckpointError(error.message.replace(f"{made}{os.sep}", ""), hint=SAVE_AGAIN) from error
     if found:
-        raise CheckpointError(f"{where}: a bundle would read texts otherwise than transformers: {found}", hint=SAVE_AGAIN)
+        raise CheckpointError(f"{where}: {found}", hint=SAVE_AGAIN)
 
 
 def _where_templates_are(folder: Path) -> str:

@@ -62,6 +62,7 @@ class Theirs:
             raise CheckpointError(
                 f"comparing tokenizers needs transformers ({error})", hint="pip install 'youtu-onnx[export]'"
             ) from error
+        _refuse_paths(folder)
         _refuse_classes(folder)
         try:
             made: Any = AutoTokenizer.from_pretrained(str(folder.resolve()), local_files_only=True, trust_remote_code=False)
@@ -69,12 +70,10 @@ class Theirs:
             serialized, named, templates = backend.to_str(), made.special_tokens_map, made.chat_template
         except Exception as error:  # of many classes, for files that are anybody's
             raise _refusal(folder, error) from error
-        if templates is not None and not isinstance(templates, (str, dict)):
-            raise CheckpointError(
-                f"{names.TOKENIZER_CONFIG}: chat_template is a {type(templates).__name__}; expected a template, or named ones",
-                hint=SAVE_AGAIN,
-            )
-        return cls(made, serialized, named, {DEFAULT: templates} if isinstance(templates, str) else templates)
+        templates = {DEFAULT: templates} if isinstance(templates, str) else templates
+        if templates is not None:
+            _check_templates(folder, templates)
+        return cls(made, serialized, named, templates)
 
     @property
     def tokens(self) -> dict[str, int]:
@@ -110,6 +109,32 @@ class Theirs:
         except Exception as error:  # a template is a program
             raise Refused(f"{type(error).__name__}: {error}") from error
         return str(text)
+
+
+def _check_templates(folder: Path, templates: Any) -> None:
+    texts = [text for both in templates.items() for text in both] if isinstance(templates, dict) else [None]
+    if not all(isinstance(text, str) for text in texts) or DEFAULT not in templates:
+        own = any((folder / names.ADDITIONAL_CHAT_TEMPLATES).glob("*.jinja"))
+        raise CheckpointError(
+            f"{names.ADDITIONAL_CHAT_TEMPLATES if own else names.TOKENIZER_CONFIG}: chat_template is neither a template, "
+            f"nor named ones with one called {DEFAULT!r}",
+            hint=SAVE_AGAIN,
+        )
+
+
+def _refuse_paths(folder: Path) -> None:
+    """Files of others have no place in a bundle, whatever transformers would read."""
+    path = folder / names.TOKENIZER_CONFIG
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for key, value in config.items():
+        # with a tokenizer.json, what else would be the vocabulary isn't read
+        read = key == "fast_tokenizer_files" or (key.endswith("_file") and not (folder / names.TOKENIZER).is_file())
+        listed = value if isinstance(value, list) else [value]
+        outside = [name for name in listed if isinstance(name, str) and Path(name).name != name]
+        if read and outside:
+            raise CheckpointError(
+                f"{names.TOKENIZER_CONFIG}: {key} is {outside[0]!r}; expected the name of a file beside it", hint=SAVE_AGAIN
+            )
 
 
 def _refuse_classes(folder: Path) -> None:
