@@ -29,27 +29,35 @@ def chat_difference(theirs: Theirs, tokenizer: Tokenizer, template: ChatTemplate
             else f"transformers has {one} chat template, a bundle would have {other}"
         )
     compared = _Comparison(theirs, tokenizer, template)
-    refusal, rendered = "", False
     texts = [text for text in TEXTS if not compared.holds_literals(text)]
-    for messages, choices in (*((one, CHOICES) for one in SHAPES), (long_conversation(texts), CHOICES[::6])):
+    refusal = ""
+    for number, messages in enumerate((*SHAPES, long_conversation(texts))):
         cleaned = clean_messages(messages)  # which forms a message may have is no matter of the template
-        for choice in choices:
+        for choice in CHOICES if number < len(SHAPES) else CHOICES[:: len(CHOICES) // 2]:
             found = compared.difference(cleaned, choice)
             if found is not None:
                 roles = ", ".join(str(message["role"]) for message in messages)
                 return f"{OTHERWISE}: a conversation of {roles}{choice} {found}"
-            refusal, rendered = refusal or compared.refusal, rendered or not compared.refusal
-    return None if rendered else f"the chat template renders no conversation ({refusal})"
+            refusal = refusal or compared.refusal
+        if number == 1 and not compared.rendered:
+            return f"the chat template renders no conversation ({refusal})"
+    return None
 
 
 @dataclass
 class _Comparison:
-    """``refusal``: what transformers said where both refused the last conversation, else nothing."""
+    """Of one conversation after the other.
+
+    Attributes:
+        refusal: what transformers said where both refused the last one, else nothing.
+        rendered: whether any was rendered.
+    """
 
     theirs: Theirs
     tokenizer: Tokenizer
     template: ChatTemplate
     refusal: str = ""
+    rendered: bool = False
 
     def difference(self, messages: Messages, choice: Choice) -> str | None:
         """How the two differ in one conversation: the end of a sentence about it."""
@@ -58,6 +66,7 @@ class _Comparison:
             if wanted.made == (found.made and found.made.text):
                 break
         self.refusal = wanted.refusal if wanted.made is None else ""
+        self.rendered |= wanted.made is not None
         if wanted.made is None or found.made is None:
             if wanted.made is not None:
                 return f"is rendered by transformers, and refused in the bundle ({found.refusal})"

@@ -79,7 +79,9 @@ class Choice:
 
 
 CHOICES = tuple(
-    Choice(prompt, thinking, tools) for tools in (False, True) for thinking in (None, True, False) for prompt in (True, False)
+    Choice(prompt, thinking, tools)
+    for tools in (False, True)
+    for prompt, thinking in ((True, None), (False, None), (True, True), (True, False))
 )
 
 
@@ -103,7 +105,7 @@ SHAPES: tuple[list[dict[str, Any]], ...] = (
     [_SYSTEM, _USER, _CALLS, *_RESULTS],
     [_USER, {**_CALLS, "content": "I look."}, *_RESULTS, _INLINE, _AGAIN],
 )
-"""Conversations of every shape that a server meets, the plainest first."""
+"""Conversations of every shape that a server meets. Every template renders one of the first two."""
 
 
 def long_conversation(texts: Iterable[str]) -> list[dict[str, Any]]:

@@ -137,7 +137,8 @@ def _refuse_what_transformers_refuses(path: Path, fields: Mapping[str, Any]) -> 
 
     error = refusal(fields)
     if error is not None:
-        key = next((name for name in fields if not refusal({other: fields[other] for other in fields if other != name})), None)
+        without = (name for name in fields if not refusal({other: fields[other] for other in fields if other != name}))
+        key = next(without, None) or next((name for name in fields if refusal({name: fields[name]})), None)
         what = f"{key} is {shown(fields[key])}" if key else "several keys together"
         said = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: {what}, which transformers refuses ({said})", hint="correct it, or remove the key")

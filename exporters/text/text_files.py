@@ -12,12 +12,13 @@ from pathlib import Path
 
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.errors import BundleError, CheckpointError
-from youtu_onnx.exporters.text.blame import Entry, culprit
+from youtu_onnx.exporters.text.blame import Entry, culprits
 from youtu_onnx.exporters.text.chat_agreement import chat_difference
 from youtu_onnx.exporters.text.completed import complete
 from youtu_onnx.exporters.text.json_files import FILES, check_json
 from youtu_onnx.exporters.text.text_agreement import text_difference
-from youtu_onnx.exporters.text.theirs import SAVE_AGAIN, Theirs, quiet
+from youtu_onnx.exporters.text.theirs import Theirs, quiet
+from youtu_onnx.exporters.text.unsafe import SAVE_AGAIN
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.json_file import read_json
 from youtu_onnx.text.template_files import DEFAULT, TOOL_USE, chat_templates
@@ -55,12 +56,14 @@ def text_files(folder: Path, vocab_size: int) -> TextFiles:
 
 
 def _with_its_entry(error: CheckpointError, folder: Path, vocab_size: int) -> CheckpointError:
+    """The error with the file and the entry in front that it is due to."""
     file, colon, said = error.message.partition(": ")
     if not colon or file not in KNOWN:
         file, said = "", error.message
-    entry = _culprit(folder, error.message, vocab_size)
-    if entry is not None and f"{entry.key} is" not in said:
-        file, said = entry.file, f"{entry}: {said}"
+    found = _culprits(folder, error.message, vocab_size)
+    if found and not any(one.key and f"{one.key} is" in said for one in found):
+        file, also = found[0].file, [f"with {one.file}: {one}" if one.file != found[0].file else str(one) for one in found[1:]]
+        said = f"{', '.join([str(found[0]), *also])}: {said}"
     return CheckpointError(f"{folder / file}: {said}", hint=error.hint)
 
 
@@ -92,12 +95,14 @@ def _remarks(folder: Path, contents: Mapping[str, bytes], theirs: Theirs) -> Ite
         yield "chat_template.json is left out: transformers' tokenizers don't read it, so the model has no chat template"
 
 
-def _culprit(folder: Path, message: str, vocab_size: int) -> Entry | None:
+def _culprits(folder: Path, message: str, vocab_size: int) -> list[Entry]:
     try:
         Theirs.load(folder)
     except CheckpointError:
-        return culprit(folder, message, (*CONFIGS, names.TOKENIZER), Theirs.load)
-    return culprit(folder, message, CONFIGS, lambda copy: _text_files(copy, vocab_size))
+        found = culprits(folder, message, (*CONFIGS, names.TOKENIZER), Theirs.load)
+        own = read_json(folder / names.TOKENIZER)  # an entry that nothing can stand in for
+        return found or ([Entry(names.TOKENIZER, "model", own.get("model"))] if own else [])
+    return culprits(folder, message, CONFIGS, lambda copy: _text_files(copy, vocab_size))
 
 
 def _refuse_difference(folder: Path, made: Path, theirs: Theirs) -> None:

@@ -7,7 +7,6 @@ work on the ``tokenizers`` library.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,15 +19,11 @@ import tokenizers
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.exporters.text.corpus import Choice
+from youtu_onnx.exporters.text.unsafe import SAVE_AGAIN, refuse_unsafe
 from youtu_onnx.text.template_files import DEFAULT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-SAVE_AGAIN = (
-    "where it was made, save it again: AutoTokenizer.from_pretrained(…).save_pretrained(…); "
-    "or compare it with the file that the model's authors publish"
-)
 
 
 class Refused(Exception):
@@ -62,8 +57,7 @@ class Theirs:
             raise CheckpointError(
                 f"comparing tokenizers needs transformers ({error})", hint="pip install 'youtu-onnx[export]'"
             ) from error
-        _refuse_paths(folder)
-        _refuse_classes(folder)
+        refuse_unsafe(folder)
         try:
             made: Any = AutoTokenizer.from_pretrained(str(folder.resolve()), local_files_only=True, trust_remote_code=False)
             backend: tokenizers.Tokenizer = made.backend_tokenizer
@@ -86,8 +80,17 @@ class Theirs:
         return [token.content for _, token in sorted(self.tokenizer.added_tokens_decoder.items())]
 
     def encode(self, text: str, *, frame: bool = False) -> list[int]:
-        """Token ids; added tokens' literals are those tokens. ``frame``: with what goes around a whole text."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=frame)["input_ids"]
+        """Token ids; added tokens' literals are those tokens. ``frame``: with what goes around a whole text.
+
+        Raises:
+            CheckpointError: transformers encodes nothing.
+        """
+        try:
+            ids: list[int] = self.tokenizer(text, add_special_tokens=frame)["input_ids"]
+        except Exception as error:  # its settings are looked at when they are first used
+            raise CheckpointError(
+                f"transformers encodes no text with it ({type(error).__name__}: {error})", hint=SAVE_AGAIN
+            ) from error
         return ids
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
@@ -120,45 +123,6 @@ def _check_templates(folder: Path, templates: Any) -> None:
             f"nor named ones with one called {DEFAULT!r}",
             hint=SAVE_AGAIN,
         )
-
-
-def _refuse_paths(folder: Path) -> None:
-    """Files of others have no place in a bundle, whatever transformers would read."""
-    path = folder / names.TOKENIZER_CONFIG
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    for key, value in config.items():
-        # with a tokenizer.json, what else would be the vocabulary isn't read
-        read = key == "fast_tokenizer_files" or (key.endswith("_file") and not (folder / names.TOKENIZER).is_file())
-        listed = value if isinstance(value, list) else [value]
-        outside = [name for name in listed if isinstance(name, str) and Path(name).name != name]
-        if read and outside:
-            raise CheckpointError(
-                f"{names.TOKENIZER_CONFIG}: {key} is {outside[0]!r}; expected the name of a file beside it", hint=SAVE_AGAIN
-            )
-
-
-def _refuse_classes(folder: Path) -> None:
-    """A name that is none of a tokenizer on the ``tokenizers`` library: transformers would take any class that it has."""
-    from transformers import PreTrainedTokenizerFast
-    from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
-
-    for file in (names.TOKENIZER_CONFIG, names.CONFIG):
-        path = folder / file
-        name = json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class") if path.is_file() else None
-        if name is None:
-            continue
-        try:
-            kind = tokenizer_class_from_name(name)
-        except Exception as error:  # a package of one model's tokenizer that isn't there
-            raise CheckpointError(
-                f"{file}: tokenizer_class is {name!r}, which transformers doesn't load ({error})", hint=SAVE_AGAIN
-            ) from error
-        fast = kind is None or (isinstance(kind, type) and issubclass(kind, PreTrainedTokenizerFast))
-        if not fast and getattr(kind, "__name__", "") != "PythonBackend":  # the base class is read as the fast one
-            raise CheckpointError(
-                f"{file}: tokenizer_class is {name!r}, which does not work on the tokenizers library, as a bundle's must",
-                hint=SAVE_AGAIN,
-            )
 
 
 def _refusal(folder: Path, error: Exception) -> CheckpointError:

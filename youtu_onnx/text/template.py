@@ -27,6 +27,9 @@ from youtu_onnx.text.tokenizer import Tokenizer
 OWN_TAG = re.compile(r"</?(think|tool_calls?|function(_call)?|parameter|arg_(key|value))\b[^<|>]*>")
 """Tokens that an assistant's own text may hold: its thinking and its calls; never roles, ends or tool results."""
 
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+"""Words that templates compare with; they stay as they are even if a token is called so."""
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -131,7 +134,9 @@ class ChatTemplate:
 
         swapped = [
             {
-                key: swap(value, message["role"] == "assistant" and key in ("content", *REASONING_FIELDS))
+                key: value
+                if key == "role" and value in ROLES
+                else swap(value, message["role"] == "assistant" and key in ("content", *REASONING_FIELDS))
                 for key, value in message.items()
             }
             for message in cleaned
