@@ -22,6 +22,7 @@ from youtu_onnx.exporters.carried import Carried
 from youtu_onnx.exporters.layouts import add_layout, check_layout
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
+from youtu_onnx.exporters.refusals import refuse_misreadings
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.verify.parity import Parity
@@ -180,6 +181,7 @@ def _opened(model: str, options: ExportOptions) -> tuple[Checkpoint, Carried]:
             f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
             hint="download the checkpoint's tokenizer files beside its weights",
         )
+    refuse_misreadings(checkpoint)  # or transformers would stumble over the config when it is asked for the tokenizer
     return checkpoint, Carried.of(checkpoint)
 
 
