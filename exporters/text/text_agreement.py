@@ -44,5 +44,6 @@ def _decoding_difference(theirs: Theirs, ours: Tokenizer, listed: Sequence[int])
         stream = ours.stream(skip_special=skip)
         pieces = "".join([*map(stream.push, listed), stream.finish()])
         if pieces != both[1]:
-            return f"the text of {ids(listed)} is {short(both[1])}, and {short(pieces)} where its tokens come one at a time"
+            came = f"{short(pieces)} where its tokens come one at a time, as no streamed text may"
+            return f"the decoder makes {short(both[1])} of {ids(listed)}, and {came}"
     return None
