@@ -14,7 +14,7 @@ from tests.exporters.text.folders import VOCAB_SIZE, Change, change, text_folder
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.exporters.text.text_files import text_files
 
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
 
 @pytest.fixture
@@ -53,12 +53,6 @@ CHANGES: dict[str, tuple[str, str, Change, str]] = {
         "model.vocab",
         lambda own: own["model"]["vocab"].update({"a": 1300}),
         r"'a' \(1300\)",
-    ),
-    "a class with tokens of its own": (
-        "tokenizer_config.json",
-        "tokenizer_class",
-        lambda config: config.update(tokenizer_class="BertTokenizer"),
-        r"4 tokens .*'\[UNK\]' \(1280\)",
     ),
     "special tokens that are read as text": (
         "tokenizer_config.json",
@@ -124,6 +118,16 @@ def test_the_entry_is_named_and_what_is_wrong_with_it(folder: Path, file: str, k
     error = refused(folder)
     assert error.message.startswith(f"{folder / file}: {key}")
     assert pytest.raises(CheckpointError, match=said).matches(error)
+
+
+def test_a_class_with_tokens_of_its_own(folder: Path) -> None:
+    change(folder / "tokenizer_config.json", lambda config: config.update(tokenizer_class="BertTokenizer"))
+    if len(transformers.AutoTokenizer.from_pretrained(folder)) == VOCAB_SIZE:
+        pytest.skip("this release of transformers doesn't heed the class")
+    error = refused(folder)
+    assert error.message.startswith(
+        f"{folder / 'tokenizer_config.json'}: tokenizer_class is 'BertTokenizer': 4 tokens have no row"
+    )
 
 
 @pytest.mark.parametrize("contents", [b"", b"[]", b"{", b"\xff\xfe{}", b"\xef\xbb\xbf{}", b"null", b"[" * 10**5])
