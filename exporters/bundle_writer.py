@@ -18,7 +18,7 @@ from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.core.version import __version__
 from youtu_onnx.exporters.assembly import Assembly
-from youtu_onnx.exporters.carried import carry
+from youtu_onnx.exporters.carried import Carried, carry
 from youtu_onnx.exporters.weights import write_weights
 from youtu_onnx.families.checkpoint import Checkpoint
 
@@ -26,7 +26,13 @@ TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "transformers"
 
 
 def write_bundle(
-    assembly: Assembly, checkpoint: Checkpoint, recipe: Recipe, target: Target, folder: Path, progress: Progress
+    assembly: Assembly,
+    checkpoint: Checkpoint,
+    carried: Carried,
+    recipe: Recipe,
+    target: Target,
+    folder: Path,
+    progress: Progress,
 ) -> Manifest:
     """Write everything but the manifest and the model card into ``folder``; returns the manifest so far.
 
@@ -39,7 +45,7 @@ def write_bundle(
     _write_graph(assembly.model, folder / names.MODEL)
     if assembly.batch is not None:
         _write_graph(assembly.batch.model, folder / names.BATCH)
-    carry(checkpoint, assembly.cache, target, folder)
+    carry(carried, checkpoint, assembly.cache, target, folder)
     progress.begin("hashes", total=sum(file.stat().st_size for file in checkpoint.weight_files))
     weights = {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files}
     files = {names.MODEL_DATA: data} | _describe(folder, skip=names.MODEL_DATA)

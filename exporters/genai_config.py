@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.core.generation_config import GenerationConfig
 from youtu_onnx.core.target import Target
 from youtu_onnx.families.architecture import Architecture
 
@@ -19,7 +19,7 @@ def one_shape(cache: CacheLayout) -> bool:
     return cache.uniform and len({(tensor.heads, tensor.width) for tensor in cache.tensors}) == 1
 
 
-def genai_config(architecture: Architecture, cache: CacheLayout, target: Target, generation: Mapping[str, Any]) -> dict[str, Any]:
+def genai_config(architecture: Architecture, cache: CacheLayout, target: Target, generation: GenerationConfig) -> dict[str, Any]:
     """Contents for a cache of one shape, which genai takes for one of half as many layers as there are tensors.
 
     ``past_present_share_buffer`` is off where the cache grows with the conversation instead of reserving the full context. Where
@@ -29,16 +29,16 @@ def genai_config(architecture: Architecture, cache: CacheLayout, target: Target,
     a, static = architecture, cache.length is not None
     context = cache.length or a.max_position_embeddings
     provider: list[dict[str, Any]] = [] if target.on_cpu else [{target.provider: {}}]
-    eos = generation.get("eos_token_id") or list(a.eos_token_ids)
-    sampled = bool(generation.get("do_sample", False))
+    eos = generation.eos_token_ids or a.eos_token_ids
+    pad = generation.pad_token_id if a.pad_token_id is None else a.pad_token_id
     return {
         "model": {
             "type": "decoder",
             "vocab_size": a.vocab_size,
             "context_length": context,
             "bos_token_id": a.bos_token_id if a.bos_token_id is not None else 0,
-            "eos_token_id": eos,
-            "pad_token_id": a.pad_token_id if a.pad_token_id is not None else _first(eos),
+            "eos_token_id": eos[0] if len(eos) == 1 else list(eos),
+            "pad_token_id": pad if pad is not None else eos[0] if eos else 0,
             "decoder": {
                 "session_options": {"log_id": "onnxruntime-genai", "provider_options": provider},
                 "filename": names.MODEL,
@@ -62,7 +62,7 @@ def genai_config(architecture: Architecture, cache: CacheLayout, target: Target,
             },
         },
         "search": {
-            "do_sample": sampled,
+            "do_sample": generation.do_sample,
             "early_stopping": True,
             "length_penalty": 1.0,
             "max_length": context,
@@ -71,14 +71,10 @@ def genai_config(architecture: Architecture, cache: CacheLayout, target: Target,
             "num_beams": 1,
             "num_return_sequences": 1,
             "past_present_share_buffer": static,
-            "repetition_penalty": float(generation.get("repetition_penalty") or 1.0),
-            "temperature": float(generation.get("temperature") or 1.0),
-            "top_k": int(generation.get("top_k") or (50 if sampled else 1)),
-            "top_p": float(generation.get("top_p") or 1.0),
+            "repetition_penalty": float(generation.repetition_penalty),
+            "temperature": float(generation.temperature),
+            "top_k": min(generation.top_k, a.vocab_size) if generation.do_sample else 1,
+            "top_p": float(generation.top_p),
             **({"chunk_size": CHUNK} if static else {}),
         },
     }
-
-
-def _first(eos: Any) -> int:
-    return (eos[0] if eos else 0) if isinstance(eos, list) else eos

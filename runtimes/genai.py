@@ -146,6 +146,6 @@ def _context_length(bundle: Bundle) -> int:
     limit = bundle.manifest.model.max_position_embeddings
     try:
         search = json.loads(bundle.file(names.GENAI_CONFIG).read_text(encoding="utf-8"))["search"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return min(limit, search.get("max_length", limit)) if search.get("past_present_share_buffer") else limit
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{bundle.file(names.GENAI_CONFIG)} can't be read: {error}", hint="export the bundle again") from error
-    return min(limit, search.get("max_length", limit)) if search.get("past_present_share_buffer") else limit

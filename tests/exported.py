@@ -14,12 +14,13 @@ import onnxruntime as ort
 import torch
 from transformers import YoutuConfig, YoutuForCausalLM
 
-from youtu_onnx.core.bundle import Manifest
+from youtu_onnx.core.bundle import Manifest, names
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import write_bundle
+from youtu_onnx.exporters.carried import Carried
 from youtu_onnx.families.checkpoint import Checkpoint
 
 Past = list[np.ndarray]
@@ -40,7 +41,8 @@ def export_tiny(
     opened, row = Checkpoint.open(str(checkpoint)), target_called(target)
     row = row if batch else replace(row, serves=False)
     assembly = assemble(opened, recipe, row, form, Silent(), max_length)
-    return write_bundle(assembly, opened, recipe, row, folder, Silent())
+    carried = Carried.of(opened) if (opened.path / names.TOKENIZER).is_file() else Carried()
+    return write_bundle(assembly, opened, carried, recipe, row, folder, Silent())
 
 
 class Graph:

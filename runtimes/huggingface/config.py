@@ -6,6 +6,7 @@ import transformers
 from transformers import GenerationConfig, PretrainedConfig
 
 from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.errors import BundleError
 from youtu_onnx.families.known import architecture_of
 
 
@@ -22,7 +23,17 @@ def config_of(bundle: Bundle) -> PretrainedConfig:
 
 
 def generation_config_of(bundle: Bundle, config: PretrainedConfig) -> GenerationConfig:
-    """The bundle's ``generation_config.json``; without one, what ``config`` implies."""
-    if bundle.file(names.GENERATION_CONFIG).is_file():
+    """The bundle's ``generation_config.json``; without one, what ``config`` implies.
+
+    Raises:
+        BundleError: transformers can't read it.
+    """
+    path = bundle.file(names.GENERATION_CONFIG)
+    if not path.is_file():
+        return GenerationConfig.from_model_config(config)
+    try:
         return GenerationConfig.from_pretrained(bundle.path)
-    return GenerationConfig.from_model_config(config)
+    except Exception as error:  # of whatever class its checks end with
+        raise BundleError(
+            f"transformers can't read {path}: {type(error).__name__}: {error}", hint="copy or export the bundle again"
+        ) from error

@@ -327,6 +327,38 @@ def test_where_defaults_come_from(nano_bundle: Callable[..., Path], tmp_path: Pa
             model_of(name, broken)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"temperature": -1}',
+        '{"temperature": NaN}',
+        '{"do_sample": "yes"}',
+        '{"top_k": 1.5}',
+        '{"repetition_penalty": 0}',
+        '{"max_new_tokens": 0}',
+        '{"eos_token_id": [true]}',
+        '{"eos_token_id": {"a": 1}}',
+        "null",
+        "\ufeff{}",
+        "[" * 10**5,
+    ],
+    ids=lambda text: str(text)[:30],
+)
+def test_a_generation_config_that_was_edited_by_hand(nano_bundle: Callable[..., Path], tmp_path: Path, text: str) -> None:
+    bundle = edited(nano_bundle, tmp_path / "edited", GENERATION_CONFIG=text)
+    with pytest.raises(BundleError, match="generation_config"):
+        Model(bundle, TOKENIZER, None, Scripted("x"))
+
+
+@pytest.mark.parametrize(("listed", "ends"), [("[1, 128009]", (1,)), ("[-1, 1280]", ()), ("128009", ()), ("[]", ())])
+def test_ids_that_the_vocabulary_does_not_have_end_no_reply(
+    nano_bundle: Callable[..., Path], tmp_path: Path, listed: str, ends: tuple[int, ...]
+) -> None:
+    """Exports refuse them now; bundles of before have some."""
+    bundle = edited(nano_bundle, tmp_path / "edited", GENERATION_CONFIG=f'{{"eos_token_id": {listed}}}')
+    assert Model(bundle, TOKENIZER, None, Scripted("x")).eos_ids == ends
+
+
 def test_a_base_model_without_template_generates_raw_only(nano_bundle: Callable[..., Path], tmp_path: Path) -> None:
     bundle = edited(nano_bundle, tmp_path / "base", CHAT_TEMPLATE=None, TOKENIZER_CONFIG="{}")
     template = ChatTemplate.open(bundle.path, TOKENIZER)

@@ -198,7 +198,8 @@ def test_defaults_come_from_the_generation_config() -> None:
     config = {"do_sample": True, "temperature": 0.7, "top_k": 20, "top_p": 0.95, "eos_token_id": 1}
     assert Sampling.from_generation_config(config) == Sampling(temperature=0.7, top_k=20, top_p=0.95)
     assert Sampling.from_generation_config({}).greedy
-    assert Sampling.from_generation_config({"top_k": None, "do_sample": True}) == Sampling()
+    assert Sampling.from_generation_config({"top_k": None, "do_sample": True}) == Sampling(top_k=50), "as transformers fills in"
+    assert Sampling.from_generation_config({"top_k": 0, "do_sample": True}) == Sampling()
     with pytest.raises(BundleError, match="generation_config"):
         Sampling.from_generation_config({"top_p": 3})
 

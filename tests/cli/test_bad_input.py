@@ -16,6 +16,7 @@ pytest.importorskip("torch")
 import torch
 
 from tests.tiny_checkpoint import CONFIG, random_tensors, write_checkpoint
+from tests.tiny_tokenizer import write_tiny_tokenizer
 from youtu_onnx.cli import main
 from youtu_onnx.core import machine
 from youtu_onnx.core.bundle import Bundle
@@ -46,7 +47,7 @@ def refused(capsys, monkeypatch, tmp_path):
 @pytest.fixture
 def checkpoint(tmp_path) -> Path:
     folder = write_checkpoint(tmp_path / "checkpoint", CONFIG, shards=2)
-    shutil.copyfile(NANO / "tokenizer.json", folder / "tokenizer.json")
+    write_tiny_tokenizer(folder)
     return folder
 
 

@@ -13,7 +13,8 @@ from youtu_onnx.chat.result import Result
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.core.errors import UsageError
+from youtu_onnx.core.generation_config import GenerationConfig
 from youtu_onnx.runtimes.decoder import Decoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.json_file import read_json
@@ -160,20 +161,15 @@ class Model:
 
 def default_max_tokens(config: Mapping[str, Any]) -> int:
     """The length of a reply where the caller sets none, by a bundle's generation_config.json."""
-    length = config.get("max_new_tokens")
-    return length if type(length) is int and length > 0 else DEFAULT_MAX_TOKENS
+    return GenerationConfig.of_bundle(config).max_new_tokens or DEFAULT_MAX_TOKENS
 
 
 def eos_ids(config: Mapping[str, Any], bundle: Bundle, tokenizer: Tokenizer) -> tuple[int, ...]:
-    """From generation_config.json, else the model's config, else the tokenizer; the first that says anything."""
-    listed = config.get("eos_token_id")
-    if listed is not None:
-        listed = listed if isinstance(listed, list) else [listed]
-        if not all(type(one) is int for one in listed):
-            raise BundleError(
-                f"generation_config.json: eos_token_id is {listed!r}; expected token ids", hint="copy or export the bundle again"
-            )
-        return tuple(listed)
-    if bundle.manifest.model.eos_token_ids:
-        return bundle.manifest.model.eos_token_ids
-    return () if tokenizer.eos_id is None else (tokenizer.eos_id,)
+    """From generation_config.json, else the model's config, else the tokenizer; the first that says anything.
+
+    Ids that the model doesn't have are left out: no reply ends with them, to transformers either.
+    """
+    listed, model = GenerationConfig.of_bundle(config).eos_token_ids, bundle.manifest.model
+    if listed is None:
+        listed = model.eos_token_ids or (() if tokenizer.eos_id is None else (tokenizer.eos_id,))
+    return tuple(one for one in listed if 0 <= one < model.vocab_size)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.core.errors import UsageError
+from youtu_onnx.core.generation_config import GenerationConfig, is_number, is_whole
 
 
 @dataclass(frozen=True)
@@ -41,22 +41,22 @@ class Sampling:
     logit_bias: Mapping[int, float] | tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        _require(_is_number(self.temperature) and self.temperature >= 0, "temperature", self.temperature, "a number from 0")
-        _require(_is_whole(self.top_k) and self.top_k >= 0, "top_k", self.top_k, "a whole number from 0 (0 keeps all tokens)")
-        _require(_is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", self.top_p, "a number above 0, up to 1")
-        _require(self.seed is None or (_is_whole(self.seed) and self.seed >= 0), "seed", self.seed, "a whole number from 0")
+        _require(is_number(self.temperature) and self.temperature >= 0, "temperature", self.temperature, "a number from 0")
+        _require(is_whole(self.top_k) and self.top_k >= 0, "top_k", self.top_k, "a whole number from 0 (0 keeps all tokens)")
+        _require(is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", self.top_p, "a number above 0, up to 1")
+        _require(self.seed is None or (is_whole(self.seed) and self.seed >= 0), "seed", self.seed, "a whole number from 0")
         _require(isinstance(self.greedy, bool), "greedy", self.greedy, "true or false")
         _require(
-            _is_number(self.repetition_penalty) and self.repetition_penalty > 0,
+            is_number(self.repetition_penalty) and self.repetition_penalty > 0,
             "repetition_penalty",
             self.repetition_penalty,
             "a number above 0",
         )
         for name in ("presence_penalty", "frequency_penalty"):
-            _require(_is_number(getattr(self, name)), name, getattr(self, name), "a number")
+            _require(is_number(getattr(self, name)), name, getattr(self, name), "a number")
         pairs = self.biases
         _require(
-            all(_is_whole(id_) and id_ >= 0 and _is_number(bias) for id_, bias in pairs),
+            all(is_whole(id_) and id_ >= 0 and is_number(bias) for id_, bias in pairs),
             "logit_bias",
             self.logit_bias,
             "numbers by token id",
@@ -74,18 +74,19 @@ class Sampling:
 
     @classmethod
     def from_generation_config(cls, config: Mapping[str, Any]) -> Sampling:
-        """The defaults that a checkpoint's ``generation_config.json`` sets; without ``do_sample`` that is greedy.
+        """The defaults that a bundle's ``generation_config.json`` sets; without ``do_sample`` that is greedy.
 
         Raises:
-            BundleError: the file holds numbers that can't be.
+            BundleError: the file holds what can't be.
         """
-        fields = {
-            name: config[name] for name in ("temperature", "top_k", "top_p", "repetition_penalty") if config.get(name) is not None
-        }
-        try:
-            return cls(**fields, greedy=not config.get("do_sample", False))
-        except UsageError as error:
-            raise BundleError(f"generation_config.json: {error.message}", hint="copy or export the bundle again") from error
+        read = GenerationConfig.of_bundle(config)
+        return cls(
+            temperature=read.temperature,
+            top_k=read.top_k,
+            top_p=read.top_p,
+            repetition_penalty=read.repetition_penalty,
+            greedy=not read.do_sample,
+        )
 
     def override(
         self,
@@ -111,14 +112,6 @@ class Sampling:
         if greedy is None and any(name in chosen for name in ("temperature", "top_k", "top_p")):
             greedy = False
         return replace(self, **chosen, greedy=self.greedy if greedy is None else greedy)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _require(condition: bool, name: str, value: Any, expected: str) -> None:

@@ -13,7 +13,7 @@ from youtu_onnx.core.hub_cache import COMMIT, name_and_commit
 BUILT_IN = {"youtu-nano": Path(__file__).parent.parent / "models" / "youtu_nano"}
 """Checkpoints that come with the package."""
 
-FETCHED = ("*.json", "*.safetensors", "*.jinja", "README.md")
+FETCHED = ("*.json", "*.safetensors", "*.jinja", "README.md", "*.model", "merges.txt", "vocab.txt")
 """What is downloaded of a checkpoint: never pickles, never code."""
 
 _TEMPLATES = "additional_chat_templates"

@@ -18,13 +18,18 @@ from youtu_onnx.core.target import Target
 from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import with_file, write_bundle
+from youtu_onnx.exporters.carried import Carried
 from youtu_onnx.exporters.layouts import add_layout, check_layout
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
+from youtu_onnx.exporters.refusals import refuse_misreadings
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.verify.parity import Parity
 from youtu_onnx.verify.verify import verify_parity
+
+TOKENIZERS = (names.TOKENIZER, "tokenizer.model", "tiktoken.model", "vocab.json", "vocab.txt")
+"""Files of which transformers makes a tokenizer; a checkpoint has one at least."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +106,12 @@ def export_bundle(model: str, output: Path, target: Target, options: ExportOptio
     check_layout(options.layout, target)
     with Staging(output, force=options.force) as staging:
         progress.begin("checkpoint")
-        checkpoint = _checkpoint(model, options)
+        checkpoint, carried = _opened(model, options)
+        for remark in carried.text.remarks:
+            progress.note(remark)
         if options.block_size is None and target.even_blocks and recipe.precision == "int4" and not recipe.symmetric:
             recipe = recipe.with_even_blocks(checkpoint.architecture.hidden_size)
-        manifest = _write(checkpoint, recipe, target, options, staging.folder, progress)
+        manifest = _write(checkpoint, carried, recipe, target, options, staging.folder, progress)
         parity = None
         if options.verify:
             (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
@@ -166,18 +173,26 @@ def export_several(
     )
 
 
-def _checkpoint(model: str, options: ExportOptions) -> Checkpoint:
+def _opened(model: str, options: ExportOptions) -> tuple[Checkpoint, Carried]:
+    """The checkpoint, and what the bundle has of its text: all that can be wrong with either is known before any work."""
     checkpoint = Checkpoint.open(model, revision=options.revision, offline=options.offline)
-    if not (checkpoint.path / names.TOKENIZER).is_file():
+    if not any((checkpoint.path / name).is_file() for name in TOKENIZERS):
         raise CheckpointError(
             f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
             hint="download the checkpoint's tokenizer files beside its weights",
         )
-    return checkpoint
+    refuse_misreadings(checkpoint)  # or transformers would stumble over the config when it is asked for the tokenizer
+    return checkpoint, Carried.of(checkpoint)
 
 
 def _write(
-    checkpoint: Checkpoint, recipe: Recipe, target: Target, options: ExportOptions, folder: Path, progress: Progress
+    checkpoint: Checkpoint,
+    carried: Carried,
+    recipe: Recipe,
+    target: Target,
+    options: ExportOptions,
+    folder: Path,
+    progress: Progress,
 ) -> Manifest:
     """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
     form = options.cache or checkpoint.family.cache_form(recipe, target)
@@ -185,7 +200,7 @@ def _write(
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)
-    return write_bundle(assembly, checkpoint, recipe, target, folder, progress)
+    return write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress)
 
 
 def _verified(folder: Path, checkpoint: Checkpoint, progress: Progress, force: bool) -> Parity:

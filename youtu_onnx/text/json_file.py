@@ -19,7 +19,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"can't read {path}: {error}", hint="copy or export the folder again") from error
     if not isinstance(value, dict):
         raise BundleError(f"{path} holds no JSON object", hint="copy or export the folder again")

@@ -15,18 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.errors import BundleError, UsageError
 from youtu_onnx.text.environment import environment
-from youtu_onnx.text.json_file import read_json
 from youtu_onnx.text.messages import REASONING_FIELDS, clean_messages, clean_tools
+from youtu_onnx.text.named_tokens import STANDARD
+from youtu_onnx.text.template_files import DEFAULT, TOOL_USE, chat_templates
 from youtu_onnx.text.thinking import OPEN
 from youtu_onnx.text.tokenizer import Tokenizer
 
 OWN_TAG = re.compile(r"</?(think|tool_calls?|function(_call)?|parameter|arg_(key|value))\b[^<|>]*>")
 """Tokens that an assistant's own text may hold: its thinking and its calls; never roles, ends or tool results."""
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+"""Words that templates compare with; they stay as they are even if a token is called so."""
 
 
 @dataclass(frozen=True)
@@ -48,45 +50,27 @@ class ChatTemplate:
             BundleError: a template has a syntax error.
         """
         self._tokenizer = tokenizer
+        self._framing = {tokenizer.named[name] for name in STANDARD if name in tokenizer.named}
         jinja = environment()
         try:
             self._templates = {name: jinja.from_string(source) for name, source in templates.items()}
-        except jinja2.TemplateError as error:
+        except Exception as error:  # Jinja's errors, and Python's of what it compiles a template to
             raise BundleError(
                 f"the chat template of {where} can't be read: {error}", hint="copy or export the folder again"
             ) from error
 
     @classmethod
     def open(cls, folder: str | Path, tokenizer: Tokenizer) -> ChatTemplate | None:
-        """The folder's template: ``chat_template.jinja``, else what ``tokenizer_config.json`` holds, else None.
+        """The folder's templates, where :func:`chat_templates` finds any, else None.
 
         Raises:
-            BundleError: it can't be read.
+            BundleError: they can't be read.
         """
-        folder = Path(folder)
-        path = folder / names.CHAT_TEMPLATE
-        if path.is_file():
-            try:
-                return cls({"default": path.read_text(encoding="utf-8")}, tokenizer, where=str(path))
-            except (OSError, UnicodeDecodeError) as error:
-                raise BundleError(f"can't read {path}: {error}", hint="copy or export the folder again") from error
-        path = folder / names.TOKENIZER_CONFIG
-        found = read_json(path).get("chat_template")
+        found = chat_templates(Path(folder))
         if found is None:
             return None
-        if isinstance(found, list):
-            found = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, Mapping)}
-        templates = {"default": found} if isinstance(found, str) else found
-        if (
-            not isinstance(templates, Mapping)
-            or "default" not in templates
-            or not all(isinstance(source, str) for source in templates.values())
-        ):
-            raise BundleError(
-                f"{path}: chat_template is neither a template nor named templates with a 'default'",
-                hint="copy or export the folder again",
-            )
-        return cls(templates, tokenizer, where=str(path))
+        templates, where = found
+        return cls(templates, tokenizer, where=str(where))
 
     def render(
         self,
@@ -137,20 +121,22 @@ class ChatTemplate:
 
         def swap(value: Any, own: bool = False) -> Any:
             if isinstance(value, str):
-                return self._tokenizer.added_pattern.sub(lambda match: keep(match[0], own), value)
+                return self._tokenizer.replace_literals(value, lambda literal: keep(literal, own))
             if isinstance(value, dict):
                 return {swap(key): swap(item) for key, item in value.items()}
             return [swap(item) for item in value] if isinstance(value, list) else value
 
         def keep(literal: str, own: bool) -> str:
-            if own and OWN_TAG.fullmatch(literal) and literal not in self._tokenizer.named.values():
+            if own and OWN_TAG.fullmatch(literal) and literal not in self._framing:
                 return literal
             literals.append(literal)
             return f"{nonce}{len(literals) - 1}z"
 
         swapped = [
             {
-                key: swap(value, message["role"] == "assistant" and key in ("content", *REASONING_FIELDS))
+                key: value
+                if key == "role" and value in ROLES
+                else swap(value, message["role"] == "assistant" and key in ("content", *REASONING_FIELDS))
                 for key, value in message.items()
             }
             for message in cleaned
@@ -167,9 +153,9 @@ class ChatTemplate:
     def _render(
         self, messages: list[dict[str, Any]], tools: list[Any] | None, add_generation_prompt: bool, enable_thinking: bool | None
     ) -> str:
-        template = self._templates["default"]
+        template = self._templates[DEFAULT]
         if tools is not None:
-            template = self._templates.get("tool_use", template)
+            template = self._templates.get(TOOL_USE, template)
         choices = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
         try:
             return template.render(

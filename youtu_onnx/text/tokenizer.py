@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ import tokenizers
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.errors import BundleError
 from youtu_onnx.text.json_file import read_json
+from youtu_onnx.text.named_tokens import named_tokens
+from youtu_onnx.text.stream import TextStream
 
-NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-REPLACEMENT = "\ufffd"
-"""What a byte sequence that is no UTF-8 (yet) decodes to."""
+Span = tuple[int, int]
 
 
 class Tokenizer:
@@ -38,17 +38,14 @@ class Tokenizer:
         self._tokenizer = _parse(serialized, where)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self.named: dict[str, str] = {}
-        for name in NAMED_TOKENS:
-            text = config.get(name)
-            text = text.get("content") if isinstance(text, Mapping) else text
-            if isinstance(text, str):
-                self.named[name] = text
-        self.added: dict[str, int] = {
-            token.content: id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.content.strip()
-        }
+        self.named: dict[str, str] = named_tokens(config)
+        tokens = self._tokenizer.get_added_tokens_decoder()
+        self.added: dict[str, int] = {token.content: id_ for id_, token in tokens.items() if token.content.strip()}
         longest_first = sorted(self.added, key=len, reverse=True)
         self.added_pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self._acting = frozenset(self.added.values())
+        # Where texts are normalized before such a token is looked for, others than its literal stand for it (ＡＢ, ab, for AB)
+        self._normalizes = self._tokenizer.normalizer is not None and any(token.normalized for token in tokens.values())
 
     @classmethod
     def open(cls, folder: str | Path) -> Tokenizer:
@@ -63,13 +60,19 @@ class Tokenizer:
             serialized = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(f"can't read the tokenizer at {path}: {error}", hint="copy or export the folder again") from error
-        config = {**read_json(folder / names.SPECIAL_TOKENS_MAP), **read_json(folder / names.TOKENIZER_CONFIG)}
-        return cls(serialized, config, where=str(path))
+        config, listed = read_json(folder / names.TOKENIZER_CONFIG), read_json(folder / names.SPECIAL_TOKENS_MAP)
+        # transformers takes the older file's names, unless the newer one lists all tokens
+        return cls(serialized, config if "added_tokens_decoder" in config else config | listed, where=str(path))
 
     @property
     def serialized(self) -> str:
         """What ``tokenizer.json`` holds, for other libraries."""
         return self._serialized
+
+    @property
+    def joins(self) -> bool:
+        """Whether the text of ids is the texts of its parts, one behind the other, as long as no character is cut."""
+        return isinstance(self._tokenizer.decoder, tokenizers.decoders.ByteLevel)
 
     def named_id(self, name: str) -> int | None:
         """The id of a named token (``"eos_token"``), None where the tokenizer has no such name."""
@@ -101,9 +104,25 @@ class Tokenizer:
                 for a text that no chat template wrote.
         """
         text = _without_lone_surrogates(text)
-        if special or not self.added_pattern.search(text):
-            return self._tokenizer.encode(text, add_special_tokens=frame).ids
-        return self._plain.encode(text, add_special_tokens=frame).ids
+        ids = self._tokenizer.encode(text, add_special_tokens=frame and special).ids
+        if special or not frame:
+            return ids if special or not self._acts(ids) else self._ordinary(text)
+        if not self._acts(ids):
+            return self._tokenizer.encode(text, add_special_tokens=True).ids
+        ids, framed = self._ordinary(text), self._plain.encode(text, add_special_tokens=True)
+        around = [index for index, added in enumerate(framed.special_tokens_mask) if not added]
+        first, last = (around[0], around[-1] + 1) if around else (len(framed), len(framed))
+        return [*framed.ids[:first], *ids, *framed.ids[last:]]
+
+    def replace_literals(self, text: str, replacement: Callable[[str], str]) -> str:
+        """The text with everything replaced that stands for an added token: its literal, or what is normalized to it."""
+        if not self._normalizes:
+            return self.added_pattern.sub(lambda match: replacement(match[0]), text)
+        text, made, start = _without_lone_surrogates(text), "", 0
+        for match in self.added_pattern.finditer(text):
+            made += self._replace_hidden(text[start : match.start()], replacement) + replacement(match[0])
+            start = match.end()
+        return made + self._replace_hidden(text[start:], replacement)
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
         """The text of token ids; bytes that are no UTF-8 become U+FFFD, ids beyond the vocabulary nothing."""
@@ -113,60 +132,39 @@ class Tokenizer:
         """A decoder for ids that come one at a time."""
         return TextStream(self, skip_special)
 
+    def _replace_hidden(self, text: str, replacement: Callable[[str], str]) -> str:
+        for start, end in reversed(self._acting_spans(self._tokenizer, text)):
+            text = text[:start] + replacement(text[start:end]) + text[end:]
+        return text
+
+    def _acts(self, ids: Iterable[int]) -> bool:
+        return not self._acting.isdisjoint(ids)
+
+    def _acting_spans(self, tokenizer: tokenizers.Tokenizer, text: str) -> list[Span]:
+        """Where in the text added tokens come out."""
+        encoding = tokenizer.encode(text, add_special_tokens=False)
+        return [
+            span for id_, span in zip(encoding.ids, encoding.offsets, strict=True) if id_ in self._acting and span[0] < span[1]
+        ]
+
+    def _ordinary(self, text: str) -> list[int]:
+        """Ids of a text, none of them an added token's, as far as a token of several characters can be spelled otherwise."""
+        ids = self._plain.encode(text, add_special_tokens=False).ids
+        if not self._acts(ids):  # where the vocabulary itself has the token, SentencePiece's models find it there
+            return ids
+        cuts = [(start + end) // 2 for start, end in self._acting_spans(self._plain, text) if end - start > 1]
+        if not cuts:
+            return ids
+        pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        return [id_ for piece in pieces for id_ in self._ordinary(piece)]
+
     @cached_property
     def _plain(self) -> tokenizers.Tokenizer:
         # The library's own switch (encode_special_tokens) spares only tokens flagged special; <think> and tool tags
-        # often aren't. A twin that knows no added token can't produce one. Built on first need: few texts have any.
+        # often aren't. A twin that knows no added token doesn't look for one. Built on first need: few texts have any.
         fields = json.loads(self._serialized)
         fields |= {"added_tokens": [], "truncation": None, "padding": None}
         return _parse(json.dumps(fields), self._where)
-
-
-class TextStream:
-    """Turns ids into text as they come. The pieces, with :meth:`finish`'s, join to ``decode`` of all the ids.
-
-    A character whose bytes are spread over several tokens is held back until its last byte is there.
-    """
-
-    _TAIL = 8
-    """Tokens that surely hold any unfinished character: it has at most 3 bytes, and a token at least one."""
-
-    def __init__(self, tokenizer: Tokenizer, skip_special: bool) -> None:
-        self._tokenizer, self._skip_special = tokenizer, skip_special
-        self._pending: list[int] = []
-        self._emitted = 0  # characters of the pending ids' text that were handed out
-
-    def push(self, id_: int) -> str:
-        """The text that this id completes, often empty."""
-        self._pending.append(id_)
-        text = self._decode(self._pending)
-        if not text.endswith(REPLACEMENT):
-            piece = text[self._emitted :]
-            self._pending, self._emitted = [], 0
-            return piece
-        # Only the last U+FFFD may still turn into a character: what comes before it is final.
-        piece = text[self._emitted : -1]
-        self._emitted = len(text) - 1
-        self._trim(text)
-        return piece
-
-    def finish(self) -> str:
-        """What was held back; the stream is empty afterwards."""
-        piece = self._decode(self._pending)[self._emitted :]
-        self._pending, self._emitted = [], 0
-        return piece
-
-    def _trim(self, text: str) -> None:
-        """Forget old tokens of a long run of broken bytes, so that a step's cost stays bounded."""
-        if len(self._pending) < 4 * self._TAIL:
-            return
-        head, tail = self._decode(self._pending[: -self._TAIL]), self._decode(self._pending[-self._TAIL :])
-        if head + tail == text and len(head) <= self._emitted:
-            self._pending = self._pending[-self._TAIL :]
-            self._emitted -= len(head)
-
-    def _decode(self, ids: Sequence[int]) -> str:
-        return self._tokenizer.decode(ids, skip_special=self._skip_special)
 
 
 def _parse(serialized: str, where: str) -> tokenizers.Tokenizer:

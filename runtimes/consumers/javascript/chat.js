@@ -31,6 +31,10 @@ export class ChatTemplate {
     const literals = [];
     const swap = (value, assistants = false) => {
       if (typeof value === "string") {
+        if (this.tokenizer.hidesLiterals(value.replace(this.tokenizer.addedPattern, " "))) {
+          literals.push(value); // where in the text it is, the library doesn't say
+          return `${nonce}${literals.length - 1}z`;
+        }
         return value.replace(this.tokenizer.addedPattern, (literal) => {
           if (assistants && OWN_TAG.test(literal) && !own.includes(literal)) return literal;
           literals.push(literal);

@@ -15,7 +15,7 @@ export function samplingFrom(config) {
   return {
     greedy: !config.do_sample,
     temperature: config.temperature ?? 1,
-    topK: config.top_k ?? 0,
+    topK: config.top_k ?? (config.do_sample ? 50 : 0), // as transformers fills in
     topP: config.top_p ?? 1,
     repetitionPenalty: config.repetition_penalty ?? 1,
   };

@@ -11,6 +11,8 @@ export class Tokenizer {
   #json;
   #whole;
   #plainTwin;
+  #acting; // ids of the added tokens
+  #normalizes; // texts are normalized before such a token is looked for: others than its literal stand for it, too
 
   /**
    * @param {Function} library the Tokenizer class
@@ -27,7 +29,10 @@ export class Tokenizer {
       const text = config[name]?.content ?? config[name];
       if (typeof text === "string") this.named[name] = text;
     }
-    const literals = (json.added_tokens ?? []).map((token) => token.content).filter((text) => text.trim());
+    const added = (json.added_tokens ?? []).filter((token) => token.content.trim());
+    this.#acting = new Set(added.map((token) => token.id));
+    this.#normalizes = Boolean(json.normalizer) && added.some((token) => token.normalized);
+    const literals = added.map((token) => token.content);
     literals.sort((one, other) => other.length - one.length);
     /** Matches every added token's literal; a regular expression with the flag g. */
     this.addedPattern = new RegExp(literals.map(escaped).join("|") || "(?!)", "g");
@@ -40,8 +45,15 @@ export class Tokenizer {
   encode(text, { special = false, frame = false } = {}) {
     text = text.toWellFormed();
     if (text === "" && !frame) return [];
-    const tokenizer = special || text.search(this.addedPattern) < 0 ? this.#whole : this.#plain;
+    const ordinary = special || (text.search(this.addedPattern) < 0 && !this.hidesLiterals(text));
+    const tokenizer = ordinary ? this.#whole : this.#plain;
     return Array.from(tokenizer.encode(text, { add_special_tokens: frame }).ids, Number);
+  }
+
+  /** Whether a text without literals of added tokens would become one all the same. */
+  hidesLiterals(text) {
+    if (!this.#normalizes) return false;
+    return Array.from(this.#whole.encode(text, { add_special_tokens: false }).ids, Number).some((id) => this.#acting.has(id));
   }
 
   decode(ids) {

@@ -19,7 +19,9 @@ import torch
 
 from tests.runtimes.hf.inputs import generated
 from tests.vectors.make import NANO
+from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.runtimes.huggingface.config import generation_config_of
 from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
 
@@ -42,6 +44,13 @@ def test_a_folder_that_is_no_bundle(tmp_path: Path) -> None:
         ORTYoutuForCausalLM.from_pretrained(NANO)
     with pytest.raises(BundleError, match="nothing is there"):
         ORTYoutuForCausalLM.from_pretrained(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"early_stopping": "soon"}', '{"max_new_tokens": "x"}'])
+def test_a_generation_config_that_transformers_does_not_take(model, tmp_path: Path, text: str) -> None:
+    (tmp_path / "generation_config.json").write_text(text)
+    with pytest.raises(BundleError, match=r"generation_config\.json"):
+        generation_config_of(Bundle(tmp_path, model.model.bundle.manifest), model.config)
 
 
 def test_saving_copies_the_bundle(model, tmp_path: Path) -> None:

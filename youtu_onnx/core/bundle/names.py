@@ -12,7 +12,9 @@ TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_TOKENS_MAP = "special_tokens_map.json"
 CHAT_TEMPLATE = "chat_template.jinja"
+ADDITIONAL_CHAT_TEMPLATES = "additional_chat_templates"
+"""A folder of a checkpoint; a bundle has one template, with what is in these."""
 MODEL_CARD = "README.md"
 
 CARRIED = (CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS_MAP, CHAT_TEMPLATE)
-"""Files that travel from the checkpoint unchanged, where they exist."""
+"""A checkpoint's files that a bundle has, too, where they exist."""
