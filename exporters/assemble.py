@@ -9,6 +9,7 @@ from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters import refusals
 from youtu_onnx.exporters.assembly import Assembly
+from youtu_onnx.exporters.calibration import Calibration
 from youtu_onnx.exporters.passes.embedding import embedding
 from youtu_onnx.exporters.passes.floats import floats
 from youtu_onnx.exporters.passes.linear import linear
@@ -18,9 +19,15 @@ from youtu_onnx.families.exported import exportable
 
 
 def assemble(
-    checkpoint: Checkpoint, recipe: Recipe, target: Target, form: str, progress: Progress, max_length: int | None = None
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    target: Target,
+    form: str,
+    progress: Progress,
+    max_length: int | None = None,
+    calibration: Calibration | None = None,
 ) -> Assembly:
-    """Trace the model and apply the target's passes. No weight is read.
+    """Trace the model and apply the target's passes. No weight is read. ``calibration``: for algorithms that need one.
 
     Raises:
         UsageError: an exception in the recipe that names no matrix; a form, precision or length that the target can't serve.
@@ -47,7 +54,7 @@ def assemble(
 
     def passed(model: ir.Model) -> Assembly:
         assembly = Assembly(model, sources, floating, cache, graph_form.facts(target))
-        linear(assembly, recipe, target, quantizer, tied=tied)
+        linear(assembly, recipe, target, quantizer, tied=tied, statistics=calibration.inputs if calibration else lambda _: None)
         embedding(assembly, recipe, target, quantizer, tied=tied)
         refusals.refuse_odd_blocks(assembly.model, target)
         floats(assembly)

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx_ir as ir
 
 from youtu_onnx.core.domains import MICROSOFT
@@ -17,14 +19,23 @@ from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.quantize.packing import blockwise, plain
-from youtu_onnx.exporters.quantize.quantizer import Quantizer
+from youtu_onnx.exporters.quantize.quantizer import InputStatistics, Quantizer
+from youtu_onnx.graphs.parameter import Parameter
 
 ACCURACY_LEVEL = 4
 """MatMulNBits may round activations to int8 per block: its integer kernels are what reaches memory bandwidth."""
 
 
-def linear(assembly: Assembly, recipe: Recipe, target: Target, quantizer: Quantizer, *, tied: bool) -> None:
-    """Rewrite every linear layer in place."""
+def linear(
+    assembly: Assembly,
+    recipe: Recipe,
+    target: Target,
+    quantizer: Quantizer,
+    *,
+    tied: bool,
+    statistics: Callable[[Parameter], InputStatistics | None] = lambda _: None,
+) -> None:
+    """Rewrite every linear layer in place. ``statistics``: what is known of a matrix's inputs."""
     for node in list(assembly.graph):
         transpose = node.inputs[1].producer() if node.op_type == "MatMul" and node.inputs[1] is not None else None
         matrix = transpose.inputs[0] if transpose is not None and transpose.op_type == "Transpose" else None
@@ -35,7 +46,9 @@ def linear(assembly: Assembly, recipe: Recipe, target: Target, quantizer: Quanti
         names = quantized_names(name, parameter.tensors)
         storage = recipe.storage(names, parameter.shape[1], even_at_8_bits=target.even_at_8_bits)
         if storage is not None:
-            packing = blockwise(name, parameter, storage, assembly.dtype, quantizer, zero_points=target.zero_points)
+            packing = blockwise(
+                name, parameter, storage, assembly.dtype, quantizer, zero_points=target.zero_points, statistics=statistics
+            )
             rows, columns = parameter.shape
             attributes = {
                 "K": columns,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.exporters.quantize.gptq import Gptq
 from youtu_onnx.exporters.quantize.quantizer import Quantizer
 from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest
 
 
 def quantizer_for(recipe: Recipe) -> Quantizer:
-    """There is one so far, for every recipe."""
-    return RoundToNearest()
+    """By the recipe's algorithm."""
+    return Gptq() if recipe.algorithm == "gptq" else RoundToNearest()

@@ -25,7 +25,8 @@ from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest
 
 @dataclass(frozen=True)
 class Gptq:
-    """A :class:`~youtu_onnx.exporters.quantize.quantizer.Quantizer` that needs statistics of the inputs.
+    """A :class:`~youtu_onnx.exporters.quantize.quantizer.Quantizer` that goes by statistics of the inputs. Without any, as of a
+    table that is looked up and multiplied with nothing, there is nothing to make up for, and it rounds as ``ranges`` does.
 
     Attributes:
         damping: added to M's diagonal, times its mean: inputs that calibration hardly saw get something to lean on.
@@ -38,10 +39,10 @@ class Gptq:
     def begin(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, inputs: InputStatistics | None) -> RowsOf:
         """
         Raises:
-            ValueError: no statistics, of another number of inputs, or with NaN or infinity in them.
+            ValueError: statistics of another number of inputs, or with NaN or infinity in them.
         """
         if inputs is None:
-            raise ValueError("GPTQ needs statistics of a matrix's inputs")
+            return self.ranges.begin(weight, storage, scale_dtype, None)
         moments, columns = inputs.second_moments, weight.shape[1]
         if moments.shape != (columns, columns) or not torch.isfinite(moments).all():
             raise ValueError(f"second moments of the shape {tuple(moments.shape)} for {columns} inputs, or not finite")

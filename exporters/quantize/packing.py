@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from youtu_onnx.core.recipe import Blockwise
 from youtu_onnx.exporters.assembly import Packing, Piece
 from youtu_onnx.exporters.quantize.chunks import by_rows
-from youtu_onnx.exporters.quantize.quantizer import Quantizer
+from youtu_onnx.exporters.quantize.quantizer import InputStatistics, Quantizer
 from youtu_onnx.graphs.parameter import Parameter
 
 TORCH_DTYPES = {ir.DataType.FLOAT: torch.float32, ir.DataType.FLOAT16: torch.float16, ir.DataType.INT8: torch.int8}
@@ -31,7 +32,14 @@ def pack_nibbles(values: Tensor) -> Tensor:
 
 
 def blockwise(
-    name: str, parameter: Parameter, storage: Blockwise, dtype: ir.DataType, quantizer: Quantizer, *, zero_points: bool
+    name: str,
+    parameter: Parameter,
+    storage: Blockwise,
+    dtype: ir.DataType,
+    quantizer: Quantizer,
+    *,
+    zero_points: bool,
+    statistics: Callable[[Parameter], InputStatistics | None] = lambda _: None,
 ) -> Packing:
     """MatMulNBits' tensors for a matrix [N,K] with G blocks a row: B ``[N,G,bytes]``, scales ``[N,G]``, zero points.
 
@@ -39,6 +47,7 @@ def blockwise(
         dtype: of the scales.
         quantizer: chooses the numbers; how they lie in bytes is decided here.
         zero_points: write them even where they all are the middle value.
+        statistics: what is known of the matrix's inputs; asked when it is packed.
     """
     rows, columns = parameter.shape
     groups = -(-columns // storage.block_size)
@@ -52,7 +61,7 @@ def blockwise(
 
     def pack(weight: Tensor) -> tuple[NDArray[Any], ...]:
         made = [np.empty(piece.shape, piece.dtype.numpy()) for piece in pieces]
-        quantized_rows = quantizer.begin(weight, storage, TORCH_DTYPES[dtype], None)
+        quantized_rows = quantizer.begin(weight, storage, TORCH_DTYPES[dtype], statistics(parameter))
 
         def fill(start: int, stop: int) -> None:
             quantized = quantized_rows(start, stop)

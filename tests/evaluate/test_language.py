@@ -17,12 +17,12 @@ from tests.vectors.make import NANO  # noqa: E402
 from youtu_onnx.core.bundle import Bundle  # noqa: E402
 from youtu_onnx.core.errors import UsageError, VerificationError  # noqa: E402
 from youtu_onnx.evaluate.distance import Distances  # noqa: E402
-from youtu_onnx.evaluate.language import ROWS, Language, measure  # noqa: E402
-from youtu_onnx.evaluate.text import BUILT_IN, passages  # noqa: E402
+from youtu_onnx.evaluate.language import BUILT_IN, ROWS, Language, measure  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.families.referenced import reference_of  # noqa: E402
 from youtu_onnx.runtimes.opening import open_decoder  # noqa: E402
 from youtu_onnx.text import Tokenizer  # noqa: E402
+from youtu_onnx.text.passages import passages  # noqa: E402
 
 TEXT = NANO / "heldout.jsonl"
 WINDOW = 2 * ROWS + 7

@@ -97,11 +97,16 @@ def test_padding_and_inputs_that_are_never_there_stay_out_of_it() -> None:
     assert nothing.dequantize().sub(torch.nn.functional.pad(weight, (0, 26))).abs().max() < 0.5, "calibration saw nothing at all"
 
 
-@pytest.mark.parametrize("inputs", [None, InputStatistics(torch.eye(5)), InputStatistics(torch.full((64, 64), torch.nan))])
-def test_without_fitting_statistics_it_says_so(inputs: InputStatistics | None) -> None:
+@pytest.mark.parametrize("moments", [torch.eye(5), torch.full((64, 64), torch.nan)])
+def test_statistics_that_can_not_be_are_refused(moments: torch.Tensor) -> None:
     quantizer: Quantizer = Gptq()
-    with pytest.raises(ValueError, match=r"statistics|moments"):
-        quantizer.begin(matrix(2, 64), Blockwise(4, 32, False), torch.float32, inputs)
+    with pytest.raises(ValueError, match="second moments"):
+        quantizer.begin(matrix(2, 64), Blockwise(4, 32, False), torch.float32, InputStatistics(moments))
+
+
+def test_a_table_that_is_looked_up_is_rounded() -> None:
+    weight, storage = matrix(5, 64), Blockwise(4, 32, False)
+    assert torch.equal(quantize(Gptq(), weight, storage).codes, quantize(RoundToNearest(), weight, storage).codes)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

@@ -28,6 +28,7 @@ from youtu_onnx.families.youtu.config_agreement import misreadings
 from youtu_onnx.families.youtu.family import Youtu
 from youtu_onnx.families.youtu.graph.rope import attention_scaling, inverse_frequencies
 from youtu_onnx.families.youtu.own_config import own_config
+from youtu_onnx.publish import exporting
 from youtu_onnx.verify.verify import verify_parity
 
 YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16}
@@ -156,7 +157,8 @@ def test_a_misreading_fails_verification(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Youtu, "parse", overlooking)
     with pytest.raises(CheckpointError, match=r"rope_parameters\.rope_type: 'default' to youtu-onnx, 'yarn' to transformers"):
         export(str(tmp_path / "checkpoint"), tmp_path / "refused", verify=False)
-    monkeypatch.setattr(refusals, "refuse_misreadings", lambda _: None)
+    for module in (refusals, exporting):
+        monkeypatch.setattr(module, "refuse_misreadings", lambda _: None)
     made = export(str(tmp_path / "checkpoint"), tmp_path / "made", precision="fp32", verify=False)
     found = verify_parity(made.bundle.path, Checkpoint.open(str(tmp_path / "checkpoint")))
     assert not found.passed

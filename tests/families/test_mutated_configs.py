@@ -1,13 +1,12 @@
 """Whatever stands in a ``config.json``, it means to this project what it means to transformers, or is refused by its name.
 
-A run tries 500 configs that no run before it did; ``YOUTU_ONNX_TEST_SEED`` repeats one.
+500 configs a run, the same each time: a failure is a change's, not chance's. ``YOUTU_ONNX_TEST_SEED`` tries others.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from youtu_onnx.families.youtu.reference import YOUTU_REFERENCE
 
 CONFIGS = 500
 EXPORTS = 4
-SEED = int(os.environ.get("YOUTU_ONNX_TEST_SEED", random.SystemRandom().randrange(10**9)))
+SEED = int(os.environ.get("YOUTU_ONNX_TEST_SEED", "1"))
 
 
 def parsed(config: dict[str, Any]) -> tuple[Architecture | None, str]:

@@ -15,11 +15,11 @@ from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.evaluate.distance import Distance
 from youtu_onnx.evaluate.evaluation import evaluate as evaluate_model
-from youtu_onnx.evaluate.language import Language, measure
+from youtu_onnx.evaluate.language import BUILT_IN, Language, measure
 from youtu_onnx.evaluate.problem import HELD_OUT, read_problems
-from youtu_onnx.evaluate.text import BUILT_IN, passages
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.inspect.inspection import inspect_bundle
+from youtu_onnx.text.passages import passages
 
 
 def evaluate(

@@ -12,7 +12,7 @@ from youtu_onnx.cli import console
 from youtu_onnx.cli.options import Offline, Revision
 from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.deferred import Deferred
-from youtu_onnx.core.recipe import Precision
+from youtu_onnx.core.recipe import Algorithm, Precision
 from youtu_onnx.publish.options import ExportOptions
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ class ExportArguments:
     ] = None
     symmetric: Annotated[bool, typer.Option("--symmetric/--asymmetric", help="Without zero points, or with.")] = False
     int8: Annotated[str, typer.Option(metavar="PATTERNS", help="Keep these matrices at 8 bits, e.g. 'lm_head,*.o_proj'.")] = ""
+    algorithm: Annotated[
+        str, typer.Option(help="How codes are chosen: rtn (rounding to the nearest) or gptq (by a text, slower and much closer).")
+    ] = "rtn"
+    calibration: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Text that gptq goes by; may be repeated.", show_default=False)
+    ] = None
+    calibration_tokens: Annotated[int, typer.Option(help="Of that text, so many tokens at most.")] = 8192
     target: Annotated[
         str,
         typer.Option(
@@ -80,6 +87,9 @@ class ExportArguments:
             block_size=self.block_size,
             symmetric=self.symmetric,
             int8=tuple(pattern.strip() for pattern in self.int8.split(",") if pattern.strip()),
+            algorithm=cast(Algorithm, self.algorithm),  # and here
+            calibration=tuple(self.calibration or ()),
+            calibration_tokens=self.calibration_tokens,
             cache=self.cache,
             max_length=self.max_length,
             layout=self.layout,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -12,6 +12,12 @@ from youtu_onnx.core.target import TARGETS
 
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int4")
+Algorithm = Literal["rtn", "gptq"]
+ALGORITHMS: Mapping[Algorithm, str] = {
+    "rtn": "rounding to the nearest, in the range of least error",
+    "gptq": "codes that make up for one another's errors on a text (GPTQ)",
+}
+"""How codes are chosen, and what that is in words."""
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 SCALE_BYTES = 4
 """Of a block's scale in float32, the larger of the two that are used."""
@@ -39,12 +45,14 @@ class Recipe:
         symmetric: int4/int8 without zero points (slightly smaller and faster, slightly less exact).
         int8: shell patterns on Hugging Face tensor names (``lm_head``, ``*.o_proj``, ``model.layers.0.*``) whose
             matrices are kept at 8 bits in an int4 export.
+        algorithm: how codes are chosen; one of :data:`ALGORITHMS`.
     """
 
     precision: Precision = "int4"
     block_size: int = TARGETS["cpu"].block_size
     symmetric: bool = False
     int8: tuple[str, ...] = ()
+    algorithm: Algorithm = "rtn"
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -58,6 +66,19 @@ class Recipe:
                 f"--int8 names exceptions from int4, but the precision is {self.precision}",
                 hint="drop --int8, or export with --precision int4",
             )
+
+        if self.algorithm not in ALGORITHMS:
+            raise UsageError(f"unknown algorithm {self.algorithm!r}", hint=f"choose one of: {', '.join(ALGORITHMS)}")
+        if self.algorithm != "rtn" and not self.quantized:
+            raise UsageError(
+                f"{self.algorithm} chooses codes, and {self.precision} has none",
+                hint="drop --algorithm, or export with int4 or int8",
+            )
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the algorithm needs a text."""
+        return self.algorithm != "rtn"
 
     @property
     def quantized(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from youtu_onnx.graphs.stored import StoredGraph
 from youtu_onnx.runtimes.decoder import Decoder
 from youtu_onnx.verify.comparing import refuse_another_shape
 
+BUILT_IN = Path(__file__).parent.parent / "models" / "held_out.txt"
+"""Prose in English and Chinese, a program and some mathematics, written for this and in no other place."""
 ROWS = 64
 """Positions whose logits are in memory at once. From as many new tokens on, a CPU graph works as on prompts."""
 

@@ -5,7 +5,7 @@ Modules with these can be imported where torch isn't installed; their functions 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -117,6 +117,24 @@ class Reference(Protocol):
             float32 ``[positions, vocab_size]``, in the order of the sequences.
 
         Memory: one layer in float32, the hidden states of all sequences, one piece, and some rows of the lm_head.
+
+        Raises:
+            As :meth:`logits`.
+        """
+
+    def second_moments(
+        self, checkpoint: Checkpoint, sequences: Sequence[Sequence[int]], *, on_bytes: Callable[[int], None] | None = None
+    ) -> Iterator[Mapping[str, torch.Tensor]]:
+        """What each matrix is multiplied with, while the checkpoint's own weights read these sequences.
+
+        Args:
+            on_bytes: as :meth:`logits` has it, but for the lm_head.
+
+        Yields:
+            For each layer in turn, and at last for the lm_head: by the checkpoint's name of a matrix ``[N,K]`` the mean of
+            ``x xᵀ`` over all positions, float32 ``[K,K]``. Matrices that read the same have one tensor.
+
+        Memory: one layer in float32, the hidden states of all sequences, and one layer's result.
 
         Raises:
             As :meth:`logits`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +14,12 @@ from youtu_onnx.core.bundle import Bundle, Manifest, Staging, names
 from youtu_onnx.core.bundle.variants import Variants, share_equal_files
 from youtu_onnx.core.errors import CheckpointError, ResourceError, UsageError, VerificationError
 from youtu_onnx.core.progress import Progress, Silent
-from youtu_onnx.core.recipe import Precision, Recipe
+from youtu_onnx.core.recipe import Algorithm, Precision, Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import with_file, write_bundle
+from youtu_onnx.exporters.calibration import Calibration
 from youtu_onnx.exporters.carried import Carried
 from youtu_onnx.exporters.layouts import add_layout, check_layout
 from youtu_onnx.exporters.model_card import write_model_card
@@ -25,9 +27,13 @@ from youtu_onnx.exporters.needs import Needs, needs_of
 from youtu_onnx.exporters.refusals import refuse_misreadings
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.publish.options import ExportOptions
+from youtu_onnx.text import Tokenizer
+from youtu_onnx.text.passages import passages
 from youtu_onnx.verify.parity import Parity
 from youtu_onnx.verify.verify import verify_parity
 
+CALIBRATION_WINDOW = 512
+"""Tokens of a passage of the calibration text."""
 TOKENIZERS = (names.TOKENIZER, "tokenizer.model", "tiktoken.model", "vocab.json", "vocab.txt")
 """Files of which transformers makes a tokenizer; a checkpoint has one at least."""
 
@@ -61,6 +67,9 @@ def export(
     block_size: int | None = None,
     symmetric: bool = False,
     int8: tuple[str, ...] = (),
+    algorithm: Algorithm = "rtn",
+    calibration: Sequence[str | Path] = (),
+    calibration_tokens: int = 8192,
     target: str = "cpu",
     cache: str | None = None,
     max_length: int | None = None,
@@ -77,6 +86,8 @@ def export(
         model: a checkpoint folder, a hub id, or ``youtu-nano``.
         output: the bundle's folder. It appears when everything in it is written and verified, and not before.
         precision, block_size, symmetric, int8: see :class:`youtu_onnx.core.recipe.Recipe`. No block size takes the target's.
+        algorithm: ``rtn`` rounds to the nearest; ``gptq`` has codes make up for one another's errors on a text.
+        calibration, calibration_tokens: files of text for ``gptq``, and how many tokens of it are read at most.
         target: ``cpu``, ``cuda``, ``dml``, ``webgpu`` or ``mobile``.
         cache: ``latent`` (small, and what onnxruntime-genai opens), ``latent-int8`` (a quarter of it) or ``expanded`` (per-head
             keys and values). None takes the target's: for ``mobile`` that is ``latent-int8`` where the matrices are int4 or int8.
@@ -93,7 +104,20 @@ def export(
         VerificationError: the bundle does not compute what the checkpoint computes; nothing was published.
     """
     options = ExportOptions(
-        precision, block_size, symmetric, tuple(int8), cache, max_length, layout, verify, force, revision, offline
+        precision=precision,
+        block_size=block_size,
+        symmetric=symmetric,
+        int8=tuple(int8),
+        algorithm=algorithm,
+        calibration=tuple(map(Path, calibration)),
+        calibration_tokens=calibration_tokens,
+        cache=cache,
+        max_length=max_length,
+        layout=layout,
+        verify=verify,
+        force=force,
+        revision=revision,
+        offline=offline,
     )
     return export_bundle(model, Path(output), target_called(target), options, progress)
 
@@ -196,11 +220,24 @@ def _write(
 ) -> Manifest:
     """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
     form = options.cache or checkpoint.family.cache_form(recipe, target)
-    assembly = assemble(checkpoint, recipe, target, form, progress, options.max_length)
+    calibration = _calibration(checkpoint, carried, options) if recipe.calibrated else None
+    assembly = assemble(checkpoint, recipe, target, form, progress, options.max_length, calibration)
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)
     return write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress)
+
+
+def _calibration(checkpoint: Checkpoint, carried: Carried, options: ExportOptions) -> Calibration:
+    """
+    Raises:
+        UsageError: a file that is no text, or too little of it.
+    """
+    contents = carried.text.contents
+    config = json.loads(contents.get(names.TOKENIZER_CONFIG, b"{}"))
+    tokenizer = Tokenizer(contents[names.TOKENIZER].decode(), config, where=str(checkpoint.path))
+    window = min(CALIBRATION_WINDOW, checkpoint.architecture.max_position_embeddings)
+    return Calibration(checkpoint, passages(options.calibration, tokenizer, window=window, tokens=options.calibration_tokens))
 
 
 def _verified(folder: Path, checkpoint: Checkpoint, progress: Progress, force: bool) -> Parity:

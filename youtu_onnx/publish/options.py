@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from youtu_onnx.core.recipe import Precision, Recipe
+from youtu_onnx.core.errors import UsageError
+from youtu_onnx.core.recipe import Algorithm, Precision, Recipe
 from youtu_onnx.core.target import Target
 
 
@@ -14,6 +16,8 @@ class ExportOptions:
 
     Attributes:
         precision, block_size, symmetric, int8: see :class:`youtu_onnx.core.recipe.Recipe`. No block size takes the target's.
+        algorithm: how codes are chosen, see :data:`youtu_onnx.core.recipe.ALGORITHMS`.
+        calibration: files of text for algorithms that need one, and how many tokens of it are read.
         cache: ``latent``, ``latent-int8`` or ``expanded``; None takes the target's.
         max_length: tokens to reserve, where the cache is static.
         layout: ``transformers.js`` adds the names under which that library looks for a model.
@@ -26,6 +30,9 @@ class ExportOptions:
     block_size: int | None = None
     symmetric: bool = False
     int8: tuple[str, ...] = ()
+    algorithm: Algorithm = "rtn"
+    calibration: tuple[Path, ...] = ()
+    calibration_tokens: int = 8192
     cache: str | None = None
     max_length: int | None = None
     layout: str | None = None
@@ -38,7 +45,15 @@ class ExportOptions:
         """How weights are stored for a target.
 
         Raises:
-            UsageError: an unknown precision, a block size that can't be, or exceptions that this precision can't have.
+            UsageError: an unknown precision or algorithm, a block size that can't be, exceptions that this precision can't have,
+                a text where none is used, or none where one is.
         """
         block_size = target.block_size if self.block_size is None else self.block_size
-        return Recipe(self.precision, block_size, self.symmetric, self.int8)
+        recipe = Recipe(self.precision, block_size, self.symmetric, self.int8, self.algorithm)
+        if recipe.calibrated and not self.calibration:
+            raise UsageError(f"--algorithm {recipe.algorithm} goes by a text", hint="name one: --calibration FILE")
+        if self.calibration and not recipe.calibrated:
+            raise UsageError(
+                f"--algorithm {recipe.algorithm} looks at no text", hint="drop --calibration, or add --algorithm gptq"
+            )
+        return recipe

@@ -28,7 +28,7 @@ from youtu_onnx.verify.difference import TIE, Difference, centre, compare
 from youtu_onnx.verify.parity import Parity, PromptParity
 from youtu_onnx.verify.prompts import encode_prompts
 from youtu_onnx.verify.runs import PromptRun, run_bundle
-from youtu_onnx.verify.weights import WeightReport, compare_weights
+from youtu_onnx.verify.weights import CALIBRATED, ROUNDED, Limits, WeightReport, compare_weights
 
 LONGEST = 128
 """Tokens of a prompt at most."""
@@ -66,7 +66,8 @@ def verify_parity(
     runs, used = run_bundle(bundle, [ids for _, ids in prompts], steps, provider, options, progress)
     stored = StoredGraph.open(bundle)
     twin = reference_of(checkpoint.family).twin(stored, bundle.manifest.cache, checkpoint)
-    weights = _compare_weights(stored, twin, checkpoint, progress)
+    limits = CALIBRATED if bundle.manifest.recipe.calibrated else ROUNDED
+    weights = _compare_weights(stored, twin, checkpoint, limits, progress)
     comparison = _Comparison(bundle, checkpoint, twin, progress)
     compared, nll, twin_nll = comparison.prompts([text for text, _ in prompts], runs)
     progress.finish()
@@ -99,10 +100,11 @@ def _prompts(bundle: Bundle, longest: int) -> list[tuple[str, list[int]]]:
     return prompts
 
 
-def _compare_weights(stored: StoredGraph, twin: Twin, checkpoint: Checkpoint, progress: Progress) -> WeightReport:
+def _compare_weights(stored: StoredGraph, twin: Twin, checkpoint: Checkpoint, limits: Limits, progress: Progress) -> WeightReport:
     numbers = checkpoint.architecture.parameters
     progress.begin("compare the weights", 4 * numbers)
-    return compare_weights(twin.comparisons(), checkpoint.tensors, stored.unread, lambda more: progress.advance(4 * more))
+    pieces = twin.comparisons()
+    return compare_weights(pieces, checkpoint.tensors, stored.unread, lambda more: progress.advance(4 * more), limits)
 
 
 class _Comparison:

@@ -1,13 +1,12 @@
 """Whatever stands in a checkpoint's text files, a bundle reads it as transformers does, or the export names file and entry.
 
-A run tries 500 sets of files that no run before it did; ``YOUTU_ONNX_TEST_SEED`` repeats one.
+500 sets of files a run, the same each time: a failure is a change's, not chance's. ``YOUTU_ONNX_TEST_SEED`` tries others.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +26,7 @@ from youtu_onnx.exporters.text.theirs import quiet
 transformers = pytest.importorskip("transformers")
 
 GENERATION_CONFIGS, TEXT_FILES, EXPORTS = 380, 120, 2
-SEED = int(os.environ.get("YOUTU_ONNX_TEST_SEED", random.SystemRandom().randrange(10**9)))
+SEED = int(os.environ.get("YOUTU_ONNX_TEST_SEED", "1"))
 TEXTS = (
     "x <|User|>y</think>",
     "  <think> zq é[NEW]é \n",

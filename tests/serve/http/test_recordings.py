@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import random
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -81,7 +80,7 @@ def test_what_clients_sent_is_answered(port: int) -> None:
 
 @pytest.mark.slow
 def test_what_is_changed_is_answered_or_refused_in_words(port: int) -> None:
-    seed = int(os.environ.get(SEED_VARIABLE) or random.randrange(1 << 32))
+    seed = int(os.environ.get(SEED_VARIABLE) or 1)  # a failure is a change's, not chance's
     print(f"{SEED_VARIABLE}={seed}")
     statuses = Counter[int]()
     for number, raw in enumerate(mutations([*recordings(), *OWN * 3], seed, MUTATIONS)):

@@ -1,4 +1,4 @@
-"""Text to measure a model's language on: passages of token ids, each read from its beginning."""
+"""Text that a model reads, to be measured or calibrated on: passages of token ids, each read from its beginning."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from pathlib import Path
 
 from youtu_onnx.core.decoding import decoded
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.text import Tokenizer
+from youtu_onnx.text.tokenizer import Tokenizer
 
-BUILT_IN = Path(__file__).parent.parent / "models" / "held_out.txt"
-"""Prose in English and Chinese, a program and some mathematics, written for this and in no other place."""
 LEAST = 2
 """Tokens of a passage: the first is only read, each further one is predicted."""
 

@@ -1,0 +1,36 @@
+"""What matrices are multiplied with when the model reads a text: a layer's statistics at a time, as the weights are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from youtu_onnx.exporters.quantize.quantizer import InputStatistics
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.referenced import reference_of
+from youtu_onnx.graphs.parameter import Parameter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Calibration:
+    """The checkpoint's own weights read the text, a layer whenever its matrices' turn comes. Before and behind that layer nothing
+    is kept: matrices have to be asked for in the model's order, which is that of the data file."""
+
+    def __init__(self, checkpoint: Checkpoint, sequences: Sequence[Sequence[int]]) -> None:
+        """``sequences``: token ids."""
+        self._checkpoint, self._sequences = checkpoint, sequences
+        self._pieces: Iterator[Mapping[str, Tensor]] | None = None
+        self._now: Mapping[str, Tensor] = {}
+
+    def inputs(self, parameter: Parameter) -> InputStatistics | None:
+        """None of a matrix that is multiplied with nothing: a table that is looked up."""
+        if self._pieces is None:
+            reference = reference_of(self._checkpoint.family)
+            self._pieces = reference.second_moments(self._checkpoint, self._sequences)
+        while not (found := [self._now[name] for name in parameter.tensors if name in self._now]):
+            if (piece := next(self._pieces, None)) is None:
+                return None
+            self._now = piece
+        return InputStatistics(found[0])

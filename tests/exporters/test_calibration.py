@@ -1,0 +1,121 @@
+"""Statistics of inputs beside those that a whole transformers model shows, and what an export makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.cli_process import failed, run  # noqa: E402
+from tests.vectors.make import NANO  # noqa: E402
+from youtu_onnx.core.bundle import Bundle  # noqa: E402
+from youtu_onnx.core.recipe import Recipe  # noqa: E402
+from youtu_onnx.core.target import target  # noqa: E402
+from youtu_onnx.evaluate.language import BUILT_IN, Language, measure  # noqa: E402
+from youtu_onnx.exporters.calibration import Calibration  # noqa: E402
+from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
+from youtu_onnx.families.exported import exportable  # noqa: E402
+from youtu_onnx.families.referenced import reference_of  # noqa: E402
+from youtu_onnx.publish.exporting import export  # noqa: E402
+from youtu_onnx.runtimes.opening import open_decoder  # noqa: E402
+from youtu_onnx.text import Tokenizer  # noqa: E402
+from youtu_onnx.text.passages import passages  # noqa: E402
+
+TEXT = NANO / "heldout.jsonl"
+SEQUENCES = [list(range(40, 70)), [7] * 11, list(range(900, 917))]
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, torch.Tensor]:
+    """By a whole model of transformers with a hook at every matrix."""
+    from transformers import YoutuForCausalLM
+
+    model = YoutuForCausalLM.from_pretrained(NANO, dtype=torch.float32).eval()
+    rows: dict[str, list[torch.Tensor]] = {}
+    for name, part in model.named_modules():
+        if isinstance(part, torch.nn.Linear):
+            part.register_forward_pre_hook(
+                lambda part, given, name=name: rows.setdefault(f"{name}.weight", []).append(given[0].flatten(0, -2))
+            )
+    with torch.inference_mode():
+        for ids in SEQUENCES:
+            model(torch.tensor([ids]))
+        joined = {name: torch.cat(parts).double() for name, parts in rows.items()}
+        return {name: (one.T @ one / len(one)).float() for name, one in joined.items()}
+
+
+def test_each_matrix_has_the_moments_that_a_whole_model_shows(expected: dict[str, torch.Tensor]) -> None:
+    checkpoint = Checkpoint.open(str(NANO))
+    read: list[int] = []
+    pieces = list(reference_of(checkpoint.family).second_moments(checkpoint, SEQUENCES, on_bytes=read.append))
+    found = {name: moments for piece in pieces for name, moments in piece.items()}
+    assert found.keys() - {"model.embed_tokens.weight"} == expected.keys()
+    for name, moments in expected.items():
+        torch.testing.assert_close(found[name], moments, rtol=1e-3, atol=1e-5 * float(moments.diagonal().max()), msg=name)
+    assert 0 < sum(read) <= checkpoint.nbytes
+
+
+def test_a_parameter_gets_its_own(expected: dict[str, torch.Tensor]) -> None:
+    """In the order of the graph: fused matrices those of their parts, tables none."""
+    checkpoint = Checkpoint.open(str(NANO))
+    architecture, family, cpu, recipe = checkpoint.architecture, checkpoint.family, target("cpu"), Recipe()
+    graphs = exportable(family)
+    parameters = graphs.parameters(
+        architecture, graphs.form(family.cache_layout(architecture, "latent", "float32", None), recipe, cpu)
+    )
+    calibration, seen = Calibration(checkpoint, SEQUENCES), set()
+    matrices = [one for one in parameters.values() if one.kind == "matrix" and one.tensors != ("model.embed_tokens.weight",)]
+    for parameter in sorted(matrices, key=lambda one: int(one.tensors[0].split(".")[2]) if "layers" in one.tensors[0] else 10**6):
+        inputs = calibration.inputs(parameter)
+        assert inputs is not None and inputs.second_moments.shape == (parameter.shape[1],) * 2
+        for name in parameter.tensors:
+            if name in expected:
+                torch.testing.assert_close(inputs.second_moments, expected[name], rtol=1e-3, atol=1e-3)
+                seen.add(name.split(".")[-2])
+    assert seen >= {"q_a_proj", "kv_a_proj_with_mqa", "q_b_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+
+def measured(folder: Path) -> Language:
+    bundle = Bundle.open(folder)
+    decoder = open_decoder(bundle, threads=1)
+    try:
+        ids = passages([TEXT], Tokenizer.open(NANO), window=256, tokens=20_000)[40:60]
+        return measure(bundle, decoder, ids, Checkpoint.open(str(NANO)))
+    finally:
+        decoder.close()
+
+
+def test_calibrated_weights_are_verified_and_keep_more(nano_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    """Also in one that was trained to be rounded; on passages that were not calibrated on."""
+    made = export("youtu-nano", tmp_path / "bundle", algorithm="gptq", calibration=[TEXT], calibration_tokens=6000)
+    assert made.parity is not None and made.parity.passed
+    assert made.bundle.manifest.recipe.algorithm == "gptq"
+    rounded, calibrated = measured(nano_bundle("int4")), measured(made.bundle.path)
+    assert rounded.weights is not None and calibrated.weights is not None
+    assert calibrated.weights.mean < 0.7 * rounded.weights.mean
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--algorithm", "gptq"), "--calibration FILE"),
+        (("--calibration", str(BUILT_IN)), "looks at no text"),
+        (("--algorithm", "gptq", "-p", "fp16", "--calibration", str(BUILT_IN)), "has none"),
+        (
+            (
+                "--algorithm",
+                "awful",
+            ),
+            "unknown algorithm",
+        ),
+        (("--algorithm", "gptq", "--calibration", "no such file"), "can't read no such file"),
+        (("--algorithm", "gptq", "--calibration", str(BUILT_IN), "--calibration-tokens", "1"), "can't be"),
+    ],
+)
+def test_what_can_not_be_is_refused_before_any_work(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    done = run("export", "-m", "youtu-nano", "-o", tmp_path / "bundle", *options)
+    assert message in failed(done, 2) and "trace" not in done.stderr.decode()
+    assert not (tmp_path / "bundle").exists()
