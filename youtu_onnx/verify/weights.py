@@ -18,8 +18,9 @@ Measured on youtu-nano and on random checkpoints of odd sizes, in every form of 
 | int4, blocks of 16 to 256 | 0.46 | 0.11 |
 
 These limits are those of rounding to the nearest. Codes that were calibrated make up for each other's errors and are further
-from the numbers that they stand for; of them the limits are wider (:data:`CALIBRATED`), and see rows in another's place and
-scales of other rows, but no longer a zero point that is off by one.
+from the numbers that they stand for, and ranges of least weighted error cut numbers that are multiplied with next to nothing:
+up to 4.7 steps a block in a language model of 177 million parameters. Of them the limits are wider (:data:`CALIBRATED`), and see
+rows in another's place and scales of other rows, but no longer a zero point that is off by one.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Limits:
 
 
 ROUNDED = Limits(0.75, {"float32": 1e-6, "float16": 1e-3, "int8": 0.05, "int4": 0.3})
-CALIBRATED = Limits(3.0, {**ROUNDED.relative_error, "int4": 0.45})
+CALIBRATED = Limits(16.0, {**ROUNDED.relative_error, "int4": 0.45})
 CHUNK = 2**18
 """Numbers that a thread compares at once: a MiB, which stays in the processor's cache from step to step."""
 _THREADS = ThreadPoolExecutor(os.cpu_count(), "compare")
