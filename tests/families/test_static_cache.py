@@ -396,22 +396,6 @@ def test_inspect_counts_the_reserved_memory(nano_bundle: Callable[..., Path]) ->
     assert not found.conformance("dml").faults
 
 
-@pytest.mark.parametrize("recipe", [Recipe("int8"), Recipe("int8", symmetric=True), Recipe("int4", int8=("*.o_proj", "lm_head"))])
-def test_rows_of_8_bits_have_an_even_number_of_blocks(exported, tmp_path: Path, recipe: Recipe) -> None:
-    """Of others DirectML reads the zero points in other places (found on its own libraries)."""
-    checkpoint = write_checkpoint(tmp_path / "checkpoint", WIDE)
-    export_tiny(checkpoint, tmp_path, recipe, target="dml", max_length=LENGTH)
-    graph = onnx.load(tmp_path / "model.onnx", load_external_data=False).graph
-    numbers = [
-        {one.name: one.i for one in node.attribute if one.name in ("bits", "K", "block_size")}
-        for node in graph.node
-        if node.op_type == "MatMulNBits"
-    ]
-    eight = [one for one in numbers if one["bits"] == 8]
-    assert eight and all(-(-one["K"] // one["block_size"]) % 2 == 0 for one in eight)
-    assert any(one["K"] == one["block_size"] * 2 for one in eight), "one that would have had a single block"
-
-
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int4"])
 def test_youtu_nano_is_verified_against_pytorch(tmp_path: Path, precision: str) -> None:
     made = export("youtu-nano", tmp_path / "bundle", precision=precision, target="dml", max_length=256)
