@@ -54,6 +54,7 @@ def test_a_conversation_a_stop_and_a_killed_server(
             page.page("reload")
             ready(page)
             assert page.texts(".answer")[:2] == [first, second]
+            page.click("#new")  # what was stopped stands in this conversation, and how much of it is the clock's choice
             ask(page, "What is 12 + 30?")
-            assert page.texts(".answer")[-1] == "42"
+            assert page.texts(".answer") == ["42"]
         assert [fault for fault in page.seen()["faults"] if not fault.startswith(ALLOWED_FAULTS)] == []
