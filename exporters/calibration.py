@@ -23,14 +23,18 @@ class Calibration:
         self._checkpoint, self._sequences = checkpoint, sequences
         self._pieces: Iterator[Mapping[str, Tensor]] | None = None
         self._now: Mapping[str, Tensor] = {}
+        self._gone: set[str] = set()
 
     def inputs(self, parameter: Parameter) -> InputStatistics | None:
         """None of a matrix that is multiplied with nothing: a table that is looked up."""
         if self._pieces is None:
             reference = reference_of(self._checkpoint.family)
             self._pieces = reference.second_moments(self._checkpoint, self._sequences)
+        late = self._gone.intersection(parameter.tensors).difference(self._now)
+        assert not late, f"{min(late)} is asked for behind its layer, and would be rounded without a word"
         while not (found := [self._now[name] for name in parameter.tensors if name in self._now]):
             if (piece := next(self._pieces, None)) is None:
                 return None
+            self._gone |= self._now.keys()
             self._now = piece
         return InputStatistics(found[0])

@@ -19,6 +19,7 @@ from youtu_onnx.exporters.calibration import Calibration  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.families.exported import exportable  # noqa: E402
 from youtu_onnx.families.referenced import reference_of  # noqa: E402
+from youtu_onnx.graphs.parameter import Parameter  # noqa: E402
 from youtu_onnx.publish.exporting import export  # noqa: E402
 from youtu_onnx.runtimes.opening import open_decoder  # noqa: E402
 from youtu_onnx.text import Tokenizer  # noqa: E402
@@ -76,6 +77,19 @@ def test_a_parameter_gets_its_own(expected: dict[str, torch.Tensor]) -> None:
                 torch.testing.assert_close(inputs.second_moments, expected[name], rtol=1e-3, atol=1e-3)
                 seen.add(name.split(".")[-2])
     assert seen >= {"q_a_proj", "kv_a_proj_with_mqa", "q_b_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+
+def test_a_matrix_that_is_asked_for_behind_its_layer_is_a_mistake() -> None:
+    """And not one more that is rounded to the nearest."""
+    calibration = Calibration(Checkpoint.open(str(NANO)), SEQUENCES)
+
+    def down(layer: int) -> Parameter:
+        return Parameter((f"model.layers.{layer}.mlp.down_proj.weight",), (1, 1), lambda given: given, "matrix")
+
+    assert calibration.inputs(down(1)) is not None and calibration.inputs(down(1)) is not None
+    with pytest.raises(AssertionError, match=r"layers\.0\.mlp\.down_proj"):
+        calibration.inputs(down(0))
+    assert calibration.inputs(Parameter(("a table",), (1, 1), lambda given: given, "matrix")) is None
 
 
 def measured(folder: Path) -> Language:
