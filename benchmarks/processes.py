@@ -103,22 +103,24 @@ def seconds_to_output(command: Sequence[str]) -> float:
 
 
 def memory_when_idle(command: Sequence[str], idle: float = 1.0, limit: float = 600.0) -> Memory:
-    """What a program holds that has done its work and waits for stdin: once it used no processor for ``idle`` seconds.
+    """What a program holds that has done its work and waits for stdin: once it slept for ``idle`` seconds.
 
     Raises:
         RuntimeError: it ended by itself, or was still busy after ``limit`` seconds.
     """
     with tempfile.TemporaryFile() as said, _started(command, stdin=subprocess.PIPE, stdout=said, stderr=said) as process:
-        used, since, started = -1.0, time.perf_counter(), time.perf_counter()
+        started = since = time.perf_counter()
+        seen, used = psutil.Process(process.pid), -1.0
         while time.perf_counter() - started < limit:
             time.sleep(0.1)
             if process.poll() is not None:
                 said.seek(0)
                 raise RuntimeError(f"{' '.join(command)}\nended instead of waiting:\n{_text(said.read())[-2000:]}")
-            times = psutil.Process(process.pid).cpu_times()
-            if times.user + times.system > used:
+            # The clock of processor time ticks in hundredths: a small program may be done before its first tick.
+            times, waits = seen.cpu_times(), seen.status() == psutil.STATUS_SLEEPING
+            if times.user + times.system > used or not waits:
                 used, since = times.user + times.system, time.perf_counter()
-            elif time.perf_counter() - since >= idle and used > 0.0:
+            elif time.perf_counter() - since >= idle:
                 held = Memory.of(process.pid)
                 assert held is not None
                 return held

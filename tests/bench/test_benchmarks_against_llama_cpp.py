@@ -244,6 +244,14 @@ class TestProcesses:
         assert held.resident > 2**26
         assert held.anonymous is None or 2**26 < held.anonymous <= held.resident
 
+    @pytest.mark.skipif(os.name == "nt", reason="cat is a program of POSIX")
+    def test_one_that_was_done_before_the_clock_of_processor_time_ticked_is_at_rest(self):
+        assert processes.memory_when_idle(["cat"], idle=0.3, limit=60).resident > 0
+
+    def test_one_that_works_is_not_at_rest(self):
+        with pytest.raises(RuntimeError, match="was still busy after 1 s"):
+            processes.memory_when_idle([sys.executable, "-c", "while True: pass"], idle=0.3, limit=1.0)
+
     def test_one_that_ends_has_no_memory_at_rest(self):
         with pytest.raises(RuntimeError, match=r"ended instead of waiting:\nno such model"):
             processes.memory_when_idle([sys.executable, "-c", "print('no such model')"])
