@@ -25,8 +25,9 @@ from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest
 
 @dataclass(frozen=True)
 class Gptq:
-    """A :class:`~youtu_onnx.exporters.quantize.quantizer.Quantizer` that goes by statistics of the inputs. Without any, as of a
-    table that is looked up and multiplied with nothing, there is nothing to make up for, and it rounds as ``ranges`` does.
+    """A :class:`~youtu_onnx.exporters.quantize.quantizer.Quantizer` that goes by statistics of the inputs. Without their
+    products, as of a table that is looked up and multiplied with nothing, nothing can be made up for, and it rounds as ``ranges``
+    does.
 
     Attributes:
         damping: added to M's diagonal, times its mean: inputs that calibration hardly saw get something to lean on.
@@ -41,8 +42,8 @@ class Gptq:
         Raises:
             ValueError: statistics of another number of inputs, or with NaN or infinity in them.
         """
-        if inputs is None:
-            return self.ranges.begin(weight, storage, scale_dtype, None)
+        if inputs is None or inputs.second_moments is None:
+            return self.ranges.begin(weight, storage, scale_dtype, inputs)
         moments, columns = inputs.second_moments, weight.shape[1]
         if moments.shape != (columns, columns) or not torch.isfinite(moments).all():
             raise ValueError(f"second moments of the shape {tuple(moments.shape)} for {columns} inputs, or not finite")
@@ -60,7 +61,7 @@ class Gptq:
         for start in range(0, len(order), size):
             block, here = open_[:, start : start + size], slice(start, start + size)
             group = int(order[start]) // size
-            sizes = InputStatistics(torch.diag(plan.sizes[here]))
+            sizes = InputStatistics(plan.sizes[here])
             ranged = self.ranges.begin(block, storage, scale_dtype, sizes)(0, len(block))
             middle = torch.full((len(block), 1), 2 ** (storage.bits - 1), dtype=torch.uint8)
             scales[:, group : group + 1] = ranged.scales

@@ -23,11 +23,18 @@ class InputStatistics:
     """What calibration learnt of the vectors ``x`` ``[K]`` that a matrix ``[N,K]`` is multiplied with.
 
     Attributes:
-        second_moments: float32 ``[K,K]``, the mean of ``x xᵀ``. Its diagonal says how large each input is, and the error of a
-            row ``w`` becomes ``(w - w') M (w - w')ᵀ`` in what comes out.
+        sizes: float32 ``[K]``, the mean of ``x²``.
+        second_moments: float32 ``[K,K]``, the mean of ``x xᵀ``, of which ``sizes`` are the diagonal: the error of a row ``w``
+            becomes ``(w - w') M (w - w')ᵀ`` in what comes out. None where only the sizes are known.
     """
 
-    second_moments: Tensor
+    sizes: Tensor
+    second_moments: Tensor | None = None
+
+    @classmethod
+    def of(cls, moments: Tensor) -> InputStatistics:
+        """``[K,K]`` second moments, or ``[K]`` sizes alone."""
+        return cls(moments) if moments.ndim == 1 else cls(moments.diagonal(), moments)
 
 
 RowsOf = Callable[[int, int], Quantized]

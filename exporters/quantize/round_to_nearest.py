@@ -30,7 +30,7 @@ class RoundToNearest:
 
     def begin(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, inputs: InputStatistics | None) -> RowsOf:
         """A row's codes depend on that row alone. Of ``inputs`` the mean squares count: they weigh errors."""
-        weights = None if inputs is None else _by_blocks(inputs.second_moments.diagonal(), storage.block_size)
+        weights = None if inputs is None else _by_blocks(inputs.sizes, storage.block_size)
         return lambda start, stop: self._rounded(weight[start:stop], storage, scale_dtype, weights)
 
     def _rounded(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, weights: Tensor | None) -> Quantized:

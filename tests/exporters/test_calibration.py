@@ -15,7 +15,7 @@ from youtu_onnx.core.bundle import Bundle  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.core.target import target  # noqa: E402
 from youtu_onnx.evaluate.language import BUILT_IN, Language, measure  # noqa: E402
-from youtu_onnx.exporters.calibration import Calibration  # noqa: E402
+from youtu_onnx.exporters.calibration import Calibration, drawn  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.families.exported import exportable  # noqa: E402
 from youtu_onnx.families.referenced import reference_of  # noqa: E402
@@ -57,6 +57,30 @@ def test_each_matrix_has_the_moments_that_a_whole_model_shows(expected: dict[str
     for name, moments in expected.items():
         torch.testing.assert_close(found[name], moments, rtol=1e-3, atol=1e-5 * float(moments.diagonal().max()), msg=name)
     assert 0 < sum(read) <= checkpoint.nbytes
+
+
+def test_sizes_alone_are_the_diagonal(expected: dict[str, torch.Tensor]) -> None:
+    checkpoint = Checkpoint.open(str(NANO))
+    found = reference_of(checkpoint.family).second_moments(checkpoint, SEQUENCES, diagonal=True)
+    for name, sizes in (item for piece in found for item in piece.items()):
+        if name in expected:
+            torch.testing.assert_close(sizes, expected[name].diagonal(), rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_without_a_text_it_reads_ids_drawn_at_random() -> None:
+    [ids] = drawn(1280, 4096)
+    assert len(ids) == 256 and 0 <= min(ids) < max(ids) < 1280 and len(set(ids)) > 200
+    assert drawn(1280, 4096) == [ids], "the same each time"
+    assert len(drawn(1280, 20)[0]) == 20
+
+
+def test_what_every_head_reads_is_kept_at_8_bits_unless_told_otherwise(nano_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    made = Bundle.open(nano_bundle("int4")).manifest
+    assert made.recipe.int8 == ("*.kv_a_proj_with_mqa",) and made.tensors["int8 block 64"] == 4
+    more = export("youtu-nano", tmp_path / "more", int8=("lm_head",), verify=False).bundle.manifest
+    assert more.recipe.int8 == ("lm_head", "*.kv_a_proj_with_mqa") and more.tensors["int8 block 64"] == 5
+    none = export("youtu-nano", tmp_path / "none", int8=("none",), verify=False).bundle.manifest
+    assert none.recipe.int8 == () and "int8 block 64" not in none.tensors
 
 
 def test_a_parameter_gets_its_own(expected: dict[str, torch.Tensor]) -> None:
@@ -116,7 +140,7 @@ def test_calibrated_weights_are_verified_and_keep_more(nano_bundle: Callable[...
     ("options", "message"),
     [
         (("--algorithm", "gptq"), "--calibration FILE"),
-        (("--calibration", str(BUILT_IN)), "looks at no text"),
+        (("--calibration", str(BUILT_IN), "-p", "int8"), "looks at no text"),
         (("--algorithm", "gptq", "-p", "fp16", "--calibration", str(BUILT_IN)), "has none"),
         (
             (

@@ -27,7 +27,7 @@ def moments_of(columns: int, *, rank: int, seed: int = 1) -> torch.Tensor:
 
 def weighed(sizes: torch.Tensor) -> InputStatistics:
     """Of independent inputs of these mean squares."""
-    return InputStatistics(torch.diag(sizes))
+    return InputStatistics(sizes)
 
 
 def error(weight: torch.Tensor, made: torch.Tensor, moments: torch.Tensor) -> float:
@@ -39,7 +39,7 @@ def error(weight: torch.Tensor, made: torch.Tensor, moments: torch.Tensor) -> fl
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_it_is_what_its_definition_says(bits: int, symmetric: bool) -> None:
     storage, weight, moments = Blockwise(bits, 16, symmetric), matrix(7, 48), moments_of(48, rank=10)
-    made = quantize(Gptq(), weight, storage, inputs=InputStatistics(moments))
+    made = quantize(Gptq(), weight, storage, inputs=InputStatistics.of(moments))
     damped = moments.double() + 0.01 * moments.double().diagonal().mean() * torch.eye(48, dtype=torch.float64)
     sizes = moments.diagonal().view(3, 16)
     numbers, left = weight.double().clone(), list(range(48))
@@ -62,7 +62,7 @@ def test_it_is_what_its_definition_says(bits: int, symmetric: bool) -> None:
 def test_inputs_that_have_nothing_to_do_with_each_other_leave_nothing_to_make_up_for() -> None:
     weight, storage = matrix(9, 96), Blockwise(4, 32, False)
     moments = torch.diag(torch.rand(96, generator=torch.Generator().manual_seed(3)) + 0.1)
-    made, nearest = (quantize(one, weight, storage, inputs=InputStatistics(moments)) for one in (Gptq(), RoundToNearest()))
+    made, nearest = (quantize(one, weight, storage, inputs=InputStatistics.of(moments)) for one in (Gptq(), RoundToNearest()))
     assert torch.equal(made.codes, nearest.codes) and torch.equal(made.zero_points, nearest.zero_points)
     assert torch.allclose(made.scales, nearest.scales, rtol=1e-6), "sums are taken in another order"
 
@@ -70,13 +70,13 @@ def test_inputs_that_have_nothing_to_do_with_each_other_leave_nothing_to_make_up
 @pytest.mark.parametrize("size", [16, 64, 128])
 def test_the_error_in_what_comes_out_is_a_fraction_of_roundings(size: int) -> None:
     weight, moments, storage = matrix(64, 256), moments_of(256, rank=40), Blockwise(4, size, False)
-    made = quantize(Gptq(), weight, storage, inputs=InputStatistics(moments)).dequantize()
+    made = quantize(Gptq(), weight, storage, inputs=InputStatistics.of(moments)).dequantize()
     nearest = quantize(RoundToNearest(), weight, storage).dequantize()
     assert error(weight, made, moments) < 0.35 * error(weight, nearest, moments)
 
 
 def test_rows_do_not_know_of_each_other() -> None:
-    weight, storage, inputs = matrix(10, 80), Blockwise(4, 32, False), InputStatistics(moments_of(80, rank=8))
+    weight, storage, inputs = matrix(10, 80), Blockwise(4, 32, False), InputStatistics.of(moments_of(80, rank=8))
     rows = Gptq().begin(weight, storage, torch.float16, inputs)
     whole, part = rows(0, 10), rows(3, 6)
     assert whole.scales.dtype == torch.float16
@@ -89,11 +89,11 @@ def test_padding_and_inputs_that_are_never_there_stay_out_of_it() -> None:
     moments[[4, 40]] = 0
     moments[:, [4, 40]] = 0
     weight, storage = matrix(6, 70), Blockwise(4, 32, False)
-    made = quantize(Gptq(), weight, storage, inputs=InputStatistics(moments)).dequantize()
+    made = quantize(Gptq(), weight, storage, inputs=InputStatistics.of(moments)).dequantize()
     assert made.shape == (6, 96) and not made[:, 70:].any() and torch.isfinite(made).all()
     nearest = quantize(RoundToNearest(), weight, storage).dequantize()
     assert error(weight, made, moments) < 0.5 * error(weight, nearest, moments)
-    nothing = quantize(Gptq(), weight, storage, inputs=InputStatistics(torch.zeros(70, 70)))
+    nothing = quantize(Gptq(), weight, storage, inputs=InputStatistics.of(torch.zeros(70, 70)))
     assert nothing.dequantize().sub(torch.nn.functional.pad(weight, (0, 26))).abs().max() < 0.5, "calibration saw nothing at all"
 
 
@@ -101,7 +101,7 @@ def test_padding_and_inputs_that_are_never_there_stay_out_of_it() -> None:
 def test_statistics_that_can_not_be_are_refused(moments: torch.Tensor) -> None:
     quantizer: Quantizer = Gptq()
     with pytest.raises(ValueError, match="second moments"):
-        quantizer.begin(matrix(2, 64), Blockwise(4, 32, False), torch.float32, InputStatistics(moments))
+        quantizer.begin(matrix(2, 64), Blockwise(4, 32, False), torch.float32, InputStatistics.of(moments))
 
 
 def test_a_table_that_is_looked_up_is_rounded() -> None:

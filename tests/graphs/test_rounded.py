@@ -50,3 +50,14 @@ def test_factors_scale_steps() -> None:
     np.testing.assert_allclose(scaled.off_by(wanted * factors[:, None]), found.off_by(wanted), rtol=1e-3)
     both = found.rows(slice(0, 2)).above(found.rows(np.array([3])))
     assert np.array_equal(both.values, found.values[[0, 1, 3]]) and len(both) == len(both.steps) == 3
+
+
+def test_what_lies_beyond_the_end_of_a_cut_range_is_not_counted() -> None:
+    """But a code that is not the nearest is, and so is the wrong end."""
+    ends = np.array([[[-8.0, 7.0]]], np.float32)
+    found = Rounded(np.array([[7, -8, 3, 0]], np.float32), "int4", np.ones((1, 1), np.float32), 4, ends)
+    assert found.off_by(np.array([[20, -9, 3, 0]], np.float32)).max() == 0
+    assert found.off_by(np.array([[7, -8, 20, 0]], np.float32)).max() == 2, "4 steps in one of four"
+    assert found.off_by(np.array([[-20, -8, 3, 0]], np.float32)).max() == 7.5
+    half = found.times(np.array([-0.5], np.float32))
+    assert half.off_by(np.array([[-10, 4.5, -1.5, 0]], np.float32)).max() == 0

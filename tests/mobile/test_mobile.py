@@ -294,11 +294,11 @@ class TestTarget:
     def test_by_default_it_has_a_cache_of_bytes_and_even_blocks(self, tmp_path: Path):
         bundle = export("youtu-nano", tmp_path / "nano", target="mobile", verify=False).bundle
         manifest = bundle.manifest
-        assert (manifest.target, manifest.cache.dtype, manifest.recipe.block_size) == ("mobile", "uint8", 128)
+        assert (manifest.target, manifest.cache.dtype, manifest.recipe.block_size) == ("mobile", "uint8", 64)
         graph = onnx.load(bundle.file("model.onnx"), load_external_data=False).graph
         scales = {tensor.name: tensor.dims for tensor in graph.initializer}
         [embedding] = [node for node in graph.node if node.op_type == "GatherBlockQuantized"]
-        assert scales[embedding.input[2]][1] == 2
+        assert scales[embedding.input[2]][1] == 4
         decoder = OrtDecoder.open(bundle, require_provider=True)
         assert decoder.model.provider.name == "cpu"
         for one, expected in zip(VECTORS["greedy"], VECTORS["logits"], strict=True):

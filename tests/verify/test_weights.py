@@ -144,8 +144,8 @@ def perturb_a_zero_point(folder: Path) -> str:
 
 def interleave_rope(folder: Path) -> str:
     """Rotated dimensions in the checkpoint's order, consistently: as if nobody had reordered them."""
-    for name, rows in (("q_b_proj", slice(8 * 32, None)), ("qkv_a_proj", slice(-16, None))):
-        for piece in ("q4", "scales", "zero_points"):
+    for name, bits, rows in (("q_b_proj", "q4", slice(8 * 32, None)), ("qkv_a_proj", "q8", slice(-16, None))):
+        for piece in (bits, "scales", "zero_points"):
             part = stored(folder, f"{LAYER}self_attn.{name}.weight_{piece}")[rows]
             halves = part.copy().reshape(-1, 2, 8, *part.shape[1:])
             part[:] = halves.swapaxes(1, 2).reshape(part.shape)

@@ -29,16 +29,25 @@ class ExportArguments:
     block_size: Annotated[
         int | None,
         typer.Option(
-            help="Weights per scale: 16, 32, 64, 128 or 256; without it, what is fast on the target: 256 on CPUs, elsewhere 128."
+            help="Weights per scale: 16, 32, 64, 128 or 256; without it, what is fast on the target, 256 on CPUs "
+            "and elsewhere 128, and 64 for models narrower than 2048."
         ),
     ] = None
     symmetric: Annotated[bool, typer.Option("--symmetric/--asymmetric", help="Without zero points, or with.")] = False
-    int8: Annotated[str, typer.Option(metavar="PATTERNS", help="Keep these matrices at 8 bits, e.g. 'lm_head,*.o_proj'.")] = ""
+    int8: Annotated[
+        str,
+        typer.Option(
+            metavar="PATTERNS",
+            help="Keep these matrices at 8 bits, too, e.g. 'lm_head,*.o_proj'; "
+            "'none' takes 4 bits even for kv_a_proj_with_mqa, which all heads read.",
+        ),
+    ] = ""
     algorithm: Annotated[
         str, typer.Option(help="How codes are chosen: rtn (rounding to the nearest) or gptq (by a text, slower and much closer).")
     ] = "rtn"
     calibration: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Text that gptq goes by; may be repeated.", show_default=False)
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Text to measure inputs on, which gptq needs; may be repeated.", show_default=False),
     ] = None
     calibration_tokens: Annotated[int, typer.Option(help="Of that text, so many tokens at most.")] = 8192
     target: Annotated[

@@ -19,6 +19,9 @@ ALGORITHMS: Mapping[Algorithm, str] = {
 }
 """How codes are chosen, and what that is in words."""
 BLOCK_SIZES = (16, 32, 64, 128, 256)
+NARROW, NARROW_BLOCK = 2048, 64
+"""Models with narrower hidden states than that have blocks of 64 at most unless the user says otherwise: fewer numbers make up
+for one another's rounding there, and their time isn't that of the products, which larger blocks make faster."""
 SCALE_BYTES = 4
 """Of a block's scale in float32, the larger of the two that are used."""
 
@@ -77,8 +80,17 @@ class Recipe:
 
     @property
     def calibrated(self) -> bool:
-        """Whether the algorithm needs a text."""
+        """Whether codes are others than those nearest to the checkpoint's numbers."""
         return self.algorithm != "rtn"
+
+    @property
+    def weighs_inputs(self) -> bool:
+        """Whether it matters what matrices are multiplied with."""
+        return self.calibrated or self.precision == "int4"
+
+    def keeping(self, sensitive: tuple[str, ...]) -> Recipe:
+        """With these matrices at 8 bits, too, where others have 4."""
+        return replace(self, int8=(*self.int8, *sensitive)) if self.precision == "int4" else self
 
     @property
     def quantized(self) -> bool:
@@ -100,6 +112,10 @@ class Recipe:
         """Exception patterns that name none of these tensors: an option without effect, which is refused."""
         listed = list(names)
         return tuple(p for p in self.int8 if not any(matches(p, name) for name in listed))
+
+    def for_width(self, hidden_size: int) -> Recipe:
+        """With the block size that a model so wide has unless the user says otherwise."""
+        return replace(self, block_size=min(self.block_size, NARROW_BLOCK)) if hidden_size < NARROW else self
 
     def with_even_blocks(self, columns: int) -> Recipe:
         """With the largest block size up to its own that stores a row of so many 4-bit numbers in an even number of blocks;

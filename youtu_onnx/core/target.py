@@ -30,7 +30,8 @@ class Target:
         gather_quantized: whether GatherBlockQuantized runs there; otherwise the embedding is unpacked by plain arithmetic.
         integer_products: whether products of bytes (MatMulInteger) are faster there than those of floats.
         branches: whether a graph may have an ``If``, which graph capture does not take, and compute logits on request only.
-        block_size: weights per scale unless the user says otherwise: what the provider's int4 kernels are fast with.
+        block_size: weights per scale unless the user says otherwise, or the model is narrow
+            (:data:`youtu_onnx.core.recipe.NARROW`): what the provider's int4 kernels are fast with.
         opset: of ONNX's operators. From :data:`OPSET` on there are RMSNormalization and RotaryEmbedding; before, norms are ONNX
             Runtime's SimplifiedLayerNormalization and rotations products with tables. DirectML has kernels up to opset 21, CUDA
             none for the Equal of opset 19, neither CUDA nor WebGPU one for the Cos of 22. DirectML's RotaryEmbedding of four

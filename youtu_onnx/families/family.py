@@ -21,6 +21,8 @@ class Family(Protocol[A]):
         name: what a manifest calls it.
         model_types: the ``model_type`` of a checkpoint's ``config.json`` that it answers to.
         cache_forms: what a user may choose of with ``--cache``, the first that every target takes first.
+        sensitive: shell patterns of the matrices whose rounding to 4 bits costs most for what it saves: int4 exports keep them
+            at 8 unless told otherwise.
     """
 
     @property
@@ -31,6 +33,9 @@ class Family(Protocol[A]):
 
     @property
     def cache_forms(self) -> tuple[str, ...]: ...
+
+    @property
+    def sensitive(self) -> tuple[str, ...]: ...
 
     def parse(self, config: Mapping[str, Any], *, where: str) -> A:
         """A checkpoint's configuration.

@@ -123,11 +123,17 @@ class Reference(Protocol):
         """
 
     def second_moments(
-        self, checkpoint: Checkpoint, sequences: Sequence[Sequence[int]], *, on_bytes: Callable[[int], None] | None = None
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        *,
+        diagonal: bool = False,
+        on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Mapping[str, torch.Tensor]]:
         """What each matrix is multiplied with, while the checkpoint's own weights read these sequences.
 
         Args:
+            diagonal: the mean of ``x²``, ``[K]``, alone.
             on_bytes: as :meth:`logits` has it, but for the lm_head.
 
         Yields:

@@ -62,7 +62,9 @@ class Blocks:
         steps = np.abs(scales).astype(np.float32) + np.spacing(np.abs(scales)).astype(np.float32) * np.float32(
             2 ** (self.bits - 2)
         )
-        return Rounded(flat, f"int{self.bits}", steps, self.block)
+        first, last = (np.broadcast_to(code - zeros, (count, groups, 1)) * scales[:, :, None] for code in (0, 2**self.bits - 1))
+        ends = np.sort(np.concatenate([first, last], axis=-1).astype(np.float32), axis=-1)  # a scale may be negative
+        return Rounded(flat, f"int{self.bits}", steps, self.block, ends)
 
 
 def _numbers(packed: NDArray[Any], bits: int) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from youtu_onnx.core.target import Target
 from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import with_file, write_bundle
-from youtu_onnx.exporters.calibration import Calibration
+from youtu_onnx.exporters.calibration import Calibration, drawn
 from youtu_onnx.exporters.carried import Carried
 from youtu_onnx.exporters.layouts import add_layout, check_layout
 from youtu_onnx.exporters.model_card import write_model_card
@@ -85,9 +85,10 @@ def export(
     Args:
         model: a checkpoint folder, a hub id, or ``youtu-nano``.
         output: the bundle's folder. It appears when everything in it is written and verified, and not before.
-        precision, block_size, symmetric, int8: see :class:`youtu_onnx.core.recipe.Recipe`. No block size takes the target's.
+        precision, block_size, symmetric, int8: see :class:`youtu_onnx.publish.options.ExportOptions`.
         algorithm: ``rtn`` rounds to the nearest; ``gptq`` has codes make up for one another's errors on a text.
-        calibration, calibration_tokens: files of text for ``gptq``, and how many tokens of it are read at most.
+        calibration, calibration_tokens: files of text that inputs are measured on, and how many tokens of it are read at most.
+            ``gptq`` needs one; ``rtn`` does with token ids drawn at random.
         target: ``cpu``, ``cuda``, ``dml``, ``webgpu`` or ``mobile``.
         cache: ``latent`` (small, and what onnxruntime-genai opens), ``latent-int8`` (a quarter of it) or ``expanded`` (per-head
             keys and values). None takes the target's: for ``mobile`` that is ``latent-int8`` where the matrices are int4 or int8.
@@ -133,8 +134,12 @@ def export_bundle(model: str, output: Path, target: Target, options: ExportOptio
         checkpoint, carried = _opened(model, options)
         for remark in carried.text.remarks:
             progress.note(remark)
-        if options.block_size is None and target.even_blocks and recipe.precision == "int4" and not recipe.symmetric:
-            recipe = recipe.with_even_blocks(checkpoint.architecture.hidden_size)
+        if not options.all_int4:
+            recipe = recipe.keeping(checkpoint.family.sensitive)
+        if options.block_size is None:
+            recipe = recipe.for_width(checkpoint.architecture.hidden_size)
+            if target.even_blocks and recipe.precision == "int4" and not recipe.symmetric:
+                recipe = recipe.with_even_blocks(checkpoint.architecture.hidden_size)
         manifest = _write(checkpoint, carried, recipe, target, options, staging.folder, progress)
         parity = None
         if options.verify:
@@ -220,7 +225,7 @@ def _write(
 ) -> Manifest:
     """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
     form = options.cache or checkpoint.family.cache_form(recipe, target)
-    calibration = _calibration(checkpoint, carried, options) if recipe.calibrated else None
+    calibration = _calibration(checkpoint, carried, recipe, options) if recipe.weighs_inputs else None
     assembly = assemble(checkpoint, recipe, target, form, progress, options.max_length, calibration)
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
@@ -228,16 +233,20 @@ def _write(
     return write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress)
 
 
-def _calibration(checkpoint: Checkpoint, carried: Carried, options: ExportOptions) -> Calibration:
+def _calibration(checkpoint: Checkpoint, carried: Carried, recipe: Recipe, options: ExportOptions) -> Calibration:
     """
     Raises:
         UsageError: a file that is no text, or too little of it.
     """
+    architecture = checkpoint.architecture
+    if not options.calibration:
+        return Calibration(checkpoint, drawn(architecture.vocab_size, architecture.max_position_embeddings), sizes_only=True)
     contents = carried.text.contents
     config = json.loads(contents.get(names.TOKENIZER_CONFIG, b"{}"))
     tokenizer = Tokenizer(contents[names.TOKENIZER].decode(), config, where=str(checkpoint.path))
-    window = min(CALIBRATION_WINDOW, checkpoint.architecture.max_position_embeddings)
-    return Calibration(checkpoint, passages(options.calibration, tokenizer, window=window, tokens=options.calibration_tokens))
+    window = min(CALIBRATION_WINDOW, architecture.max_position_embeddings)
+    read = passages(options.calibration, tokenizer, window=window, tokens=options.calibration_tokens)
+    return Calibration(checkpoint, read, sizes_only=not recipe.calibrated)
 
 
 def _verified(folder: Path, checkpoint: Checkpoint, progress: Progress, force: bool) -> Parity:

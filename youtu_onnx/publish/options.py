@@ -9,15 +9,19 @@ from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.recipe import Algorithm, Precision, Recipe
 from youtu_onnx.core.target import Target
 
+NONE = "none"
+"""Instead of patterns of matrices at 8 bits."""
+
 
 @dataclass(frozen=True)
 class ExportOptions:
     """Choices for an export, whatever its target.
 
     Attributes:
-        precision, block_size, symmetric, int8: see :class:`youtu_onnx.core.recipe.Recipe`. No block size takes the target's.
+        precision, block_size, symmetric, int8: see :class:`youtu_onnx.core.recipe.Recipe`. No block size takes the target's. What
+            the model's family keeps at 8 bits joins ``int8``, unless that is :data:`NONE` alone.
         algorithm: how codes are chosen, see :data:`youtu_onnx.core.recipe.ALGORITHMS`.
-        calibration: files of text for algorithms that need one, and how many tokens of it are read.
+        calibration: files of text that inputs are measured on, and how many tokens of it are read.
         cache: ``latent``, ``latent-int8`` or ``expanded``; None takes the target's.
         max_length: tokens to reserve, where the cache is static.
         layout: ``transformers.js`` adds the names under which that library looks for a model.
@@ -41,6 +45,11 @@ class ExportOptions:
     revision: str | None = None
     offline: bool = False
 
+    @property
+    def all_int4(self) -> bool:
+        """Whether not even the matrices that the model's family keeps at 8 bits are to have them."""
+        return self.int8 == (NONE,)
+
     def recipe(self, target: Target) -> Recipe:
         """How weights are stored for a target.
 
@@ -49,11 +58,9 @@ class ExportOptions:
                 a text where none is used, or none where one is.
         """
         block_size = target.block_size if self.block_size is None else self.block_size
-        recipe = Recipe(self.precision, block_size, self.symmetric, self.int8, self.algorithm)
+        recipe = Recipe(self.precision, block_size, self.symmetric, () if self.all_int4 else self.int8, self.algorithm)
         if recipe.calibrated and not self.calibration:
             raise UsageError(f"--algorithm {recipe.algorithm} goes by a text", hint="name one: --calibration FILE")
-        if self.calibration and not recipe.calibrated:
-            raise UsageError(
-                f"--algorithm {recipe.algorithm} looks at no text", hint="drop --calibration, or add --algorithm gptq"
-            )
+        if self.calibration and not recipe.weighs_inputs:
+            raise UsageError(f"{recipe.precision} looks at no text", hint="drop --calibration, or export with --precision int4")
         return recipe

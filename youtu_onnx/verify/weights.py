@@ -3,10 +3,11 @@
 Each tensor is read back from the data file (:class:`youtu_onnx.families.reference.Twin`) and held against the checkpoint's own.
 Two limits, since one number can't see everything:
 
-- **steps**: the root mean square error of each block of a row, in steps of that block's scale. Rounding makes 0.29 on average and
-  at most 0.5, little more where a range is cut, whatever the numbers are like. So one zero point that is off by one shows (1.04),
-  and so do rows in another's place, or scales of another row.
-- **relative error**: of the whole tensor. Scales that are far too wide waste steps, and only this shows it.
+- **steps**: the root mean square error of each block of a row, in steps of that block's scale; beyond the end of a range that was
+  cut, the distance to that end. Rounding makes 0.29 on average and at most 0.5, whatever the numbers are like. So one zero point
+  that is off by one shows (1.04), and so do rows in another's place, or scales of another row.
+- **relative error**: of the whole tensor. Scales that are far too wide waste steps, and ranges that are far too narrow reach
+  nothing: only this shows it.
 
 Measured on youtu-nano and on random checkpoints of odd sizes, in every form of cache and for every target, worst of each:
 
@@ -18,9 +19,9 @@ Measured on youtu-nano and on random checkpoints of odd sizes, in every form of 
 | int4, blocks of 16 to 256 | 0.46 | 0.11 |
 
 These limits are those of rounding to the nearest. Codes that were calibrated make up for each other's errors and are further
-from the numbers that they stand for, and ranges of least weighted error cut numbers that are multiplied with next to nothing:
-up to 4.7 steps a block in a language model of 177 million parameters. Of them the limits are wider (:data:`CALIBRATED`), and see
-rows in another's place and scales of other rows, but no longer a zero point that is off by one.
+from the numbers that they stand for: up to 4.7 steps a block in a language model of 177 million parameters. Of them the limits
+are wider (:data:`CALIBRATED`), and see rows in another's place and scales of other rows, but no longer a zero point that is off
+by one.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ class _Part:
         wanted = np.ascontiguousarray(one.wanted[rows])
         found = one.found.rows(rows)
         errors = found.values - wanted
-        off = found.in_steps(errors).max(1)
+        off = found.off_by(wanted).max(1)
         worst = int(np.nan_to_num(off, nan=np.inf).argmax())
         return cls(
             float(np.vdot(errors, errors)), float(np.vdot(wanted, wanted)), float(off[worst]), one.first + rows.start + worst

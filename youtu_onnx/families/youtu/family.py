@@ -20,6 +20,9 @@ class Youtu:
     name = "youtu"
     model_types = MODEL_TYPES
     cache_forms = CACHE_FORMS
+    sensitive = ("*.kv_a_proj_with_mqa",)
+    """What every head reads of a token. In a language model of 177 million parameters, all others at 4 bits by GPTQ, these 4 % of
+    the weights at 8 bits take the mean KL from 0.103 nats to 0.056; no other kind, up to six times as large, gets below 0.087."""
 
     def parse(self, config: Mapping[str, Any], *, where: str) -> Architecture:
         return Architecture.from_config(config, where=where)

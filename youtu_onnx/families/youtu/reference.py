@@ -93,10 +93,15 @@ class YoutuReference:
                 yield logits.numpy()
 
     def second_moments(
-        self, checkpoint: Checkpoint, sequences: Sequence[Sequence[int]], *, on_bytes: Callable[[int], None] | None = None
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        *,
+        diagonal: bool = False,
+        on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Mapping[str, Tensor]]:
         need_torch()
-        return second_moments(checkpoint, sequences, on_bytes or nobody)
+        return second_moments(checkpoint, sequences, on_bytes or nobody, diagonal)
 
 
 YOUTU_REFERENCE = YoutuReference()

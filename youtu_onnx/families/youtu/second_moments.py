@@ -20,13 +20,16 @@ SAME_INPUT = {"self_attn.kv_a_proj_with_mqa": ("self_attn.q_a_proj", "self_attn.
 
 
 def second_moments(
-    checkpoint: Checkpoint, sequences: Sequence[Sequence[int]], report: Callable[[int], None]
+    checkpoint: Checkpoint, sequences: Sequence[Sequence[int]], report: Callable[[int], None], diagonal: bool = False
 ) -> Iterator[Mapping[str, Tensor]]:
     """Implements :meth:`youtu_onnx.families.reference.Reference.second_moments`; ``report`` is its ``on_bytes``."""
     import torch
 
     config, positions = own_config(checkpoint), sum(map(len, sequences))
     sums: dict[str, Tensor] = {}
+
+    def products(rows: Tensor) -> Tensor:
+        return rows.square().sum(0) if diagonal else rows.T @ rows
 
     def watch(layer: YoutuDecoderLayer) -> None:
         linear = {name: part for name, part in layer.named_modules() if isinstance(part, torch.nn.Linear)}
@@ -35,11 +38,8 @@ def second_moments(
                 part.register_forward_pre_hook(partial(seen, name))
 
     def seen(name: str, part: torch.nn.Module, given: tuple[Tensor]) -> None:
-        rows = given[0].flatten(0, -2)
-        if name in sums:
-            sums[name].addmm_(rows.T, rows)
-        else:
-            sums[name] = rows.T @ rows
+        total = products(given[0].flatten(0, -2))
+        sums[name] = sums[name].add_(total) if name in sums else total
 
     each = layers(checkpoint, config, checkpoint, sequences, report, watch)
     hidden: list[Tensor] = []
@@ -58,6 +58,6 @@ def second_moments(
         yield {f"{prefix}{name}.weight": moments for name, moments in made.items()}
     with torch.inference_mode():
         rows = normed(checkpoint, config, checkpoint, torch.cat([states[0] for states in hidden]))
-        last = rows.T @ rows / positions
+        last = products(rows) / positions
     tied = checkpoint.architecture.tie_word_embeddings
     yield {"lm_head.weight": last} | ({"model.embed_tokens.weight": last} if tied else {})

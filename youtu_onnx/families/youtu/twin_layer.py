@@ -104,7 +104,7 @@ class TwinLayer:
         query = query.times(np.reciprocal(factors))
         never = np.zeros((heads, nope + rope), bool)
         never[:, :nope] = ~true_uk.any(1).reshape(heads, nope)  # rows that are multiplied by zeros may be anything
-        query.values[never.reshape(-1)] = true_query.reshape(len(query), -1)[never.reshape(-1)]
+        query = query.with_rows(never.reshape(-1), true_query.reshape(len(query), -1)[never.reshape(-1)])
         yield self.same(own_query, query)
         if not wide:
             yield self.same("self_attn.q_a_proj.weight", projection.rows(slice(0, first)))
