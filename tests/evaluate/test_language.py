@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,13 +25,18 @@ from youtu_onnx.runtimes.opening import open_decoder  # noqa: E402
 from youtu_onnx.text import Tokenizer  # noqa: E402
 from youtu_onnx.text.passages import passages  # noqa: E402
 
-TEXT = NANO / "heldout.jsonl"
 WINDOW = 2 * ROWS + 7
 
 
 @pytest.fixture(scope="module")
-def ids() -> list[list[int]]:
-    return passages([TEXT], Tokenizer.open(NANO), window=WINDOW, tokens=4 * WINDOW + 30)
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Problems like those that youtu-nano knows."""
+    return Path(shutil.copyfile(NANO / "heldout.jsonl", tmp_path_factory.mktemp("text") / "problems.txt"))
+
+
+@pytest.fixture(scope="module")
+def ids(text: Path) -> list[list[int]]:
+    return passages([text], Tokenizer.open(NANO), window=WINDOW, tokens=4 * WINDOW + 30)
 
 
 def measured(folder: Path, ids: list[list[int]], checkpoint: Path | None = NANO) -> Language:
@@ -142,7 +148,7 @@ def test_another_models_checkpoint_and_passages_beyond_the_context_are_refused(
     assert refused.value.hint
 
 
-def test_the_command(nano_bundle: Callable[..., Path]) -> None:
+def test_the_command(nano_bundle: Callable[..., Path], text: Path) -> None:
     bundle = nano_bundle("int4")
     options = ("--tokens", "300", "--window", "100")
     made = json.loads(run("evaluate", bundle, "-m", "youtu-nano", *options, "--json").stdout)
@@ -159,6 +165,6 @@ def test_the_command(nano_bundle: Callable[..., Path]) -> None:
     )
     assert all(isinstance(made[name], float) for name in names) and made["predicted"] == 297
     assert 4 < made["bits_per_weight"] < 6
-    shown = run("evaluate", bundle, "--text", TEXT, *options).stdout.decode()
+    shown = run("evaluate", bundle, "--text", text, *options).stdout.decode()
     assert "297 predicted" in shown and "perplexity" in shown and "KL" not in shown
-    failed(run("evaluate", bundle, "--text", TEXT, "--problems", TEXT), 2)
+    failed(run("evaluate", bundle, "--text", text, "--problems", text), 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ torch = pytest.importorskip("torch")
 from tests.vectors.make import NANO  # noqa: E402
 from youtu_onnx.cli import main  # noqa: E402
 from youtu_onnx.core.bundle import Bundle  # noqa: E402
+from youtu_onnx.core.errors import UsageError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.core.target import target  # noqa: E402
 from youtu_onnx.evaluate.language import BUILT_IN, Language, measure  # noqa: E402
@@ -20,13 +23,19 @@ from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.families.exported import exportable  # noqa: E402
 from youtu_onnx.families.referenced import reference_of  # noqa: E402
 from youtu_onnx.graphs.parameter import Parameter  # noqa: E402
+from youtu_onnx.publish.calibrating import BUILT_IN as CALIBRATION  # noqa: E402
 from youtu_onnx.publish.exporting import export  # noqa: E402
 from youtu_onnx.runtimes.opening import open_decoder  # noqa: E402
-from youtu_onnx.text import Tokenizer  # noqa: E402
+from youtu_onnx.text import ChatTemplate, Tokenizer  # noqa: E402
 from youtu_onnx.text.passages import passages  # noqa: E402
 
-TEXT = NANO / "heldout.jsonl"
 SEQUENCES = [list(range(40, 70)), [7] * 11, list(range(900, 917))]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Problems like those that youtu-nano knows."""
+    return Path(shutil.copyfile(NANO / "heldout.jsonl", tmp_path_factory.mktemp("text") / "problems.txt"))
 
 
 @pytest.fixture(scope="module")
@@ -116,22 +125,22 @@ def test_a_matrix_that_is_asked_for_behind_its_layer_is_a_mistake() -> None:
     assert calibration.inputs(Parameter(("a table",), (1, 1), lambda given: given, "matrix")) is None
 
 
-def measured(folder: Path) -> Language:
+def measured(folder: Path, text: Path) -> Language:
     bundle = Bundle.open(folder)
     decoder = open_decoder(bundle, threads=1)
     try:
-        ids = passages([TEXT], Tokenizer.open(NANO), window=256, tokens=20_000)[40:60]
+        ids = passages([text], Tokenizer.open(NANO), window=256, tokens=20_000)[40:60]
         return measure(bundle, decoder, ids, Checkpoint.open(str(NANO)))
     finally:
         decoder.close()
 
 
-def test_calibrated_weights_are_verified_and_keep_more(nano_bundle: Callable[..., Path], tmp_path: Path) -> None:
+def test_calibrated_weights_are_verified_and_keep_more(nano_bundle: Callable[..., Path], tmp_path: Path, text: Path) -> None:
     """Also in one that was trained to be rounded; on passages that were not calibrated on."""
-    made = export("youtu-nano", tmp_path / "bundle", algorithm="gptq", calibration=[TEXT], calibration_tokens=6000)
+    made = export("youtu-nano", tmp_path / "bundle", algorithm="gptq", calibration=[text], calibration_tokens=6000)
     assert made.parity is not None and made.parity.passed
     assert made.bundle.manifest.recipe.algorithm == "gptq"
-    rounded, calibrated = measured(nano_bundle("int4")), measured(made.bundle.path)
+    rounded, calibrated = measured(nano_bundle("int4"), text), measured(made.bundle.path, text)
     assert rounded.weights is not None and calibrated.weights is not None
     assert calibrated.weights.mean < 0.7 * rounded.weights.mean
 
@@ -139,7 +148,6 @@ def test_calibrated_weights_are_verified_and_keep_more(nano_bundle: Callable[...
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--algorithm", "gptq"), "--calibration FILE"),
         (("--calibration", str(BUILT_IN), "-p", "int8"), "looks at no text"),
         (("--algorithm", "gptq", "-p", "fp16", "--calibration", str(BUILT_IN)), "has none"),
         (
@@ -160,3 +168,37 @@ def test_what_can_not_be_is_refused_before_any_work(
     said = capsys.readouterr().err
     assert message in said and "error: " in said and "trace" not in said
     assert not (tmp_path / "bundle").exists()
+
+
+def test_gptq_has_a_text_of_its_own(tmp_path: Path) -> None:
+    """In two languages, and long enough for a passage or more."""
+    tokenizer = Tokenizer.open(NANO)
+    assert sum(map(len, passages([CALIBRATION], tokenizer, window=512, tokens=10**6))) > 4000
+    made = export("youtu-nano", tmp_path / "bundle", algorithm="gptq", calibration_tokens=600)
+    assert made.parity is not None and made.parity.passed
+
+
+def test_chats_are_rendered_by_the_models_template(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.open(NANO)
+    template = ChatTemplate.open(NANO, tokenizer)
+    assert template is not None
+    chat = [{"role": "user", "content": "Calculate 28 × 5."}, {"role": "assistant", "content": "140"}]
+    lines = tmp_path / "chats.jsonl"
+    lines.write_text(f"{json.dumps({'messages': chat})}\n\n{json.dumps({'text': 'And so on.'})}\n", encoding="utf-8")
+    [ids] = passages([lines], tokenizer, template, window=1000, tokens=1000)
+    assert ids == template.encode_chat(chat, add_generation_prompt=False) + tokenizer.encode("And so on.")
+    made = export("youtu-nano", tmp_path / "bundle", algorithm="gptq", calibration=[lines], verify=False)
+    assert made.bundle.manifest.recipe.calibrated
+    for line, message in (
+        ("{", "line 2 is no JSON"),
+        ("[]", "line 2 has neither"),
+        ('{"messages": []}', "line 2: "),
+        ('{"messages": [{"role": "user"}]}', "line 2: "),
+        ('{"text": 5}', "line 2 has neither"),
+    ):
+        lines.write_text('{"text": "One."}\n' + line, encoding="utf-8")
+        with pytest.raises(UsageError, match=message):
+            passages([lines], tokenizer, template, window=10, tokens=10)
+    lines.write_text(json.dumps({"messages": chat}), encoding="utf-8")
+    with pytest.raises(UsageError, match="no chat template"):
+        passages([lines], tokenizer, window=10, tokens=10)

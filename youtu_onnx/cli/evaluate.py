@@ -59,7 +59,7 @@ def evaluate(
             )
         checkpoint = None if model is None else Checkpoint.open(model, revision=revision, offline=offline)
         with open_model(bundle, how) as opened:
-            cut = passages(text or [BUILT_IN], opened.tokenizer, window=window, tokens=tokens)
+            cut = passages(text or [BUILT_IN], opened.tokenizer, opened.template, window=window, tokens=tokens)
             found = measure(opened.bundle, opened.decoder, cut, checkpoint, progress())
         bits = inspect_bundle(opened.bundle.path).bits_per_weight
         if as_json:

@@ -47,7 +47,12 @@ class ExportArguments:
     ] = "rtn"
     calibration: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Text to measure inputs on, which gptq needs; may be repeated.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Text or .jsonl with chats to measure inputs on; may be repeated. "
+            "Without it, a text that comes with this package for gptq, and ids drawn at random for rtn.",
+            show_default=False,
+        ),
     ] = None
     calibration_tokens: Annotated[int, typer.Option(help="Of that text, so many tokens at most.")] = 8192
     target: Annotated[

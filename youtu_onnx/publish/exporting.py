@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,21 +18,17 @@ from youtu_onnx.core.target import Target
 from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import with_file, write_bundle
-from youtu_onnx.exporters.calibration import Calibration, drawn
 from youtu_onnx.exporters.carried import Carried
 from youtu_onnx.exporters.layouts import add_layout, check_layout
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
 from youtu_onnx.exporters.refusals import refuse_misreadings
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.publish.calibrating import calibration_of
 from youtu_onnx.publish.options import ExportOptions
-from youtu_onnx.text import Tokenizer
-from youtu_onnx.text.passages import passages
 from youtu_onnx.verify.parity import Parity
 from youtu_onnx.verify.verify import verify_parity
 
-CALIBRATION_WINDOW = 512
-"""Tokens of a passage of the calibration text."""
 TOKENIZERS = (names.TOKENIZER, "tokenizer.model", "tiktoken.model", "vocab.json", "vocab.txt")
 """Files of which transformers makes a tokenizer; a checkpoint has one at least."""
 
@@ -88,7 +83,7 @@ def export(
         precision, block_size, symmetric, int8: see :class:`youtu_onnx.publish.options.ExportOptions`.
         algorithm: ``rtn`` rounds to the nearest; ``gptq`` has codes make up for one another's errors on a text.
         calibration, calibration_tokens: files of text that inputs are measured on, and how many tokens of it are read at most.
-            ``gptq`` needs one; ``rtn`` does with token ids drawn at random.
+            Without one, ``gptq`` takes the built-in text, and ``rtn`` token ids drawn at random.
         target: ``cpu``, ``cuda``, ``dml``, ``webgpu`` or ``mobile``.
         cache: ``latent`` (small, and what onnxruntime-genai opens), ``latent-int8`` (a quarter of it) or ``expanded`` (per-head
             keys and values). None takes the target's: for ``mobile`` that is ``latent-int8`` where the matrices are int4 or int8.
@@ -225,28 +220,12 @@ def _write(
 ) -> Manifest:
     """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
     form = options.cache or checkpoint.family.cache_form(recipe, target)
-    calibration = _calibration(checkpoint, carried, recipe, options) if recipe.weighs_inputs else None
+    calibration = calibration_of(checkpoint, carried, recipe, options) if recipe.weighs_inputs else None
     assembly = assemble(checkpoint, recipe, target, form, progress, options.max_length, calibration)
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)
     return write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress)
-
-
-def _calibration(checkpoint: Checkpoint, carried: Carried, recipe: Recipe, options: ExportOptions) -> Calibration:
-    """
-    Raises:
-        UsageError: a file that is no text, or too little of it.
-    """
-    architecture = checkpoint.architecture
-    if not options.calibration:
-        return Calibration(checkpoint, drawn(architecture.vocab_size, architecture.max_position_embeddings), sizes_only=True)
-    contents = carried.text.contents
-    config = json.loads(contents.get(names.TOKENIZER_CONFIG, b"{}"))
-    tokenizer = Tokenizer(contents[names.TOKENIZER].decode(), config, where=str(checkpoint.path))
-    window = min(CALIBRATION_WINDOW, architecture.max_position_embeddings)
-    read = passages(options.calibration, tokenizer, window=window, tokens=options.calibration_tokens)
-    return Calibration(checkpoint, read, sizes_only=not recipe.calibrated)
 
 
 def _verified(folder: Path, checkpoint: Checkpoint, progress: Progress, force: bool) -> Parity:

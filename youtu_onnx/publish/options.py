@@ -59,8 +59,6 @@ class ExportOptions:
         """
         block_size = target.block_size if self.block_size is None else self.block_size
         recipe = Recipe(self.precision, block_size, self.symmetric, () if self.all_int4 else self.int8, self.algorithm)
-        if recipe.calibrated and not self.calibration:
-            raise UsageError(f"--algorithm {recipe.algorithm} goes by a text", hint="name one: --calibration FILE")
         if self.calibration and not recipe.weighs_inputs:
             raise UsageError(f"{recipe.precision} looks at no text", hint="drop --calibration, or export with --precision int4")
         return recipe

@@ -1,0 +1,39 @@
+"""What an export measures the inputs of matrices on: the user's text, ours, or ids drawn at random."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.exporters.calibration import Calibration, drawn
+from youtu_onnx.exporters.carried import Carried
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.publish.options import ExportOptions
+from youtu_onnx.text import ChatTemplate, Tokenizer
+from youtu_onnx.text.passages import passages
+
+WINDOW = 512
+"""Tokens of a passage of the calibration text."""
+BUILT_IN = Path(__file__).parent.parent / "models" / "calibration.txt"
+"""What algorithms that need a text go by unless the user has one: prose, chats, mathematics and code, in English and Chinese,
+some 5,000 tokens; written for this project and under its licence."""
+
+
+def calibration_of(checkpoint: Checkpoint, carried: Carried, recipe: Recipe, options: ExportOptions) -> Calibration:
+    """
+    Raises:
+        UsageError: a file that is no text, or too little of it.
+    """
+    architecture = checkpoint.architecture
+    files = options.calibration or ((BUILT_IN,) if recipe.calibrated else ())
+    if not files:
+        return Calibration(checkpoint, drawn(architecture.vocab_size, architecture.max_position_embeddings), sizes_only=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, contents in carried.text.contents.items():
+            (Path(folder) / name).write_bytes(contents)
+        tokenizer = Tokenizer.open(folder)
+        template = ChatTemplate.open(folder, tokenizer)
+    window = min(WINDOW, architecture.max_position_embeddings)
+    read = passages(files, tokenizer, template, window=window, tokens=options.calibration_tokens)
+    return Calibration(checkpoint, read, sizes_only=not recipe.calibrated)
