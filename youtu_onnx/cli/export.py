@@ -45,6 +45,15 @@ class ExportArguments:
     algorithm: Annotated[
         str, typer.Option(help="How codes are chosen: rtn (rounding to the nearest) or gptq (by a text, slower and much closer).")
     ] = "rtn"
+    bits_per_weight: Annotated[
+        float | None,
+        typer.Option(
+            metavar="BITS",
+            help="Of all weights on average at most, e.g. 4.8: each matrix gets the bits and block size that its sensitivity "
+            "asks for, measured on a text.",
+            show_default=False,
+        ),
+    ] = None
     calibration: Annotated[
         list[Path] | None,
         typer.Option(
@@ -102,6 +111,7 @@ class ExportArguments:
             symmetric=self.symmetric,
             int8=tuple(pattern.strip() for pattern in self.int8.split(",") if pattern.strip()),
             algorithm=cast(Algorithm, self.algorithm),  # and here
+            bits_per_weight=self.bits_per_weight,
             calibration=tuple(self.calibration or ()),
             calibration_tokens=self.calibration_tokens,
             cache=self.cache,

@@ -49,6 +49,8 @@ class Recipe:
         int8: shell patterns on Hugging Face tensor names (``lm_head``, ``*.o_proj``, ``model.layers.0.*``) whose
             matrices are kept at 8 bits in an int4 export.
         algorithm: how codes are chosen; one of :data:`ALGORITHMS`.
+        mixed: matrices of the graph, by name, with bits and block size of their own: what was chosen for a number of bits a
+            weight. Those that aren't named are stored as the rest of the recipe says.
     """
 
     precision: Precision = "int4"
@@ -56,6 +58,7 @@ class Recipe:
     symmetric: bool = False
     int8: tuple[str, ...] = ()
     algorithm: Algorithm = "rtn"
+    mixed: tuple[tuple[str, int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -104,6 +107,9 @@ class Recipe:
         """
         if not self.quantized:
             return None
+        for name, bits, block_size in self.mixed:
+            if name in names:
+                return Blockwise(bits, block_size, self.symmetric)
         eight = self.precision == "int8" or any(matches(pattern, name) for pattern in self.int8 for name in names)
         bits = 8 if eight else 4
         return Blockwise(bits, block_for(columns, bits, self.block_size, even=even_at_8_bits and eight), self.symmetric)
@@ -114,7 +120,8 @@ class Recipe:
         return tuple(p for p in self.int8 if not any(matches(p, name) for name in listed))
 
     def for_width(self, hidden_size: int) -> Recipe:
-        """With the block size that a model so wide has unless the user says otherwise."""
+        """With the block size that a model so wide has unless the user says otherwise, or asks for bits a weight: then it is
+        chosen matrix by matrix."""
         return replace(self, block_size=min(self.block_size, NARROW_BLOCK)) if hidden_size < NARROW else self
 
     def with_even_blocks(self, columns: int) -> Recipe:
@@ -126,11 +133,12 @@ class Recipe:
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"int8": list(self.int8)}
+        return asdict(self) | {"int8": list(self.int8), "mixed": [list(one) for one in self.mixed]}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Recipe:
-        return cls(**(fields | {"int8": tuple(fields["int8"])}))
+        mixed = tuple((str(name), int(bits), int(block)) for name, bits, block in fields.get("mixed", ()))
+        return cls(**(fields | {"int8": tuple(fields["int8"]), "mixed": mixed}))
 
 
 def block_for(columns: int, bits: int, largest: int, *, even: bool = False) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from youtu_onnx.core.recipe import Recipe
@@ -15,6 +16,8 @@ from youtu_onnx.text.passages import passages
 
 WINDOW = 512
 """Tokens of a passage of the calibration text."""
+SAMPLE = 256
+"""Tokens on which the sensitivity of matrices is measured, once for each kind of them."""
 BUILT_IN = Path(__file__).parent.parent / "models" / "calibration.txt"
 """What algorithms that need a text go by unless the user has one: prose, chats, mathematics and code, in English and Chinese,
 some 5,000 tokens; written for this project and under its licence."""
@@ -29,11 +32,20 @@ def calibration_of(checkpoint: Checkpoint, carried: Carried, recipe: Recipe, opt
     files = options.calibration or ((BUILT_IN,) if recipe.calibrated else ())
     if not files:
         return Calibration(checkpoint, drawn(architecture.vocab_size, architecture.max_position_embeddings), sizes_only=True)
+    read = _passages(checkpoint, carried, files, options.calibration_tokens)
+    return Calibration(checkpoint, read, sizes_only=not recipe.calibrated)
+
+
+def sample(checkpoint: Checkpoint, carried: Carried, options: ExportOptions) -> list[int]:
+    """The beginning of the user's text or of ours, on which the sensitivity of matrices is measured. Raises as above."""
+    return _passages(checkpoint, carried, options.calibration or (BUILT_IN,), SAMPLE)[0]
+
+
+def _passages(checkpoint: Checkpoint, carried: Carried, files: Sequence[Path], tokens: int) -> list[list[int]]:
     with tempfile.TemporaryDirectory() as folder:
         for name, contents in carried.text.contents.items():
             (Path(folder) / name).write_bytes(contents)
         tokenizer = Tokenizer.open(folder)
         template = ChatTemplate.open(folder, tokenizer)
-    window = min(WINDOW, architecture.max_position_embeddings)
-    read = passages(files, tokenizer, template, window=window, tokens=options.calibration_tokens)
-    return Calibration(checkpoint, read, sizes_only=not recipe.calibrated)
+    window = min(WINDOW, checkpoint.architecture.max_position_embeddings)
+    return passages(files, tokenizer, template, window=window, tokens=tokens)

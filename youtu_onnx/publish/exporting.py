@@ -20,11 +20,12 @@ from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import with_file, write_bundle
 from youtu_onnx.exporters.carried import Carried
 from youtu_onnx.exporters.layouts import add_layout, check_layout
+from youtu_onnx.exporters.mixed import mixed
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
 from youtu_onnx.exporters.refusals import refuse_misreadings
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.publish.calibrating import calibration_of
+from youtu_onnx.publish.calibrating import calibration_of, sample
 from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.verify.parity import Parity
 from youtu_onnx.verify.verify import verify_parity
@@ -63,6 +64,7 @@ def export(
     symmetric: bool = False,
     int8: tuple[str, ...] = (),
     algorithm: Algorithm = "rtn",
+    bits_per_weight: float | None = None,
     calibration: Sequence[str | Path] = (),
     calibration_tokens: int = 8192,
     target: str = "cpu",
@@ -82,6 +84,7 @@ def export(
         output: the bundle's folder. It appears when everything in it is written and verified, and not before.
         precision, block_size, symmetric, int8: see :class:`youtu_onnx.publish.options.ExportOptions`.
         algorithm: ``rtn`` rounds to the nearest; ``gptq`` has codes make up for one another's errors on a text.
+        bits_per_weight: of all weights on average at most; each matrix gets the storage that its sensitivity asks for.
         calibration, calibration_tokens: files of text that inputs are measured on, and how many tokens of it are read at most.
             Without one, ``gptq`` takes the built-in text, and ``rtn`` token ids drawn at random.
         target: ``cpu``, ``cuda``, ``dml``, ``webgpu`` or ``mobile``.
@@ -105,6 +108,7 @@ def export(
         symmetric=symmetric,
         int8=tuple(int8),
         algorithm=algorithm,
+        bits_per_weight=bits_per_weight,
         calibration=tuple(map(Path, calibration)),
         calibration_tokens=calibration_tokens,
         cache=cache,
@@ -129,13 +133,13 @@ def export_bundle(model: str, output: Path, target: Target, options: ExportOptio
         checkpoint, carried = _opened(model, options)
         for remark in carried.text.remarks:
             progress.note(remark)
-        if not options.all_int4:
-            recipe = recipe.keeping(checkpoint.family.sensitive)
-        if options.block_size is None:
-            recipe = recipe.for_width(checkpoint.architecture.hidden_size)
-            if target.even_blocks and recipe.precision == "int4" and not recipe.symmetric:
-                recipe = recipe.with_even_blocks(checkpoint.architecture.hidden_size)
-        manifest = _write(checkpoint, carried, recipe, target, options, staging.folder, progress)
+        form = options.cache or checkpoint.family.cache_form(recipe, target)
+        recipe = _for_model(recipe, checkpoint, target, options)
+        if options.bits_per_weight is not None:
+            checkpoint.family.check_cache_form(form, recipe, target)
+            ids = sample(checkpoint, carried, options)
+            recipe = mixed(checkpoint, recipe, target, form, options.bits_per_weight, ids, progress)
+        manifest = _write(checkpoint, carried, recipe, target, form, options, staging.folder, progress)
         parity = None
         if options.verify:
             (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
@@ -209,17 +213,30 @@ def _opened(model: str, options: ExportOptions) -> tuple[Checkpoint, Carried]:
     return checkpoint, Carried.of(checkpoint)
 
 
+def _for_model(recipe: Recipe, checkpoint: Checkpoint, target: Target, options: ExportOptions) -> Recipe:
+    """What the user left open, as this model asks for it."""
+    if options.bits_per_weight is not None:
+        return recipe
+    if not options.all_int4:
+        recipe = recipe.keeping(checkpoint.family.sensitive)
+    if options.block_size is None:
+        recipe = recipe.for_width(checkpoint.architecture.hidden_size)
+        if target.even_blocks and recipe.precision == "int4" and not recipe.symmetric:
+            recipe = recipe.with_even_blocks(checkpoint.architecture.hidden_size)
+    return recipe
+
+
 def _write(
     checkpoint: Checkpoint,
     carried: Carried,
     recipe: Recipe,
     target: Target,
+    form: str,
     options: ExportOptions,
     folder: Path,
     progress: Progress,
 ) -> Manifest:
     """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
-    form = options.cache or checkpoint.family.cache_form(recipe, target)
     calibration = calibration_of(checkpoint, carried, recipe, options) if recipe.weighs_inputs else None
     assembly = assemble(checkpoint, recipe, target, form, progress, options.max_length, calibration)
     needs = needs_of(assembly, checkpoint, verified=options.verify)

@@ -21,6 +21,8 @@ class ExportOptions:
         precision, block_size, symmetric, int8: see :class:`youtu_onnx.core.recipe.Recipe`. No block size takes the target's. What
             the model's family keeps at 8 bits joins ``int8``, unless that is :data:`NONE` alone.
         algorithm: how codes are chosen, see :data:`youtu_onnx.core.recipe.ALGORITHMS`.
+        bits_per_weight: of all weights on average at most, scales and what stays float counted: each matrix gets the storage that
+            its sensitivity asks for. None stores them alike.
         calibration: files of text that inputs are measured on, and how many tokens of it are read.
         cache: ``latent``, ``latent-int8`` or ``expanded``; None takes the target's.
         max_length: tokens to reserve, where the cache is static.
@@ -35,6 +37,7 @@ class ExportOptions:
     symmetric: bool = False
     int8: tuple[str, ...] = ()
     algorithm: Algorithm = "rtn"
+    bits_per_weight: float | None = None
     calibration: tuple[Path, ...] = ()
     calibration_tokens: int = 8192
     cache: str | None = None
@@ -59,6 +62,11 @@ class ExportOptions:
         """
         block_size = target.block_size if self.block_size is None else self.block_size
         recipe = Recipe(self.precision, block_size, self.symmetric, () if self.all_int4 else self.int8, self.algorithm)
+        if self.bits_per_weight is not None and (self.precision != "int4" or not 0 < self.bits_per_weight < 32):
+            raise UsageError(
+                f"--bits-per-weight {self.bits_per_weight:g} with {self.precision} can't be",
+                hint="choose a number between 4.2 and 9, and --precision int4",
+            )
         if self.calibration and not recipe.weighs_inputs:
             raise UsageError(f"{recipe.precision} looks at no text", hint="drop --calibration, or export with --precision int4")
         return recipe
