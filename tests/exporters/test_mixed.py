@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from youtu_onnx.cli import main  # noqa: E402
 from youtu_onnx.core.bundle import Bundle  # noqa: E402
 from youtu_onnx.core.progress import Silent  # noqa: E402
 from youtu_onnx.core.recipe import Blockwise  # noqa: E402
+from youtu_onnx.exporters.quantize.quantizer import InputStatistics, quantize  # noqa: E402
+from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest  # noqa: E402
 from youtu_onnx.exporters.sensitivity import MEASURED, Matrix, costs  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.inspect.inspection import inspect_bundle  # noqa: E402
@@ -24,9 +27,6 @@ EIGHT = Blockwise(8, 64, False)
 
 def test_a_matrix_costs_what_rounding_it_does_to_predictions(tmp_path: Path) -> None:
     """Which transformers computes, the matrix rounded in its own module."""
-    from youtu_onnx.exporters.quantize.quantizer import InputStatistics, quantize
-    from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest
-
     folder = write_checkpoint(tmp_path / "checkpoint", CONFIG, random_tensors(CONFIG))
     ids = list(range(5, 45))
     names = [f"model.layers.{layer}.mlp.down_proj.weight" for layer in range(CONFIG["num_hidden_layers"])]
@@ -37,19 +37,18 @@ def test_a_matrix_costs_what_rounding_it_does_to_predictions(tmp_path: Path) -> 
 
     model = reference(CONFIG, random_tensors(CONFIG))
     sizes: dict[str, torch.Tensor] = {}
+
+    def seen(name: str, _: torch.nn.Module, given: tuple[torch.Tensor]) -> None:
+        sizes.setdefault(name, given[0][0].square().mean(0))
+
     for name in names:
-        model.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(
-            lambda _, given, name=name: sizes.setdefault(name, given[0][0].square().mean(0))
-        )
+        model.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(partial(seen, name))
     with torch.no_grad():
         wanted = model(torch.tensor([ids])).logits[0].log_softmax(-1)
         for name in names:
             weight = model.get_parameter(name).detach()
-            weight.copy_(
-                quantize(RoundToNearest(), weight, MEASURED, inputs=InputStatistics(sizes[name])).dequantize()[
-                    :, : weight.shape[1]
-                ]
-            )
+            made = quantize(RoundToNearest(), weight, MEASURED, inputs=InputStatistics(sizes[name]))
+            weight.copy_(made.dequantize()[:, : weight.shape[1]])
         rounded = model(torch.tensor([ids])).logits[0].log_softmax(-1)
     divergence = float((wanted.exp() * (wanted - rounded)).sum(-1).mean())
     assert sum(cost[MEASURED] for cost in found.values()) == pytest.approx(divergence, rel=0.02)
