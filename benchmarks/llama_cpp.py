@@ -21,6 +21,7 @@ from pathlib import Path
 CACHE = Path.home() / ".cache" / "youtu-onnx" / "llama.cpp"
 PACKAGE, VERSION = "llama-cpp-python", "0.3.36"  # pinned: programs' options and CONVERT's inner names differ between versions
 PROGRAMS = ("llama-bench", "llama-quantize", "llama-completion")
+IMPORTANCE = "llama-imatrix"  # for benchmarks.language
 SERVER = "llama-server"  # some minutes more, for benchmarks.serving alone
 CONVERT = """
 import runpy, sys
@@ -97,6 +98,25 @@ class LlamaCpp:
             *arguments,
         ]
 
+    def importance(self, half: Path, text: Path, output: Path, tokens: int) -> Path:
+        """An importance matrix of a float16 GGUF by ``llama-imatrix``; written if it isn't there."""
+        if not output.is_file():
+            part = output.with_name(output.name + ".part")
+            chunks = ["-c", "512", "--chunks", str(max(1, tokens // 512))]
+            command = [str(self.programs / IMPORTANCE), "-m", str(half), "-f", str(text), "-o", str(part), *chunks]
+            run_step(command, "measuring the importance matrix failed")
+            part.replace(output)
+        return output
+
+    def converted(self, checkpoint: Path, folder: Path) -> Path:
+        """The checkpoint as a float16 GGUF in ``folder``; written there if it isn't."""
+        model = folder / "f16.gguf"
+        if not model.is_file():
+            part = folder / "f16.gguf.part"
+            run_step(self.convert_command(checkpoint, part), "converting to GGUF failed")
+            part.replace(model)
+        return model
+
     def quantized(self, checkpoint: Path, folder: Path, kind: str = "Q4_0") -> Path:
         """The checkpoint as a quantized GGUF in ``folder``; written there if it isn't.
 
@@ -105,8 +125,8 @@ class LlamaCpp:
         model = folder / f"{kind.lower()}.gguf"
         if not model.is_file():
             half, part = folder / "f16.gguf", folder / f"{kind.lower()}.gguf.part"
-            _run(self.convert_command(checkpoint, half), "converting to GGUF failed")
-            _run(self.quantize_command(half, part, kind), "quantizing the GGUF failed")
+            run_step(self.convert_command(checkpoint, half), "converting to GGUF failed")
+            run_step(self.quantize_command(half, part, kind), "quantizing the GGUF failed")
             half.unlink()
             part.replace(model)
         return model
@@ -117,7 +137,7 @@ def _download(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         # Only this package from source: with ":all:" pip would also build its build tools from theirs
-        _run(
+        run_step(
             [
                 sys.executable,
                 "-m",
@@ -148,11 +168,11 @@ def _build(source: Path, build: Path, programs: list[str], jobs: int) -> None:
         *(f"-DLLAMA_{name}=OFF" for name in off),
     ]
     if not any((build / name).is_file() for name in ("Makefile", "build.ninja")):  # what a configuration that went through leaves
-        _run(["cmake", "-S", str(source), "-B", str(build), *options], "cmake couldn't configure llama.cpp")
-    _run(["cmake", "--build", str(build), f"-j{jobs}", "--target", *programs], "llama.cpp didn't build")
+        run_step(["cmake", "-S", str(source), "-B", str(build), *options], "cmake couldn't configure llama.cpp")
+    run_step(["cmake", "--build", str(build), f"-j{jobs}", "--target", *programs], "llama.cpp didn't build")
 
 
-def _run(command: list[str], failure: str) -> None:
+def run_step(command: list[str], failure: str) -> None:
     try:
         subprocess.run(command, check=True, stdout=sys.stderr)
     except (OSError, subprocess.CalledProcessError) as error:
