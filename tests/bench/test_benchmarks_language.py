@@ -39,8 +39,8 @@ NAMES = {
 
 
 def as_gguf(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """What llama.cpp's converter for deepseek2 writes of these tensors, in float32: its names, and kv_b_proj in halves, that of the
-    keys transposed."""
+    """What llama.cpp's converter for deepseek2 writes of these tensors, in float32: its names, and kv_b_proj in halves, that of
+    the keys transposed."""
     heads, nope = CONFIG["num_attention_heads"], CONFIG["qk_nope_head_dim"]
     found: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():

@@ -97,6 +97,31 @@ def test_padding_and_inputs_that_are_never_there_stay_out_of_it() -> None:
     assert nothing.dequantize().sub(torch.nn.functional.pad(weight, (0, 26))).abs().max() < 0.5, "calibration saw nothing at all"
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("block", [16, 64])
+def test_it_agrees_with_llm_compressor(bits: int, block: int) -> None:
+    """Which is given the ranges that were found, and inputs sorted by size, for it takes them as they come.
+
+    ``pip install llmcompressor`` in an environment of its own: it wants other versions of much.
+    """
+    theirs = pytest.importorskip("llmcompressor.modifiers.gptq.gptq_quantize", reason="llmcompressor is not installed")
+    from compressed_tensors.quantization import QuantizationArgs
+
+    moments = moments_of(128, rank=40)
+    by_size = moments.diagonal().argsort(descending=True)
+    moments, weight, middle = moments[by_size][:, by_size], matrix(24, 128), 2 ** (bits - 1)
+    made = quantize(Gptq(), weight, Blockwise(bits, block, False), inputs=InputStatistics.of(moments))
+    assert made.zero_points is not None
+    arguments = QuantizationArgs(num_bits=bits, group_size=block, strategy="group", symmetric=False, type="int")
+    zeros = (made.zero_points.float() - middle)[None]
+    wanted, _, fell_back = theirs.quantize_weight(
+        weight[None].clone(), moments[None].clone(), made.scales[None], zeros, None, arguments, blocksize=block
+    )
+    assert not fell_back.any()
+    off = (made.dequantize() - wanted[0]).abs() / made.scales.repeat_interleave(block, 1)
+    assert (off < 0.01).all(1).float().mean() > 0.9, "where a number is half-way between two codes, what follows it differs, too"
+
+
 @pytest.mark.parametrize("moments", [torch.eye(5), torch.full((64, 64), torch.nan)])
 def test_statistics_that_can_not_be_are_refused(moments: torch.Tensor) -> None:
     quantizer: Quantizer = Gptq()
