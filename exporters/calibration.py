@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,11 @@ class Calibration:
         self._pieces: Iterator[Mapping[str, Tensor]] | None = None
         self._now: Mapping[str, Tensor] = {}
         self._gone: set[str] = set()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is read."""
+        return hashlib.sha256(repr([list(map(int, one)) for one in self._sequences]).encode()).hexdigest()
 
     def inputs(self, parameter: Parameter) -> InputStatistics | None:
         """None of a matrix that is multiplied with nothing: a table that is looked up."""

@@ -15,6 +15,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
 from rich.text import Text
@@ -51,7 +52,8 @@ class _LineProgress:
         if speak and now - self._spoken >= LINE_EVERY:
             self._spoken = now
             of = f" of {_amount(self._total, self._unit)}" if self._total else ""
-            console.note(f"{self._stage} … {_amount(self._done, self._unit)}{of}, {_resident()}")
+            left = _left(self._done, self._total, now - self._started)
+            console.note(f"{self._stage} … {_amount(self._done, self._unit)}{of}{left}, {_resident()}")
 
     def note(self, text: str) -> None:
         console.note(text)
@@ -112,6 +114,7 @@ def _bars(unit: str) -> Bars:
         BarColumn(),
         *amount,
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         _Memory(),
         console=Console(stderr=True),
         transient=True,
@@ -123,6 +126,12 @@ def _amount(number: int, unit: str) -> str:
     if unit != "B":
         return f"{number:,} {unit}"
     return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
+
+
+def _left(done: int, total: int, seconds: float) -> str:
+    """``, about 3 min left`` at the pace so far; nothing where that is no minute any more, or not known."""
+    minutes = (total - done) * seconds / done / 60 if done else 0.0
+    return f", about {minutes:.0f} min left" if minutes >= 1 else ""
 
 
 def _resident() -> str:

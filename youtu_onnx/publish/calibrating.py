@@ -5,8 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.core.target import Target
+from youtu_onnx.core.version import __version__
 from youtu_onnx.exporters.calibration import Calibration, drawn
 from youtu_onnx.exporters.carried import Carried
 from youtu_onnx.families.checkpoint import Checkpoint
@@ -34,6 +37,22 @@ def calibration_of(checkpoint: Checkpoint, carried: Carried, recipe: Recipe, opt
         return Calibration(checkpoint, drawn(architecture.vocab_size, architecture.max_position_embeddings), sizes_only=True)
     read = _passages(checkpoint, carried, files, options.calibration_tokens)
     return Calibration(checkpoint, read, sizes_only=not recipe.calibrated)
+
+
+def codes_key(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: str, calibration: Calibration) -> dict[str, Any]:
+    """Everything that calibrated codes depend on, JSON-ready: see :class:`youtu_onnx.exporters.kept_codes.KeptCodes`."""
+    import torch
+
+    stats = {str(file.resolve()): file.stat() for file in checkpoint.weight_files}
+    return {
+        "youtu-onnx": __version__,
+        "torch": torch.__version__,
+        "weights": {name: [one.st_size, one.st_mtime_ns] for name, one in stats.items()},
+        "recipe": recipe.to_dict(),
+        "target": target.name,
+        "cache": form,
+        "text": calibration.digest,
+    }
 
 
 def sample(checkpoint: Checkpoint, carried: Carried, options: ExportOptions) -> list[int]:

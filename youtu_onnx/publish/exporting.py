@@ -19,13 +19,14 @@ from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import with_file, write_bundle
 from youtu_onnx.exporters.carried import Carried
+from youtu_onnx.exporters.kept_codes import KeptCodes
 from youtu_onnx.exporters.layouts import add_layout, check_layout
 from youtu_onnx.exporters.mixed import mixed
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
 from youtu_onnx.exporters.refusals import refuse_misreadings
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.publish.calibrating import calibration_of, sample
+from youtu_onnx.publish.calibrating import calibration_of, codes_key, sample
 from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.verify.parity import Parity
 from youtu_onnx.verify.verify import verify_parity
@@ -122,8 +123,20 @@ def export(
     return export_bundle(model, Path(output), target_called(target), options, progress)
 
 
-def export_bundle(model: str, output: Path, target: Target, options: ExportOptions, progress: Progress | None = None) -> Exported:
-    """:func:`export` with its options as one object."""
+def export_bundle(
+    model: str,
+    output: Path,
+    target: Target,
+    options: ExportOptions,
+    progress: Progress | None = None,
+    *,
+    keep_beside: Path | None = None,
+) -> Exported:
+    """:func:`export` with its options as one object.
+
+    Args:
+        keep_beside: the name of a folder beside which calibrated codes are kept until the bundle is there; None: ``output``.
+    """
     progress = progress or Silent()
     recipe = options.recipe(target)
     target.check_length(options.max_length)
@@ -139,7 +152,8 @@ def export_bundle(model: str, output: Path, target: Target, options: ExportOptio
             checkpoint.family.check_cache_form(form, recipe, target)
             ids = sample(checkpoint, carried, options)
             recipe = mixed(checkpoint, recipe, target, form, options.bits_per_weight, ids, progress)
-        manifest = _write(checkpoint, carried, recipe, target, form, options, staging.folder, progress)
+        place = keep_beside or output
+        manifest = _write(checkpoint, carried, recipe, target, form, options, staging.folder, place, progress)
         parity = None
         if options.verify:
             (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
@@ -191,7 +205,14 @@ def export_several(
     growing = replace(options, max_length=None)
     with Staging(Path(output), force=options.force, record=names.VARIANTS, kind="folder of bundles") as staging:
         made = [
-            export_bundle(model, staging.folder / one.name, one, options if one.static_cache else growing, progress)
+            export_bundle(
+                model,
+                staging.folder / one.name,
+                one,
+                options if one.static_cache else growing,
+                progress,
+                keep_beside=Path(f"{staging.final}-{one.name}"),
+            )
             for one in wanted
         ]
         share_equal_files([one.bundle.path for one in made])
@@ -234,6 +255,7 @@ def _write(
     form: str,
     options: ExportOptions,
     folder: Path,
+    place: Path,
     progress: Progress,
 ) -> Manifest:
     """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
@@ -242,7 +264,14 @@ def _write(
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)
-    return write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress)
+    if calibration is None or not recipe.calibrated:
+        return write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress)
+    with KeptCodes(place, codes_key(checkpoint, recipe, target, form, calibration)) as kept:
+        manifest = write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress, kept)
+        if kept.taken:
+            progress.note(f"{kept.taken} matrices had been calibrated when the last export was cut short")
+        kept.done()
+    return manifest
 
 
 def _verified(folder: Path, checkpoint: Checkpoint, progress: Progress, force: bool) -> Parity:
