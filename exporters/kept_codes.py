@@ -1,7 +1,8 @@
 """Calibrated codes of an export that was cut short: the next one to the same place takes them over.
 
 Calibrating a model of two thousand million parameters takes half an hour; what is done is kept beside the bundle's final folder,
-a file a matrix, and gone when the bundle is there. What was kept for other weights, another recipe or another text is thrown away.
+a file a matrix, and gone when the bundle is there. What was kept for other weights, another recipe or another text is thrown
+away.
 """
 
 from __future__ import annotations
