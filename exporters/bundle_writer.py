@@ -19,7 +19,7 @@ from youtu_onnx.core.target import Target
 from youtu_onnx.core.version import __version__
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.carried import Carried, carry
-from youtu_onnx.exporters.kept_codes import KeptCodes
+from youtu_onnx.exporters.unfinished import Unfinished
 from youtu_onnx.exporters.weights import write_weights
 from youtu_onnx.families.checkpoint import Checkpoint
 
@@ -34,16 +34,16 @@ def write_bundle(
     target: Target,
     folder: Path,
     progress: Progress,
-    kept: KeptCodes | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Manifest:
-    """Write everything but the manifest and the model card into ``folder``; returns the manifest so far. ``kept``: see
+    """Write everything but the manifest and the model card into ``folder``; returns the manifest so far. ``unfinished``: see
     :func:`youtu_onnx.exporters.weights.write_weights`.
 
     Raises:
         CheckpointError: weights that can't be read, or that are NaN or infinite.
         OSError: the disk is full.
     """
-    data = write_weights(assembly, checkpoint, folder, progress, kept)
+    data = write_weights(assembly, checkpoint, folder, progress, unfinished)
     progress.begin("graph")
     _write_graph(assembly.model, folder / names.MODEL)
     if assembly.batch is not None:

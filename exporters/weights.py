@@ -22,7 +22,7 @@ from youtu_onnx.core.bundle import FileEntry, names
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.exporters.assembly import Assembly, Packing
-from youtu_onnx.exporters.kept_codes import KeptCodes
+from youtu_onnx.exporters.unfinished import Unfinished
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.graphs.builder import dtype_of
 from youtu_onnx.graphs.parameter import Given, Parameter
@@ -64,12 +64,12 @@ class DataFile:
 
 
 def write_weights(
-    assembly: Assembly, checkpoint: Checkpoint, folder: Path, progress: Progress, kept: KeptCodes | None = None
+    assembly: Assembly, checkpoint: Checkpoint, folder: Path, progress: Progress, unfinished: Unfinished | None = None
 ) -> FileEntry:
     """Write all packings to ``folder``'s data file and point the initializers of its graphs at it.
 
     Args:
-        kept: blocks of integers are taken from there, and put there where they weren't; None: they are cheap to make.
+        unfinished: blocks of integers are taken from there, and put there where they weren't; None: they are cheap to make.
 
     Raises:
         CheckpointError: a weight that becomes infinite in the dtype it is stored in.
@@ -81,12 +81,12 @@ def write_weights(
     build = builder(checkpoint.tensor)
     try:
         for name, packing in assembly.packings.items():
-            keeps = kept if packing.storage else None
-            arrays = keeps.get(name, packing.pieces) if keeps else None
+            taken = unfinished if packing.storage else None
+            arrays = taken.get(name, packing.pieces) if taken else None
             if arrays is None:
                 arrays = _pack(name, packing, build)
-                if keeps:
-                    keeps.put(name, arrays)
+                if taken:
+                    taken.put(name, arrays)
             for piece, array in zip(packing.pieces, arrays, strict=True):
                 if tuple(array.shape) != tuple(piece.shape) or array.dtype != piece.dtype.numpy():
                     raise AssertionError(f"{piece.name}: packed {array.dtype}{array.shape}, graph has {piece.dtype}{piece.shape}")

@@ -40,7 +40,7 @@ def calibration_of(checkpoint: Checkpoint, carried: Carried, recipe: Recipe, opt
 
 
 def codes_key(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: str, calibration: Calibration) -> dict[str, Any]:
-    """Everything that calibrated codes depend on, JSON-ready: see :class:`youtu_onnx.exporters.kept_codes.KeptCodes`."""
+    """Everything that calibrated codes depend on, JSON-ready: see :class:`youtu_onnx.exporters.unfinished.Unfinished`."""
     import torch
 
     stats = {str(file.resolve()): file.stat() for file in checkpoint.weight_files}

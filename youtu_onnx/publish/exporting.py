@@ -19,12 +19,12 @@ from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import with_file, write_bundle
 from youtu_onnx.exporters.carried import Carried
-from youtu_onnx.exporters.kept_codes import KeptCodes
 from youtu_onnx.exporters.layouts import add_layout, check_layout
 from youtu_onnx.exporters.mixed import mixed
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
 from youtu_onnx.exporters.refusals import refuse_misreadings
+from youtu_onnx.exporters.unfinished import Unfinished
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.publish.calibrating import calibration_of, codes_key, sample
 from youtu_onnx.publish.options import ExportOptions
@@ -266,11 +266,11 @@ def _write(
     _refuse_what_does_not_fit(needs, folder)
     if calibration is None or not recipe.calibrated:
         return write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress)
-    with KeptCodes(place, codes_key(checkpoint, recipe, target, form, calibration)) as kept:
-        manifest = write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress, kept)
-        if kept.taken:
-            progress.note(f"{kept.taken} matrices had been calibrated when the last export was cut short")
-        kept.done()
+    with Unfinished(place, codes_key(checkpoint, recipe, target, form, calibration)) as unfinished:
+        manifest = write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress, unfinished)
+        if unfinished.taken:
+            progress.note(f"{unfinished.taken} matrices had been calibrated when the last export was cut short")
+        unfinished.done()
     return manifest
 
 

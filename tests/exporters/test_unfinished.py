@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.exporters.assembly import Piece
-from youtu_onnx.exporters.kept_codes import KeptCodes
+from youtu_onnx.exporters.unfinished import Unfinished
 from youtu_onnx.publish.exporting import export
 
 PIECES = (Piece("codes", ir.DataType.UINT8, (3, 2, 16)), Piece("scales", ir.DataType.FLOAT, (3, 2)))
@@ -76,20 +76,20 @@ def test_a_killed_export_goes_on(tmp_path: Path) -> None:
 
 
 def test_what_was_kept_for_something_else_is_thrown_away(tmp_path: Path) -> None:
-    with KeptCodes(tmp_path / "bundle", {"recipe": 1}) as kept:
+    with Unfinished(tmp_path / "bundle", {"recipe": 1}) as kept:
         assert kept.get("a", PIECES) is None
         kept.put("a", ARRAYS)
-    with KeptCodes(tmp_path / "bundle", {"recipe": 1}) as kept:
+    with Unfinished(tmp_path / "bundle", {"recipe": 1}) as kept:
         found = kept.get("a", PIECES)
         assert found is not None and all(map(np.array_equal, found, ARRAYS)) and kept.taken == 1
-    with KeptCodes(tmp_path / "bundle", {"recipe": 2}) as kept:
+    with Unfinished(tmp_path / "bundle", {"recipe": 2}) as kept:
         assert kept.get("a", PIECES) is None
         kept.done()
     assert not list(tmp_path.iterdir())
 
 
 def test_damaged_files_and_those_of_another_shape_are_made_anew(tmp_path: Path) -> None:
-    with KeptCodes(tmp_path / "bundle", {}) as kept:
+    with Unfinished(tmp_path / "bundle", {}) as kept:
         kept.put("a", ARRAYS)
         [file] = kept.folder.glob("*.npz")
         whole = file.read_bytes()
@@ -103,9 +103,9 @@ def test_damaged_files_and_those_of_another_shape_are_made_anew(tmp_path: Path) 
 
 
 def test_two_at_once_do_not_share(tmp_path: Path) -> None:
-    with KeptCodes(tmp_path / "bundle", {}) as one:
+    with Unfinished(tmp_path / "bundle", {}) as one:
         one.put("a", ARRAYS)
-        with KeptCodes(tmp_path / "bundle", {}) as other:
+        with Unfinished(tmp_path / "bundle", {}) as other:
             assert other.get("a", PIECES) is None
             other.put("b", ARRAYS)
             other.done()

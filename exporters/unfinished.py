@@ -27,7 +27,7 @@ DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
 """What NumPy raises of a file that was cut or changed."""
 
 
-class KeptCodes:
+class Unfinished:
     """A context manager. Outside of :meth:`done` what is kept stays, whatever ends the block."""
 
     def __init__(self, final: Path, key: Mapping[str, Any]) -> None:
