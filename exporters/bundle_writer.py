@@ -13,6 +13,7 @@ import onnx_ir as ir
 from youtu_onnx.core.batch_graph import BatchGraph
 from youtu_onnx.core.bundle import FileEntry, Manifest, ModelFacts, Source, names
 from youtu_onnx.core.bundle.bundle import describe_file
+from youtu_onnx.core.bundle.manifest import MergedAdapter
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
@@ -58,13 +59,18 @@ def write_bundle(
         cache=assembly.cache,
         graph=assembly.facts,
         target=target.name,
-        source=Source(checkpoint.name, checkpoint.revision, weights),
+        source=Source(checkpoint.name, checkpoint.revision, weights, _merged(checkpoint)),
         tools=_tools(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         files=dict(sorted(files.items())),
         tensors=tensors,
         slots=BatchGraph(assembly.cache).slots if assembly.batch else None,
     )
+
+
+def _merged(checkpoint: Checkpoint) -> MergedAdapter | None:
+    change = checkpoint.change
+    return None if change is None else MergedAdapter(change.name, change.sha256)
 
 
 def with_file(manifest: Manifest, path: Path) -> Manifest:

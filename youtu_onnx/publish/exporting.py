@@ -24,6 +24,8 @@ from youtu_onnx.exporters.mixed import mixed
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
 from youtu_onnx.exporters.refusals import refuse_misreadings
+from youtu_onnx.families.adapters.choice import AdapterChoice
+from youtu_onnx.families.adapters.merging import open_merged
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.publish.calibrating import calibration_of, sample
 from youtu_onnx.publish.options import ExportOptions
@@ -73,6 +75,7 @@ def export(
     layout: str | None = None,
     verify: bool = True,
     force: bool = False,
+    adapter: str | Path | None = None,
     revision: str | None = None,
     offline: bool = False,
     progress: Progress | None = None,
@@ -95,11 +98,12 @@ def export(
         layout: ``transformers.js`` adds the names under which that library looks for a model.
         verify: compare logits and greedy tokens with PyTorch before publishing.
         force: replace a bundle that is already there, and publish one that failed verification.
+        adapter: folder of a LoRA in PEFT's format, to be merged into the weights before they are quantized.
         revision, offline: for hub ids.
         progress: told of stages and bytes.
 
     Raises:
-        UsageError, CheckpointError, ResourceError: nothing was published.
+        UsageError, CheckpointError, AdapterError, ResourceError: nothing was published.
         VerificationError: the bundle does not compute what the checkpoint computes; nothing was published.
     """
     options = ExportOptions(
@@ -116,6 +120,7 @@ def export(
         layout=layout,
         verify=verify,
         force=force,
+        adapters=AdapterChoice.parse([] if adapter is None else [str(adapter)]),
         revision=revision,
         offline=offline,
     )
@@ -203,7 +208,7 @@ def export_several(
 
 def _opened(model: str, options: ExportOptions) -> tuple[Checkpoint, Carried]:
     """The checkpoint, and what the bundle has of its text: all that can be wrong with either is known before any work."""
-    checkpoint = Checkpoint.open(model, revision=options.revision, offline=options.offline)
+    checkpoint = open_merged(model, options.adapters.merged, revision=options.revision, offline=options.offline)
     if not any((checkpoint.path / name).is_file() for name in TOKENIZERS):
         raise CheckpointError(
             f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",

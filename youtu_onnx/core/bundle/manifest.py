@@ -31,12 +31,22 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
+class MergedAdapter:
+    """A LoRA adapter that is merged into a bundle's weights: its folder's name, and the SHA-256 (hex) of its weights' file."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Source:
-    """The checkpoint that a bundle was made of. ``model`` is a hub id, a built-in name, or a folder's own name."""
+    """The checkpoint that a bundle was made of. ``model`` is a hub id, a built-in name, or a folder's own name; ``adapter``: None
+    where none is merged."""
 
     model: str
     revision: str | None
     files: Mapping[str, FileEntry]
+    adapter: MergedAdapter | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +133,7 @@ class Manifest:
                     source["model"],
                     source["revision"],
                     {name: FileEntry(e["size"], e["sha256"]) for name, e in source["files"].items()},
+                    _adapter(source.get("adapter")),
                 ),
                 tools=fields["tools"],
                 created=fields["created"],
@@ -152,6 +163,10 @@ def _slots(number: Any) -> int | None:
     if number is not None and (type(number) is not int or not 1 <= number <= MOST_SLOTS):
         raise ValueError(f"{number!r} slots")
     return number
+
+
+def _adapter(fields: Any) -> MergedAdapter | None:
+    return None if fields is None else MergedAdapter(str(fields["name"]), str(fields["sha256"]))
 
 
 def is_plain_name(name: str) -> bool:
