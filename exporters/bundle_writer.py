@@ -18,6 +18,7 @@ from youtu_onnx.core.progress import Progress
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.core.version import __version__
+from youtu_onnx.exporters.adapter_inputs import write_adapter_inputs
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.carried import Carried, carry
 from youtu_onnx.exporters.weights import write_weights
@@ -47,6 +48,8 @@ def write_bundle(
     if assembly.batch is not None:
         _write_graph(assembly.batch.model, folder / names.BATCH)
     carry(carried, checkpoint, assembly.cache, target, folder)
+    if assembly.adapted:
+        write_adapter_inputs(assembly, checkpoint, folder)
     progress.begin("hashes", total=sum(file.stat().st_size for file in checkpoint.weight_files))
     weights = {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files}
     files = {names.MODEL_DATA: data} | _describe(folder, skip=names.MODEL_DATA)
@@ -65,6 +68,7 @@ def write_bundle(
         files=dict(sorted(files.items())),
         tensors=tensors,
         slots=BatchGraph(assembly.cache).slots if assembly.batch else None,
+        adapters=() if assembly.adapted else None,
     )
 
 

@@ -37,13 +37,14 @@ def export_tiny(
     max_length: int | None = None,
     batch: bool = False,
     adapter: NamedAdapter | None = None,
+    adaptable: bool = False,
 ) -> Manifest:
     """Everything of a bundle but manifest and model card; ``batch``: with the batch graph, where the target has one; ``adapter``:
-    merged into the weights."""
+    merged into the weights; ``adaptable``: with inputs for adapters."""
     folder.mkdir(parents=True, exist_ok=True)
     opened, row = open_merged(str(checkpoint), adapter), target_called(target)
     row = row if batch else replace(row, serves=False)
-    assembly = assemble(opened, recipe, row, form, Silent(), max_length)
+    assembly = assemble(opened, recipe, row, form, Silent(), max_length, adaptable=adaptable)
     carried = Carried.of(opened) if (opened.path / names.TOKENIZER).is_file() else Carried()
     return write_bundle(assembly, opened, carried, recipe, row, folder, Silent())
 

@@ -59,7 +59,7 @@ def test_the_manifest_says_which_adapter_it_was(bundle: Path, adapter: Path) -> 
 
 
 def test_it_is_not_compared_with_the_base_by_mistake(bundle: Path, adapter: Path, nano_bundle: Callable[..., Path]) -> None:
-    with pytest.raises(VerificationError, match="the adapter very-polite is merged into .* and not into youtu-nano"):
+    with pytest.raises(VerificationError, match=r"the adapter very-polite is merged into .* and not into youtu-nano"):
         verify_bundle(bundle, Checkpoint.open("youtu-nano"))
     with pytest.raises(VerificationError, match="no adapter is merged into"):
         verify_bundle(nano_bundle(), open_merged("youtu-nano", NamedAdapter("polite", adapter)))

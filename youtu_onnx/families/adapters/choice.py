@@ -12,6 +12,8 @@ from youtu_onnx.core.hub_cache import name_and_commit
 
 MERGE, HOT = "merge", "hot"
 MODES = (MERGE, HOT)
+BASE = "base"
+"""What is asked for by those who want no adapter where one is the default."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -79,6 +81,8 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: a name that can't stand in a file's name and behind a model's.
     """
+    if name == BASE:
+        raise UsageError(f"{BASE!r} names the model without an adapter", hint="choose another: --adapter NAME=DIR")
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} can't be an adapter's name: at most 64 letters, digits, dots, dashes, underscores, no sign first",

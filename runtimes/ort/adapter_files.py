@@ -1,0 +1,74 @@
+"""Files in ONNX Runtime's adapter format, which onnxruntime-genai reads as well: names of a graph's inputs, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.errors import AdapterError
+from youtu_onnx.families.adapters.inputs import AdapterInputs, open_adapter
+
+VERSION = 1
+"""Of an adapter and of the model that it is for: numbers of its maker's own, which nobody reads."""
+
+
+def write_adapter(path: Path, values: Mapping[str, NDArray[Any]]) -> None:
+    """
+    Raises:
+        OSError: the disk is full.
+    """
+    made = ort.AdapterFormat()
+    made.set_adapter_version(VERSION)
+    made.set_model_version(VERSION)
+    made.set_parameters({name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in values.items()})
+    made.export_adapter(str(path))
+
+
+def read_values(bundle: Bundle, path: Path) -> dict[str, NDArray[Any]]:
+    """What an adapter gives the inputs of a bundle's graph: a folder in PEFT's format, or a file in ONNX Runtime's.
+
+    Raises:
+        AdapterError: it can't be read, or can't be kept beside this bundle's weights.
+    """
+    inputs = AdapterInputs.of(bundle)
+    if path.is_dir():
+        return inputs.values(open_adapter(bundle, path))
+    if not path.is_file():
+        raise AdapterError(f"no adapter at {path}", hint=f"name a folder in PEFT's format, or a file *{names.ADAPTER_SUFFIX}")
+    try:
+        found = ort.AdapterFormat.read_adapter(str(path)).get_parameters()
+    except Exception as error:  # the binding raises its own classes, all bare Exceptions
+        raise AdapterError(
+            f"{path} is no file in ONNX Runtime's adapter format", hint="name the folder that PEFT's save_pretrained wrote"
+        ) from error
+    values = {name: value.numpy() for name, value in found.items()}
+    _check(path, values, inputs)
+    return values
+
+
+def _check(path: Path, values: Mapping[str, NDArray[Any]], inputs: AdapterInputs) -> None:
+    """A pair of finite matrices of one rank for some of the inputs, and nothing else."""
+    pairs = {matrix.inputs: (matrix.columns, matrix.count) for matrix in inputs.matrices}
+    left = dict(values)
+    for (a, b), (columns, rows) in pairs.items():
+        down, up = left.pop(a, None), left.pop(b, None)
+        if down is None and up is None:
+            continue
+        for name, array in ((a, down), (b, up)):
+            if array is None or array.ndim != 2 or array.dtype != inputs.dtype or not np.isfinite(array).all():
+                raise AdapterError(
+                    f"{path}: {name} is no finite matrix of {inputs.dtype}", hint="make it again, of PEFT's folder"
+                )
+        assert down is not None and up is not None
+        rank = down.shape[1]
+        if down.shape[0] != columns or up.shape != (rank, rows) or rank > columns + rows:
+            shapes = f"{list(down.shape)} and {list(up.shape)}; expected [{columns}, R] and [R, {rows}]"
+            raise AdapterError(f"{path}: {a} and {b} are {shapes}", hint="make it again, for this bundle")
+    if left:
+        raise AdapterError(f"{path} has what this bundle has no input for: {min(left)}", hint="make it again, for this bundle")
