@@ -47,7 +47,7 @@ def read_values(bundle: Bundle, path: Path) -> dict[str, NDArray[Any]]:
         raise AdapterError(
             f"{path} is no file in ONNX Runtime's adapter format", hint="name the folder that PEFT's save_pretrained wrote"
         ) from error
-    values = {name: value.numpy() for name, value in found.items()}
+    values = {name: np.array(value.numpy()) for name, value in found.items()}
     _check(path, values, inputs)
     return values
 

@@ -24,9 +24,10 @@ from youtu_onnx.exporters.mixed import mixed
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
 from youtu_onnx.exporters.refusals import refuse_misreadings
-from youtu_onnx.families.adapters.choice import AdapterChoice
+from youtu_onnx.families.adapters.choice import MERGE, AdapterChoice
 from youtu_onnx.families.adapters.merging import open_merged
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.publish.adapters import refuse_static, with_adapters
 from youtu_onnx.publish.calibrating import calibration_of, sample
 from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.verify.parity import Parity
@@ -75,7 +76,8 @@ def export(
     layout: str | None = None,
     verify: bool = True,
     force: bool = False,
-    adapter: str | Path | None = None,
+    adapter: str | Path | Sequence[str | Path] = (),
+    adapter_mode: str = MERGE,
     revision: str | None = None,
     offline: bool = False,
     progress: Progress | None = None,
@@ -98,7 +100,9 @@ def export(
         layout: ``transformers.js`` adds the names under which that library looks for a model.
         verify: compare logits and greedy tokens with PyTorch before publishing.
         force: replace a bundle that is already there, and publish one that failed verification.
-        adapter: folder of a LoRA in PEFT's format, to be merged into the weights before they are quantized.
+        adapter: folder of a LoRA in PEFT's format, ``DIR`` or ``"NAME=DIR"``; with ``hot`` there may be several.
+        adapter_mode: ``merge`` adds it to the weights before they are quantized; ``hot`` keeps it beside them, to be chosen when
+            the model runs.
         revision, offline: for hub ids.
         progress: told of stages and bytes.
 
@@ -120,7 +124,9 @@ def export(
         layout=layout,
         verify=verify,
         force=force,
-        adapters=AdapterChoice.parse([] if adapter is None else [str(adapter)]),
+        adapters=AdapterChoice.parse(
+            [str(adapter)] if isinstance(adapter, str | Path) else list(map(str, adapter)), adapter_mode
+        ),
         revision=revision,
         offline=offline,
     )
@@ -133,6 +139,9 @@ def export_bundle(model: str, output: Path, target: Target, options: ExportOptio
     recipe = options.recipe(target)
     target.check_length(options.max_length)
     check_layout(options.layout, target)
+    hot = options.adapters.beside
+    if options.adapters.hot:
+        refuse_static(target)
     with Staging(output, force=options.force) as staging:
         progress.begin("checkpoint")
         checkpoint, carried = _opened(model, options)
@@ -153,6 +162,7 @@ def export_bundle(model: str, output: Path, target: Target, options: ExportOptio
         write_model_card(manifest, staging.folder)
         manifest = with_file(manifest, staging.folder / names.MODEL_CARD)
         manifest = add_layout(options.layout, manifest, staging.folder)
+        manifest = with_adapters(Bundle(staging.folder, manifest), hot) if hot else manifest
         progress.begin("publish")
         path = staging.publish(manifest)
     progress.finish()
@@ -243,7 +253,9 @@ def _write(
 ) -> Manifest:
     """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
     calibration = calibration_of(checkpoint, carried, recipe, options) if recipe.weighs_inputs else None
-    assembly = assemble(checkpoint, recipe, target, form, progress, options.max_length, calibration)
+    assembly = assemble(
+        checkpoint, recipe, target, form, progress, options.max_length, calibration, adaptable=options.adapters.hot
+    )
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)

@@ -72,6 +72,15 @@ class AdapterChoice:
         return cls(tuple(NamedAdapter.parse(one) for one in given), mode)
 
     @property
+    def hot(self) -> bool:
+        return self.mode == HOT
+
+    @property
+    def beside(self) -> tuple[NamedAdapter, ...]:
+        """Those that are kept beside the weights."""
+        return self.given if self.hot else ()
+
+    @property
     def merged(self) -> NamedAdapter | None:
         return self.given[0] if self.given and self.mode == MERGE else None
 

@@ -45,7 +45,7 @@ class _Layer:
             found[f"{own}q_b_proj.weight"] = (self.query("q_b_proj"),)
         if self.latent is None:
             rows = torch.arange(a.num_attention_heads * (a.qk_nope_head_dim + a.v_head_dim)).view(a.num_attention_heads, -1)
-            order = torch.cat([half.reshape(-1) for half in rows.split([a.qk_nope_head_dim, a.v_head_dim], 1)])
+            order = torch.cat([half.reshape(-1) for half in torch.split(rows, [a.qk_nope_head_dim, a.v_head_dim], 1)])
             found[f"{own}kv_b_proj.weight"] = (AdaptedRows(f"{own}kv_b_proj", len(order), order),)
         return found
 
