@@ -32,13 +32,20 @@ class AdapterStore:
         check_name(name)
         made = ActiveAdapter(name, self._read(Path(path).expanduser()))
         with self._lock:
+            self._retire(name)
             self._known[name] = made
 
     def unload(self, name: str) -> None:
         with self._lock:
             if name not in self._known:
                 raise UnknownAdapter(name, self.names)
+            self._retire(name)
             del self._known[name]
+
+    def _retire(self, name: str) -> None:
+        known = self._known.get(name)
+        if isinstance(known, ActiveAdapter):
+            known.retired = True
 
     def active(self, name: str) -> ActiveAdapter:
         with self._lock:

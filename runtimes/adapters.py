@@ -22,16 +22,18 @@ class UnknownAdapter(UsageError):
         self.name = name
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class ActiveAdapter:
     """An adapter that is loaded. Compared by identity: what was computed with one is of no use to another, whatever its name.
 
     Attributes:
         values: what its runtime takes of it.
+        retired: it was unloaded, or another one has its name now: what is kept for later replies with it is of no use any more.
     """
 
     name: str
     values: Mapping[str, Any]
+    retired: bool = False
 
 
 class Adapters(Protocol):
