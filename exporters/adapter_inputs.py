@@ -16,7 +16,7 @@ from youtu_onnx.core.bundle import names
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.families.adapters.inputs import FORMAT_VERSION
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.graphs.adapted_rows import AdaptedRows
+from youtu_onnx.graphs.adapted_rows import AdaptedHeads, AdaptedRows
 
 
 def write_adapter_inputs(assembly: Assembly, checkpoint: Checkpoint, folder: Path) -> None:
@@ -31,7 +31,17 @@ def write_adapter_inputs(assembly: Assembly, checkpoint: Checkpoint, folder: Pat
             arrays[f"{stem}.factors"] = torch.cat([_factors(part, checkpoint) for part in parts])
         columns = assembly.parameters[name].shape[1]
         matrices[stem] = {"columns": columns, "rows": [[part.module, part.count] for part in parts]}
-    fields = {"format_version": FORMAT_VERSION, "dtype": str(assembly.dtype.numpy()), "matrices": matrices}
+    heads = {}
+    for stem, one in assembly.adapted_heads.items():
+        if one.factors is not None:
+            arrays[f"{stem}.factors"] = _made(one, checkpoint)
+        heads[stem] = {"module": one.module, "heads": one.heads, "key": one.key, "value": one.value, "columns": one.columns}
+    fields = {
+        "format_version": FORMAT_VERSION,
+        "dtype": str(assembly.dtype.numpy()),
+        "matrices": matrices,
+        "heads": heads,
+    }
     (folder / names.ADAPTER_INPUTS).write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
     save_file(arrays, str(folder / names.ADAPTER_ROWS))
 
@@ -50,7 +60,10 @@ def _order(part: AdaptedRows) -> Tensor:
 
 
 def _factors(part: AdaptedRows, checkpoint: Checkpoint) -> Tensor:
-    if part.factors is None:
-        return torch.ones(part.count)
+    return torch.ones(part.count) if part.factors is None else _made(part, checkpoint)
+
+
+def _made(part: AdaptedRows | AdaptedHeads, checkpoint: Checkpoint) -> Tensor:
+    assert part.factors is not None
     with torch.no_grad():
         return part.factors({name: checkpoint.tensor(name) for name in part.sources}).float()

@@ -43,6 +43,8 @@ def assemble(
     cache = family.cache_layout(architecture, form, target.floats(recipe.precision), length)
     graphs = exportable(family)
     graph_form = graphs.form(cache, recipe, target)
+    if adaptable:
+        graph_form = graphs.adaptable(graph_form)
     sources = graphs.parameters(architecture, graph_form)
     refusals.refuse_exceptions(sources, recipe)
     refusals.refuse_columns(sources, recipe, target)
@@ -60,7 +62,8 @@ def assemble(
         assembly = Assembly(model, sources, floating, cache, graph_form.facts(target))
         if adaptable:
             assembly.adapted = graphs.adapted(architecture, graph_form)
-            adapters(assembly, assembly.adapted)
+            assembly.adapted_heads = graphs.adapted_heads(architecture, graph_form)
+            adapters(assembly, assembly.adapted, assembly.adapted_heads)
         linear(assembly, recipe, target, quantizer, tied=tied, statistics=calibration.inputs if calibration else lambda _: None)
         embedding(assembly, recipe, target, quantizer, tied=tied)
         refusals.refuse_odd_blocks(assembly.model, target)

@@ -15,7 +15,7 @@ from tests.exported import reference
 EVERY = ["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 """Matrices of a layer with a low-rank query."""
 PLAIN = [name for name in EVERY if name != "kv_b_proj"]
-"""Those that adapters beside the weights can change."""
+"""Those that adapters beside the weights can change over a cache of bytes."""
 
 
 def make_adapter(

@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from tests.adapters import PLAIN, make_adapter
+from tests.adapters import EVERY, make_adapter
 from youtu_onnx.core.hub import BUILT_IN
 from youtu_onnx.families.adapters.choice import AdapterChoice
 from youtu_onnx.publish.exporting import export_to
 from youtu_onnx.publish.options import ExportOptions
 
 NANO = BUILT_IN["youtu-nano"]
-MODULES: dict[str, list[str]] = {"shy": ["q_b_proj", "o_proj"], "loud": PLAIN}
+MODULES: dict[str, list[str]] = {"shy": ["q_b_proj", "o_proj"], "loud": EVERY}
 
 
 def nano_adapter(folder: Path, name: str, seed: int = 0, size: float = 1.5, **options: Any) -> Any:
     """Written to ``folder/name``; the PEFT model that has it."""
     config = json.loads((NANO / "config.json").read_text(encoding="utf-8"))
-    chosen = {"target_modules": MODULES.get(name, PLAIN), "r": 4, "lora_alpha": 8} | options
+    chosen = {"target_modules": MODULES.get(name, EVERY), "r": 4, "lora_alpha": 8} | options
     return make_adapter(folder / name, config, load_file(str(NANO / "model.safetensors")), seed=seed, size=size, **chosen)
 
 

@@ -14,6 +14,7 @@ from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import AdapterError
 from youtu_onnx.families.adapters.inputs import AdapterInputs, open_adapter
 
+MAKE_AGAIN = "make it again, for this bundle: youtu-onnx adapter BUNDLE --add DIR"
 VERSION = 1
 """Of an adapter and of the model that it is for: numbers of its maker's own, which nobody reads."""
 
@@ -53,22 +54,26 @@ def read_values(bundle: Bundle, path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _check(path: Path, values: Mapping[str, NDArray[Any]], inputs: AdapterInputs) -> None:
-    """A pair of finite matrices of one rank for some of the inputs, and nothing else."""
-    pairs = {matrix.inputs: (matrix.columns, matrix.count) for matrix in inputs.matrices}
+    """For each part of the graph all of its inputs, finite and of one rank, or none; and nothing else."""
     left = dict(values)
-    for (a, b), (columns, rows) in pairs.items():
-        down, up = left.pop(a, None), left.pop(b, None)
-        if down is None and up is None:
+    for part in inputs.parts:
+        given = {name: left.pop(name) for name in part.inputs if name in left}
+        if not given:
             continue
-        for name, array in ((a, down), (b, up)):
-            if array is None or array.ndim != 2 or array.dtype != inputs.dtype or not np.isfinite(array).all():
-                raise AdapterError(
-                    f"{path}: {name} is no finite matrix of {inputs.dtype}", hint="make it again, of PEFT's folder"
-                )
-        assert down is not None and up is not None
-        rank = down.shape[1]
-        if down.shape[0] != columns or up.shape != (rank, rows) or rank > columns + rows:
-            shapes = f"{list(down.shape)} and {list(up.shape)}; expected [{columns}, R] and [R, {rows}]"
-            raise AdapterError(f"{path}: {a} and {b} are {shapes}", hint="make it again, for this bundle")
+        ranks = set()
+        for name, shape in part.inputs.items():
+            array = given.get(name)
+            if array is None or array.dtype != inputs.dtype or not np.isfinite(array).all():
+                raise AdapterError(f"{path}: {name} is no finite array of {inputs.dtype}", hint=MAKE_AGAIN)
+            place = shape.index(None)
+            if array.shape[:place] != shape[:place] or array.shape[place + 1 :] != shape[place + 1 :]:
+                expected = ["R" if size is None else size for size in shape]
+                raise AdapterError(f"{path}: {name} is {list(array.shape)}; expected {expected}", hint=MAKE_AGAIN)
+            ranks.add(array.shape[place])
+        most = sum(min(size) for size in part.modules.values())
+        if len(ranks) > 1 or max(ranks) > most:
+            raise AdapterError(
+                f"{path}: {min(given)} has ranks {sorted(ranks)}; expected one, of at most {most}", hint=MAKE_AGAIN
+            )
     if left:
-        raise AdapterError(f"{path} has what this bundle has no input for: {min(left)}", hint="make it again, for this bundle")
+        raise AdapterError(f"{path} has what this bundle has no input for: {min(left)}", hint=MAKE_AGAIN)

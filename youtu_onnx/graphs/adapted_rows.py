@@ -26,3 +26,29 @@ class AdaptedRows:
     order: Tensor | None = None
     factors: Callable[[Given], Tensor] | None = None
     sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AdaptedHeads:
+    """Heads of latent attention, made of one matrix ``[H·(N+V),L]`` of the checkpoint: every head's N key rows, then its V value
+    rows.
+
+    Attributes:
+        module: the checkpoint's, whose ``.weight`` it is.
+        heads, key, value, columns: H, N, V and L.
+        factors: made of ``sources``, by name: what key rows are multiplied with in the graph, ``[H·N]``; None: nothing.
+    """
+
+    module: str
+    heads: int
+    key: int
+    value: int
+    columns: int
+    factors: Callable[[Given], Tensor] | None = None
+    sources: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> dict[str, tuple[int | None, ...]]:
+        """Shapes by the end of the name; None: the adapter's rank."""
+        h, n, v, width = self.heads, self.key, self.value, self.columns
+        return {"a": (1, None, width), "a_t": (1, width, None), "b_k": (h, n, None), "b_k_t": (h, None, n), "b_v": (h, None, v)}

@@ -14,60 +14,16 @@ from numpy.typing import NDArray
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import AdapterError, BundleError, UsageError, listed
 from youtu_onnx.core.safetensors_files import read_headers
+from youtu_onnx.families.adapters.adapted import Adapted, AdaptedHeads, AdaptedMatrix
 from youtu_onnx.families.adapters.adapter import EMBEDDING, HEAD, Adapter
 from youtu_onnx.families.adapters.arrays import read_array
 from youtu_onnx.families.known import architecture_of
+from youtu_onnx.graphs.rounded import Floats
 
 FORMAT_VERSION = 1
 MERGE = "merge it instead: youtu-onnx export --adapter DIR"
 _LARGEST = 65504.0
 """Of float16."""
-
-Arrays = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class AdaptedMatrix:
-    """One matrix of the graph, and the inputs beside it: ``lora_A`` ``[K,R]`` and ``lora_B`` ``[R,N]``.
-
-    Attributes:
-        rows: the checkpoint's modules whose rows it has, one below the other, and how many each.
-        order: which of these rows stands where; None: as they come.
-        factors: what each is multiplied with, where it stands; None: nothing.
-    """
-
-    name: str
-    columns: int
-    rows: tuple[tuple[str, int], ...]
-    order: NDArray[np.int64] | None
-    factors: NDArray[np.float32] | None
-
-    @property
-    def count(self) -> int:
-        """N."""
-        return sum(count for _, count in self.rows)
-
-    @property
-    def inputs(self) -> tuple[str, str]:
-        return f"{self.name}.lora_A.weight", f"{self.name}.lora_B.weight"
-
-    def adapted(self, adapter: Adapter) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-        """The inputs' values; None where the adapter changes none of its rows. Of several modules the ranks add up: the columns
-        of one's A stand beside the other's, and B has zeros between them."""
-        found = {module: adapter.modules[module].read() for module, _ in self.rows if module in adapter.modules}
-        if not found:
-            return None
-        rank = sum(one.rank for one in found.values())
-        down, up = np.empty((self.columns, rank), np.float32), np.zeros((rank, self.count), np.float32)
-        across = first = 0
-        for module, count in self.rows:
-            if (one := found.get(module)) is not None:
-                down[:, across : across + one.rank] = one.right.T
-                up[across : across + one.rank, first : first + count] = one.scale * one.left.T
-                across += one.rank
-            first += count
-        up = up if self.order is None else up[:, self.order]
-        return down, up if self.factors is None else up * self.factors
 
 
 @dataclass(frozen=True)
@@ -76,7 +32,7 @@ class AdapterInputs:
 
     bundle: Bundle
     dtype: np.dtype[Any]
-    matrices: tuple[AdaptedMatrix, ...]
+    parts: tuple[Adapted, ...]
 
     @classmethod
     def of(cls, bundle: Bundle) -> AdapterInputs:
@@ -95,8 +51,9 @@ class AdapterInputs:
                 read_headers((bundle.file(names.ADAPTER_ROWS),)) if names.ADAPTER_ROWS in bundle.manifest.files else ({}, [])
             )
             found = {name: read_array(name, info) for name, info in arrays.items()}
-            matrices = tuple(_matrix(name, one, found) for name, one in fields["matrices"].items())
-            return cls(bundle, np.dtype(fields["dtype"]), matrices)
+            matrices = [_matrix(name, one, found) for name, one in fields["matrices"].items()]
+            heads = [_heads(name, one, found) for name, one in fields["heads"].items()]
+            return cls(bundle, np.dtype(fields["dtype"]), (*matrices, *heads))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BundleError(
                 f"{path} can't be read ({type(error).__name__}: {error})", hint="export the bundle again"
@@ -110,26 +67,25 @@ class AdapterInputs:
         """
         self._refuse(adapter)
         made: dict[str, NDArray[Any]] = {}
-        for matrix in self.matrices:
-            pair = matrix.adapted(adapter)
-            for name, values in zip(matrix.inputs, pair or (), strict=False):
+        for part in self.parts:
+            for name, values in part.values(adapter).items():
                 if self.dtype == np.float16 and np.abs(values).max() > _LARGEST:
                     raise AdapterError(f"{name} would have numbers beyond float16's 65504", hint=MERGE)
                 made[name] = np.ascontiguousarray(values, self.dtype)
         return made
 
     def _refuse(self, adapter: Adapter) -> None:
-        count = {module: (rows, matrix.columns) for matrix in self.matrices for module, rows in matrix.rows}
+        sizes = {module: size for part in self.parts for module, size in part.modules.items()}
         faults = []
         if adapter.config.dora:
             faults.append("it is a DoRA, whose rows have lengths of their own")
         faults += [f"{name} is trained whole" for name in adapter.replaced if not _is_copy(name, adapter)]
         for module, one in adapter.modules.items():
-            if module not in count:
+            if module not in sizes:
                 faults.append(f"{module} has no input in this graph")
-            elif one.rank > min(count[module]):
+            elif one.rank > min(sizes[module]):
                 faults.append(
-                    f"{module}: rank {one.rank} of a matrix {list(count[module])}, which has no more than {min(count[module])}"
+                    f"{module}: rank {one.rank} of a matrix {list(sizes[module])}, which has no more than {min(sizes[module])}"
                 )
         if faults:
             shown = faults[:8] + [f"… and {len(faults) - 8} more"] * (len(faults) > 8)
@@ -153,13 +109,24 @@ def _is_copy(name: str, adapter: Adapter) -> bool:
     return name in (f"{EMBEDDING}.weight", f"{HEAD}.weight") and not adapter.config.saves(name.removesuffix(".weight"))
 
 
-def _matrix(name: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArray[np.float32]]) -> AdaptedMatrix:
+def _matrix(name: str, fields: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Adapted:
     rows = tuple((str(module), int(count)) for module, count in fields["rows"])
-    order, factors = arrays.get(f"{name}.order"), arrays.get(f"{name}.factors")
     total = sum(count for _, count in rows)
-    if any(array is not None and array.shape != (total,) for array in (order, factors)):
-        raise ValueError(f"{name} has {total} rows, and an order or factors of another length")
+    order, factors = _array(arrays, f"{name}.order", total), _array(arrays, f"{name}.factors", total)
     return AdaptedMatrix(name, int(fields["columns"]), rows, None if order is None else order.astype(np.int64), factors)
+
+
+def _heads(name: str, fields: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Adapted:
+    heads, key, value, columns = (int(fields[size]) for size in ("heads", "key", "value", "columns"))
+    factors = _array(arrays, f"{name}.factors", heads * key)
+    return AdaptedHeads(name, str(fields["module"]), heads, key, value, columns, factors)
+
+
+def _array(arrays: Mapping[str, Floats], name: str, length: int) -> Floats | None:
+    found = arrays.get(name)
+    if found is not None and found.shape != (length,):
+        raise ValueError(f"{name} has the shape {list(found.shape)} for {length} rows")
+    return found
 
 
 def open_adapter(bundle: Bundle, folder: str | Path, name: str | None = None) -> Adapter:

@@ -10,7 +10,7 @@ from youtu_onnx.families.youtu.graph import row_orders
 from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.layer_parameters import InLayer
 from youtu_onnx.families.youtu.graph.moved import MovedFactors
-from youtu_onnx.graphs.adapted_rows import AdaptedRows
+from youtu_onnx.graphs.adapted_rows import AdaptedHeads, AdaptedRows
 from youtu_onnx.graphs.parameter import Given
 
 Adapted = dict[str, tuple[AdaptedRows, ...]]
@@ -22,6 +22,14 @@ def adapted(a: Architecture, form: GraphForm) -> Adapted:
     for index in range(a.num_hidden_layers):
         found |= _Layer(a, form, f"model.layers.{index}.").matrices()
     return found | {"lm_head.weight": (AdaptedRows("lm_head", a.vocab_size),)}
+
+
+def adapted_heads(a: Architecture, form: GraphForm) -> dict[str, AdaptedHeads]:
+    """By the graph's name of a layer's heads."""
+    if form.latent is None or not form.latent.adapted:
+        return {}
+    prefixes = [f"model.layers.{index}." for index in range(a.num_hidden_layers)]
+    return {f"{prefix}self_attn.heads.lora": _Layer(a, form, prefix).heads() for prefix in prefixes}
 
 
 class _Layer:
@@ -66,3 +74,13 @@ class _Layer:
             return AdaptedRows(module, len(order), order)
         sources = tuple(prefix + one for one in moved.sources_of_keys)
         return AdaptedRows(module, len(order), order, lambda given: 1 / moved.of_keys(InLayer(given, prefix)), sources)
+
+    def heads(self) -> AdaptedHeads:
+        """Keys are divided by the scales that went into the query."""
+        a, moved, prefix = self.a, self.moved, self.prefix
+        sizes = (a.num_attention_heads, a.qk_nope_head_dim, a.v_head_dim, a.kv_lora_rank)
+        module, keys = f"{prefix}self_attn.kv_b_proj", a.num_attention_heads * a.qk_nope_head_dim
+        if not moved.into_query:
+            return AdaptedHeads(module, *sizes)
+        sources = tuple(prefix + one for one in moved.sources_of_query)
+        return AdaptedHeads(module, *sizes, lambda given: 1 / moved.of_query(InLayer(given, prefix))[:keys], sources)
