@@ -19,7 +19,7 @@ TRACED_RANK = 2
 
 
 class LatentAdapter(nn.Module):
-    """The adapter's part of what :class:`FloatHeads` and :class:`ByteHeads` compute. A factor is there as each product wants it."""
+    """The adapter's part of what :class:`FloatHeads` and :class:`ByteHeads` compute. Factors are there as products want them."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
