@@ -66,7 +66,8 @@ def _check(path: Path, values: Mapping[str, NDArray[Any]], inputs: AdapterInputs
             if array is None or array.dtype != inputs.dtype or not np.isfinite(array).all():
                 raise AdapterError(f"{path}: {name} is no finite array of {inputs.dtype}", hint=MAKE_AGAIN)
             place = shape.index(None)
-            if array.shape[:place] != shape[:place] or array.shape[place + 1 :] != shape[place + 1 :]:
+            found = array.shape[:place], array.shape[place + 1 :]
+            if array.ndim != len(shape) or found != (shape[:place], shape[place + 1 :]):
                 expected = ["R" if size is None else size for size in shape]
                 raise AdapterError(f"{path}: {name} is {list(array.shape)}; expected {expected}", hint=MAKE_AGAIN)
             ranks.add(array.shape[place])

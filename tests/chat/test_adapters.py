@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import youtu_onnx
+from tests.cli.test_commands import without
 from tests.cli_process import failed, run
 from tests.nano_adapters import greedy, hot_bundle, nano_adapter
 from youtu_onnx.chat.model import Model
@@ -147,6 +148,10 @@ def test_the_commands(bundled: Bundled, tmp_path: Path) -> None:
         for more in ((), ("--adapter", "shy"), ("--adapter", "later"), ("--adapter", bundled.folder / "late"))
     ]
     assert len(set(said)) == 3 and said[2] == said[3]
+    bare = without("torch", "transformers", "onnx", "onnx_ir")
+    assert run("adapter", tmp_path / "copy", "--add", f"again={bundled.folder / 'late'}", program=bare).returncode == 0
+    done = run("generate", tmp_path / "copy", "-p", PROMPT, "--greedy", "--max-tokens", "12", "--adapter", "again", program=bare)
+    assert done.stdout == said[2], "a machine that only runs bundles needs no PyTorch for it"
     assert "no adapter 'nobody'" in failed(run("generate", tmp_path / "copy", "-p", "x", "--adapter", "nobody"), 2)
 
 

@@ -104,6 +104,7 @@ class Inspection:
                 "revision": manifest.source.revision,
                 "adapter": None if manifest.source.adapter is None else manifest.source.adapter.name,
             },
+            "adapters": None if manifest.adapters is None else [one.name for one in manifest.adapters],
             "created": manifest.created,
             "tools": dict(manifest.tools),
             "target": manifest.target,

@@ -11,7 +11,6 @@ from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.bundle.manifest import BundledAdapter
 from youtu_onnx.core.bundle.variants import Variants
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.core.target import Target
 from youtu_onnx.families.adapters.choice import NamedAdapter
 from youtu_onnx.families.adapters.inputs import AdapterInputs, open_adapter, refuse_without_inputs
 from youtu_onnx.runtimes.adapters import UnknownAdapter
@@ -59,17 +58,6 @@ def remove_adapter(path: Path, name: str) -> list[Bundle]:
 
 def adapter_names(manifest: Manifest) -> tuple[str, ...]:
     return tuple(one.name for one in manifest.adapters or ())
-
-
-def refuse_static(target: Target) -> None:
-    """
-    Raises:
-        UsageError: every step of the target's graphs has the same shapes, and adapters have ranks of their own.
-    """
-    if target.static_cache:
-        raise UsageError(
-            f"graphs for the target {target.name} have fixed shapes, and take no adapters", hint="merge one: --adapter-mode merge"
-        )
 
 
 def with_adapters(bundle: Bundle, given: tuple[NamedAdapter, ...]) -> Manifest:

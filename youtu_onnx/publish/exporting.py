@@ -27,7 +27,8 @@ from youtu_onnx.exporters.refusals import refuse_misreadings
 from youtu_onnx.families.adapters.choice import MERGE, AdapterChoice
 from youtu_onnx.families.adapters.merging import open_merged
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.publish.adapters import refuse_static, with_adapters
+from youtu_onnx.publish.adapter_refusals import refuse_static, refuse_unfit
+from youtu_onnx.publish.adapters import with_adapters
 from youtu_onnx.publish.calibrating import calibration_of, sample
 from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.verify.parity import Parity
@@ -54,6 +55,7 @@ class Exported:
             "recipe": manifest.recipe.to_dict(),
             "tensors": dict(manifest.tensors),
             "kv_bytes_per_token": manifest.cache.bytes_per_token,
+            "adapters": None if manifest.adapters is None else [one.name for one in manifest.adapters],
             "verification": manifest.verification,
         }
 
@@ -203,6 +205,8 @@ def export_several(
         wanted[0].check_length(options.max_length)
     for target in wanted:
         check_layout(options.layout, target)
+        if options.adapters.hot:
+            refuse_static(target)
     growing = replace(options, max_length=None)
     with Staging(Path(output), force=options.force, record=names.VARIANTS, kind="folder of bundles") as staging:
         made = [
@@ -256,6 +260,7 @@ def _write(
     assembly = assemble(
         checkpoint, recipe, target, form, progress, options.max_length, calibration, adaptable=options.adapters.hot
     )
+    refuse_unfit(checkpoint, assembly, options.adapters.beside)
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)

@@ -65,7 +65,7 @@ class AdapterInputs:
         Raises:
             AdapterError: it changes what can't be changed beside the weights, or has NaN or numbers beyond float16's.
         """
-        self._refuse(adapter)
+        refuse_beside(adapter, {module: size for part in self.parts for module, size in part.modules.items()})
         made: dict[str, NDArray[Any]] = {}
         for part in self.parts:
             for name, values in part.values(adapter).items():
@@ -74,22 +74,28 @@ class AdapterInputs:
                 made[name] = np.ascontiguousarray(values, self.dtype)
         return made
 
-    def _refuse(self, adapter: Adapter) -> None:
-        sizes = {module: size for part in self.parts for module, size in part.modules.items()}
-        faults = []
-        if adapter.config.dora:
-            faults.append("it is a DoRA, whose rows have lengths of their own")
-        faults += [f"{name} is trained whole" for name in adapter.replaced if not _is_copy(name, adapter)]
-        for module, one in adapter.modules.items():
-            if module not in sizes:
-                faults.append(f"{module} has no input in this graph")
-            elif one.rank > min(sizes[module]):
-                faults.append(
-                    f"{module}: rank {one.rank} of a matrix {list(sizes[module])}, which has no more than {min(sizes[module])}"
-                )
-        if faults:
-            shown = faults[:8] + [f"… and {len(faults) - 8} more"] * (len(faults) > 8)
-            raise AdapterError(listed(f"the adapter {adapter.name} can't be kept beside the weights", shown), hint=MERGE)
+
+def refuse_beside(adapter: Adapter, sizes: Mapping[str, tuple[int, int]]) -> None:
+    """
+    Args:
+        sizes: of the checkpoint's matrices that the graph has inputs for adapters of.
+
+    Raises:
+        AdapterError: the adapter changes what can't be changed beside the weights.
+    """
+    faults = []
+    if adapter.config.dora:
+        faults.append("it is a DoRA, whose rows have lengths of their own")
+    faults += [f"{name} is trained whole" for name in adapter.replaced if not _is_copy(name, adapter)]
+    for module, one in adapter.modules.items():
+        if module not in sizes:
+            faults.append(f"{module} has no input in this graph")
+        elif one.rank > min(sizes[module]):
+            most = min(sizes[module])
+            faults.append(f"{module}: rank {one.rank} of a matrix {list(sizes[module])}, which has no more than {most}")
+    if faults:
+        shown = faults[:8] + [f"… and {len(faults) - 8} more"] * (len(faults) > 8)
+        raise AdapterError(listed(f"the adapter {adapter.name} can't be kept beside the weights", shown), hint=MERGE)
 
 
 def refuse_without_inputs(bundle: Bundle) -> None:
