@@ -10,6 +10,7 @@ from youtu_onnx.core.target import Target
 from youtu_onnx.exporters import refusals
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.calibration import Calibration
+from youtu_onnx.exporters.passes.adapters import adapters
 from youtu_onnx.exporters.passes.embedding import embedding
 from youtu_onnx.exporters.passes.floats import floats
 from youtu_onnx.exporters.passes.linear import linear
@@ -26,8 +27,11 @@ def assemble(
     progress: Progress,
     max_length: int | None = None,
     calibration: Calibration | None = None,
+    *,
+    adaptable: bool = False,
 ) -> Assembly:
     """Trace the model and apply the target's passes. No weight is read. ``calibration``: for algorithms that need one.
+    ``adaptable``: with inputs for LoRA adapters.
 
     Raises:
         UsageError: an exception in the recipe that names no matrix; a form, precision or length that the target can't serve.
@@ -39,6 +43,8 @@ def assemble(
     cache = family.cache_layout(architecture, form, target.floats(recipe.precision), length)
     graphs = exportable(family)
     graph_form = graphs.form(cache, recipe, target)
+    if adaptable:
+        graph_form = graphs.adaptable(graph_form)
     sources = graphs.parameters(architecture, graph_form)
     refusals.refuse_exceptions(sources, recipe)
     refusals.refuse_columns(sources, recipe, target)
@@ -54,6 +60,10 @@ def assemble(
 
     def passed(model: ir.Model) -> Assembly:
         assembly = Assembly(model, sources, floating, cache, graph_form.facts(target))
+        if adaptable:
+            assembly.adapted = graphs.adapted(architecture, graph_form)
+            assembly.adapted_heads = graphs.adapted_heads(architecture, graph_form)
+            adapters(assembly, assembly.adapted, assembly.adapted_heads)
         linear(assembly, recipe, target, quantizer, tied=tied, statistics=calibration.inputs if calibration else lambda _: None)
         embedding(assembly, recipe, target, quantizer, tied=tied)
         refusals.refuse_odd_blocks(assembly.model, target)

@@ -17,6 +17,7 @@ from torch import Tensor
 from youtu_onnx.core.bundle import GraphFacts
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.recipe import Blockwise
+from youtu_onnx.graphs.adapted_rows import AdaptedHeads, AdaptedRows
 from youtu_onnx.graphs.builder import GraphBuilder
 from youtu_onnx.graphs.parameter import Parameter
 
@@ -52,9 +53,12 @@ class Packing:
 
 @dataclass
 class Assembly:
-    """The graph and its weights' packings; ``aliases`` are initializers that show another one's bytes in another shape.
+    """The graph and its weights' packings.
 
-    ``batch`` is a second graph over the same weights, rewritten by the same passes: its packings say nothing new.
+    Attributes:
+        aliases: initializers that show another one's bytes in another shape.
+        batch: a second graph over the same weights, rewritten by the same passes: its packings say nothing new.
+        adapted, adapted_heads: what the graph has inputs for adapters of, and where its rows come from.
     """
 
     model: ir.Model
@@ -65,6 +69,8 @@ class Assembly:
     packings: dict[str, Packing] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     batch: Assembly | None = None
+    adapted: dict[str, tuple[AdaptedRows, ...]] = field(default_factory=dict)
+    adapted_heads: dict[str, AdaptedHeads] = field(default_factory=dict)
 
     @property
     def graph(self) -> ir.Graph:

@@ -13,10 +13,12 @@ import onnx_ir as ir
 from youtu_onnx.core.batch_graph import BatchGraph
 from youtu_onnx.core.bundle import FileEntry, Manifest, ModelFacts, Source, names
 from youtu_onnx.core.bundle.bundle import describe_file
+from youtu_onnx.core.bundle.manifest import MergedAdapter
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.core.version import __version__
+from youtu_onnx.exporters.adapter_inputs import write_adapter_inputs
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.carried import Carried, carry
 from youtu_onnx.exporters.unfinished import Unfinished
@@ -49,6 +51,8 @@ def write_bundle(
     if assembly.batch is not None:
         _write_graph(assembly.batch.model, folder / names.BATCH)
     carry(carried, checkpoint, assembly.cache, target, folder)
+    if assembly.adapted:
+        write_adapter_inputs(assembly, checkpoint, folder)
     progress.begin("hashes", total=sum(file.stat().st_size for file in checkpoint.weight_files))
     weights = {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files}
     files = {names.MODEL_DATA: data} | _describe(folder, skip=names.MODEL_DATA)
@@ -61,13 +65,19 @@ def write_bundle(
         cache=assembly.cache,
         graph=assembly.facts,
         target=target.name,
-        source=Source(checkpoint.name, checkpoint.revision, weights),
+        source=Source(checkpoint.name, checkpoint.revision, weights, _merged(checkpoint)),
         tools=_tools(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         files=dict(sorted(files.items())),
         tensors=tensors,
         slots=BatchGraph(assembly.cache).slots if assembly.batch else None,
+        adapters=() if assembly.adapted else None,
     )
+
+
+def _merged(checkpoint: Checkpoint) -> MergedAdapter | None:
+    change = checkpoint.change
+    return None if change is None else MergedAdapter(change.name, change.sha256)
 
 
 def with_file(manifest: Manifest, path: Path) -> Manifest:

@@ -39,6 +39,8 @@ def carry(carried: Carried, checkpoint: Checkpoint, cache: CacheLayout, target: 
     for name in (names.CONFIG, names.GENERATION_CONFIG):
         if (checkpoint.path / name).is_file():
             shutil.copyfile(checkpoint.path / name, folder / name)
+    if checkpoint.change is not None:  # an adapter may have parted embedding and head
+        _write_json(folder / names.CONFIG, dict(checkpoint.config))
     for name, contents in carried.text.contents.items():
         (folder / name).write_bytes(contents)
     a = checkpoint.architecture

@@ -16,6 +16,8 @@ def model_card(manifest: Manifest) -> str:
     """Markdown with the metadata block that the Hugging Face hub reads."""
     a, recipe, cache = architecture_of(manifest.model), manifest.recipe, manifest.cache
     source = manifest.source.model + (f" at revision `{manifest.source.revision}`" if manifest.source.revision else "")
+    if manifest.source.adapter is not None:
+        source += f" with the LoRA adapter {manifest.source.adapter.name} merged into it,"
     size = sum(entry.size for entry in manifest.files.values())
     stored = ", ".join(f"{count} × {label}" for label, count in sorted(manifest.tensors.items()))
     hub = f"base_model: {manifest.source.model}\n" if "/" in manifest.source.model else ""

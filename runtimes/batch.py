@@ -13,6 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
+from youtu_onnx.runtimes.adapters import ActiveAdapter, Adapters
+
 
 class SequenceCache(Protocol):
     """The cache of one sequence. It is used with the Batch that made it, and no other."""
@@ -70,6 +72,10 @@ class Batch(Protocol):
         """Of a sequence's cache."""
 
     @property
+    def adapters(self) -> Adapters | None:
+        """Those that steps can be computed with; None where the graph takes none."""
+
+    @property
     def prefix_shareable(self) -> bool:
         """Whether the first tokens of a cache are good without the rest. If not, :meth:`SequenceCache.truncate` and
         :meth:`SequenceCache.copy_prefix` can't be asked for fewer tokens than there are, but for none."""
@@ -81,7 +87,12 @@ class Batch(Protocol):
         """Memory of a cache that grows because it has to hold so many tokens."""
 
     def step(
-        self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None, *, batch_invariant: bool = False
+        self,
+        tokens: Mapping[int, tuple[SequenceCache, int]],
+        chunk: Chunk | None = None,
+        *,
+        batch_invariant: bool = False,
+        adapter: ActiveAdapter | None = None,
     ) -> np.ndarray:
         """Append one token to each sequence that has a slot, and a chunk to one more. No check of ids or lengths.
 
@@ -89,6 +100,7 @@ class Batch(Protocol):
             tokens: cache and token by slot.
             batch_invariant: compute for each sequence, to the last bit, what would be computed for it in other company; else
                 products of one row may be summed in another order than those of several, which is faster by some hundredths.
+            adapter: that all of the sequences are computed with, in this step as in those before; None: none.
 
         Returns:
             Logits float32 ``[D, V]`` in the order of the slots, and one row more if the chunk's are wanted.

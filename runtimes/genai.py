@@ -15,14 +15,17 @@ import numpy as np
 
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.runtimes.cache_use import check_kept, droppable
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
 from youtu_onnx.runtimes.failures import explain
+from youtu_onnx.runtimes.genai_adapters import Loaded, open_adapters
 from youtu_onnx.runtimes.providers.providers import PROVIDERS, chosen
 
 
 class GenaiDecoder:
-    """The Decoder over an ``onnxruntime_genai.Generator``. Implements :class:`youtu_onnx.runtimes.decoder.Decoder`."""
+    """The Decoder over an ``onnxruntime_genai.Generator``. Implements
+    :class:`youtu_onnx.runtimes.adapters.AdaptedDecoder`."""
 
     def __init__(self, bundle: Bundle, provider: str | None = None) -> None:
         """Open the bundle's folder.
@@ -58,6 +61,8 @@ class GenaiDecoder:
             )
         self._og: Any = og
         self._model = _open_model(og, bundle, wanted.genai.name)
+        self.adapters = open_adapters(og, self._model, bundle)
+        self._adapter: ActiveAdapter | None = None
         self.vocab_size = bundle.manifest.model.vocab_size
         self.context_length = _context_length(bundle)
         self._cache = bundle.manifest.cache
@@ -91,12 +96,17 @@ class GenaiDecoder:
             self._generator.rewind_to(self._length - count)
             self._length -= count
 
+    def use(self, adapter: ActiveAdapter | None) -> None:
+        if adapter is not self._adapter:
+            self.reset()
+            self._adapter = adapter
+
     def reset(self) -> None:
         self._generator, self._length = None, 0
 
     def close(self) -> None:
         self.reset()
-        self._model = None
+        self._model = self.adapters = self._adapter = None
 
     def _check(self, ids: Sequence[int]) -> list[int]:
         if self._model is None:
@@ -120,7 +130,11 @@ class GenaiDecoder:
     def _new_generator(self) -> Any:
         params = self._og.GeneratorParams(self._model)
         params.set_search_options(max_length=self.context_length, batch_size=1, do_sample=False)
-        return self._og.Generator(self._model, params)
+        made = self._og.Generator(self._model, params)
+        if self._adapter is not None:
+            loaded: Loaded = self._adapter.values["loaded"]
+            made.set_active_adapter(loaded.owner, loaded.name)
+        return made
 
 
 def _library() -> ModuleType:

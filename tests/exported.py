@@ -21,7 +21,8 @@ from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import write_bundle
 from youtu_onnx.exporters.carried import Carried
-from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.adapters.choice import NamedAdapter
+from youtu_onnx.families.adapters.merging import open_merged
 
 Past = list[np.ndarray]
 
@@ -35,12 +36,15 @@ def export_tiny(
     form: str = "latent",
     max_length: int | None = None,
     batch: bool = False,
+    adapter: NamedAdapter | None = None,
+    adaptable: bool = False,
 ) -> Manifest:
-    """Everything of a bundle but manifest and model card; ``batch``: with the batch graph, where the target has one."""
+    """Everything of a bundle but manifest and model card; ``batch``: with the batch graph, where the target has one; ``adapter``:
+    merged into the weights; ``adaptable``: with inputs for adapters."""
     folder.mkdir(parents=True, exist_ok=True)
-    opened, row = Checkpoint.open(str(checkpoint)), target_called(target)
+    opened, row = open_merged(str(checkpoint), adapter), target_called(target)
     row = row if batch else replace(row, serves=False)
-    assembly = assemble(opened, recipe, row, form, Silent(), max_length)
+    assembly = assemble(opened, recipe, row, form, Silent(), max_length, adaptable=adaptable)
     carried = Carried.of(opened) if (opened.path / names.TOKENIZER).is_file() else Carried()
     return write_bundle(assembly, opened, carried, recipe, row, folder, Silent())
 

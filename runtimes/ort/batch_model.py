@@ -16,9 +16,11 @@ from youtu_onnx.core import batch_graph
 from youtu_onnx.core.batch_graph import BatchGraph
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError, UsageError
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.runtimes.batch import Chunk, SequenceCache
 from youtu_onnx.runtimes.cache_use import shareable
 from youtu_onnx.runtimes.failures import explain
+from youtu_onnx.runtimes.ort.adapters import bind_adapter, open_adapters
 from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
 from youtu_onnx.runtimes.ort.interface import LOGITS, check_batch_interface
 from youtu_onnx.runtimes.ort.prepared import Prepared, find_batch
@@ -116,6 +118,8 @@ class BatchModel:
         self._nobody = [np.zeros((2, one.width), manifest.cache.dtype) for one in self._names[None]]
         self._idle: dict[Lane, int] = {}  # lanes that nobody's rows are bound to, and how many new ones
         self._binding: ort.IOBinding | None = None
+        self._adapter: ActiveAdapter | None = None  # of the binding
+        self.adapters = open_adapters(bundle)
 
     @property
     def count(self) -> int:
@@ -129,7 +133,12 @@ class BatchModel:
         return InPlaceCache.rows_for(tokens, self.context_length) * self.bytes_per_token
 
     def step(
-        self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None, *, batch_invariant: bool = False
+        self,
+        tokens: Mapping[int, tuple[SequenceCache, int]],
+        chunk: Chunk | None = None,
+        *,
+        batch_invariant: bool = False,
+        adapter: ActiveAdapter | None = None,
     ) -> np.ndarray:
         in_slots = {slot: (_own(cache), id_) for slot, (cache, id_) in sorted(tokens.items())}
         read = None if chunk is None else _own(chunk.cache)
@@ -140,7 +149,7 @@ class BatchModel:
         rows = _in_pairs(counts, len(part), wanted) if batch_invariant else _Rows(len(part), wanted, wanted)
         part += [0] * (rows.chunk - len(part))
         arrays = _feeds(in_slots, counts, part, read.length if read else 1, rows.of_head)  # alive until the run is over
-        binding = self._binding = self._binding or self._session.io_binding()
+        binding = self._bound_to(adapter)
         for name, array in arrays.items():
             binding.bind_cpu_input(name, array)
         for slot in range(self.count):
@@ -162,13 +171,20 @@ class BatchModel:
         return found.astype(np.float32, copy=False)
 
     def close(self) -> None:
-        self._open = self._binding = None
+        self._open = self._binding = self._adapter = None
 
     @property
     def _session(self) -> ort.InferenceSession:
         if self._open is None:
             raise UsageError("the model was closed", hint="open the bundle again")
         return self._open
+
+    def _bound_to(self, adapter: ActiveAdapter | None) -> ort.IOBinding:
+        """The binding of the step before where that had the same adapter; else a new one, since no single input is unbound."""
+        if self._binding is None or adapter is not self._adapter:
+            self._binding, self._adapter, self._idle = self._session.io_binding(), adapter, {}
+            bind_adapter(self._binding, adapter)
+        return self._binding
 
     def _bind(self, binding: ort.IOBinding, lane: Lane, cache: InPlaceCache | None, count: int) -> None:
         """A sequence's buffers; where there is none, one row of nobody's and room for one more. What idles stays bound."""

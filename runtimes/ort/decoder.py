@@ -8,6 +8,7 @@ import numpy as np
 
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.runtimes.cache_use import droppable
 from youtu_onnx.runtimes.decoder import check_ids, check_rewind, steps
 from youtu_onnx.runtimes.ort.model import OrtModel
@@ -15,13 +16,15 @@ from youtu_onnx.runtimes.providers.options import ProviderOptions
 
 
 class OrtDecoder:
-    """The Decoder over an :class:`OrtModel`. Implements :class:`youtu_onnx.runtimes.decoder.Decoder`."""
+    """The Decoder over an :class:`OrtModel`. Implements :class:`youtu_onnx.runtimes.adapters.AdaptedDecoder`."""
 
     def __init__(self, model: OrtModel) -> None:
         self.model = model
         self.vocab_size = model.bundle.manifest.model.vocab_size
         self.context_length = model.bundle.manifest.context_length
         self.rewindable = droppable(model.bundle.manifest.cache)
+        self.adapters = model.adapters
+        self._adapter: ActiveAdapter | None = None
         self._cache = model.new_cache()
 
     @classmethod
@@ -58,6 +61,11 @@ class OrtDecoder:
         check_rewind(count, self.length)
         self._cache.truncate(self.length - count)
 
+    def use(self, adapter: ActiveAdapter | None) -> None:
+        if adapter is not self._adapter:
+            self.reset()
+            self._adapter = adapter
+
     def reset(self) -> None:
         self._cache = self.model.new_cache()  # frees the memory of a long conversation, too
 
@@ -70,4 +78,4 @@ class OrtDecoder:
 
     def _append(self, ids: Sequence[int], *, last_only: bool = False) -> np.ndarray:
         """Logits ``[S, V]``, or ``[1, V]`` with ``last_only``."""
-        return self.model.append(self._cache, ids, last_only=last_only)
+        return self.model.append(self._cache, ids, last_only=last_only, adapter=self._adapter)

@@ -15,8 +15,10 @@ import onnxruntime as ort
 
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import ProviderError, UsageError, YoutuOnnxError
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.runtimes.decoder import check_ids
 from youtu_onnx.runtimes.failures import explain
+from youtu_onnx.runtimes.ort.adapters import bind_adapter, open_adapters
 from youtu_onnx.runtimes.ort.cache import BoundCache, empty_past, presents_of
 from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
 from youtu_onnx.runtimes.ort.interface import (
@@ -52,6 +54,7 @@ class OrtModel:
         device: where its cache tensors are, in ONNX Runtime's words.
         device_id: which of several such devices.
         prepared: the copy with packed weights that was opened instead of the bundle's graph; None: the bundle's own was.
+        adapters: those that steps can be computed with; None where the graph takes none.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class OrtModel:
             self.placement.check(require=require_provider)
         self._by_mask, self._by_input = bundle.manifest.graph.mask_keeps_logits, has_logits_to_keep(self._session)
         check_interface(self._session, bundle)
+        self.adapters = open_adapters(bundle)
         self._vocab_size = bundle.manifest.model.vocab_size
         self._logits_dtype = np.dtype(bundle.manifest.graph.float_dtype)
 
@@ -123,6 +127,7 @@ class OrtModel:
         past: Sequence[ort.OrtValue] | None = None,
         *,
         last_only: bool = False,
+        adapter: ActiveAdapter | None = None,
     ) -> tuple[np.ndarray, list[ort.OrtValue]]:
         """One step.
 
@@ -132,6 +137,7 @@ class OrtModel:
             position_ids: ``[B, S]`` int64.
             past: what the step before returned; None for the first.
             last_only: as in :meth:`step`.
+            adapter: one of :attr:`adapters`; None: none.
 
         Returns:
             Logits ``[B, S, V]`` float32, or ``[B, 1, V]`` with ``last_only``, and the presents, the next step's past.
@@ -148,7 +154,7 @@ class OrtModel:
                 binding.bind_ortvalue_input(tensor.past, value)
                 binding.bind_output(tensor.present, self.device, self.device_id)
 
-        logits, binding = self.step(input_ids, attention_mask, position_ids, bind, last_only=last_only)
+        logits, binding = self.step(input_ids, attention_mask, position_ids, bind, last_only=last_only, adapter=adapter)
         return logits, presents_of(binding)
 
     def run_batch(self, prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[np.ndarray, np.ndarray, list[ort.OrtValue]]:
@@ -176,6 +182,7 @@ class OrtModel:
         bind_cache: Callable[[ort.IOBinding], None],
         *,
         last_only: bool = False,
+        adapter: ActiveAdapter | None = None,
     ) -> tuple[np.ndarray, ort.IOBinding]:
         """:meth:`run` for callers that hold the cache tensors themselves and bind them. Returns the logits and what was bound:
         :func:`youtu_onnx.runtimes.ort.cache.presents_of` it are the presents.
@@ -200,6 +207,7 @@ class OrtModel:
         if keep < new and not self._by_mask:  # bind_cpu_input knows required inputs only
             binding.bind_ortvalue_input(LOGITS_TO_KEEP, ort.OrtValue.ortvalue_from_numpy(np.ones(1, np.int64)))
         bind_cache(binding)
+        bind_adapter(binding, adapter)
         logits = np.empty((len(input_ids), keep, self._vocab_size), self._logits_dtype)  # the session writes into it
         binding.bind_output(LOGITS, "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
         try:
@@ -209,7 +217,9 @@ class OrtModel:
             raise self._explain(error, input_ids.shape[1]) from error
         return logits[:, -1 if last_only else 0 :].astype(np.float32, copy=False), binding
 
-    def append(self, cache: BoundCache, ids: Sequence[int], *, last_only: bool = False) -> np.ndarray:
+    def append(
+        self, cache: BoundCache, ids: Sequence[int], *, last_only: bool = False, adapter: ActiveAdapter | None = None
+    ) -> np.ndarray:
         """A step of one sequence, whose cache then holds ``ids``, too. Logits ``[S, V]``, or ``[1, V]`` with ``last_only``.
 
         Raises as :meth:`run`; the cache is then as it was.
@@ -221,6 +231,7 @@ class OrtModel:
             np.arange(cache.length, total)[None],
             lambda binding: cache.bind(binding, len(ids)),
             last_only=last_only,
+            adapter=adapter,
         )
         cache.commit(binding, len(ids))
         rows: np.ndarray = logits[0]

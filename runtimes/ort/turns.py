@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.runtimes.batch import Chunk, SequenceCache
 from youtu_onnx.runtimes.cache_use import shareable
 from youtu_onnx.runtimes.ort.cache import BoundCache
@@ -28,7 +29,7 @@ class TurnsModel:
     count = COUNT
 
     def __init__(self, model: OrtModel) -> None:
-        self.model = model
+        self.model, self.adapters = model, model.adapters
         manifest = model.bundle.manifest
         self.vocab_size, self.context_length = manifest.model.vocab_size, manifest.context_length
         self.bytes_per_token = manifest.cache.bytes_per_token
@@ -45,12 +46,19 @@ class TurnsModel:
         return (InPlaceCache.rows_for(tokens, self.context_length) if in_place else tokens) * self.bytes_per_token
 
     def step(
-        self, tokens: Mapping[int, tuple[SequenceCache, int]], chunk: Chunk | None = None, *, batch_invariant: bool = False
+        self,
+        tokens: Mapping[int, tuple[SequenceCache, int]],
+        chunk: Chunk | None = None,
+        *,
+        batch_invariant: bool = False,
+        adapter: ActiveAdapter | None = None,
     ) -> np.ndarray:
         """``batch_invariant``: each is alone anyway."""
-        rows = [self.model.append(_own(cache), [id_], last_only=True) for _, (cache, id_) in sorted(tokens.items())]
+        rows = [
+            self.model.append(_own(cache), [id_], last_only=True, adapter=adapter) for _, (cache, id_) in sorted(tokens.items())
+        ]
         if chunk:
-            last = self.model.append(_own(chunk.cache), chunk.ids, last_only=True)
+            last = self.model.append(_own(chunk.cache), chunk.ids, last_only=True, adapter=adapter)
             rows += [last] if chunk.logits else []
         return np.concatenate(rows) if rows else np.empty((0, self.vocab_size), np.float32)
 

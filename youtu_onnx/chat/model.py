@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,6 +16,9 @@ from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.generation_config import GenerationConfig
+from youtu_onnx.families.adapters.choice import BASE
+from youtu_onnx.families.adapters.inputs import refuse_without_inputs
+from youtu_onnx.runtimes.adapters import ActiveAdapter, AdaptedDecoder, Adapters
 from youtu_onnx.runtimes.decoder import Decoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.json_file import read_json
@@ -33,6 +37,7 @@ class Model:
         max_tokens: the default length of a reply.
         eos_ids: the tokens that end a reply.
         prompt_lookup: how replies guess ahead; None for those that don't. Read when a reply begins.
+        adapter: the default one of replies; None: the model without any.
     """
 
     def __init__(
@@ -51,6 +56,8 @@ class Model:
         self.prompt_lookup = prompt_lookup
         self._cache = TokenCache(decoder)
         self._current: Generation | None = None
+        self._active: ActiveAdapter | None = None
+        self.adapter: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +77,33 @@ class Model:
             self._current = None
         self._cache.clear()
 
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the LoRA adapters that replies can be written with."""
+        found = self._adapters()
+        return () if found is None else found.names
+
+    def load_adapter(self, name: str, path: str | Path) -> None:
+        """Read an adapter: a folder in PEFT's format, or a file in ONNX Runtime's. In the place of one of the same name.
+
+        Raises:
+            UsageError: the bundle takes none, or a name that can't be.
+            AdapterError: it can't be read, or can't be kept beside this bundle's weights.
+        """
+        self._taking_adapters().load(name, path)
+
+    def unload_adapter(self, name: str) -> None:
+        """Forget an adapter, and what was computed with it.
+
+        Raises:
+            UsageError: there is none of this name, or the bundle takes none.
+        """
+        self._taking_adapters().unload(name)
+        if self._active is not None and self._active.name == name:
+            self._use(None)
+        if self.adapter == name:
+            self.adapter = None
+
     def generate(
         self,
         prompt: str | Messages,
@@ -83,9 +117,10 @@ class Model:
         raw: bool = False,
         enable_thinking: bool | None = None,
         tools: Messages | None = None,
+        adapter: str | None = None,
     ) -> Result:
         """The whole reply. Arguments and errors are :meth:`stream`'s."""
-        options = ReplyOptions(max_tokens, temperature, top_k, top_p, seed, greedy, raw, enable_thinking, tools)
+        options = ReplyOptions(max_tokens, temperature, top_k, top_p, seed, greedy, raw, enable_thinking, tools, adapter)
         return self.reply(prompt, options).result
 
     def stream(
@@ -101,6 +136,7 @@ class Model:
         raw: bool = False,
         enable_thinking: bool | None = None,
         tools: Messages | None = None,
+        adapter: str | None = None,
     ) -> Generation:
         """A reply to iterate over: pieces of text as they come.
 
@@ -111,16 +147,20 @@ class Model:
             raw: continue the prompt as it is, without the chat template.
             enable_thinking: passed to the chat template; None leaves the choice to it.
             tools: JSON schemas of functions that the model may call.
+            adapter: one of :attr:`adapters`, or ``base`` for none; None takes the model's default.
 
         Raises:
-            UsageError: an empty prompt, one too long for the context, or arguments that can't be.
+            UsageError: an empty prompt, one too long for the context, an adapter that isn't there, or arguments that can't be.
         """
-        return self.reply(prompt, ReplyOptions(max_tokens, temperature, top_k, top_p, seed, greedy, raw, enable_thinking, tools))
+        return self.reply(
+            prompt, ReplyOptions(max_tokens, temperature, top_k, top_p, seed, greedy, raw, enable_thinking, tools, adapter)
+        )
 
     def reply(self, prompt: str | Messages, options: ReplyOptions) -> Generation:
         """:meth:`stream` with its options as one object."""
         sampling = options.sampling(self.sampling)
         ids, thinking = self._encode(prompt, options)
+        self._use(options.adapter or self.adapter)
         generation = Generation(
             self._cache,
             self.tokenizer,
@@ -135,6 +175,36 @@ class Model:
             self._current.cancel()
         self._current = generation
         return generation
+
+    def _adapters(self) -> Adapters | None:
+        return self.decoder.adapters if isinstance(self.decoder, AdaptedDecoder) else None
+
+    def _taking_adapters(self) -> Adapters:
+        found = self._adapters()
+        if found is None:
+            refuse_without_inputs(self.bundle)
+            raise UsageError("this decoder takes no adapters", hint="open the bundle with youtu_onnx.load")
+        return found
+
+    def named(self, adapter: str) -> str:
+        """A name that replies may be asked for with.
+
+        Raises:
+            UsageError: there is no such adapter, or the bundle takes none.
+            AdapterError: its file in the bundle doesn't fit.
+        """
+        if adapter != BASE:
+            self._taking_adapters().active(adapter)
+        return adapter
+
+    def _use(self, name: str | None) -> None:
+        """Compute with an adapter from here on; what another one's cache holds is of no use to it."""
+        wanted = None if name in (None, BASE) else self._taking_adapters().active(str(name))
+        if wanted is self._active or not isinstance(self.decoder, AdaptedDecoder):
+            return
+        self.reset()
+        self.decoder.use(wanted)
+        self._active = wanted
 
     def _encode(self, prompt: str | Messages, options: ReplyOptions) -> tuple[list[int], bool]:
         """Token ids, and whether they end inside an open ``<think>``."""

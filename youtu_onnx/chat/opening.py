@@ -10,8 +10,9 @@ from pathlib import Path
 
 from youtu_onnx.chat.model import Model
 from youtu_onnx.chat.prompt_lookup import PromptLookup
-from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.families.adapters.choice import BASE, NamedAdapter
 from youtu_onnx.runtimes.decoder import Decoder
 from youtu_onnx.runtimes.opening import open_decoder
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
@@ -29,6 +30,7 @@ class OpeningOptions:
         runtime: ``ort`` or ``genai``.
         threads: of the CPU provider; None takes one per physical core.
         prompt_lookup: how replies guess ahead; None: not at all.
+        adapter: name or folder of the one that replies are written with; None: none.
 
     Raises:
         UsageError: prompt lookup on a runtime that gains nothing by it.
@@ -38,6 +40,7 @@ class OpeningOptions:
     runtime: str = "ort"
     threads: int | None = None
     prompt_lookup: PromptLookup | None = None
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         if self.prompt_lookup is not None and self.runtime == "genai":
@@ -56,6 +59,7 @@ def load(
     *,
     provider_options: ProviderOptions | Mapping[str, object] | None = None,
     require_provider: bool = False,
+    adapter: str | Path | None = None,
 ) -> Model:
     """Open a bundle for generation.
 
@@ -65,6 +69,7 @@ def load(
         threads: of the CPU provider; None takes one per physical core.
         prompt_lookup: guess tokens from the text so far and try several in a step; True is ``PromptLookup()``.
         provider_options: as in ``--provider-option``: ``{"device_id": 1, "gpu_mem_limit": "4GiB", "use_tf32": False}``.
+        adapter: which of the bundle's LoRA adapters replies are written with, or the folder of another one in PEFT's format.
         require_provider: raise where a node runs elsewhere, but for small ones that every provider leaves to the CPU.
 
     Raises:
@@ -76,7 +81,7 @@ def load(
     """
     lookup = PromptLookup() if prompt_lookup is True else prompt_lookup or None
     choice = ProviderChoice.of(provider, provider_options, require_provider)
-    return open_model(path, OpeningOptions(choice, runtime, threads, lookup))
+    return open_model(path, OpeningOptions(choice, runtime, threads, lookup, None if adapter is None else str(adapter)))
 
 
 def open_model(path: str | Path, options: OpeningOptions) -> Model:
@@ -98,8 +103,19 @@ def open_model(path: str | Path, options: OpeningOptions) -> Model:
         tokenizer = Tokenizer.open(bundle.path)
         template = ChatTemplate.open(bundle.path, tokenizer)
         model = Model(bundle, tokenizer, template, opening.result(), options.prompt_lookup)
+        if options.adapter is not None:
+            model.adapter = _chosen(model, options.adapter)
         undo.pop_all()
     return model
+
+
+def _chosen(model: Model, adapter: str) -> str:
+    """The name of an adapter that the model has, or has now that it was read from a folder or file."""
+    if adapter in (BASE, *model.adapters) or not Path(adapter).expanduser().exists():
+        return model.named(adapter)
+    named = NamedAdapter.parse(adapter.removesuffix(names.ADAPTER_SUFFIX))
+    model.load_adapter(named.name, adapter)
+    return named.name
 
 
 def _close(opening: Future[Decoder]) -> None:

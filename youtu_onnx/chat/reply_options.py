@@ -21,6 +21,7 @@ class ReplyOptions:
         raw: continue the prompt as it is, without the chat template.
         enable_thinking: passed to the chat template.
         tools: JSON schemas of functions that the model may call.
+        adapter: name of one of the model's adapters; ``base`` is none of them.
 
     Raises:
         UsageError: numbers that can't be, or greedy together with what only sampling uses.
@@ -35,6 +36,7 @@ class ReplyOptions:
     raw: bool = False
     enable_thinking: bool | None = None
     tools: Messages | None = None
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         self.sampling(Sampling())

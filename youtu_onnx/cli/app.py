@@ -22,6 +22,7 @@ COMMANDS = {
     "serve": "Serve a bundle over HTTP: OpenAI's API, a smaller one, and a web page.",
     "evaluate": "Say what rounding costs: perplexity and divergence on text, or held-out problems answered right.",
     "bench": "Measure tokens per second, time to first token and memory. Every combination of the lists is a test.",
+    "adapter": "List the LoRA adapters that lie beside a bundle's weights, put one there, or take one away.",
     "prepare": "Keep a copy with weights packed for this CPU: less memory, quicker to open. It is used from then on.",
     "mobile": "Write a bundle for phones, and say how much memory it takes there.",
     "doctor": "Say what this machine has and what is missing. Exit code 4: no bundle, or not this one, can run here.",

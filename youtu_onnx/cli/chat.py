@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
 
 from youtu_onnx.chat.generation import Generation, Piece
@@ -30,7 +31,7 @@ DIM, NORMAL = "\x1b[2m", "\x1b[0m"
 
 def chat(bundle: BundleFolder, *, system: System = None, reply: ReplyArguments, opening: OpeningArguments) -> None:
     chosen = reply.options()  # before the model is loaded, which may take a while
-    with open_model(bundle, opening.options()) as model:
+    with open_model(bundle, replace(opening.options(), adapter=reply.adapter)) as model:
         conversation = _Conversation(model, system, chosen)
         if sys.stdin.isatty():
             console.note(f"{model.bundle.manifest.source.model} at {bundle}; /help lists the commands")

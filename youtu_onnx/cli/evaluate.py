@@ -10,14 +10,15 @@ import typer
 from youtu_onnx.chat.opening import open_model
 from youtu_onnx.cli import console
 from youtu_onnx.cli.opening_arguments import OpeningArguments
-from youtu_onnx.cli.options import BundleFolder, Offline, Revision
+from youtu_onnx.cli.options import BundleFolder, MergedAdapter, Offline, Revision
 from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.evaluate.distance import Distance
 from youtu_onnx.evaluate.evaluation import evaluate as evaluate_model
 from youtu_onnx.evaluate.language import BUILT_IN, Language, measure
 from youtu_onnx.evaluate.problem import HELD_OUT, read_problems
-from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.adapters.choice import merged_adapter
+from youtu_onnx.families.adapters.merging import open_merged
 from youtu_onnx.inspect.inspection import inspect_bundle
 from youtu_onnx.text.passages import passages
 
@@ -46,18 +47,19 @@ def evaluate(
     ] = None,
     tokens: Annotated[int, typer.Option(help="Of the text, so many tokens at most.")] = 4096,
     window: Annotated[int, typer.Option(help="Tokens of a passage; each is read from its beginning.")] = 512,
+    adapter: MergedAdapter = None,
     revision: Revision = None,
     offline: Offline = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, wrong answers included.")] = False,
     opening: OpeningArguments,
 ) -> None:
-    how = opening.options()
+    how, merged = opening.options(), merged_adapter(model, adapter)
     if text or model:
         if problems is not None:
             raise UsageError(
                 "problems are asked, and text is read: that are two measurements", hint="drop --problems, or --text and --model"
             )
-        checkpoint = None if model is None else Checkpoint.open(model, revision=revision, offline=offline)
+        checkpoint = None if model is None else open_merged(model, merged, revision=revision, offline=offline)
         with open_model(bundle, how) as opened:
             cut = passages(text or [BUILT_IN], opened.tokenizer, opened.template, window=window, tokens=tokens)
             found = measure(opened.bundle, opened.decoder, cut, checkpoint, progress())

@@ -13,6 +13,7 @@ from youtu_onnx.cli.options import Offline, Revision
 from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.core.recipe import Algorithm, Precision
+from youtu_onnx.families.adapters.choice import MERGE, AdapterChoice
 from youtu_onnx.publish.options import ExportOptions
 
 if TYPE_CHECKING:
@@ -97,6 +98,17 @@ class ExportArguments:
     ] = None
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove it equal to PyTorch before publishing.")] = True
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle, and publish one that failed verification.")] = False
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]DIR", help="A LoRA in PEFT's format; with hot it may be repeated.", show_default=False),
+    ] = None
+    adapter_mode: Annotated[
+        str,
+        typer.Option(
+            metavar="MODE",
+            help="merge (into the weights, before they are quantized) or hot (beside them: chosen by request, added later).",
+        ),
+    ] = MERGE
     revision: Revision = None
     offline: Offline = False
 
@@ -119,6 +131,7 @@ class ExportArguments:
             layout=self.layout,
             verify=self.verify,
             force=self.force,
+            adapters=AdapterChoice.parse(self.adapter or (), self.adapter_mode),
             revision=self.revision,
             offline=self.offline,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -30,7 +31,10 @@ def generate(
 ) -> None:
     if raw and system is not None:
         raise UsageError("--system acts through the chat template, which --raw leaves out", hint="drop one of the two")
-    chosen, how = reply.options(raw=raw), opening.options()  # before the model is loaded, which may take a while
+    chosen, how = (
+        reply.options(raw=raw),
+        replace(opening.options(), adapter=reply.adapter),
+    )  # before the model is loaded, which may take a while
     text = stdin.text() if prompt == "-" else prompt
     if not (text if raw else text.strip()):
         raise UsageError("the prompt is empty", hint="pass some text with --prompt")

@@ -19,6 +19,12 @@ BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder tha
 System = Annotated[str | None, typer.Option(help="A system message that opens the conversation.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use the hub's local cache only.")]
+MergedAdapter = Annotated[
+    str | None,
+    typer.Option(
+        "--adapter", metavar="[NAME=]DIR", help="The LoRA that is merged into the bundle's weights.", show_default=False
+    ),
+]
 Threads = Annotated[int | None, typer.Option(help="Threads on the CPU. Default: one per physical core.")]
 
 

@@ -29,6 +29,15 @@ class ReplyArguments:
         ),
     ] = None
 
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_DIR",
+            help="Which of the bundle's LoRA adapters to reply with, or the folder of another one.",
+            show_default=False,
+        ),
+    ] = None
+
     def options(self, *, raw: bool = False) -> ReplyOptions:
         """
         Raises:

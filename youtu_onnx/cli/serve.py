@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -109,6 +110,14 @@ class RequestArguments:
             help="Another name by which a server on 127.0.0.1 may be asked, behind a proxy say; may be repeated.",
         ),
     ] = None
+    adapters: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            show_default=False,
+            help="Let requests to /adapters load LoRA adapters from this folder, each in a folder of its name, and unload them.",
+        ),
+    ] = None
     drain: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="On SIGTERM or Ctrl-C, how long replies may go on.")] = (
         30.0
     )
@@ -121,6 +130,7 @@ class RequestArguments:
             cors_origins=tuple(self.cors_origin or ()),
             body_limit=_size(self.body_limit, "--body-limit"),
             connections=self.limit_connections,
+            adapters=self.adapters,
         )
 
 

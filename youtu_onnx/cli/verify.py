@@ -9,10 +9,11 @@ import typer
 from rich.cells import cell_len, set_cell_size
 
 from youtu_onnx.cli import console
-from youtu_onnx.cli.options import BundleFolder, Offline, RequiredProviderArguments, Revision
+from youtu_onnx.cli.options import BundleFolder, MergedAdapter, Offline, RequiredProviderArguments, Revision
 from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.errors import VerificationError
-from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.adapters.choice import merged_adapter
+from youtu_onnx.families.adapters.merging import open_merged
 from youtu_onnx.verify.difference import Difference
 from youtu_onnx.verify.parity import Parity
 from youtu_onnx.verify.verify import verify_bundle
@@ -26,13 +27,14 @@ def verify(
     model: Annotated[
         str | None, typer.Option("--model", "-m", metavar="DIR_OR_HUB_ID", help="Compare with this checkpoint in PyTorch, too.")
     ] = None,
+    adapter: MergedAdapter = None,
     revision: Revision = None,
     offline: Offline = False,
     where: RequiredProviderArguments,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    chosen = where.choice()
-    checkpoint = None if model is None else Checkpoint.open(model, revision=revision, offline=offline)
+    chosen, merged = where.choice(), merged_adapter(model, adapter)
+    checkpoint = None if model is None else open_merged(model, merged, revision=revision, offline=offline)
     shown = progress()
     try:
         found = verify_bundle(

@@ -32,6 +32,10 @@ class CheckpointError(YoutuOnnxError):
     """A checkpoint can't be read: missing, truncated, of another family, with impossible numbers."""
 
 
+class AdapterError(YoutuOnnxError):
+    """A LoRA adapter can't be read, is of a kind that isn't built, or doesn't fit the model."""
+
+
 class BundleError(YoutuOnnxError):
     """A bundle is missing, damaged or of a newer format."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from youtu_onnx.core.checkpoint_names import ADAPTER, CONFIG
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.hub_cache import cached_repository, snapshots_in
+from youtu_onnx.core.shell import quoted
 
 FLOAT = "name the safetensors checkpoint that it was made of, a folder or a hub id such as tencent/Youtu-LLM-2B"
 SUFFIXES = {
@@ -129,6 +130,9 @@ def _adapter(folder: Path, *, merged: bool) -> Found:
         "merge it into its base model and export the result: "
         f"AutoPeftModelForCausalLM.from_pretrained({str(folder)!r}).merge_and_unload().save_pretrained(NEW_FOLDER)"
     )
+    if kind == "LORA":
+        named = quoted(base) if isinstance(base, str) and base else "BASE"
+        merge = f"export its base model with it: youtu-onnx export --model {named} --adapter {quoted(folder)}; or {merge}"
     return Found(what, f"{merge}; if its weights are merged already, delete {ADAPTER}" if merged else merge)
 
 

@@ -24,7 +24,10 @@ NOT_FETCHED = (
 )
 """Folders, in which other forms of the model are; but for that of templates."""
 
-FETCHED_BUNDLE = ("*.json", "*.jinja", "README.md", "model.onnx", "model.onnx.data", "batch.onnx")
+FETCHED_BUNDLE = (
+    *("*.json", "*.jinja", "README.md", "model.onnx", "model.onnx.data", "batch.onnx"),
+    *("adapter_inputs.safetensors", "adapters/*.onnx_adapter"),
+)
 """What is downloaded of a bundle."""
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

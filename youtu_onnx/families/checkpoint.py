@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from youtu_onnx.core.checkpoint_files import CONFIG, read_object, refuse_what_is_no_checkpoint, weight_files
 from youtu_onnx.core.errors import CheckpointError, listed
@@ -31,6 +31,23 @@ NO_CONFIG = "a checkpoint folder holds config.json beside its weights"
 NO_CONFIG_ON_THE_HUB = f"{NO_CONFIG}; a repository of GGUF or ONNX files has none: name the checkpoint that they were made of"
 
 
+class Change(Protocol):
+    """What is done to a tensor's rows when they are read: an adapter that is merged.
+
+    Attributes:
+        name, sha256: of what is merged, for the manifest.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    def rows(self, name: str, rows: torch.Tensor, start: int) -> torch.Tensor:
+        """Rows from ``start`` on of a tensor, as they are stored, and what is read instead; they may be of another dtype."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """An opened checkpoint whose tensors all exist with the right shapes.
@@ -42,6 +59,7 @@ class Checkpoint:
         tensors: exactly the names of ``architecture.tensor_shapes()``.
         weight_files: the safetensors files, in name order.
         remarks: sentences about what was read otherwise than it stands in the files.
+        change: what is merged into its weights; None: nothing.
     """
 
     path: Path
@@ -53,6 +71,7 @@ class Checkpoint:
     tensors: Mapping[str, TensorInfo]
     weight_files: tuple[Path, ...]
     remarks: tuple[str, ...] = ()
+    change: Change | None = None
 
     @property
     def nbytes(self) -> int:
@@ -81,7 +100,8 @@ class Checkpoint:
         return cls(folder, name, revision, config, family, architecture, tensors, files, tuple(remarks))
 
     def tensor(self, name: str) -> torch.Tensor:
-        """One tensor in its stored dtype, float64 as float32. Costs its own bytes in memory and nothing once it is dropped.
+        """One tensor in its stored dtype, float64 and what is merged as float32. Costs its own bytes in memory and nothing once
+        it is dropped.
 
         Raises:
             CheckpointError: the file shrank since it was opened, or the tensor holds NaN or infinity.
@@ -90,7 +110,8 @@ class Checkpoint:
 
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
         """``tensor(name)[start:stop]`` for the memory of those rows."""
-        return read_rows(name, self.tensors[name], start, stop)
+        rows = read_rows(name, self.tensors[name], start, stop)
+        return rows if self.change is None else self.change.rows(name, rows, start)
 
 
 def _fitting(

@@ -11,6 +11,7 @@ from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.families.architecture import Architecture
+from youtu_onnx.graphs.adapted_rows import AdaptedHeads, AdaptedRows
 from youtu_onnx.graphs.parameter import Parameter
 
 
@@ -42,8 +43,17 @@ class Exportable(Protocol[A, F]):
     def form(self, cache: CacheLayout, recipe: Recipe, target: Target) -> F:
         """For a cache that :meth:`youtu_onnx.families.family.Family.check_cache_form` let pass."""
 
+    def adaptable(self, form: F) -> F:
+        """The form with inputs for adapters of what is no plain matrix in it, where that can have them."""
+
     def parameters(self, architecture: A, form: F) -> dict[str, Parameter]:
         """All parameters of the graph: name in the graph → how it is made of the checkpoint's tensors."""
+
+    def adapted(self, architecture: A, form: F) -> dict[str, tuple[AdaptedRows, ...]]:
+        """Matrices that LoRA adapters may change beside the weights: name in the graph → the checkpoint's rows that it has."""
+
+    def adapted_heads(self, architecture: A, form: F) -> dict[str, AdaptedHeads]:
+        """What adapters may change that is no plain matrix in the graph: its name there → the checkpoint's rows that it has."""
 
     def graph(self, architecture: A, form: F) -> ir.Model:
         """The graph of one sequence or of a padded batch, before any pass. Parameters are initializers without data."""

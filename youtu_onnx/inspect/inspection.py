@@ -99,7 +99,12 @@ class Inspection:
         conforming = {name: found for name in TABLES if (found := self.conformance(name))}
         return {
             "bundle": str(self.path),
-            "source": {"model": manifest.source.model, "revision": manifest.source.revision},
+            "source": {
+                "model": manifest.source.model,
+                "revision": manifest.source.revision,
+                "adapter": None if manifest.source.adapter is None else manifest.source.adapter.name,
+            },
+            "adapters": None if manifest.adapters is None else [one.name for one in manifest.adapters],
             "created": manifest.created,
             "tools": dict(manifest.tools),
             "target": manifest.target,

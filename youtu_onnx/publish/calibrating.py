@@ -47,6 +47,7 @@ def codes_key(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: str,
     return {
         "youtu-onnx": __version__,
         "torch": torch.__version__,
+        "merged": checkpoint.change.sha256 if checkpoint.change else None,
         "weights": {name: [one.st_size, one.st_mtime_ns] for name, one in stats.items()},
         "recipe": recipe.to_dict(),
         "target": target.name,

@@ -25,7 +25,11 @@ from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
 from youtu_onnx.exporters.refusals import refuse_misreadings
 from youtu_onnx.exporters.unfinished import Unfinished
+from youtu_onnx.families.adapters.choice import MERGE, AdapterChoice
+from youtu_onnx.families.adapters.merging import open_merged
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.publish.adapter_refusals import refuse_static, refuse_unfit
+from youtu_onnx.publish.adapters import with_adapters
 from youtu_onnx.publish.calibrating import calibration_of, codes_key, sample
 from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.verify.parity import Parity
@@ -52,6 +56,7 @@ class Exported:
             "recipe": manifest.recipe.to_dict(),
             "tensors": dict(manifest.tensors),
             "kv_bytes_per_token": manifest.cache.bytes_per_token,
+            "adapters": None if manifest.adapters is None else [one.name for one in manifest.adapters],
             "verification": manifest.verification,
         }
 
@@ -74,6 +79,8 @@ def export(
     layout: str | None = None,
     verify: bool = True,
     force: bool = False,
+    adapter: str | Path | Sequence[str | Path] = (),
+    adapter_mode: str = MERGE,
     revision: str | None = None,
     offline: bool = False,
     progress: Progress | None = None,
@@ -96,11 +103,14 @@ def export(
         layout: ``transformers.js`` adds the names under which that library looks for a model.
         verify: compare logits and greedy tokens with PyTorch before publishing.
         force: replace a bundle that is already there, and publish one that failed verification.
+        adapter: folder of a LoRA in PEFT's format, ``DIR`` or ``"NAME=DIR"``; with ``hot`` there may be several.
+        adapter_mode: ``merge`` adds it to the weights before they are quantized; ``hot`` keeps it beside them, to be chosen when
+            the model runs.
         revision, offline: for hub ids.
         progress: told of stages and bytes.
 
     Raises:
-        UsageError, CheckpointError, ResourceError: nothing was published.
+        UsageError, CheckpointError, AdapterError, ResourceError: nothing was published.
         VerificationError: the bundle does not compute what the checkpoint computes; nothing was published.
     """
     options = ExportOptions(
@@ -117,6 +127,9 @@ def export(
         layout=layout,
         verify=verify,
         force=force,
+        adapters=AdapterChoice.parse(
+            [str(adapter)] if isinstance(adapter, str | Path) else list(map(str, adapter)), adapter_mode
+        ),
         revision=revision,
         offline=offline,
     )
@@ -141,6 +154,9 @@ def export_bundle(
     recipe = options.recipe(target)
     target.check_length(options.max_length)
     check_layout(options.layout, target)
+    hot = options.adapters.beside
+    if options.adapters.hot:
+        refuse_static(target)
     with Staging(output, force=options.force) as staging:
         progress.begin("checkpoint")
         checkpoint, carried = _opened(model, options)
@@ -162,6 +178,7 @@ def export_bundle(
         write_model_card(manifest, staging.folder)
         manifest = with_file(manifest, staging.folder / names.MODEL_CARD)
         manifest = add_layout(options.layout, manifest, staging.folder)
+        manifest = with_adapters(Bundle(staging.folder, manifest), hot) if hot else manifest
         progress.begin("publish")
         path = staging.publish(manifest)
     progress.finish()
@@ -202,6 +219,8 @@ def export_several(
         wanted[0].check_length(options.max_length)
     for target in wanted:
         check_layout(options.layout, target)
+        if options.adapters.hot:
+            refuse_static(target)
     growing = replace(options, max_length=None)
     with Staging(Path(output), force=options.force, record=names.VARIANTS, kind="folder of bundles") as staging:
         made = [
@@ -224,7 +243,7 @@ def export_several(
 
 def _opened(model: str, options: ExportOptions) -> tuple[Checkpoint, Carried]:
     """The checkpoint, and what the bundle has of its text: all that can be wrong with either is known before any work."""
-    checkpoint = Checkpoint.open(model, revision=options.revision, offline=options.offline)
+    checkpoint = open_merged(model, options.adapters.merged, revision=options.revision, offline=options.offline)
     if not any((checkpoint.path / name).is_file() for name in TOKENIZERS):
         raise CheckpointError(
             f"{checkpoint.path} has no {names.TOKENIZER}: a bundle could neither be verified nor talk",
@@ -260,7 +279,10 @@ def _write(
 ) -> Manifest:
     """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
     calibration = calibration_of(checkpoint, carried, recipe, options) if recipe.weighs_inputs else None
-    assembly = assemble(checkpoint, recipe, target, form, progress, options.max_length, calibration)
+    assembly = assemble(
+        checkpoint, recipe, target, form, progress, options.max_length, calibration, adaptable=options.adapters.hot
+    )
+    refuse_unfit(checkpoint, assembly, options.adapters.beside)
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.recipe import Algorithm, Precision, Recipe
 from youtu_onnx.core.target import Target
+from youtu_onnx.families.adapters.choice import AdapterChoice
 
 NONE = "none"
 """Instead of patterns of matrices at 8 bits."""
@@ -29,6 +30,7 @@ class ExportOptions:
         layout: ``transformers.js`` adds the names under which that library looks for a model.
         verify: compare with PyTorch before publishing.
         force: replace a bundle that is already there, and publish one that failed verification.
+        adapters: LoRA adapters, and whether one is merged or all are kept beside the weights.
         revision, offline: where a checkpoint that is a hub id is taken from.
     """
 
@@ -45,6 +47,7 @@ class ExportOptions:
     layout: str | None = None
     verify: bool = True
     force: bool = False
+    adapters: AdapterChoice = field(default_factory=AdapterChoice)
     revision: str | None = None
     offline: bool = False
 

@@ -77,8 +77,16 @@ def verify_parity(
 def refuse_another_shape(bundle: Bundle, checkpoint: Checkpoint) -> None:
     """
     Raises:
-        VerificationError: the bundle was made of a model of other numbers.
+        VerificationError: the bundle was made of a model of other numbers, or an adapter is merged into one of the two alone.
     """
+    merged, change = bundle.manifest.source.adapter, checkpoint.change
+    if merged is not None and change is None:
+        raise VerificationError(
+            f"the adapter {merged.name} is merged into {bundle.path}, and not into {checkpoint.name}",
+            hint="name it: --adapter DIR",
+        )
+    if merged is None and change is not None:
+        raise VerificationError(f"no adapter is merged into {bundle.path}, and {change.name} was named", hint="drop --adapter")
     one: dict[str, Any] = dict(bundle.manifest.model.record)
     other = checkpoint.architecture.to_dict()
     differing = ", ".join(f"{name} {one[name]} and {other[name]}" for name in one if one[name] != other[name])

@@ -102,7 +102,9 @@ def _check_source(bundle: Bundle, checkpoint: Checkpoint, progress: Progress) ->
     """Whether this is the checkpoint that the bundle was made of. Another one is worth knowing; parity decides."""
     progress.begin("hash the checkpoint", sum(file.stat().st_size for file in checkpoint.weight_files))
     found = {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files}
-    source = bundle.manifest.source
+    source, change = bundle.manifest.source, checkpoint.change
+    if source.adapter is not None and change is not None and source.adapter.sha256 != change.sha256:
+        return Check("source", None, f"made with the adapter {source.adapter.name}, but this is another one")
     if found == dict(source.files):
         return Check("source", True, f"made of {source.model}, whose weights these are")
     differing = sorted(name for name in {*found, *source.files} if found.get(name) != source.files.get(name))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from youtu_onnx.runtimes.adapters import ActiveAdapter, Adapters
 from youtu_onnx.runtimes.batch import Chunk
 
 VOCABULARY, CONTEXT = 97, 256
@@ -30,11 +31,11 @@ def logits_after(ids: Sequence[int]) -> np.ndarray:
     return np.random.default_rng(zlib.crc32(np.array(ids, np.int64).tobytes())).normal(size=VOCABULARY).astype(np.float32) * 3
 
 
-def greedy(prompt: Sequence[int], count: int) -> list[int]:
+def greedy(prompt: Sequence[int], count: int, adapter: str = "") -> list[int]:
     """The reply of so many tokens."""
     ids = list(prompt)
     for _ in range(count):
-        ids.append(int(logits_after(ids).argmax()))
+        ids.append(int(logits_after([*ids, *adapter.encode()]).argmax()))
     return ids[len(prompt) :]
 
 
@@ -65,6 +66,7 @@ class FakeCache:
         """``held``: caches that somebody holds; this one and its copies are added."""
         self.shareable = shareable
         self.ids: list[int] = []
+        self.adapter: ActiveAdapter | None = None
         self.capacity = 0
         self._held = HeldCaches() if held is None else held
         self._held.add(self)
@@ -85,7 +87,7 @@ class FakeCache:
         assert self.shareable and 0 <= length <= self.length
         copy = type(self)(held=self._held)
         copy.reserve(length)
-        copy.ids = self.ids[:length]
+        copy.ids, copy.adapter = self.ids[:length], self.adapter
         return copy
 
     def append(self, ids: Sequence[int]) -> None:
@@ -112,6 +114,7 @@ class Step:
     prompt: tuple[int, ...] = ()
     memory: int = 0
     """Of all caches that somebody holds, after the step."""
+    adapter: str | None = None
 
 
 @dataclass
@@ -123,6 +126,7 @@ class FakeBatch:
     closed: how often it was closed.
     """
 
+    adapters: Adapters | None = None
     count: int = 4
     fails: Callable[[list[list[int]]], Exception | None] = lambda sequences: None
     in_turns: bool = False
@@ -145,8 +149,14 @@ class FakeBatch:
         return capacity(tokens) * BYTES
 
     def step(
-        self, tokens: Mapping[int, tuple[FakeCache, int]], chunk: Chunk | None = None, *, batch_invariant: bool = False
+        self,
+        tokens: Mapping[int, tuple[FakeCache, int]],
+        chunk: Chunk | None = None,
+        *,
+        batch_invariant: bool = False,
+        adapter: ActiveAdapter | None = None,
     ) -> np.ndarray:
+        """With an adapter, the reply depends on its name, too; a cache holds what was computed with one, and no other."""
         self._wait()
         assert not self.closed
         assert tokens or chunk
@@ -154,6 +164,9 @@ class FakeBatch:
         lanes = [(cache, [id_]) for _, (cache, id_) in sorted(tokens.items())]
         lanes += [(chunk.cache, list(chunk.ids))] if chunk else []
         assert len({id(cache) for cache, _ in lanes}) == len(lanes), "a cache is in one slot"
+        for cache, _ in lanes:
+            assert cache.length == 0 or cache.adapter is adapter, "a cache of another adapter's"
+            cache.adapter = adapter
         after = [cache.ids + ids for cache, ids in lanes]
         assert all(len(ids) < self.context_length for ids in after), "the last token of a full context is never run"
         for turn, (cache, ids) in enumerate(lanes):
@@ -171,10 +184,12 @@ class FakeBatch:
                 tuple(chunk.ids) if chunk else (),
                 tuple(chunk.cache.ids) if chunk else (),
                 self.memory(),
+                None if adapter is None else adapter.name,
             )
         )
         wanted = after if not chunk or chunk.logits else after[:-1]
-        return np.stack([logits_after(ids) for ids in wanted]) if wanted else np.empty((0, VOCABULARY), np.float32)
+        name = [] if adapter is None else list(adapter.name.encode())
+        return np.stack([logits_after([*ids, *name]) for ids in wanted]) if wanted else np.empty((0, VOCABULARY), np.float32)
 
     def close(self) -> None:
         self.closed += 1

@@ -16,6 +16,7 @@ from tests.serve.engine.fake_batch import BYTES, FakeBatch, FakeCache, logits_af
 from tests.serve.engine.replies import GREEDY, LIKELIEST, PLENTY, Reply, request
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.errors import ResourceError
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.serve.engine.prefill import ChunkSizes
 from youtu_onnx.serve.engine.scheduler import Scheduler
@@ -51,9 +52,14 @@ class SensitiveBatch(FakeBatch):
         return SensitiveCache(self.prefix_shareable, self._caches)
 
     def step(
-        self, tokens: Mapping[int, tuple[SensitiveCache, int]], chunk: Chunk | None = None, *, batch_invariant: bool = False
+        self,
+        tokens: Mapping[int, tuple[SensitiveCache, int]],
+        chunk: Chunk | None = None,
+        *,
+        batch_invariant: bool = False,
+        adapter: ActiveAdapter | None = None,
     ) -> np.ndarray:
-        super().step(tokens, chunk, batch_invariant=batch_invariant)
+        super().step(tokens, chunk, batch_invariant=batch_invariant, adapter=adapter)
         rows = len(tokens) + (len(chunk.ids) if chunk else 0)
         stepped: list[SensitiveCache] = []
         for place, (_, (cache, _)) in enumerate(sorted(tokens.items())):

@@ -71,6 +71,13 @@ class OneAtATime:
         self._thread.start()
 
     @property
+    def adapters(self) -> None:
+        return None
+
+    def adapters_changed(self) -> None:
+        pass
+
+    @property
     def context_length(self) -> int:
         return self._context
 

@@ -31,12 +31,32 @@ class FileEntry:
 
 
 @dataclass(frozen=True)
+class MergedAdapter:
+    """A LoRA adapter that is merged into a bundle's weights: its folder's name, and the SHA-256 (hex) of its weights' file."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BundledAdapter:
+    """A LoRA adapter that lies beside a bundle's weights: its name, its file in the bundle, and the SHA-256 (hex) of what it was
+    made of."""
+
+    name: str
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Source:
-    """The checkpoint that a bundle was made of. ``model`` is a hub id, a built-in name, or a folder's own name."""
+    """The checkpoint that a bundle was made of. ``model`` is a hub id, a built-in name, or a folder's own name; ``adapter``: None
+    where none is merged."""
 
     model: str
     revision: str | None
     files: Mapping[str, FileEntry]
+    adapter: MergedAdapter | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +66,8 @@ class Manifest:
     ``files`` covers every file but the manifest. ``verification`` is the parity report of the export, None where it
     was switched off. ``model`` and ``graph``: what readers go by, whatever table of targets and families they have themselves.
     ``tensors`` says how many matrices are stored how (``{"int4 block 32": 128, "float32": 65}``). ``slots``:
-    of the batch graph, see :mod:`youtu_onnx.core.batch_graph`; None where there is none.
+    of the batch graph, see :mod:`youtu_onnx.core.batch_graph`; None where there is none. ``adapters``: those beside the weights;
+    None where the graph has no inputs for any.
     """
 
     model: ModelFacts
@@ -61,6 +82,7 @@ class Manifest:
     tensors: Mapping[str, int] = field(default_factory=dict)
     verification: Mapping[str, Any] | None = None
     slots: int | None = None
+    adapters: tuple[BundledAdapter, ...] | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -81,6 +103,7 @@ class Manifest:
             "graph": self.graph.to_dict(),
             "target": self.target,
             "slots": self.slots,
+            "adapters": None if self.adapters is None else [asdict(one) for one in self.adapters],
             "tools": dict(self.tools),
             "verification": self.verification,
             "files": {name: asdict(entry) for name, entry in self.files.items()},
@@ -123,6 +146,7 @@ class Manifest:
                     source["model"],
                     source["revision"],
                     {name: FileEntry(e["size"], e["sha256"]) for name, e in source["files"].items()},
+                    _adapter(source.get("adapter")),
                 ),
                 tools=fields["tools"],
                 created=fields["created"],
@@ -130,6 +154,7 @@ class Manifest:
                 tensors=fields["tensors"],
                 verification=fields["verification"],
                 slots=_slots(fields.get("slots")),
+                adapters=_bundled(fields.get("adapters")),
             )
         except (AttributeError, KeyError, TypeError, ValueError, UsageError) as error:
             raise BundleError(
@@ -141,8 +166,10 @@ class Manifest:
                     f"{path} lists a file outside the bundle: {name!r}",
                     hint="do not use this bundle; it was not written by youtu-onnx",
                 )
-        batch = [names.BATCH] if manifest.slots else []
-        for required in (names.MODEL, names.MODEL_DATA, names.CONFIG, names.TOKENIZER, *batch):
+        more = [names.BATCH] if manifest.slots else []
+        if manifest.adapters is not None:
+            more += [names.ADAPTER_INPUTS, *(one.file for one in manifest.adapters)]
+        for required in (names.MODEL, names.MODEL_DATA, names.CONFIG, names.TOKENIZER, *more):
             if required not in files:
                 raise BundleError(f"{path} does not list {required}", hint="export the bundle again")
         return manifest
@@ -152,6 +179,16 @@ def _slots(number: Any) -> int | None:
     if number is not None and (type(number) is not int or not 1 <= number <= MOST_SLOTS):
         raise ValueError(f"{number!r} slots")
     return number
+
+
+def _adapter(fields: Any) -> MergedAdapter | None:
+    return None if fields is None else MergedAdapter(str(fields["name"]), str(fields["sha256"]))
+
+
+def _bundled(listed: Any) -> tuple[BundledAdapter, ...] | None:
+    if listed is None:
+        return None
+    return tuple(BundledAdapter(str(one["name"]), str(one["file"]), str(one["sha256"])) for one in listed)
 
 
 def is_plain_name(name: str) -> bool:

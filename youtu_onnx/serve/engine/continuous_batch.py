@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from youtu_onnx.chat.finish import FinishReason
 from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.runtimes.batch import Batch
 from youtu_onnx.serve.engine.cache_budget import CacheBudget
 from youtu_onnx.serve.engine.prefill import ChunkSizes, PrefillOrder
@@ -29,6 +30,8 @@ class Counts:
 class ContinuousBatch:
     """Sequences join and leave between steps. One that has a place is in prefill, or it decodes and has a slot of the batch, too.
 
+    A step is computed with one adapter, so sequences with different ones take turns: each step is the next adapter's.
+
     Where memory runs out, kept prefixes go first; then the youngest sequence is *preempted*: it gives up its place and its cache,
     and computes its tokens again later.
 
@@ -45,6 +48,7 @@ class ContinuousBatch:
         self._prefix_cache = PrefixCache(batch)
         self._prefilling: list[RunningSequence] = []
         self._decoding: dict[int, RunningSequence] = {}  # by slot
+        self._turns: dict[ActiveAdapter | None, int] = {}  # by adapter that sequences run with: its last step
         self.counts = Counts()
         self.cache_bytes = 0
         self.reply_seconds = 1.0
@@ -59,19 +63,28 @@ class ContinuousBatch:
 
     def add(self, sequence: TokenSequence) -> None:
         """Give it a place. What it begins with is looked for when its prefill begins, and others may have computed it by then."""
-        self._prefilling.append(RunningSequence(sequence, CachedSequence(self._batch.new_cache(), [])))
+        self._prefilling.append(
+            RunningSequence(sequence, CachedSequence(self._batch.new_cache(), [], adapter=sequence.request.adapter))
+        )
 
     def step(self) -> None:
         """Run the model once, and deliver what comes of it."""
-        chunk = self._next_chunk()
-        if chunk is None and not self._decoding:
+        adapter = self._next_turn()
+        chunk = self._next_chunk(adapter)
+        decoding = {slot: one for slot, one in self._decoding.items() if one.adapter is adapter}
+        if chunk is None and not decoding:
             return
         alone, started = not self._decoding, time.monotonic()
-        for found in self._computed(Step(dict(self._decoding), chunk)):
+        for found in self._computed(Step(decoding, chunk)):
             self._advance(found)
         if chunk and alone:
             self._order.measured(chunk.count, time.monotonic() - started)
         self.counts.steps += 1
+
+    def drop_retired(self) -> None:
+        """Free what is kept of adapters that are gone; what runs with one goes on with it."""
+        self._prefix_cache.drop_retired()
+        self.cache_bytes = self._used()
 
     def drop_cancelled(self) -> None:
         for running in self._running:
@@ -99,17 +112,24 @@ class ContinuousBatch:
     def _running(self) -> list[RunningSequence]:
         return [*self._prefilling, *self._decoding.values()]
 
-    def _next_chunk(self) -> PrefillChunk | None:
+    def _next_turn(self) -> ActiveAdapter | None:
+        """The adapter of the next step: of those that sequences run with, the one that has waited longest."""
+        self._turns = {one.adapter: self._turns.get(one.adapter, -1) for one in self._running}
+        chosen = min(self._turns, key=lambda adapter: self._turns[adapter], default=None)
+        self._turns[chosen] = self.counts.steps
+        return chosen
+
+    def _next_chunk(self, adapter: ActiveAdapter | None) -> PrefillChunk | None:
         """The chunk of the next step, for which there is room then. Whoever was preempted for it is let go here: its cache takes
         memory for as long as somebody holds it."""
-        running = self._next_prefill()
+        running = self._next_prefill(adapter)
         self._make_room(running)
         return self._chunk(running)
 
-    def _next_prefill(self) -> RunningSequence | None:
+    def _next_prefill(self, adapter: ActiveAdapter | None) -> RunningSequence | None:
         """Whose prefill goes on; those that have nothing left to prefill decode from now on."""
-        while self._prefilling:
-            running = self._order.choose(self._prefilling)
+        while mine := [one for one in self._prefilling if one.adapter is adapter]:
+            running = self._order.choose(mine)
             try:
                 if not running.cached.ids:
                     self._begin(running)
@@ -127,9 +147,9 @@ class ContinuousBatch:
         room = self._budget.limit - sum(one.cache.nbytes for one in others)
         if sequence.request.repeatable:
             prompt, left = sequence.request.prompt, self._sizes.smallest
-            running.cached = self._prefix_cache.begin(prompt, others, room, left=left, repeatable=True)
+            running.cached = self._prefix_cache.begin(prompt, others, room, left=left, repeatable=True, adapter=running.adapter)
         else:
-            running.cached = self._prefix_cache.begin(sequence.ids, others, room)
+            running.cached = self._prefix_cache.begin(sequence.ids, others, room, adapter=running.adapter)
         reused = len(running.cached.ids)
         if sequence.begin(reused):
             self.counts.prompt_tokens += len(sequence.ids)

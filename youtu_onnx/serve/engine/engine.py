@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.runtimes.adapters import Adapters
 from youtu_onnx.serve.engine.request import Event, Request
 
 
@@ -73,6 +74,13 @@ class Engine(Protocol):
     @property
     def vocab_size(self) -> int:
         """V, the width of logits and of a constraint's mask."""
+
+    @property
+    def adapters(self) -> Adapters | None:
+        """Those that requests can be answered with; None where the model takes none."""
+
+    def adapters_changed(self) -> None:
+        """Free what is kept of adapters that were unloaded or replaced. Replies that use one go on; from any thread."""
 
     def submit(self, request: Request, deliver: Callable[[Event], None]) -> Ticket:
         """Take a request. ``deliver`` is called on the engine's thread, for each token and once with :class:`Ended`; it must

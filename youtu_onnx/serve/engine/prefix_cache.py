@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from youtu_onnx.chat.prefix import common_prefix
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.runtimes.batch import Batch, SequenceCache
 
 WORTH_COPYING = 16
@@ -21,11 +22,13 @@ class CachedSequence:
     Attributes:
         repeatable: so many of the first tokens have rows as every prefill computes them, to the last bit. Not those of a reply,
             which were computed one by one, nor what came after such.
+        adapter: that they were computed with. To sequences with another one they are of no use.
     """
 
     cache: SequenceCache
     ids: list[int]
     repeatable: int = 0
+    adapter: ActiveAdapter | None = None
 
 
 class PrefixCache:
@@ -50,12 +53,16 @@ class PrefixCache:
 
     def keep(self, ended: CachedSequence) -> None:
         """Remember a sequence that ended. One that begins another kept one adds nothing and isn't kept."""
-        if not self._batch.prefix_shareable or not ended.ids:
+        if not self._batch.prefix_shareable or not ended.ids or _retired(ended):
             return
         if any(_begins(ended, kept) for kept in self._kept):
             return
         self._kept = [kept for kept in self._kept if not _begins(kept, ended)]
         self._kept.append(ended)
+
+    def drop_retired(self) -> None:
+        """Free those that were computed with an adapter that is gone."""
+        self._kept = [kept for kept in self._kept if not _retired(kept)]
 
     def drop_oldest(self) -> bool:
         """Free the least recently used; False if there is none."""
@@ -65,7 +72,14 @@ class PrefixCache:
         return True
 
     def begin(
-        self, prompt: Sequence[int], running: Iterable[CachedSequence], room: int, *, left: int = 1, repeatable: bool = False
+        self,
+        prompt: Sequence[int],
+        running: Iterable[CachedSequence],
+        room: int,
+        *,
+        left: int = 1,
+        repeatable: bool = False,
+        adapter: ActiveAdapter | None = None,
     ) -> CachedSequence:
         """A cache for a prompt, with what is there of it in kept caches or in those of running sequences.
 
@@ -76,18 +90,21 @@ class PrefixCache:
             room: bytes that kept caches and a copy may take together.
             left: so many of the prompt's last tokens are left to be computed; at least 1, since its logits are wanted.
             repeatable: only rows that every prefill computes so, and an even number of them.
+            adapter: that the prompt is computed with: only what was computed with the same one.
 
         Raises:
             ResourceError: no memory for a copy.
         """
 
         def usable(one: CachedSequence) -> int:
+            if one.adapter is not adapter:
+                return 0
             length = min(common_prefix(prompt, one.ids), len(prompt) - left)
             return min(length, one.repeatable) // 2 * 2 if repeatable else length
 
         found, shared = _longest([*self._kept, *running], usable) if self._batch.prefix_shareable else (None, 0)
         if found is None:
-            return self._empty()
+            return self._empty(adapter)
         taken = found in self._kept and len(found.ids) - shared < WORTH_KEEPING
         fits = taken or self._make_room(self._batch.cache_bytes(shared), room, found)
         if found in self._kept:
@@ -96,15 +113,15 @@ class PrefixCache:
                 return self._cut(found, shared)
             self._kept.append(found)  # used just now
         elif not fits:
-            return self._empty()
-        return CachedSequence(found.cache.copy_prefix(shared), list(prompt[:shared]), min(shared, found.repeatable))
+            return self._empty(adapter)
+        return CachedSequence(found.cache.copy_prefix(shared), list(prompt[:shared]), min(shared, found.repeatable), adapter)
 
     def undo(self, cached: CachedSequence) -> CachedSequence:
         """A cache of the known tokens alone, after a step that failed may have appended others: the same, cut, or else an empty
         one, whose sequence starts over."""
         if cached.cache.length == len(cached.ids):
             return cached
-        return self._cut(cached, len(cached.ids)) if self._batch.prefix_shareable else self._empty()
+        return self._cut(cached, len(cached.ids)) if self._batch.prefix_shareable else self._empty(cached.adapter)
 
     def clear(self) -> None:
         self._kept.clear()
@@ -118,15 +135,20 @@ class PrefixCache:
 
     def _cut(self, cached: CachedSequence, length: int) -> CachedSequence:
         cached.cache.truncate(length)
-        return CachedSequence(cached.cache, cached.ids[:length], min(length, cached.repeatable))
+        return CachedSequence(cached.cache, cached.ids[:length], min(length, cached.repeatable), cached.adapter)
 
-    def _empty(self) -> CachedSequence:
-        return CachedSequence(self._batch.new_cache(), [])
+    def _empty(self, adapter: ActiveAdapter | None) -> CachedSequence:
+        return CachedSequence(self._batch.new_cache(), [], adapter=adapter)
 
 
 def _begins(one: CachedSequence, other: CachedSequence) -> bool:
     """Whether another cache has all that this one has."""
-    return common_prefix(one.ids, other.ids) == len(one.ids) and one.repeatable <= other.repeatable
+    same = one.adapter is other.adapter and one.repeatable <= other.repeatable
+    return same and common_prefix(one.ids, other.ids) == len(one.ids)
+
+
+def _retired(cached: CachedSequence) -> bool:
+    return cached.adapter is not None and cached.adapter.retired
 
 
 def _longest(caches: Iterable[CachedSequence], usable: Callable[[CachedSequence], int]) -> tuple[CachedSequence | None, int]:

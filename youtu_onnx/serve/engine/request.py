@@ -10,6 +10,7 @@ import numpy as np
 from youtu_onnx.chat.finish import FinishReason
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 
 
 class Constraint(Protocol):
@@ -33,6 +34,7 @@ class Request:
         end_ids: tokens that end the reply. They are not delivered.
         logprobs: None: none are wanted; else of each token its own, and those of so many likeliest.
         constraint: what the reply has to obey; None: nothing.
+        adapter: what it is computed with, prompt and reply; None: the model without any.
     """
 
     prompt: tuple[int, ...]
@@ -41,6 +43,7 @@ class Request:
     end_ids: frozenset[int] = frozenset()
     logprobs: int | None = None
     constraint: Constraint | None = None
+    adapter: ActiveAdapter | None = None
 
     @property
     def repeatable(self) -> bool:

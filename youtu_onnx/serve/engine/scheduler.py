@@ -45,7 +45,7 @@ class Scheduler:
     """Implements :class:`youtu_onnx.serve.engine.engine.Engine`.
 
     Attributes:
-        context_length, vocab_size: as the protocol has them.
+        context_length, vocab_size, adapters: as the protocol has them.
     """
 
     def __init__(
@@ -72,11 +72,13 @@ class Scheduler:
         """
         _check(batch, places, max_queue, context)
         budget = CacheBudget(batch, cache_limit)
+        self.adapters = batch.adapters
         self.vocab_size, self.context_length = batch.vocab_size, budget.context(context)
         self._places, self._max_queue, self._cache_limit = places or batch.count, max_queue, cache_limit
         self._running = ContinuousBatch(batch, budget, chunks or ChunkSizes(), self._requeue)
         self._changed = threading.Condition()  # guards what follows
         self._queue: deque[TokenSequence] = deque()
+        self._adapters_changed = False
         self._closing: float | None = None  # when to cancel what still runs, in seconds of the monotonic clock
         self._thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
         self._thread.start()
@@ -100,6 +102,11 @@ class Scheduler:
             self._queue.append(sequence)
             self._changed.notify_all()
         return sequence
+
+    def adapters_changed(self) -> None:
+        with self._changed:
+            self._adapters_changed = True
+            self._changed.notify_all()
 
     def stats(self) -> EngineStats:
         with self._changed:
@@ -146,6 +153,7 @@ class Scheduler:
     def _run(self) -> None:
         try:
             while self._wait():
+                self._drop_retired()
                 self._drop_cancelled()
                 self._admit()
                 try:
@@ -160,11 +168,17 @@ class Scheduler:
     def _wait(self) -> bool:
         """Until there is something to do; False when the engine is to end."""
         with self._changed:
-            while not (self._queue or len(self._running)):
+            while not (self._queue or len(self._running) or self._adapters_changed):
                 if self._closing is not None:
                     return False
                 self._changed.wait()
             return self._closing is None or time.monotonic() < self._closing
+
+    def _drop_retired(self) -> None:
+        with self._changed:
+            changed, self._adapters_changed = self._adapters_changed, False
+        if changed:
+            self._running.drop_retired()
 
     def _drop_cancelled(self) -> None:
         with self._changed:

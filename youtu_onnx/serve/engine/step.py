@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.runtimes.batch import Batch, Chunk
 from youtu_onnx.serve.engine.prefix_cache import CachedSequence
 from youtu_onnx.serve.engine.sequence import TokenSequence
@@ -18,6 +19,10 @@ class RunningSequence:
 
     sequence: TokenSequence
     cached: CachedSequence
+
+    @property
+    def adapter(self) -> ActiveAdapter | None:
+        return self.sequence.request.adapter
 
     @property
     def missing(self) -> int:
@@ -71,7 +76,7 @@ class NextLogits:
 
 @dataclass(frozen=True)
 class Step:
-    """What one run of the model appends. ``decoding``: by slot of the batch."""
+    """What one run of the model appends, to sequences that are computed with one adapter. ``decoding``: by slot of the batch."""
 
     decoding: Mapping[int, RunningSequence]
     prefill: PrefillChunk | None = None
@@ -107,7 +112,7 @@ class Step:
         tokens = {slot: (one.cached.cache, one.sequence.ids[len(one.cached.ids)]) for slot, one in self.decoding.items()}
         chunk = self.prefill
         part = Chunk(chunk.running.cached.cache, chunk.ids, chunk.last) if chunk else None
-        logits = batch.step(tokens, part, batch_invariant=self.batch_invariant)
+        logits = batch.step(tokens, part, batch_invariant=self.batch_invariant, adapter=self.sequences[0].adapter)
         stepped = [self.decoding[slot] for slot in sorted(self.decoding)]
         for slot, one in self.decoding.items():
             one.cached.ids.append(tokens[slot][1])

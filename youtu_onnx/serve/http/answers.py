@@ -135,12 +135,13 @@ class SamplingDefaults(Shape):
 
 
 class Model(Shape):
-    """``context_length``, ``defaults`` and what follows are this server's own additions."""
+    """``context_length``, ``defaults`` and what follows are this server's own additions; ``parent``: what an adapter is of."""
 
     id: str
     object: Literal["model"]
     created: int
     owned_by: str
+    parent: str | None = None
     context_length: int
     max_model_len: int
     defaults: SamplingDefaults
@@ -160,6 +161,17 @@ class Health(Shape):
     queued: int
     running: int
     places: int
+
+
+class Adapter(Shape):
+    """``model``: what requests name."""
+
+    name: str
+    model: str
+
+
+class Adapters(Shape):
+    adapters: list[Adapter]
 
 
 class Rendered(Shape):

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from youtu_onnx.core.version import __version__
 from youtu_onnx.serve.engine.engine import Engine
-from youtu_onnx.serve.http import documentation, page_files, problems, routes
+from youtu_onnx.serve.http import adapter_routes, documentation, page_files, problems, routes
 from youtu_onnx.serve.http.guard import Guard
 from youtu_onnx.serve.http.metrics import CountRequests, Metrics
 from youtu_onnx.serve.http.origins import CrossOrigin
@@ -48,6 +48,8 @@ def application(engine: Engine, *, text: ModelText, settings: Settings | None = 
     routes.add_openai(app, service)
     routes.add_own(app, service)
     routes.add_state(app, service)
+    if settings.adapters is not None and engine.adapters is not None:
+        adapter_routes.add_adapters(app, service, settings.adapters, engine.adapters)
     documentation.add(app)
     page_files.add(app)
     app.add_middleware(Guard, settings=settings, routes=app.routes)

@@ -26,13 +26,13 @@ from youtu_onnx.serve.text.tool_calls import Called
 
 async def complete_chat(service: Service, body: ChatCompletion, http: HttpRequest) -> Response:
     """POST /v1/chat/completions"""
-    service.check_model(body.model)
+    service.models.check(body.model)
     service.check_count(body.n or 1)
     replies = await asyncio.to_thread(_plan, service, body)
     head: Json = {
         "id": f"chatcmpl-{secrets.token_hex(12)}",
         "created": now(),
-        "model": service.text.id,
+        "model": body.model or service.text.id,
         "system_fingerprint": service.text.fingerprint,
     }
     if body.stream:
@@ -47,7 +47,7 @@ async def complete_chat(service: Service, body: ChatCompletion, http: HttpReques
 
 def _plan(service: Service, body: ChatCompletion) -> Replies:
     """Not on the event loop: long prompts and large schemas take their time."""
-    text, tools = service.text, body.offered_tools
+    text, tools, adapter = service.text, body.offered_tools, service.models.active(body.model)
     if tools and not text.calls_tools:
         raise Problem(400, f"{text.id} has no tokens for tool calls", param="tools", code="unsupported_field")
     prompt = chat_prompt(
@@ -70,6 +70,7 @@ def _plan(service: Service, body: ChatCompletion) -> Replies:
             text.eos_ids,
             logprobs=(body.top_logprobs or 0) if body.logprobs else None,
             constraint=constraint and (constraint.copy() if number else constraint),
+            adapter=adapter,
         )
         reader = ReplyReader(text.tokenizer, stops=body.stops, thinking=prompt.thinking, tools=bool(tools))
         planned.append(PlannedReply(request, reader))

@@ -26,13 +26,18 @@ async def answer_chat(service: Service, body: Chat, http: HttpRequest) -> Respon
 
 
 def _plan(service: Service, body: Chat) -> Replies:
+    adapter = service.models.active(body.model)
     messages = [message.for_template() for message in body.messages or ()]
     if body.prompt is not None:
         messages = [{"role": "user", "content": body.prompt}]
     prompt = chat_prompt(service, messages, body.enable_thinking)
     service.check_prompt(prompt.token_ids, "prompt" if body.messages is None else "messages")
     request = Request(
-        tuple(prompt.token_ids), body.max_tokens or service.text.max_tokens, sampling(service, body), service.text.eos_ids
+        tuple(prompt.token_ids),
+        body.max_tokens or service.text.max_tokens,
+        sampling(service, body),
+        service.text.eos_ids,
+        adapter=adapter,
     )
     reader = ReplyReader(service.text.tokenizer, stops=body.stops, thinking=prompt.thinking)
     return Replies((PlannedReply(request, reader),))

@@ -30,14 +30,14 @@ def add_openai(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/models", response_model=answers.Models, responses=_only(401, 403, 500), tags=["OpenAI"])
     async def models() -> Response:
-        """The served model, its context, and its sampling defaults."""
-        return JSONResponse({"object": "list", "data": [_model(service)]})
+        """The served model, its context, and its sampling defaults; and the same with each of its adapters."""
+        return JSONResponse({"object": "list", "data": [_model(service, name) for name in service.models.names]})
 
     @app.get("/v1/models/{name:path}", response_model=answers.Model, responses=_only(400, 401, 403, 404, 500), tags=["OpenAI"])
     async def model(name: str) -> Response:
         """One model by its id."""
-        service.check_model(name)
-        return JSONResponse(_model(service))
+        service.models.check(name)
+        return JSONResponse(_model(service, name))
 
     @app.post(
         "/v1/chat/completions",
@@ -126,13 +126,14 @@ def add_state(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 
-def _model(service: Service) -> Json:
+def _model(service: Service, name: str) -> Json:
     text, length = service.text, service.engine.context_length
     return {
-        "id": text.id,
+        "id": name,
         "object": "model",
         "created": text.created,
         "owned_by": "youtu-onnx",
+        **({} if name == text.id else {"parent": text.id}),
         "context_length": length,
         "max_model_len": length,
         "chat": text.template is not None,

@@ -19,6 +19,7 @@ from youtu_onnx.serve.http import problems, sse
 from youtu_onnx.serve.http.metrics import Metrics
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.replies import Json, Replies, ReplyUpdate, WholeReply, updates
+from youtu_onnx.serve.http.served_models import ServedModels
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.http.submission import Submission
 from youtu_onnx.serve.text.constraint import Grammars
@@ -50,9 +51,9 @@ class Service:
                 self._grammars = Grammars(self.text, self.engine.vocab_size)
             return self._grammars
 
-    def check_model(self, name: str | None) -> None:
-        if name is not None and name != self.text.id:
-            raise Problem(404, f"no model {name!r} here; this server has {self.text.id!r}", param="model", code="model_not_found")
+    @property
+    def models(self) -> ServedModels:
+        return ServedModels(self.text.id, self.engine.adapters)
 
     def check_prompt(self, ids: Sequence[int], param: str) -> None:
         room = self.engine.context_length - 1

@@ -11,6 +11,7 @@ from socket import socket
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.progress import Progress
+from youtu_onnx.families.adapters.inputs import refuse_without_inputs
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.runtimes.providers.providers import chosen, variant_for
 from youtu_onnx.serve.engine.engine import Engine
@@ -64,11 +65,13 @@ def settings(
     cors_origins: tuple[str, ...] = (),
     body_limit: int = Settings.body_limit,
     connections: int | None = None,
+    adapters: Path | None = None,
 ) -> Settings:
     """What a server at this address allows and asks for.
 
     Args:
         names: further ones by which a loopback server may be asked.
+        adapters: folder from which adapters may be loaded while the server runs.
 
     Raises:
         UsageError: an empty key, names for a server that checks none, what is no name or no origin, or more connections than
@@ -77,6 +80,8 @@ def settings(
     loopback = server.is_loopback(host)
     if not all(key.strip() for key in api_keys):
         raise UsageError("an API key is empty", hint="pass one with characters in it, or no --api-key at all")
+    if adapters is not None and not adapters.is_dir():
+        raise UsageError(f"--adapters {adapters} is no folder", hint="name the one in which the adapters' folders lie")
     if names and not loopback:
         raise UsageError(f"--allow-host has no use at {host}: only loopback servers check names", hint="drop --allow-host")
     return Settings(
@@ -85,6 +90,7 @@ def settings(
         cors_origins=tuple(map(origin, cors_origins)),
         body_limit=body_limit,
         connections=connection_limit(connections),
+        adapters=adapters,
     )
 
 
@@ -107,6 +113,8 @@ def serve(serving: Serving, progress: Progress, told: Told) -> None:
     text = ModelText.open(serving.bundle, name=serving.name, target=target)
     if serving.workers > 1:
         _check_on_cpu(serving.provider, Bundle.open(serving.bundle, target=target))
+    if serving.settings.adapters is not None:
+        _check_adapters(serving, Bundle.open(serving.bundle, target=target))
     with server.listen(serving.host, serving.port) as listening:
         address = f"[{serving.host}]" if ":" in serving.host else serving.host
         url = f"http://{address}:{listening.getsockname()[1]}"
@@ -122,6 +130,15 @@ def serve(serving: Serving, progress: Progress, told: Told) -> None:
         )
         app = application(engine, text=text, settings=serving.settings)
         server.run(app, listening, drain_seconds=serving.drain_seconds, ready=lambda: _tell(serving, url, text, told, engine))
+
+
+def _check_adapters(serving: Serving, bundle: Bundle) -> None:
+    refuse_without_inputs(bundle)
+    if serving.workers > 1:
+        raise UsageError(
+            "--adapters are loaded into one process, and --workers are several",
+            hint="leave --workers away, or put the adapters into the bundle: youtu-onnx adapter BUNDLE --add DIR",
+        )
 
 
 def _check_on_cpu(choice: ProviderChoice, bundle: Bundle) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 KEY_VARIABLE = "YOUTU_ONNX_API_KEY"
 """In the environment: a key that requests have to bring."""
@@ -29,6 +30,7 @@ class Settings:
         connections: open at once; None: as many as :func:`connection_limit` allows.
         idle_seconds: a connection may stand open without a request whose head is complete.
         stall_seconds: an answer may lie unread before its connection is ended.
+        adapters: folder from which adapters may be loaded while the server runs; None: none may.
         behind_limit: tokens that wait for a reader of a stream; one that falls further behind loses its reply.
     """
 
@@ -45,3 +47,4 @@ class Settings:
     idle_seconds: float = 30.0
     stall_seconds: float = 60.0
     behind_limit: int = 4096
+    adapters: Path | None = None

@@ -24,7 +24,7 @@ DEFAULT_LENGTH = 16
 
 async def complete_text(service: Service, body: TextCompletion, http: HttpRequest) -> Response:
     """POST /v1/completions"""
-    service.check_model(body.model)
+    service.models.check(body.model)
     service.check_count((body.n or 1) * len(body.prompts))
     replies = await asyncio.to_thread(_plan, service, body)
     choices = [_Choice(service, body, number) for number in range(len(replies.planned))]
@@ -32,7 +32,7 @@ async def complete_text(service: Service, body: TextCompletion, http: HttpReques
         "id": f"cmpl-{secrets.token_hex(12)}",
         "object": "text_completion",
         "created": now(),
-        "model": service.text.id,
+        "model": body.model or service.text.id,
         "system_fingerprint": service.text.fingerprint,
     }
 
@@ -54,7 +54,7 @@ async def complete_text(service: Service, body: TextCompletion, http: HttpReques
 
 
 def _plan(service: Service, body: TextCompletion) -> Replies:
-    text, copies = service.text, body.n or 1
+    text, copies, adapter = service.text, body.n or 1, service.models.active(body.model)
     planned = []
     for prompt in body.prompts:
         ids = _ids(service, prompt)
@@ -65,6 +65,7 @@ def _plan(service: Service, body: TextCompletion) -> Replies:
                 sampling(service, body, number),
                 text.eos_ids,
                 logprobs=body.logprobs,
+                adapter=adapter,
             )
             planned.append(PlannedReply(request, ReplyReader(text.tokenizer, stops=body.stops)))
     return Replies(tuple(planned), copies)

@@ -9,10 +9,12 @@ from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph.adapted import adapted, adapted_heads
 from youtu_onnx.families.youtu.graph.batch import build_batch_graph
 from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.graph import build_graph
 from youtu_onnx.families.youtu.graph.parameters import parameters
+from youtu_onnx.graphs.adapted_rows import AdaptedHeads, AdaptedRows
 from youtu_onnx.graphs.parameter import Parameter
 from youtu_onnx.graphs.traces import InMemory, Traces
 
@@ -33,8 +35,17 @@ class YoutuGraphs:
     def form(self, cache: CacheLayout, recipe: Recipe, target: Target) -> GraphForm:
         return GraphForm.of(cache, recipe, target)
 
+    def adaptable(self, form: GraphForm) -> GraphForm:
+        return form.adaptable()
+
     def parameters(self, architecture: Architecture, form: GraphForm) -> dict[str, Parameter]:
         return parameters(architecture, form)
+
+    def adapted(self, architecture: Architecture, form: GraphForm) -> dict[str, tuple[AdaptedRows, ...]]:
+        return adapted(architecture, form)
+
+    def adapted_heads(self, architecture: Architecture, form: GraphForm) -> dict[str, AdaptedHeads]:
+        return adapted_heads(architecture, form)
 
     def graph(self, architecture: Architecture, form: GraphForm) -> ir.Model:
         return build_graph(architecture, form, self.traces)

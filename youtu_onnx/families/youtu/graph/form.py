@@ -48,6 +48,10 @@ class GraphForm:
             mask_keeps_logits=self.dialect.both_orders,
         )
 
+    def adaptable(self) -> GraphForm:
+        """With inputs for adapters of the latent's heads, where these can have them."""
+        return replace(self, latent=None if self.latent is None else self.latent.adaptable())
+
     def traced(self) -> GraphForm:
         """What traced parts may know: the cache of one layer."""
         first = tuple(tensor for tensor in self.cache.tensors if tensor.layer == 0 and tensor.role != UNUSED)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.graph.adapted_heads import AdaptedByteHeads, AdaptedFloatHeads
 from youtu_onnx.families.youtu.graph.attention import Absorbed, ExpandedBytes, ExpandedFloats, OverBytes, OverFloats
 from youtu_onnx.families.youtu.graph.heads import ByteHeads, FloatHeads
 from youtu_onnx.families.youtu.graph.rows import ByteRows, FloatRows
@@ -31,7 +32,18 @@ class Latent:
 
     @property
     def integer_heads(self) -> bool:
-        return self.heads is ByteHeads
+        return issubclass(self.heads, ByteHeads)
+
+    def adaptable(self) -> Latent:
+        """With an adapter's inputs beside the heads. A cache of bytes has none: its rows would have to be made floats for it."""
+        if self.bytes:
+            return self
+        return Latent(self.rows, AdaptedByteHeads if self.integer_heads else AdaptedFloatHeads)
+
+    @property
+    def adapted(self) -> bool:
+        """Whether adapters may change the heads."""
+        return issubclass(self.heads, AdaptedByteHeads | AdaptedFloatHeads)
 
     def over(self, a: Architecture, *, keys_first: bool) -> OverFloats | OverBytes:
         """``keys_first``: see :class:`OverFloats`; products of bytes have one order."""

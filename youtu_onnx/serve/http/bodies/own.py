@@ -23,6 +23,7 @@ class Chat(SamplingFields):
         }
     )
 
+    model: str | None = Field(None, max_length=500, description="The served model's id, one with an adapter, or left out.")
     prompt: Text | None = Field(None, description="What to say to the model.")
     messages: list[Message] | None = Field(None, min_length=1, max_length=10_000, description="Or a whole conversation.")
     max_tokens: int | None = Field(None, ge=1, lt=1 << 31)
@@ -49,3 +50,11 @@ class Render(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"markdown": "**Pythagoras**: $a^2 + b^2 = c^2$"}]})
 
     markdown: Text
+
+
+class LoadAdapter(Body):
+    """POST /adapters"""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "support"}]})
+
+    name: str = Field(max_length=64, description="Of a folder in the server's folder of adapters.")

@@ -58,7 +58,7 @@ class StreamOptions(Body):
 class CompletionFields(SamplingFields):
     """Of both kinds of OpenAI's completions."""
 
-    model: str | None = Field(None, max_length=500, description="The served model's id, or left out.")
+    model: str | None = Field(None, max_length=500, description="The served model's id, one with an adapter, or left out.")
     stream: bool | None = Field(None, description="Server-Sent Events, a token at a time.")
     stream_options: StreamOptions | None = None
     n: int | None = Field(None, ge=1, le=128, description="So many replies.")
