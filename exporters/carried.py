@@ -10,6 +10,7 @@ from pathlib import Path
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.generation_config import GenerationConfig
+from youtu_onnx.core.prequantized.config import KEYS
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.genai_config import genai_config, one_shape
 from youtu_onnx.exporters.text.generation import generation_fields, read_generation_config
@@ -39,6 +40,8 @@ def carry(carried: Carried, checkpoint: Checkpoint, cache: CacheLayout, target: 
     for name in (names.CONFIG, names.GENERATION_CONFIG):
         if (checkpoint.path / name).is_file():
             shutil.copyfile(checkpoint.path / name, folder / name)
+    if checkpoint.packed:  # programs would look for weights of that form
+        _write_json(folder / names.CONFIG, {name: value for name, value in checkpoint.config.items() if name not in KEYS})
     for name, contents in carried.text.contents.items():
         (folder / name).write_bytes(contents)
     a = checkpoint.architecture

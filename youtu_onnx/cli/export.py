@@ -95,6 +95,14 @@ class ExportArguments:
             metavar="NAME", help="Also lay the files out for a library that has its own names for them: transformers.js."
         ),
     ] = None
+    save_checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write the int4 weights as a checkpoint of compressed-tensors, which transformers and vLLM load.",
+            show_default=False,
+        ),
+    ] = None
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove it equal to PyTorch before publishing.")] = True
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle, and publish one that failed verification.")] = False
     revision: Revision = None
@@ -117,6 +125,7 @@ class ExportArguments:
             cache=self.cache,
             max_length=self.max_length,
             layout=self.layout,
+            save_checkpoint=self.save_checkpoint,
             verify=self.verify,
             force=self.force,
             revision=self.revision,

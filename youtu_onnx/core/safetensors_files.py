@@ -27,8 +27,8 @@ _PIECE = 64 * 2**20
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Where a tensor lies: ``nbytes`` bytes at ``offset`` of ``file``, row-major, of torch dtype ``dtype``; one that no weight has
-    goes by safetensors' name."""
+    """Where a tensor lies: ``nbytes`` bytes at ``offset`` of ``file``, row-major, of torch dtype ``dtype``; one that no weight
+    has goes by safetensors' name."""
 
     shape: tuple[int, ...]
     dtype: str

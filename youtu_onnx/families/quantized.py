@@ -35,9 +35,7 @@ def refuse_quantized(
         CheckpointError: other weights are quantized, or ``config.json`` says so and none can be read.
     """
     key = next((key for key in KEYS if config.get(key)), None)
-    rounded = [
-        name for name, info in tensors.items() if name not in but and (name.endswith(PARTS) or _is_rounded(name, info))
-    ]
+    rounded = [name for name, info in tensors.items() if name not in but and (name.endswith(PARTS) or _is_rounded(name, info))]
     if key is not None and not but:
         hint = UNQUANTIZED
         if tensors and not rounded:

@@ -1,4 +1,4 @@
-"""bitsandbytes' layouts: four bits that stand for numbers of a table (nf4, fp4), in blocks of the flattened matrix; and int8 rows.
+"""bitsandbytes' layouts: four bits that stand for numbers of a table (nf4, fp4), in blocks of the flattened matrix; int8 rows.
 
 What there is to know beside the tensors is in one more tensor, bytes of JSON: see ``QuantState.as_dict`` there. Scales of blocks
 may themselves be quantized, by a table of 256 numbers in blocks of their own ("double quantization").

@@ -109,7 +109,12 @@ def _grouped(
     exceptions = said.get("dynamic") or said.get("extra_config")
     symmetric = said.get("sym") is True and not exceptions
     return Quantization(
-        layout, method, _whole(said, "bits", "w_bit"), _whole(said, "group_size", "q_group_size"), off_by_one, symmetric,
+        layout,
+        method,
+        _whole(said, "bits", "w_bit"),
+        _whole(said, "group_size", "q_group_size"),
+        off_by_one,
+        symmetric,
         remarks=remarks,
     )
 

@@ -1,4 +1,4 @@
-"""Which matrices of a checkpoint are packed, and in which format: ``config.json`` names it, the tensors' names and shapes the rest."""
+"""Which matrices of a checkpoint are packed, and in which format: ``config.json`` names it, names and shapes say the rest."""
 
 from __future__ import annotations
 
@@ -132,4 +132,3 @@ def _of_bitsandbytes(tensors: Tensors) -> dict[str, dict[str, TensorInfo]]:
             parts[f"{stem}.weight_format"] = tensors[f"{stem}.weight_format"]
         found[stem] = parts
     return found
-

@@ -1,4 +1,4 @@
-"""GPTQ's layout: ``qweight`` packed along the inputs, ``qzeros`` along the outputs, ``scales``, and ``g_idx``, the group of each input.
+"""GPTQ's layout: ``qweight`` packed along the inputs, ``qzeros`` along the outputs, ``scales``; ``g_idx``, each input's group.
 
 Files of version 1 have every zero point less one. The correction is that of GPTQModel, which transformers loads such files with:
 ones are added to the packed words, so that what was taken over from a neighbour when a zero became -1 is given back.
@@ -50,8 +50,15 @@ class GptqMatrix:
 
     @classmethod
     def of(
-        cls, stem: str, parts: dict[str, TensorInfo], method: str, columns: int | None, said: tuple[int | None, int | None], *,
-        off_by_one: bool, symmetric: bool,
+        cls,
+        stem: str,
+        parts: dict[str, TensorInfo],
+        method: str,
+        columns: int | None,
+        said: tuple[int | None, int | None],
+        *,
+        off_by_one: bool,
+        symmetric: bool,
     ) -> GptqMatrix:
         """
         Args:

@@ -64,7 +64,9 @@ class PackedMatrix:
             columns = columns or _said_columns(stem, parts)
             widths = [bits for bits in range(1, 9) if -(-columns * bits // 32) == words]
             if not {4, 8} & set(widths):
-                raise unusable(name, f"{words} words for {columns} numbers are {widths[0] if widths else 'no number of'} bits", WIDTHS)
+                raise unusable(
+                    name, f"{words} words for {columns} numbers are {widths[0] if widths else 'no number of'} bits", WIDTHS
+                )
             bits = 4 if 4 in widths else 8
         else:
             columns = words

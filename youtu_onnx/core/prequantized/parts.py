@@ -69,7 +69,9 @@ def group_size(name: str, columns: int, groups: int, said: int | None) -> int:
     if said is not None and said > 0 and -(-columns // said) == groups:
         return said
     if groups < 1 or columns % groups:
-        raise unusable(name, f"a row has {columns} numbers and {groups} scales, and groups of {said or 'one size'} don't make so many")
+        raise unusable(
+            name, f"a row has {columns} numbers and {groups} scales, and groups of {said or 'one size'} don't make so many"
+        )
     return columns // groups
 
 

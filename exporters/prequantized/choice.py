@@ -1,0 +1,109 @@
+"""How each matrix of a bundle is stored, and by what its codes are found: by a quantizer, or in the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from youtu_onnx.core.errors import CheckpointError
+from youtu_onnx.core.prequantized.packed import Kept, Packed
+from youtu_onnx.core.recipe import Blockwise, Recipe, block_for
+from youtu_onnx.core.target import Target
+from youtu_onnx.exporters.prequantized.columns import Columns, columns_of
+from youtu_onnx.exporters.prequantized.kept_codes import KeptCodes
+from youtu_onnx.exporters.quantize.quantizer import Quantizer
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.graphs.parameter import Parameter
+
+DEQUANTIZE = (
+    "export with --precision int8, fp16 or fp32, which dequantize it; or export from the checkpoint before it was quantized"
+)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Attributes:
+    order: of the columns, which the matrix's inputs have to be brought into; None: as they are.
+    """
+
+    storage: Blockwise
+    quantizer: Quantizer
+    order: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """By the parameters' names in the graph, those whose codes the checkpoint has; all others are left to ``quantizer``."""
+
+    quantizer: Quantizer
+    kept: Mapping[str, Chosen] = field(default_factory=dict)
+
+    def of(self, name: str, storage: Blockwise) -> Chosen:
+        """``storage``: what the recipe asks for."""
+        return self.kept.get(name) or Chosen(storage, self.quantizer)
+
+
+def choice_of(
+    checkpoint: Checkpoint, sources: Mapping[str, Parameter], recipe: Recipe, target: Target, quantizer: Quantizer
+) -> Choice:
+    """Reads indices of groups, and no weight.
+
+    Raises:
+        CheckpointError: groups that no blocks hold, or matrices of one input that want it in two orders.
+    """
+    if not keeps_codes(checkpoint, recipe):
+        return Choice(quantizer)
+    kept = {}
+    for name, parameter in sources.items():
+        packed = _packed(checkpoint, parameter)
+        if not packed:
+            continue
+        columns = _agreed([(one.name, _columns(one)) for one in packed])
+        storage = _storage(checkpoint, parameter, [one.kept for one in packed if one.kept], columns, recipe, target)
+        kept[name] = Chosen(storage, KeptCodes(checkpoint, parameter, columns.order, quantizer), columns.order)
+    return Choice(quantizer, kept)
+
+
+def keeps_codes(checkpoint: Checkpoint, recipe: Recipe) -> bool:
+    """Whether any of the checkpoint's codes go into a bundle of this recipe."""
+    return recipe.precision == "int4" and any(one.kept is not None for one in checkpoint.packed.values())
+
+
+def _packed(checkpoint: Checkpoint, parameter: Parameter) -> list[Packed]:
+    """Those with codes of the matrices that a parameter is rows of."""
+    found = [checkpoint.packed[rows.tensor] for rows in parameter.rows if rows.tensor in checkpoint.packed]
+    return [one for one in found if one.kept is not None] if parameter.kind == "matrix" else []
+
+
+def _columns(packed: Packed) -> Columns:
+    columns = columns_of(packed.groups())
+    if columns is None:
+        raise CheckpointError(
+            f"{packed.name}: its groups of columns make no blocks of 16 to 256, which int4 has", hint=DEQUANTIZE
+        )
+    return columns
+
+
+def _agreed(found: list[tuple[str, Columns]]) -> Columns:
+    """For matrices that are multiplied with one input."""
+    (name, first), *others = found
+    for other, columns in others:
+        if columns.order != first.order:
+            raise CheckpointError(
+                f"{name} and {other} are multiplied with one input, and their groups (g_idx) want it in two orders",
+                hint=DEQUANTIZE,
+            )
+    return Columns(first.order, min(columns.block for _, columns in found))
+
+
+def _storage(
+    checkpoint: Checkpoint, parameter: Parameter, kept: list[Kept], columns: Columns, recipe: Recipe, target: Target
+) -> Blockwise:
+    """In the widest codes that any part has. Parts that the checkpoint has as floats are stored as the recipe says."""
+    known = checkpoint.packed
+    rest = [rows.tensor for rows in parameter.rows if rows.tensor not in known or known[rows.tensor].kept is None]
+    wanted = recipe.storage(rest, parameter.shape[1]) if rest else None
+    bits = max([one.bits for one in kept] + ([wanted.bits] if wanted else []))
+    middle = all(one.symmetric and one.bits == bits for one in kept) and (wanted is None or wanted.symmetric)
+    block = block_for(parameter.shape[1], bits, columns.block, even=target.even_at_8_bits and bits == 8)
+    return Blockwise(bits, block, middle)
