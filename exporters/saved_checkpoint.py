@@ -198,7 +198,7 @@ def _write_shards(tensors: Iterator[tuple[str, Tensor]], folder: Path) -> None:
     if len(files) == 1:
         (folder / "1.part").rename(folder / SINGLE)
         return
-    place = {}
+    place: dict[str, str] = {}
     for number, inside in enumerate(files, 1):
         file = f"model-{number:05}-of-{len(files):05}.safetensors"
         (folder / f"{number}.part").rename(folder / file)

@@ -6,18 +6,16 @@ A :class:`Matrix` is what all formats say in their own ways: ``weight = (code - 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
-from tests.tiny_checkpoint import write_checkpoint
+from tests.tiny_checkpoint import CONFIG as TINY
+from tests.tiny_checkpoint import random_tensors, write_checkpoint
 
-NANO = Path(__file__).parent.parent / "youtu_onnx" / "models" / "youtu_nano"
 LINEAR = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 Tensors = dict[str, torch.Tensor]
@@ -129,39 +127,54 @@ def scheme(*, bits: int = 4, size: int = 128, symmetric: bool = False) -> dict[s
     }
 
 
-def nano() -> tuple[dict[str, Any], Tensors]:
-    return json.loads((NANO / "config.json").read_text()), load_file(str(NANO / "model.safetensors"))
+CONFIG = TINY | {
+    "vocab_size": 160,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "kv_lora_rank": 32,
+    "q_lora_rank": 32,
+    "qk_nope_head_dim": 16,
+    "qk_rope_head_dim": 16,
+    "v_head_dim": 16,
+}
+"""Sizes that all formats can pack: multiples of 32, but for the rows of kv_a_proj_with_mqa, 48."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """A checkpoint of youtu-nano with packed matrices, by the module's name; ``floats`` is what all of its weights mean."""
+    """A checkpoint with packed matrices, by the module's name; ``floats`` is what all of its weights mean."""
 
     folder: Path
     matrices: dict[str, Matrix]
     floats: Tensors
 
 
-def packed_nano(
+def packed_checkpoint(
     folder: Path,
-    config: dict[str, Any],
+    said: dict[str, Any],
     matrix: Callable[[str, torch.Tensor], Matrix],
     write: Callable[[str, Matrix], Tensors],
     *,
+    config: dict[str, Any] | None = None,
+    tensors: Tensors | None = None,
     but: tuple[str, ...] = (),
 ) -> Made:
     """
     Args:
-        config: ``quantization_config``.
+        said: ``quantization_config``.
         matrix: how a module's weight is rounded.
         write: the format.
+        config, tensors: of the model; random weights of :data:`CONFIG` unless said.
         but: parts of names of modules that stay floats.
     """
-    fields, tensors = nano()
+    config = CONFIG if config is None else config
     made: Tensors = {}
     matrices: dict[str, Matrix] = {}
     floats: Tensors = {}
-    for name, tensor in tensors.items():
+    for name, tensor in (random_tensors(config) if tensors is None else tensors).items():
         stem = name.removesuffix(".weight")
         if stem.rpartition(".")[2] in LINEAR and not any(part in name for part in but):
             matrices[stem] = matrix(stem, tensor)
@@ -170,8 +183,5 @@ def packed_nano(
         else:
             made[name] = tensor
             floats[name] = tensor.float()
-    write_checkpoint(folder, fields | {"quantization_config": config}, made)
-    for file in NANO.iterdir():
-        if file.name.startswith(("tokenizer", "chat_template", "generation")):
-            (folder / file.name).write_bytes(file.read_bytes())
+    write_checkpoint(folder, config | {"quantization_config": said}, made)
     return Made(folder, matrices, floats)

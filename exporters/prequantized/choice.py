@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from youtu_onnx.core.errors import CheckpointError
-from youtu_onnx.core.prequantized.packed import Kept, Packed
+from youtu_onnx.core.prequantized.packed import Kept
 from youtu_onnx.core.recipe import Blockwise, Recipe, block_for
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.prequantized.columns import Columns, columns_of
@@ -58,8 +58,8 @@ def choice_of(
         packed = _packed(checkpoint, parameter)
         if not packed:
             continue
-        columns = _agreed([(one.name, _columns(one)) for one in packed])
-        storage = _storage(checkpoint, parameter, [one.kept for one in packed if one.kept], columns, recipe, target)
+        columns = _agreed([(one, _columns(one, kept_codes)) for one, kept_codes in packed.items()])
+        storage = _storage(checkpoint, parameter, list(packed.values()), columns, recipe, target)
         kept[name] = Chosen(storage, KeptCodes(checkpoint, parameter, columns.order, quantizer), columns.order)
     return Choice(quantizer, kept)
 
@@ -69,18 +69,16 @@ def keeps_codes(checkpoint: Checkpoint, recipe: Recipe) -> bool:
     return recipe.precision == "int4" and any(one.kept is not None for one in checkpoint.packed.values())
 
 
-def _packed(checkpoint: Checkpoint, parameter: Parameter) -> list[Packed]:
-    """Those with codes of the matrices that a parameter is rows of."""
-    found = [checkpoint.packed[rows.tensor] for rows in parameter.rows if rows.tensor in checkpoint.packed]
-    return [one for one in found if one.kept is not None] if parameter.kind == "matrix" else []
+def _packed(checkpoint: Checkpoint, parameter: Parameter) -> dict[str, Kept]:
+    """By name those with codes of the matrices that a parameter is rows of."""
+    named = {rows.tensor: checkpoint.packed[rows.tensor] for rows in parameter.rows if rows.tensor in checkpoint.packed}
+    return {name: one.kept for name, one in named.items() if one.kept is not None and parameter.kind == "matrix"}
 
 
-def _columns(packed: Packed) -> Columns:
-    columns = columns_of(packed.groups())
+def _columns(name: str, kept: Kept) -> Columns:
+    columns = columns_of(kept.groups())
     if columns is None:
-        raise CheckpointError(
-            f"{packed.name}: its groups of columns make no blocks of 16 to 256, which int4 has", hint=DEQUANTIZE
-        )
+        raise CheckpointError(f"{name}: its groups of columns make no blocks of 16 to 256, which int4 has", hint=DEQUANTIZE)
     return columns
 
 

@@ -38,7 +38,7 @@ class KeptCodes:
             order = rows.order() if rows.order is not None else torch.arange(self.checkpoint.tensors[rows.tensor].shape[0])
             packed = self.checkpoint.packed.get(rows.tensor)
             if packed is not None and packed.kept is not None:
-                parts.append(self._kept(packed.codes(), rows, order, storage, scale_dtype))
+                parts.append(self._kept(packed.kept.codes(), rows, order, storage, scale_dtype))
             else:
                 floats = weight[start : start + len(order)]
                 floats = floats if self.order is None else floats[:, torch.tensor(self.order)]

@@ -85,7 +85,7 @@ class Checkpoint:
         return cls(folder, name, revision, config, family, architecture, found.tensors, files, remarks, found.packed)
 
     def tensor(self, name: str) -> torch.Tensor:
-        """One tensor in its stored dtype, float64 and packed ones as float32. Costs its own bytes in memory, nothing once dropped.
+        """One tensor in its stored dtype, float64 and packed ones as float32. Costs its own bytes, nothing once it is dropped.
 
         Raises:
             CheckpointError: the file shrank since it was opened, or the tensor holds NaN or infinity.

@@ -47,7 +47,7 @@ class AwqMatrix:
 
     @property
     def kept(self) -> Kept:
-        return Kept(4, symmetric=False)
+        return Kept(4, False, self.groups, self.codes)
 
     def groups(self) -> Tensor:
         return group_of_columns(self.shape[1], self.parts[f"{self._stem}.scales"].shape[0], self.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,7 +57,7 @@ def quantization(config: Mapping[str, Any]) -> Quantization | None:
         method = "bitsandbytes"
     if not method and "compression_config" in config:
         method = "compressed-tensors"
-    readers = {
+    readers: Mapping[str, Callable[[Mapping[str, Any]], Quantization]] = {
         "gptq": _gptq,
         "awq": _awq,
         "auto-round": _auto_round,

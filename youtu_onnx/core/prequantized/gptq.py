@@ -89,7 +89,7 @@ class GptqMatrix:
 
     @property
     def kept(self) -> Kept:
-        return Kept(self.bits, self.symmetric)
+        return Kept(self.bits, self.symmetric, self.groups, self.codes)
 
     def groups(self) -> Tensor:
         name, count = f"{self._stem}.g_idx", self.parts[f"{self._stem}.scales"].shape[0]
@@ -120,7 +120,7 @@ class GptqMatrix:
         return whole(f"{self._stem}.{name}", self.parts[f"{self._stem}.{name}"])
 
     def _disagreement(self, zeros: Tensor) -> Exception:
-        middle, found = 2 ** (self.bits - 1), sorted({int(zero) for zero in zeros.unique()})
+        middle, found = 2 ** (self.bits - 1), sorted(set(zeros.flatten().tolist()))
         hint = 'if they aren\'t meant to be, write "sym": false into quantization_config'
         if found in ([middle - 1], [middle + 1]):
             hint = f"they are off by one: correct checkpoint_format, which is read as version {1 if self.off_by_one else 2}"

@@ -95,7 +95,8 @@ class PackedMatrix:
 
     @property
     def kept(self) -> Kept:
-        return Kept(self.bits, f"{self._stem}.weight_zero_point" not in self.parts)
+        symmetric = f"{self._stem}.weight_zero_point" not in self.parts
+        return Kept(self.bits, symmetric, self.groups, self.codes)
 
     def groups(self) -> Tensor:
         name, count = f"{self._stem}.weight_g_idx", self._scales().shape[1]
@@ -135,7 +136,8 @@ class PackedMatrix:
         found = whole(name, self.parts[name])
         if self.packed:
             return unpacked(found.T, self.bits)[:, :rows].T.contiguous()
-        return (found.int() + middle).to(torch.uint8).reshape(-1, count).expand(rows, count)
+        zeros: Tensor = (found.int() + middle).to(torch.uint8)
+        return zeros.reshape(-1, count).expand(rows, count)
 
     @property
     def _stem(self) -> str:

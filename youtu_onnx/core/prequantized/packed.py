@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -36,15 +37,19 @@ class Codes:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is known without reading the numbers of a matrix whose codes can be taken over as they are.
+    """A matrix whose codes can be taken over as they are.
 
     Attributes:
         bits: 4 or 8.
         symmetric: every zero point is the middle value, 2^(bits-1).
+        groups: reads those of the columns alone, see :class:`Codes`.
+        codes: reads all of the matrix. Both raise CheckpointError as :meth:`Packed.rows` does.
     """
 
     bits: int
     symmetric: bool
+    groups: Callable[[], Tensor]
+    codes: Callable[[], Codes]
 
 
 class Packed(Protocol):
@@ -78,20 +83,6 @@ class Packed(Protocol):
 
         Raises:
             CheckpointError: what the file has can't be meant: groups that aren't there, scales that are no numbers.
-        """
-
-    def groups(self) -> Tensor:
-        """See :class:`Codes`; of matrices that are ``kept``.
-
-        Raises:
-            CheckpointError: as :meth:`rows`.
-        """
-
-    def codes(self) -> Codes:
-        """All of the matrix, of those that are ``kept``.
-
-        Raises:
-            CheckpointError: as :meth:`rows`.
         """
 
 

@@ -68,8 +68,8 @@ class LayerParameters:
             first, width, beside = "self_attn.q_a_proj.weight", a.q_lora_rank, moved.sources_of_keys
             own, shape = "self_attn.q_b_proj.weight", (query, a.q_lora_rank)
             self.same("self_attn.q_a_layernorm.weight", (a.q_lora_rank,), "vector")
-            rows, more = (self.query_rows(own),), moved.sources_of_query
-            self.add(own, Parameter((own,), shape, lambda t: self.queries(t, own), "matrix", more, rows=rows))
+            more, place = moved.sources_of_query, (self.query_rows(own),)
+            self.add(own, Parameter((own,), shape, lambda t: self.queries(t, own), "matrix", more, rows=place))
 
         def both(t: Given) -> Tensor:
             return _above(self.queries(t, first) if a.q_lora_rank is None else t[first], self.keys(t, KV_A))
