@@ -149,7 +149,8 @@ def _packed(assembly: Assembly, checkpoint: Checkpoint, place: _Place, scheme: S
     }
     if not scheme.symmetric:
         zeros = torch.full_like(scales, 8, dtype=torch.uint8) if not zero_points else _numbers(zero_points[0])
-        made["weight_zero_point"] = _words(pack_nibbles(zeros[back][:, groups].T)).T.contiguous()
+        by_group = zeros[back][:, groups].T.reshape(-1).view(len(groups), count)
+        made["weight_zero_point"] = _words(pack_nibbles(by_group)).T.contiguous()
     return made
 
 

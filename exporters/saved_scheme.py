@@ -16,8 +16,8 @@ class Scheme:
 
 
 def quantization_config(scheme: Scheme, floats: Sequence[str]) -> dict[str, Any]:
-    """With zero points, transformers is told to dequantize while it loads. What it does else, making room for packed tensors first,
-    fails with compressed-tensors 0.18 to 0.20: the room for zero points is as if they weren't packed. Others don't read the key.
+    """With zero points, transformers is told to dequantize while it loads. What it does else, making room for packed tensors,
+    fails with compressed-tensors 0.18 to 0.20: the room for zero points is as if they weren't packed. Others don't read it.
 
     Args:
         floats: names of linear layers that aren't packed.

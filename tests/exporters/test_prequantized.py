@@ -198,7 +198,9 @@ def test_matrices_of_one_input_that_want_it_in_two_orders_are_refused(tmp_path: 
         return rounded(weight, 32, order=order)
 
     made = packed_checkpoint(tmp_path / "checkpoint", gptq_says(), apart, gptq)
-    with pytest.raises(CheckpointError, match=r"kv_a_proj_with_mqa.weight are multiplied with one input.*in two orders") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"kv_a_proj_with_mqa.weight are multiplied with one input.*in two orders"
+    ) as caught:
         export_tiny(made.folder, tmp_path / "bundle", INT4)
     assert "--precision int8" in str(caught.value.hint)
 
