@@ -35,6 +35,7 @@ from youtu_onnx.graphs.parameter import Rows
 
 SHARD = 2**29
 """Bytes of a file from which on another one is begun; so much is in memory."""
+NOTHING = 2.0**-100
 TEXT_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -140,7 +141,9 @@ def _packed(assembly: Assembly, checkpoint: Checkpoint, place: _Place, scheme: S
     scales = scales.float()
     if place.rows.factors is not None:
         given = {name: checkpoint.tensor(name) for name in parameter.sources}
-        scales = scales / place.rows.factors(given).float().unsqueeze(1)
+        factors = place.rows.factors(given).float().unsqueeze(1)
+        # Next to nothing is the factor of a row that only meets zeros, and what it has been rounded to is nothing, too.
+        scales = torch.where(factors.abs() < NOTHING, 0, scales / factors)
     groups = torch.arange(columns // scheme.group_size) * scheme.group_size // block  # the blocks that they are in
     made = {
         "weight_packed": _words(codes.flatten(1)[:, : -(-columns // 2)][back]),
@@ -187,7 +190,11 @@ def _write_shards(tensors: Iterator[tuple[str, Tensor]], folder: Path) -> None:
 
     def flush() -> None:
         files.append(list(held))
-        save_file(held, str(folder / f"{len(files)}.part"), metadata={"format": "pt"})
+        path = folder / f"{len(files)}.part"
+        path.touch()
+        mode = path.stat().st_mode  # what the user's umask allows; safetensors makes files that only their owner can read
+        save_file(held, str(path), metadata={"format": "pt"})
+        path.chmod(mode)
         held.clear()
 
     for name, tensor in tensors:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from tests.exported import reference, reference_logits
 from tests.packed_formats import gptq, packed_checkpoint, rounded
+from tests.tiny_checkpoint import write_checkpoint
 from youtu_onnx import export
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
@@ -52,6 +53,12 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Checkp
 @pytest.fixture(scope="module", params=KINDS, ids=str)
 def rounded_to_nearest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Checkpoint]:
     return saved(tmp_path_factory.mktemp("rounded"), **request.param)
+
+
+def carry_text(nano: Path, folder: Path) -> None:
+    for file in nano.iterdir():
+        if file.name.startswith(("tokenizer", "chat_template", "generation")):
+            (folder / file.name).write_bytes(file.read_bytes())
 
 
 def assert_same_numbers(bundle: Bundle, checkpoint: Checkpoint) -> None:
@@ -100,6 +107,8 @@ def test_what_is_beside_the_weights_is_the_checkpoint_s(calibrated: tuple[Bundle
     assert {name: value for name, value in checkpoint.config.items() if name != "quantization_config"} == original.config
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
         assert (checkpoint.path / name).read_bytes() == (original.path / name).read_bytes()
+    modes = {path.stat().st_mode for path in checkpoint.path.iterdir()}
+    assert len(modes) == 1, "all may be read by whom the user lets"
     assert not list(checkpoint.path.parent.glob(".*partial*"))
 
 
@@ -124,6 +133,22 @@ def test_transformers_loads_it(rounded_to_nearest: tuple[Bundle, Checkpoint]) ->
     config = {name: value for name, value in checkpoint.config.items() if name != "quantization_config"}
     wanted = reference_logits(reference(config, floats), ids)
     assert np.abs(reference_logits(model, ids) - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
+def test_rows_of_w_uk_that_are_zeros(tmp_path: Path) -> None:
+    """The query's rows that meet them can't be told, and are zeros."""
+    nano = Checkpoint.open(NANO)
+    tensors = load_file(str(nano.path / "model.safetensors"))
+    a = nano.architecture
+    name = "model.layers.1.self_attn.kv_b_proj.weight"
+    tensors[name].view(a.num_attention_heads, -1, a.kv_lora_rank)[2, 3:6] = 0
+    folder = write_checkpoint(tmp_path / "checkpoint", dict(nano.config), tensors)
+    carry_text(nano.path, folder)
+    export(str(folder), tmp_path / "bundle", save_checkpoint=tmp_path / "saved", verify=False)
+    made = Checkpoint.open(tmp_path / "saved")
+    query = made.tensor("model.layers.1.self_attn.q_b_proj.weight").view(a.num_attention_heads, a.qk_head_dim, -1)
+    zero = ~query.any(-1)
+    assert zero[2, 3:6].all() and zero.sum() == 3
 
 
 # Refused before any work
@@ -179,9 +204,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tensors=tensors,
         but=("layers.1.", "layers.2.", "layers.3."),
     )
-    for file in nano.path.iterdir():
-        if file.name.startswith(("tokenizer", "chat_template", "generation")):
-            (made.folder / file.name).write_bytes(file.read_bytes())
+    carry_text(nano.path, made.folder)
     return made.folder
 
 
