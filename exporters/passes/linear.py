@@ -51,8 +51,9 @@ def linear(
         if wanted is not None:
             chosen = choice.of(name, wanted)
             storage = chosen.storage
+            asked = statistics if chosen.measured else lambda _: None
             packing = blockwise(
-                name, parameter, storage, assembly.dtype, chosen.quantizer, zero_points=target.zero_points, statistics=statistics
+                name, parameter, storage, assembly.dtype, chosen.quantizer, zero_points=target.zero_points, statistics=asked
             )
             rows, columns = parameter.shape
             attributes = {

@@ -24,11 +24,13 @@ DEQUANTIZE = (
 class Chosen:
     """Attributes:
     order: of the columns, which the matrix's inputs have to be brought into; None: as they are.
+    measured: whether the quantizer goes by what the matrix is multiplied with.
     """
 
     storage: Blockwise
     quantizer: Quantizer
     order: tuple[int, ...] | None = None
+    measured: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def choice_of(
             continue
         columns = _agreed([(one, _columns(one, kept_codes)) for one, kept_codes in packed.items()])
         storage = _storage(checkpoint, parameter, list(packed.values()), columns, recipe, target)
-        kept[name] = Chosen(storage, KeptCodes(checkpoint, parameter, columns.order, quantizer), columns.order)
+        codes = KeptCodes(checkpoint, parameter, columns.order, quantizer)
+        kept[name] = Chosen(storage, codes, columns.order, measured=len(packed) < len(parameter.rows))
     return Choice(quantizer, kept)
 
 

@@ -42,7 +42,7 @@ class KeptCodes:
             else:
                 floats = weight[start : start + len(order)]
                 floats = floats if self.order is None else floats[:, torch.tensor(self.order)]
-                parts.append(quantize(self.rest, floats, storage, scale_dtype))
+                parts.append(quantize(self.rest, floats, storage, scale_dtype, inputs if self.order is None else None))
             start += len(order)
         whole = Quantized.joined(parts) if storage.symmetric else Quantized.joined([_with_zeros(part) for part in parts])
         return lambda start, stop: Quantized(

@@ -29,7 +29,11 @@ from youtu_onnx.publish.options import ExportOptions
 
 NANO = "youtu-nano"
 KEPT_AS_FLOATS = ("kv_b_proj", "embed_tokens")
-KINDS: list[dict[str, Any]] = [{}, {"symmetric": True, "cache": "expanded"}, {"block_size": 32, "int8": ("*.o_proj",)}]
+KINDS: list[dict[str, Any]] = [
+    {},
+    {"symmetric": True, "cache": "expanded", "int8": ("none",)},
+    {"block_size": 32, "int8": ("*.o_proj",)},
+]
 
 
 def saved(folder: Path, **options: Any) -> tuple[Bundle, Checkpoint]:
@@ -47,7 +51,7 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Checkp
     folder = tmp_path_factory.mktemp("calibrated")
     text = folder / "text.txt"
     text.write_text("Tom has three apples and gives one away. How many are left? " * 20)
-    return saved(folder, algorithm="gptq", calibration=[text], calibration_tokens=256, block_size=64)
+    return saved(folder, algorithm="gptq", calibration=[text], calibration_tokens=256, block_size=64, int8=("none",))
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=str)
@@ -83,8 +87,11 @@ def test_of_every_kind(rounded_to_nearest: tuple[Bundle, Checkpoint]) -> None:
     bundle, checkpoint = rounded_to_nearest
     assert_same_numbers(bundle, checkpoint)
     floats = {name for name in checkpoint.tensors if "proj" in name} - checkpoint.packed.keys()
-    kept = KEPT_AS_FLOATS + (("o_proj",) if bundle.manifest.recipe.int8 else ())
+    fused = [("q_a_proj", "kv_a_proj_with_mqa")]
+    eight = [pattern.removeprefix("*.").removeprefix("self_attn.") for pattern in bundle.manifest.recipe.int8]
+    kept = {*KEPT_AS_FLOATS, *eight, *(one for both in fused if set(both) & set(eight) for one in both)}
     assert all(any(part in name for part in kept) for name in floats)
+    assert len(checkpoint.packed) >= 4 * 4
 
 
 def test_all_matrices_are_packed_alike(rounded_to_nearest: tuple[Bundle, Checkpoint]) -> None:
