@@ -79,7 +79,7 @@ def save_checkpoint(assembly: Assembly, checkpoint: Checkpoint, folder: Path, pr
     storages = [place.storage for place in places.values()]
     sizes = [_group_size(place.storage.block_size, place.columns) for place in places.values()]
     scheme = Scheme(min(sizes, default=16), all(storage.symmetric for storage in storages))
-    _write_shards(_tensors(assembly, checkpoint, places, scheme, progress), folder)
+    write_shards(_tensors(assembly, checkpoint, places, scheme, progress), folder)
     for name in TEXT_FILES:
         if (checkpoint.path / name).is_file():
             shutil.copyfile(checkpoint.path / name, folder / name)
@@ -180,7 +180,7 @@ def _words(octets: Tensor) -> Tensor:
     return torch.nn.functional.pad(octets, (0, -octets.shape[1] % 4)).contiguous().view(torch.int32)
 
 
-def _write_shards(tensors: Iterator[tuple[str, Tensor]], folder: Path) -> None:
+def write_shards(tensors: Iterator[tuple[str, Tensor]], folder: Path) -> None:
     """One file, or several and an index of them."""
     from safetensors.torch import save_file
 

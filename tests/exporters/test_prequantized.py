@@ -19,6 +19,7 @@ from tests.packed_formats import CONFIG, Made, Matrix, Tensors, awq, gptq, pack_
 from youtu_onnx.core.bundle import Manifest
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.recipe import Recipe
+from youtu_onnx.exporters.prequantized.columns import Columns, columns_of
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.referenced import reference_of
 from youtu_onnx.graphs.stored import StoredGraph
@@ -190,6 +191,25 @@ def test_other_precisions_are_those_of_the_floats(tmp_path: Path, precision: Any
     logits, _ = graph.step(IDS, graph.empty(1))
     wanted = reference_logits(reference(CONFIG, made.floats), IDS)
     assert np.abs(logits - wanted).max() <= (1e-4 if precision == "fp32" else 0.1) * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize(
+    ("groups", "order", "block"),
+    [
+        ([0] * 32 + [1] * 32, None, 32),
+        ([0] * 64, None, 256),
+        ([0] * 128 + [1] * 100, None, 128),  # the last block is partly padding
+        ([2] * 32 + [0] * 32 + [1] * 32, None, 32),  # whole runs that change places need no other order of columns
+        ([0, 1] * 16, (*range(0, 32, 2), *range(1, 32, 2)), 16),
+    ],
+)
+def test_blocks_of_groups(groups: list[int], order: tuple[int, ...] | None, block: int) -> None:
+    assert columns_of(torch.tensor(groups)) == Columns(order, block)
+
+
+@pytest.mark.parametrize("groups", [[0] * 24 + [1] * 24, [0] * 8 + [1] * 8, [0, 1, 2] * 8])
+def test_groups_that_are_no_blocks(groups: list[int]) -> None:
+    assert columns_of(torch.tensor(groups)) is None
 
 
 def test_matrices_of_one_input_that_want_it_in_two_orders_are_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.tiny_checkpoint import write_checkpoint
 from youtu_onnx import export
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.exporters import saved_checkpoint
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.referenced import reference_of
 from youtu_onnx.graphs.stored import StoredGraph
@@ -156,6 +157,17 @@ def test_rows_of_w_uk_that_are_zeros(tmp_path: Path) -> None:
     query = made.tensor("model.layers.1.self_attn.q_b_proj.weight").view(a.num_attention_heads, a.qk_head_dim, -1)
     zero = ~query.any(-1)
     assert zero[2, 3:6].all() and zero.sum() == 3
+
+
+def test_large_ones_are_in_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved_checkpoint, "SHARD", 1000)
+    tensors = {f"t{place}": torch.arange(100 * (place + 1)).float() for place in range(4)}
+    saved_checkpoint.write_shards(iter(tensors.items()), tmp_path)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == 4000
+    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == sorted(set(index["weight_map"].values()))
+    for name, tensor in tensors.items():
+        assert torch.equal(load_file(str(tmp_path / index["weight_map"][name]))[name], tensor)
 
 
 # Refused before any work

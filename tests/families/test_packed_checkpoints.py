@@ -158,6 +158,30 @@ def test_float8_in_blocks(tmp_path: Path) -> None:
         assert checkpoint.packed[name].kept is None
 
 
+@pytest.mark.parametrize("zeros", [False, True])
+def test_bytes_of_compressed_tensors(tmp_path: Path, zeros: bool) -> None:
+    """int-quantized: signed bytes, and a scale for each row."""
+    tensors, random = random_tensors(CONFIG), torch.Generator().manual_seed(4)
+    name = f"{STEM}.weight"
+    shape = tensors[name].shape
+    codes = torch.randint(-128, 128, shape, generator=random).to(torch.int8)
+    scales, middles = (
+        torch.rand(shape[0], 1, generator=random),
+        torch.randint(-9, 9, (shape[0], 1), generator=random).to(torch.int8),
+    )
+    tensors |= {name: codes, f"{STEM}.weight_scale": scales} | ({f"{STEM}.weight_zero_point": middles} if zeros else {})
+    said = scheme(bits=8, size=-1, symmetric=not zeros) | {"format": "int-quantized"}
+    said["config_groups"]["group_0"]["input_activations"] = {"num_bits": 8, "dynamic": True}
+    write_checkpoint(tmp_path, CONFIG | {"quantization_config": said}, tensors)
+    checkpoint = Checkpoint.open(tmp_path)
+    wanted = (codes.float() - (middles.float() if zeros else 0)) * scales
+    assert torch.equal(checkpoint.tensor(name), wanted)
+    kept = checkpoint.packed[name].kept
+    assert kept is not None
+    assert (kept.bits, kept.symmetric) == (8, not zeros)
+    assert any("activations are rounded there" in remark for remark in checkpoint.remarks)
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_four_bits_of_a_table(tmp_path: Path, nested: bool) -> None:
     """nf4, written number by number; with ``nested``, scales are places in a table of their own."""
