@@ -231,6 +231,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("options", "said"),
     [
         ({"algorithm": "gptq", "calibration": ["TEXT"]}, "--algorithm gptq chooses codes"),
+        ({"bits_per_weight": 4.8}, "--bits-per-weight chooses how matrices are stored"),
         ({"block_size": 64}, "--block-size 64 is for codes that export chooses"),
         ({"symmetric": True}, "--symmetric is for codes that export chooses"),
         ({"int8": ("lm_head", "*.o_proj")}, r"--int8 \*\.o_proj names matrices whose codes are there"),

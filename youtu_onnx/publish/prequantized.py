@@ -23,6 +23,8 @@ def refuse_choices_that_are_made(checkpoint: Checkpoint, recipe: Recipe, options
     taken = f"an int4 bundle of {checkpoint.name} takes the codes that it has ({method})"
     if options.algorithm != "rtn":
         raise UsageError(f"--algorithm {options.algorithm} chooses codes; {taken}", hint=FREELY)
+    if options.bits_per_weight is not None:
+        raise UsageError(f"--bits-per-weight chooses how matrices are stored; {taken}", hint=FREELY)
     if options.block_size is not None:
         raise UsageError(
             f"--block-size {options.block_size} is for codes that export chooses; {taken}, in its groups", hint=FREELY
