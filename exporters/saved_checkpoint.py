@@ -1,4 +1,4 @@
-"""A bundle's weights as a checkpoint of compressed-tensors, which transformers and vLLM load.
+"""A bundle's weights as a checkpoint of compressed-tensors, which transformers loads.
 
 Every matrix that the bundle multiplies by in 4 bits is taken out of the data file with the codes, scales and zero points that it
 has there; rows go back to where the checkpoint has them, and factors that the graph moved into scales are taken out again. All

@@ -99,7 +99,7 @@ class ExportArguments:
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also write the int4 weights as a checkpoint of compressed-tensors, which transformers and vLLM load.",
+            help="Also write the int4 weights as a checkpoint of compressed-tensors, which transformers loads.",
             show_default=False,
         ),
     ] = None
