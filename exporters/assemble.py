@@ -14,6 +14,8 @@ from youtu_onnx.exporters.passes.adapters import adapters
 from youtu_onnx.exporters.passes.embedding import embedding
 from youtu_onnx.exporters.passes.floats import floats
 from youtu_onnx.exporters.passes.linear import linear
+from youtu_onnx.exporters.prequantized.choice import choice_of
+from youtu_onnx.exporters.prequantized.remarks import packed_remarks
 from youtu_onnx.exporters.quantize.choice import quantizer_for
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.exported import exportable
@@ -49,13 +51,14 @@ def assemble(
     refusals.refuse_exceptions(sources, recipe)
     refusals.refuse_columns(sources, recipe, target)
     refusals.refuse_misreadings(checkpoint)
-    for remark in checkpoint.remarks:
+    choice = choice_of(checkpoint, sources, recipe, target, quantizer_for(recipe))
+    for remark in (*checkpoint.remarks, *packed_remarks(checkpoint, sources, choice)):
         progress.note(remark)
     progress.begin("trace")
     model = graphs.graph(architecture, graph_form)
     batch = graphs.batch_graph(architecture, graph_form) if target.serves else None
     progress.begin("rewrite")
-    tied, quantizer = architecture.tie_word_embeddings, quantizer_for(recipe)
+    tied = architecture.tie_word_embeddings
     floating = ir.DataType.FLOAT if graph_form.float_dtype == "float32" else ir.DataType.FLOAT16
 
     def passed(model: ir.Model) -> Assembly:
@@ -64,8 +67,8 @@ def assemble(
             assembly.adapted = graphs.adapted(architecture, graph_form)
             assembly.adapted_heads = graphs.adapted_heads(architecture, graph_form)
             adapters(assembly, assembly.adapted, assembly.adapted_heads)
-        linear(assembly, recipe, target, quantizer, tied=tied, statistics=calibration.inputs if calibration else lambda _: None)
-        embedding(assembly, recipe, target, quantizer, tied=tied)
+        linear(assembly, recipe, target, choice, tied=tied, statistics=calibration.inputs if calibration else lambda _: None)
+        embedding(assembly, recipe, target, choice, tied=tied)
         refusals.refuse_odd_blocks(assembly.model, target)
         floats(assembly)
         return assembly

@@ -10,6 +10,7 @@ from pathlib import Path
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.generation_config import GenerationConfig
+from youtu_onnx.core.prequantized.config import KEYS
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.genai_config import genai_config, one_shape
 from youtu_onnx.exporters.text.generation import generation_fields, read_generation_config
@@ -39,8 +40,10 @@ def carry(carried: Carried, checkpoint: Checkpoint, cache: CacheLayout, target: 
     for name in (names.CONFIG, names.GENERATION_CONFIG):
         if (checkpoint.path / name).is_file():
             shutil.copyfile(checkpoint.path / name, folder / name)
-    if checkpoint.change is not None:  # an adapter may have parted embedding and head
-        _write_json(folder / names.CONFIG, dict(checkpoint.config))
+    if checkpoint.change is not None or checkpoint.packed:
+        # an adapter may have parted embedding and head; of a quantized form programs would look for its weights
+        fields = {name: value for name, value in checkpoint.config.items() if not (checkpoint.packed and name in KEYS)}
+        _write_json(folder / names.CONFIG, fields)
     for name, contents in carried.text.contents.items():
         (folder / name).write_bytes(contents)
     a = checkpoint.architecture

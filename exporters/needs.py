@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.weights import packed_bytes
@@ -22,8 +23,13 @@ class Needs:
 
 def needs_of(assembly: Assembly, checkpoint: Checkpoint, *, verified: bool) -> Needs:
     """Estimate before any weight is read; ``verified``: ONNX Runtime will hold the finished bundle, repacked, as well."""
+
+    def bytes_of(tensor: str) -> int:
+        info = checkpoint.tensors[tensor]
+        return info.nbytes + (8 * prod(info.shape) if tensor in checkpoint.packed else 0)  # its codes, and floats made of them
+
     largest = max(
-        sum(checkpoint.tensors[tensor].nbytes for tensor in packing.parameter.sources) * len(packing.parameter.tensors)
+        sum(bytes_of(tensor) for tensor in packing.parameter.sources) * len(packing.parameter.tensors)
         + sum(piece.nbytes for piece in packing.pieces) * 2
         for packing in assembly.packings.values()
     )

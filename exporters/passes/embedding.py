@@ -12,27 +12,32 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from youtu_onnx.core.domains import MICROSOFT
+from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.recipe import Blockwise, Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.assembly import Assembly, Packing, Piece
 from youtu_onnx.exporters.passes.unpacking import Unpacking
+from youtu_onnx.exporters.prequantized.choice import DEQUANTIZE, Choice
 from youtu_onnx.exporters.quantize.packing import blockwise
-from youtu_onnx.exporters.quantize.quantizer import Quantizer
 
 NAME, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
-def embedding(assembly: Assembly, recipe: Recipe, target: Target, quantizer: Quantizer, *, tied: bool) -> None:
+def embedding(assembly: Assembly, recipe: Recipe, target: Target, choice: Choice, *, tied: bool) -> None:
     """Rewrite the Gather in place."""
     parameter = assembly.unpacked(NAME)
     if parameter is None:
         return
-    storage = recipe.storage((NAME,), parameter.shape[1], even_at_8_bits=target.even_at_8_bits)
-    if storage is None:
+    wanted = recipe.storage((NAME,), parameter.shape[1], even_at_8_bits=target.even_at_8_bits)
+    if wanted is None:
         return
+    chosen = choice.of(NAME, wanted)
+    storage = chosen.storage
+    if chosen.order is not None:
+        raise CheckpointError(f"{NAME} is looked up by rows, and its groups (g_idx) lie apart", hint=DEQUANTIZE)
     node = next(n for n in assembly.graph if n.op_type == "Gather" and n.inputs[0] is not None and n.inputs[0].name == NAME)
     shared = assembly.packings.get(HEAD) if tied else None
-    packing = shared or blockwise(NAME, parameter, storage, assembly.dtype, quantizer, zero_points=target.zero_points)
+    packing = shared or blockwise(NAME, parameter, storage, assembly.dtype, chosen.quantizer, zero_points=target.zero_points)
     if shared is None:
         assembly.store(NAME, packing)
     gather = _gather if target.gather_quantized else _unpack

@@ -2,7 +2,8 @@
 
 ``MatMul(x, Transpose(W))``, W a matrix [N,K], becomes
 
-- ``MatMulNBits(x, B, scales, zero_points?)`` where the recipe quantizes W (com.microsoft, opset 1);
+- ``MatMulNBits(x, B, scales, zero_points?)`` where the recipe quantizes W (com.microsoft, opset 1); of ``Gather(x, order)`` where
+  the checkpoint has W in groups of columns that lie apart;
 - ``FusedMatMul(x, W, transB=1)`` for a float head whose W is the embedding too: one copy serves both. Where that isn't to be
   had, ``Gemm(x, W, transB=1)``, of two dimensions, between Reshapes;
 - ``MatMul(x, Wᵀ)`` with W stored as [K,N] otherwise.
@@ -12,14 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import onnx_ir as ir
 
 from youtu_onnx.core.domains import MICROSOFT
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.assembly import Assembly
+from youtu_onnx.exporters.prequantized.choice import Choice
 from youtu_onnx.exporters.quantize.packing import blockwise, plain
-from youtu_onnx.exporters.quantize.quantizer import InputStatistics, Quantizer
+from youtu_onnx.exporters.quantize.quantizer import InputStatistics
 from youtu_onnx.graphs.parameter import Parameter
 
 ACCURACY_LEVEL = 4
@@ -30,7 +33,7 @@ def linear(
     assembly: Assembly,
     recipe: Recipe,
     target: Target,
-    quantizer: Quantizer,
+    choice: Choice,
     *,
     tied: bool,
     statistics: Callable[[Parameter], InputStatistics | None] = lambda _: None,
@@ -44,10 +47,13 @@ def linear(
         if transpose is None or name is None or parameter is None or parameter.kind != "matrix":
             continue
         names = quantized_names(name, parameter.tensors)
-        storage = recipe.storage(names, parameter.shape[1], even_at_8_bits=target.even_at_8_bits)
-        if storage is not None:
+        wanted = recipe.storage(names, parameter.shape[1], even_at_8_bits=target.even_at_8_bits)
+        if wanted is not None:
+            chosen = choice.of(name, wanted)
+            storage = chosen.storage
+            asked = statistics if chosen.measured else lambda _: None
             packing = blockwise(
-                name, parameter, storage, assembly.dtype, quantizer, zero_points=target.zero_points, statistics=statistics
+                name, parameter, storage, assembly.dtype, chosen.quantizer, zero_points=target.zero_points, statistics=asked
             )
             rows, columns = parameter.shape
             attributes = {
@@ -57,7 +63,7 @@ def linear(
                 "block_size": storage.block_size,
                 "accuracy_level": ACCURACY_LEVEL,
             }
-            inputs = [node.inputs[0], *assembly.store(name, packing)]
+            inputs = [_in_order(assembly, node, name, chosen.order), *assembly.store(name, packing)]
             assembly.builder.replace(node, "MatMulNBits", inputs, attributes, domain=MICROSOFT)
         elif tied and name == "lm_head.weight":
             _transposed_product(assembly, node, _embedding(assembly), parameter.shape, fused=target.fused_matmul)
@@ -67,6 +73,15 @@ def linear(
         assembly.graph.remove(transpose, safe=True)
         if name in assembly.graph.initializers and not assembly.graph.initializers[name].uses():
             del assembly.graph.initializers[name]
+
+
+def _in_order(assembly: Assembly, node: ir.Node, name: str, order: tuple[int, ...] | None) -> ir.Value | None:
+    """What the matrix is multiplied with, in the order of its columns."""
+    if order is None:
+        return node.inputs[0]
+    here = assembly.builder.at(node)
+    columns = here.constant(f"{name}_columns", np.array(order, np.int32))
+    return here.op("Gather", [node.inputs[0], columns], f"{name}_inputs", {"axis": -1})
 
 
 def _transposed_product(assembly: Assembly, node: ir.Node, matrix: ir.Value, shape: tuple[int, ...], *, fused: bool) -> None:

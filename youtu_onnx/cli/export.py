@@ -96,6 +96,14 @@ class ExportArguments:
             metavar="NAME", help="Also lay the files out for a library that has its own names for them: transformers.js."
         ),
     ] = None
+    save_checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write the int4 weights as a checkpoint of compressed-tensors, which transformers loads.",
+            show_default=False,
+        ),
+    ] = None
     verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove it equal to PyTorch before publishing.")] = True
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle, and publish one that failed verification.")] = False
     adapter: Annotated[
@@ -129,6 +137,7 @@ class ExportArguments:
             cache=self.cache,
             max_length=self.max_length,
             layout=self.layout,
+            save_checkpoint=self.save_checkpoint,
             verify=self.verify,
             force=self.force,
             adapters=AdapterChoice.parse(self.adapter or (), self.adapter_mode),

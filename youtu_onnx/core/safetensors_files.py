@@ -6,6 +6,7 @@ No pickle and no code is ever read.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
-"""safetensors' names of the dtypes that are read → torch's names."""
+"""safetensors' names of the dtypes that weights have → torch's names."""
+PACKED_DTYPES = {"I64": "int64", "I32": "int32", "I8": "int8", "U8": "uint8", "F8_E4M3": "float8_e4m3fn"}
+"""The same, of those in which parts of quantized weights are stored."""
 _PIECE = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Where a tensor lies: ``nbytes`` bytes at ``offset`` of ``file``, row-major, of torch dtype ``dtype``."""
+    """Where a tensor lies: ``nbytes`` bytes at ``offset`` of ``file``, row-major, of torch dtype ``dtype``; one that no weight
+    has goes by safetensors' name."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -34,7 +38,7 @@ class TensorInfo:
 
 
 def read_headers(files: tuple[Path, ...]) -> tuple[dict[str, TensorInfo], list[str]]:
-    """What every file says that it holds, by tensor, and faults: tensors in two files or of a dtype that is not read.
+    """What every file says that it holds, by tensor, and faults: tensors in two files.
 
     Raises:
         CheckpointError: a file is damaged, or safetensors isn't installed.
@@ -46,10 +50,18 @@ def read_headers(files: tuple[Path, ...]) -> tuple[dict[str, TensorInfo], list[s
             (begin, end), dtype = entry["data_offsets"], entry["dtype"]
             if name in tensors:
                 faults.append(f"{name} is in {tensors[name].file.name} and in {file.name}")
-            if dtype not in DTYPES and not is_harmless(name):
-                faults.append(f"{name} is {dtype}; read are {', '.join(DTYPES)}")
             tensors[name] = TensorInfo(tuple(entry["shape"]), DTYPES.get(dtype, dtype), file, begin, end - begin)
     return tensors, faults
+
+
+def of_other_dtypes(tensors: Mapping[str, TensorInfo]) -> list[str]:
+    """Faults: weights of a dtype that no weight has."""
+    floats = DTYPES.values()
+    return [
+        f"{name} is {info.dtype}; read are {', '.join(DTYPES)}"
+        for name, info in tensors.items()
+        if info.dtype not in floats and not is_harmless(name)
+    ]
 
 
 def read_rows(name: str, info: TensorInfo, start: int, stop: int) -> Tensor:
@@ -80,10 +92,12 @@ def read_rows(name: str, info: TensorInfo, start: int, stop: int) -> Tensor:
             f"{info.file} was cut short while it was being read: {name} ends {len(view) - done} bytes early",
             hint="download the checkpoint again",
         )
-    tensor: Tensor = data.view(getattr(torch, info.dtype)).reshape(stop - start, *info.shape[1:])
+    dtype = PACKED_DTYPES.get(info.dtype, info.dtype)
+    tensor: Tensor = data.view(getattr(torch, dtype)).reshape(stop - start, *info.shape[1:])
     if tensor.dtype == torch.float64:
         tensor = tensor.float()
-    _refuse_not_finite(tensor, name, info.file)
+    if tensor.is_floating_point():
+        _refuse_not_finite(tensor if info.dtype in DTYPES.values() else tensor.float(), name, info.file)
     return tensor
 
 

@@ -1,8 +1,8 @@
-"""Checkpoints whose weights somebody quantized: this project quantizes float weights, and undoes nobody's rounding."""
+"""Checkpoints whose weights somebody quantized in a way that :mod:`youtu_onnx.core.prequantized` doesn't read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,26 @@ PARTS = (".qweight", ".qzeros", ".g_idx", ".weight_scale", ".weight_scale_inv", 
 """Ends of names of what stands beside quantized weights."""
 ROUNDED = ("F8", "F6", "F4", "I8", "U8", "I16", "U16", "I32", "U32")
 """Beginnings of safetensors' names of dtypes that quantizers store."""
-UNQUANTIZED = "export from the checkpoint before it was quantized, in bfloat16, float16 or float32: export quantizes it itself"
+UNQUANTIZED = (
+    "export from the checkpoint before it was quantized, in bfloat16, float16 or float32: export quantizes it itself "
+    "(docs/checkpoints.md lists the formats that are read as they are)"
+)
 
 
-def refuse_quantized(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> None:
+def refuse_quantized(
+    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, TensorInfo], *, but: Collection[str] = ()
+) -> None:
     """
     Args:
         tensors: all that are there.
+        but: those that can be read.
 
     Raises:
-        CheckpointError: the weights are quantized, or ``config.json`` says so.
+        CheckpointError: other weights are quantized, or ``config.json`` says so and none can be read.
     """
     key = next((key for key in KEYS if config.get(key)), None)
-    rounded = [name for name, info in tensors.items() if name.endswith(PARTS) or _is_rounded(name, info)]
-    if key is not None:
+    rounded = [name for name, info in tensors.items() if name not in but and (name.endswith(PARTS) or _is_rounded(name, info))]
+    if key is not None and not but:
         hint = UNQUANTIZED
         if tensors and not rounded:
             hint += f"; the weights that are here are floats: where they are meant to be, delete {key} from {CONFIG}"

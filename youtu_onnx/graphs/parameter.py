@@ -13,6 +13,21 @@ Given = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows of a checkpoint's matrix, as a parameter has them.
+
+    Attributes:
+        tensor: the matrix's name.
+        order: which of its rows, in the parameter's order; None: all, as they are.
+        factors: of the given tensors, what each row is multiplied with, ``[rows]``; None: nothing.
+    """
+
+    tensor: str
+    order: Callable[[], Tensor] | None = None
+    factors: Callable[[Given], Tensor] | None = None
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One parameter of the graph.
 
@@ -25,6 +40,8 @@ class Parameter:
         beside: more names: weights that only lend their size to this one's.
         shared: the first step of parameters that are made together. It is done once for those that follow one another in the
             data file.
+        rows: what :attr:`build` makes, said in another way, of a matrix that is nothing but rows of others, one part above the
+            other: codes of a matrix that is quantized already go the same way. Empty where it is more.
     """
 
     tensors: tuple[str, ...]
@@ -33,6 +50,7 @@ class Parameter:
     kind: str
     beside: tuple[str, ...] = ()
     shared: Callable[[Given], Any] | None = None
+    rows: tuple[Rows, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:

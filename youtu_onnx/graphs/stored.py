@@ -138,7 +138,18 @@ class StoredGraph:
         given = node.input
         zeros = given[zero_points] if len(given) > zero_points and given[zero_points] else None
         bits, block = _integer(node, "bits") or 4, _integer(node, "block_size")
-        return Blocks(self.array, given[codes], given[scales], zeros, bits, block, columns)
+        order = self._order(given[0]) if node.op_type == "MatMulNBits" else None
+        return Blocks(self.array, given[codes], given[scales], zeros, bits, block, columns, order)
+
+    def _order(self, value: str) -> NDArray[Any] | None:
+        """The order that a product's inputs are brought into before it; None: the one that they have."""
+        import onnx
+
+        found = next((node for node in self._nodes if node.op_type == "Gather" and node.output[0] == value), None)
+        if found is None or found.input[1] not in self._inside or _integer(found, "axis") not in (-1, 2):
+            return None
+        order: NDArray[Any] = onnx.numpy_helper.to_array(self._inside[found.input[1]])
+        return order
 
     def _computed_table(self, looked_up: list[onnx.NodeProto], columns: int) -> Blocks:
         """Codes, scales and zero points that are each looked up, and put together by arithmetic behind that.

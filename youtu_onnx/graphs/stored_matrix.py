@@ -37,6 +37,7 @@ class Blocks:
         scales: initializer of floats ``[N,G]``.
         zero_points: initializer uint8, G numbers of ``bits`` a row; None where it has none.
         columns: K; what a last block has beyond it is padding.
+        order: int64 ``[K]``, which of the inputs each column is multiplied with; None: as they follow one another.
     """
 
     read: Read
@@ -46,8 +47,17 @@ class Blocks:
     bits: int
     block: int
     columns: int
+    order: NDArray[Any] | None = None
 
     def rows(self, which: slice = ALL) -> Rounded:
+        found = self._stored(which)
+        if self.order is None:
+            return found
+        back = np.argsort(self.order)
+        steps = np.repeat(found.steps, self.block, axis=1)[:, : self.columns]  # a block's columns no longer follow one another
+        return Rounded(found.values[:, back], found.storage, steps[:, back])
+
+    def _stored(self, which: slice) -> Rounded:
         scales = self.read(self.scales, which, ALL)
         count, groups = scales.shape
         codes = _numbers(self.read(self.codes, which, ALL).reshape(count, -1), self.bits)

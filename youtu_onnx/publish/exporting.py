@@ -32,6 +32,8 @@ from youtu_onnx.publish.adapter_refusals import refuse_static, refuse_unfit
 from youtu_onnx.publish.adapters import with_adapters
 from youtu_onnx.publish.calibrating import calibration_of, codes_key, sample
 from youtu_onnx.publish.options import ExportOptions
+from youtu_onnx.publish.prequantized import refuse_choices_that_are_made
+from youtu_onnx.publish.saving import Saving
 from youtu_onnx.verify.parity import Parity
 from youtu_onnx.verify.verify import verify_parity
 
@@ -77,6 +79,7 @@ def export(
     cache: str | None = None,
     max_length: int | None = None,
     layout: str | None = None,
+    save_checkpoint: str | Path | None = None,
     verify: bool = True,
     force: bool = False,
     adapter: str | Path | Sequence[str | Path] = (),
@@ -101,6 +104,8 @@ def export(
         max_length: tokens to reserve, for targets whose cache is static (``dml``): each step works on all of them. None takes
             4096, or the model's positions where it has fewer.
         layout: ``transformers.js`` adds the names under which that library looks for a model.
+        save_checkpoint: also write the int4 weights as a checkpoint of compressed-tensors, which transformers loads, into this
+            folder, which isn't there yet.
         verify: compare logits and greedy tokens with PyTorch before publishing.
         force: replace a bundle that is already there, and publish one that failed verification.
         adapter: folder of a LoRA in PEFT's format, ``DIR`` or ``"NAME=DIR"``; with ``hot`` there may be several.
@@ -125,6 +130,7 @@ def export(
         cache=cache,
         max_length=max_length,
         layout=layout,
+        save_checkpoint=None if save_checkpoint is None else Path(save_checkpoint),
         verify=verify,
         force=force,
         adapters=AdapterChoice.parse(
@@ -157,9 +163,10 @@ def export_bundle(
     hot = options.adapters.beside
     if options.adapters.hot:
         refuse_static(target)
-    with Staging(output, force=options.force) as staging:
+    with Saving.to(options, output) as saving, Staging(output, force=options.force) as staging:
         progress.begin("checkpoint")
         checkpoint, carried = _opened(model, options)
+        refuse_choices_that_are_made(checkpoint, recipe, options)
         for remark in carried.text.remarks:
             progress.note(remark)
         form = options.cache or checkpoint.family.cache_form(recipe, target)
@@ -169,7 +176,7 @@ def export_bundle(
             ids = sample(checkpoint, carried, options)
             recipe = mixed(checkpoint, recipe, target, form, options.bits_per_weight, ids, progress)
         place = keep_beside or output
-        manifest = _write(checkpoint, carried, recipe, target, form, options, staging.folder, place, progress)
+        manifest = _write(checkpoint, carried, recipe, target, form, options, staging.folder, place, saving, progress)
         parity = None
         if options.verify:
             (staging.folder / names.MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
@@ -181,6 +188,7 @@ def export_bundle(
         manifest = with_adapters(Bundle(staging.folder, manifest), hot) if hot else manifest
         progress.begin("publish")
         path = staging.publish(manifest)
+        saving.publish()
     progress.finish()
     return Exported(Bundle(path, manifest), parity)
 
@@ -217,6 +225,8 @@ def export_several(
         raise UsageError(f"a target is named twice in {', '.join(targets)}", hint="name each once")
     if options.max_length is not None and not any(one.static_cache for one in wanted):
         wanted[0].check_length(options.max_length)
+    if options.save_checkpoint is not None:
+        raise UsageError("--save-checkpoint is for the weights of one target", hint="name one after --target")
     for target in wanted:
         check_layout(options.layout, target)
         if options.adapters.hot:
@@ -275,6 +285,7 @@ def _write(
     options: ExportOptions,
     folder: Path,
     place: Path,
+    saving: Saving,
     progress: Progress,
 ) -> Manifest:
     """Write the bundle's files but manifest and model card. The graph, twice in memory, is gone then: verification needs room."""
@@ -287,12 +298,14 @@ def _write(
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)
     if calibration is None or not recipe.calibrated:
-        return write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress)
-    with Unfinished(place, codes_key(checkpoint, recipe, target, form, calibration)) as unfinished:
-        manifest = write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress, unfinished)
-        if unfinished.taken:
-            progress.note(f"{unfinished.taken} matrices had been calibrated when the last export was cut short")
-        unfinished.done()
+        manifest = write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress)
+    else:
+        with Unfinished(place, codes_key(checkpoint, recipe, target, form, calibration)) as unfinished:
+            manifest = write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress, unfinished)
+            if unfinished.taken:
+                progress.note(f"{unfinished.taken} matrices had been calibrated when the last export was cut short")
+            unfinished.done()
+    saving.write(assembly, checkpoint, progress)
     return manifest
 
 

@@ -28,6 +28,7 @@ class ExportOptions:
         cache: ``latent``, ``latent-int8`` or ``expanded``; None takes the target's.
         max_length: tokens to reserve, where the cache is static.
         layout: ``transformers.js`` adds the names under which that library looks for a model.
+        save_checkpoint: a folder for the int4 weights as a checkpoint, see :mod:`youtu_onnx.exporters.saved_checkpoint`.
         verify: compare with PyTorch before publishing.
         force: replace a bundle that is already there, and publish one that failed verification.
         adapters: LoRA adapters, and whether one is merged or all are kept beside the weights.
@@ -45,6 +46,7 @@ class ExportOptions:
     cache: str | None = None
     max_length: int | None = None
     layout: str | None = None
+    save_checkpoint: Path | None = None
     verify: bool = True
     force: bool = False
     adapters: AdapterChoice = field(default_factory=AdapterChoice)

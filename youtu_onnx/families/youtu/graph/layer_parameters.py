@@ -17,7 +17,7 @@ from youtu_onnx.families.youtu.graph import row_orders
 from youtu_onnx.families.youtu.graph.head_parameters import IntegerHalves, byte_heads, expanded, float_heads
 from youtu_onnx.families.youtu.graph.latent import Latent
 from youtu_onnx.families.youtu.graph.moved import KV_A, KV_A_BIAS, KV_A_NORM, KV_B, Halves, MovedFactors
-from youtu_onnx.graphs.parameter import Given, Parameter
+from youtu_onnx.graphs.parameter import Given, Parameter, Rows
 
 
 class InLayer(Mapping[str, Tensor]):
@@ -54,7 +54,8 @@ class LayerParameters:
             self.same("self_attn.o_proj.bias", (a.hidden_size,), "vector")
         gate, up = "mlp.gate_proj.weight", "mlp.up_proj.weight"
         shape = (2 * a.intermediate_size, a.hidden_size)
-        self.add("mlp.gate_up_proj.weight", Parameter((gate, up), shape, lambda t: torch.cat([t[gate], t[up]]), "matrix"))
+        both = Parameter((gate, up), shape, lambda t: torch.cat([t[gate], t[up]]), "matrix", rows=(Rows(gate), Rows(up)))
+        self.add("mlp.gate_up_proj.weight", both)
         self.same("mlp.down_proj.weight", (a.hidden_size, a.intermediate_size))
         return self.found
 
@@ -67,13 +68,15 @@ class LayerParameters:
             first, width, beside = "self_attn.q_a_proj.weight", a.q_lora_rank, moved.sources_of_keys
             own, shape = "self_attn.q_b_proj.weight", (query, a.q_lora_rank)
             self.same("self_attn.q_a_layernorm.weight", (a.q_lora_rank,), "vector")
-            self.add(own, Parameter((own,), shape, lambda t: self.queries(t, own), "matrix", moved.sources_of_query))
+            more, place = moved.sources_of_query, (self.query_rows(own),)
+            self.add(own, Parameter((own,), shape, lambda t: self.queries(t, own), "matrix", more, rows=place))
 
         def both(t: Given) -> Tensor:
             return _above(self.queries(t, first) if a.q_lora_rank is None else t[first], self.keys(t, KV_A))
 
         shape = (width + a.latent_dim, a.hidden_size)
-        self.add("self_attn.qkv_a_proj.weight", Parameter((first, KV_A), shape, both, "matrix", beside))
+        rows = (self.query_rows(first) if a.q_lora_rank is None else Rows(first), self.key_rows())
+        self.add("self_attn.qkv_a_proj.weight", Parameter((first, KV_A), shape, both, "matrix", beside, rows=rows))
         if a.attention_bias:
             self.biases(width)
         if moved.between_parts:
@@ -103,6 +106,20 @@ class LayerParameters:
         rows = t[name][row_orders.query_rows(self.a)].float() * self.a.softmax_scale
         return rows * self.moved.of_query(t).unsqueeze(1) if self.moved.into_query else rows
 
+    def query_rows(self, name: str) -> Rows:
+        """What :meth:`queries` makes."""
+
+        def factors(t: Given) -> Tensor:
+            scale = torch.full((self.a.num_attention_heads * self.a.qk_head_dim,), self.a.softmax_scale)
+            return scale * self.moved.of_query(t) if self.moved.into_query else scale
+
+        return Rows(name, lambda: row_orders.query_rows(self.a), factors)
+
+    def key_rows(self) -> Rows:
+        """What :meth:`keys` makes of the weight."""
+        factors = (lambda t: 1 / self.moved.of_keys(t)) if self.moved.between_parts else None
+        return Rows(KV_A, lambda: row_orders.key_rows(self.a), factors)
+
     def keys(self, t: Given, name: str) -> Tensor:
         """Rows of kv_a_proj_with_mqa, or its bias; in their own dtype where nothing is moved."""
         rows = t[name][row_orders.key_rows(self.a)]
@@ -115,7 +132,8 @@ class LayerParameters:
         a, beside = self.a, self.moved.sources_of_halves
         if self.latent is None:
             shape = (a.num_attention_heads * (a.qk_nope_head_dim + a.v_head_dim), a.kv_lora_rank)
-            self.add(KV_B, Parameter((KV_B,), shape, lambda t: expanded(self.moved.halves(t)), "matrix"))
+            rows = (Rows(KV_B, lambda: row_orders.expanded_rows(a)),)
+            self.add(KV_B, Parameter((KV_B,), shape, lambda t: expanded(self.moved.halves(t)), "matrix", rows=rows))
             return
 
         def halves(given: Given) -> Halves:
@@ -134,7 +152,7 @@ class LayerParameters:
 
     def same(self, name: str, shape: tuple[int, ...], kind: str = "matrix") -> None:
         """A tensor as it is."""
-        self.add(name, Parameter((name,), shape, lambda t: t[name], kind))
+        self.add(name, Parameter((name,), shape, lambda t: t[name], kind, rows=(Rows(name),)))
 
     def add(self, name: str, parameter: Parameter) -> None:
         """All names are those in the layer, and ``build`` takes the tensors by these. ``shared`` takes them by their own."""
@@ -144,7 +162,13 @@ class LayerParameters:
 
         tensors, beside = (tuple(self.prefix + one for one in names) for names in (parameter.tensors, parameter.beside))
         made = parameter.build if parameter.shared else build
-        self.found[self.prefix + name] = replace(parameter, tensors=tensors, beside=beside, build=made)
+        rows = tuple(self._rows(one) for one in parameter.rows)
+        self.found[self.prefix + name] = replace(parameter, tensors=tensors, beside=beside, build=made, rows=rows)
+
+    def _rows(self, rows: Rows) -> Rows:
+        factors = rows.factors
+        outer = None if factors is None else lambda given: factors(InLayer(given, self.prefix))
+        return replace(rows, tensor=self.prefix + rows.tensor, factors=outer)
 
 
 def _above(query: Tensor, keys: Tensor) -> Tensor:

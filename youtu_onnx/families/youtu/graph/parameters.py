@@ -9,7 +9,7 @@ from __future__ import annotations
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.layer_parameters import LayerParameters
-from youtu_onnx.graphs.parameter import Parameter
+from youtu_onnx.graphs.parameter import Parameter, Rows
 
 EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 
@@ -19,12 +19,12 @@ def parameters(architecture: Architecture, form: GraphForm) -> dict[str, Paramet
     a = architecture
     embedding = (a.vocab_size, a.hidden_size)
     found = {
-        EMBEDDING: Parameter((EMBEDDING,), embedding, lambda given: given[EMBEDDING], "matrix"),
+        EMBEDDING: Parameter((EMBEDDING,), embedding, lambda given: given[EMBEDDING], "matrix", rows=(Rows(EMBEDDING),)),
         **form.dialect.positions(a),
         NORM: Parameter((NORM,), (a.hidden_size,), lambda given: given[NORM], "vector"),
     }
     for layer in range(a.num_hidden_layers):
         found |= LayerParameters(a, form.latent, f"model.layers.{layer}.").parameters()
     head = EMBEDDING if a.tie_word_embeddings else HEAD
-    found[HEAD] = Parameter((head,), embedding, lambda given: given[head], "matrix")
+    found[HEAD] = Parameter((head,), embedding, lambda given: given[head], "matrix", rows=(Rows(head),))
     return found

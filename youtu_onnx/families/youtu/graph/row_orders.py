@@ -31,3 +31,10 @@ def query_rows(a: Architecture) -> Tensor:
 def key_rows(a: Architecture) -> Tensor:
     """Of kv_a_proj_with_mqa: the latent as it is, then the shared rope key in the query's order."""
     return torch.cat([torch.arange(a.kv_lora_rank), a.kv_lora_rank + rope_order(a)])
+
+
+def expanded_rows(a: Architecture) -> Tensor:
+    """Of kv_b_proj: every head's key rows, then every head's value rows."""
+    heads, nope, value = a.num_attention_heads, a.qk_nope_head_dim, a.v_head_dim
+    rows = torch.arange(heads * (nope + value)).view(heads, nope + value)
+    return torch.cat([rows[:, :nope].reshape(-1), rows[:, nope:].reshape(-1)])
