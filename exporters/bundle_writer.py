@@ -22,6 +22,8 @@ from youtu_onnx.exporters.carried import Carried, carry
 from youtu_onnx.exporters.unfinished import Unfinished
 from youtu_onnx.exporters.weights import write_weights
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.reference import Weights
+from youtu_onnx.families.referenced import reference_of
 
 TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "transformers")
 
@@ -43,14 +45,15 @@ def write_bundle(
         CheckpointError: weights that can't be read, or that are NaN or infinite.
         OSError: the disk is full.
     """
-    data = write_weights(assembly, checkpoint, folder, progress, unfinished)
+    weights = _balanced(checkpoint, recipe, target, progress)
+    data = write_weights(assembly, weights, folder, progress, unfinished)
     progress.begin("graph")
     _write_graph(assembly.model, folder / names.MODEL)
     if assembly.batch is not None:
         _write_graph(assembly.batch.model, folder / names.BATCH)
     carry(carried, checkpoint, assembly.cache, target, folder)
     progress.begin("hashes", total=sum(file.stat().st_size for file in checkpoint.weight_files))
-    weights = {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files}
+    read = {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files}
     files = {names.MODEL_DATA: data} | _describe(folder, skip=names.MODEL_DATA)
     tensors: dict[str, int] = {}
     for packing in assembly.packings.values():
@@ -61,13 +64,21 @@ def write_bundle(
         cache=assembly.cache,
         graph=assembly.facts,
         target=target.name,
-        source=Source(checkpoint.name, checkpoint.revision, weights),
+        source=Source(checkpoint.name, checkpoint.revision, read),
         tools=_tools(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         files=dict(sorted(files.items())),
         tensors=tensors,
         slots=BatchGraph(assembly.cache).slots if assembly.batch else None,
     )
+
+
+def _balanced(checkpoint: Checkpoint, recipe: Recipe, target: Target, progress: Progress) -> Weights:
+    """Where both weights and inputs are rounded to 8 bits. Calibrated codes are of the checkpoint's own numbers."""
+    if recipe.precision != "int8" or recipe.calibrated or not target.integer_products:
+        return checkpoint
+    progress.begin("balance", checkpoint.nbytes)
+    return reference_of(checkpoint.family).balanced(checkpoint, on_bytes=progress.advance)
 
 
 def with_file(manifest: Manifest, path: Path) -> Manifest:
