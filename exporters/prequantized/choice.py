@@ -68,7 +68,7 @@ def choice_of(
 
 
 def keeps_codes(checkpoint: Checkpoint, recipe: Recipe) -> bool:
-    """Whether any of the checkpoint's codes go into a bundle of this recipe: not where an adapter is merged into what they mean."""
+    """Whether codes of the checkpoint go into a bundle of this recipe: not where an adapter is merged into what they mean."""
     return (
         checkpoint.change is None
         and recipe.precision == "int4"

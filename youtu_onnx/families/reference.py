@@ -60,6 +60,10 @@ class Twin(Weights, Protocol):
             BundleError: the data file doesn't hold what the graph says.
         """
 
+    def heads_alone(self) -> Weights | None:
+        """The checkpoint's weights, but for those that attention over a latent cache multiplies by as integers of its own; None
+        where it has none."""
+
 
 class Reference(Protocol):
     """PyTorch's side of one family."""
@@ -141,6 +145,18 @@ class Reference(Protocol):
             ``x xᵀ`` over all positions, float32 ``[K,K]``. Matrices that read the same have one tensor.
 
         Memory: one layer in float32, the hidden states of all sequences, and one layer's result.
+
+        Raises:
+            As :meth:`logits`.
+        """
+
+    def balanced(self, checkpoint: Checkpoint, *, on_bytes: Callable[[int], None] | None = None) -> Weights:
+        """The same model in numbers that lose less where matrices and what they are multiplied with are rounded.
+
+        Args:
+            on_bytes: as :meth:`second_moments` has it.
+
+        Memory: as :meth:`second_moments`, and some vectors of each layer.
 
         Raises:
             As :meth:`logits`.

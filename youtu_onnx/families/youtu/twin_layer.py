@@ -11,13 +11,22 @@ from numpy.typing import NDArray
 
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.youtu.architecture import Architecture
-from youtu_onnx.families.youtu.moved_factors import Evidence, moved_factors
+from youtu_onnx.families.youtu.moved_factors import Evidence, beside_columns, given_away, moved_factors
 from youtu_onnx.graphs.rounded import Floats, Rounded
 from youtu_onnx.graphs.stored import StoredGraph
 
 Indices = NDArray[np.int64]
+KV_A, KV_B = "self_attn.kv_a_proj_with_mqa.weight", "self_attn.kv_b_proj.weight"
 MIDDLE = 128
 """The code of zero in activations that are bytes."""
+INPUT_NORM, POST_NORM = "input_layernorm.weight", "post_attention_layernorm.weight"
+GATE, UP, DOWN = (f"mlp.{name}_proj.weight" for name in ("gate", "up", "down"))
+BEHIND = {
+    INPUT_NORM: ("self_attn.qkv_a_proj", ("self_attn.q_a_proj.weight", "self_attn.q_proj.weight", KV_A)),
+    POST_NORM: ("mlp.gate_up_proj", (GATE, UP)),
+}
+"""What is multiplied with a norm's result, as it is stored and in the checkpoint: its columns may have factors that the norm was
+divided by, where they are rounded to 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +67,39 @@ class TwinLayer:
     def __init__(
         self, stored: StoredGraph, checkpoint: Checkpoint, numbers: TwinNumbers, index: int, *, byte_cache: bool
     ) -> None:
-        """``byte_cache``: a row of the cache has one scale for both of its parts, so their sizes were moved into weights."""
+        """``byte_cache``: a row of the cache has one scale, so the sizes of its channels were moved into weights."""
         self.stored, self.checkpoint, self.numbers, self.byte_cache = stored, checkpoint, numbers, byte_cache
         self.prefix = f"model.layers.{index}."
         self.a = cast(Architecture, checkpoint.architecture)
 
+        self.columns: dict[str, Floats] = {}
+        """By name of a matrix, what its columns were multiplied by, ``[K]``."""
+        for norm, (stored_as, behind) in BEHIND.items():
+            gain, found = self.read(norm), self.column(norm)
+            rounded = stored.matrix(f"{self.prefix}{stored_as}.weight").rows(slice(0, 1)).storage == "int8"
+            self.columns |= dict.fromkeys(behind, given_away(found, gain) if rounded else np.ones_like(gain))
+
     def undone(self) -> Iterator[Undone]:
-        for name in ("input_layernorm", "post_attention_layernorm"):
-            yield self.same(f"{name}.weight", self.column(f"{name}.weight"))
+        a = self.a
         yield from self.attention()
         yield self.same("self_attn.o_proj.weight", self.matrix("self_attn.o_proj"))
-        if self.a.attention_bias:
+        if a.attention_bias:
             yield self.same("self_attn.o_proj.bias", self.column("self_attn.o_proj.bias"))
-        both = self.matrix("mlp.gate_up_proj")
-        for place, name in enumerate(("gate", "up")):
-            width = self.a.intermediate_size
-            yield self.same(f"mlp.{name}_proj.weight", both.rows(slice(place * width, (place + 1) * width)))
-        yield self.same("mlp.down_proj.weight", self.matrix("mlp.down_proj"))
+        both, down = self.matrix("mlp.gate_up_proj"), self.matrix("mlp.down_proj")
+        gate, up = both.rows(slice(0, a.intermediate_size)), both.rows(slice(a.intermediate_size, None))
+        if (self.columns[UP] != 1).any():
+            up = up.times(self.up_factors(up, down))
+        yield self.norm(POST_NORM, gate, GATE)
+        for name, found in ((GATE, gate), (UP, up), (DOWN, down)):
+            yield self.same(name, found)
+
+    def norm(self, name: str, behind: Rounded, *names: str) -> Undone:
+        """A norm of hidden states; ``behind``: rows of the matrices of these names, which are multiplied with it."""
+        found, gain = self.column(name), self.read(name)
+        if (self.columns[names[0]] == 1).all():
+            return self.same(name, found)
+        exact = np.concatenate([self.read(one) for one in names])[: len(behind)]
+        return Undone(name, *_beside(found, gain, behind.values, exact), gain)
 
     def attention(self) -> Iterator[Undone]:
         a, wide = self.a, self.a.q_lora_rank is None
@@ -85,12 +110,16 @@ class TwinLayer:
         query = projection.rows(slice(0, first)) if wide else self.matrix("self_attn.q_b_proj")
         query = query.rows(self.query_places()).times(np.full(len(query), 1 / self.numbers.softmax_scale, np.float32))
         latent, keys = projection.rows(slice(first, first + a.kv_lora_rank)), projection.rows(slice(-rope, None))
+        if wide:
+            yield self.norm(INPUT_NORM, latent, KV_A)
+        else:
+            yield self.norm(INPUT_NORM, projection.rows(slice(0, first + a.kv_lora_rank)), "self_attn.q_a_proj.weight", KV_A)
         keys = keys.rows(self.pairs_apart(np.arange(rope)))
         bias = self.column("self_attn.qkv_a_proj.bias") if a.attention_bias else None
         key_bias = bias.rows(slice(-rope, None)).rows(self.pairs_apart(np.arange(rope))) if bias is not None else None
 
         uk, uv = self.heads()
-        true_query = self.read(own_query).reshape(heads, nope + rope, -1)
+        true_query = self.wanted(own_query).reshape(heads, nope + rope, -1)
         true_uk = self.gained().reshape(heads, -1, a.kv_lora_rank)[:, :nope].reshape(heads * nope, -1)
         by_head = query.values.reshape(heads, nope + rope, -1)
         of_nope: Floats = np.ones(heads * nope, np.float32)
@@ -109,7 +138,7 @@ class TwinLayer:
         if not wide:
             yield self.same("self_attn.q_a_proj.weight", projection.rows(slice(0, first)))
             yield self.same("self_attn.q_a_layernorm.weight", self.column("self_attn.q_a_layernorm.weight"))
-        yield self.same("self_attn.kv_a_proj_with_mqa.weight", latent.above(keys.times(of_rope)))
+        yield self.same(KV_A, latent.above(keys.times(of_rope)))
         if bias is not None and key_bias is not None:
             of_query, of_latent = bias.rows(slice(0, first)), bias.rows(slice(first, first + a.kv_lora_rank))
             if wide:  # stored for the graph's sake, and nothing
@@ -121,18 +150,18 @@ class TwinLayer:
 
     def latent(self, uk: Rounded, uv: Rounded) -> Iterator[Undone]:
         """What stands between a token's latent and the heads' keys and values."""
-        a, gain = self.a, self.gain()
+        a, gain, name = self.a, self.gain(), "self_attn.kv_a_layernorm.weight"
         heads, nope, value = a.num_attention_heads, a.qk_nope_head_dim, a.v_head_dim
+        norm = self.column(name)
         places = [np.arange(heads * nope).reshape(heads, nope), heads * nope + np.arange(heads * value).reshape(heads, value)]
         both = uk.above(uv).rows(np.concatenate(places, 1).reshape(-1))
-        own, name = both.values, "self_attn.kv_b_proj.weight"
+        own = both.values
         if self.byte_cache:
-            own = np.where(gain == 0, self.read(name), own / np.where(gain == 0, 1, gain))
-        yield Undone(name, both, self.gained, own)
-        name = "self_attn.kv_a_layernorm.weight"
-        norm = self.column(name)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                own = np.where(gain == 0, self.read(KV_B), own * (norm.values[:, 0] / gain))
+        yield Undone(KV_B, both, self.gained, own)
         if self.byte_cache:
-            yield Undone(name, norm, lambda: np.ones((a.kv_lora_rank, 1), np.float32), gain * norm.values[:, 0])
+            yield Undone(name, *_beside(norm, gain, both.values, self.read(KV_B)), gain)
         else:
             yield self.same(name, norm)
         if self.integer_heads:
@@ -210,18 +239,26 @@ class TwinLayer:
 
     def rope_factors(self, query: Floats, true_query: Floats, keys: Rounded, bias: Rounded | None) -> Floats:
         """``[R]`` in the checkpoint's order, one for both of a pair: what the keys were divided by and the query multiplied."""
-        own = "self_attn.kv_a_proj_with_mqa"
-        true_keys = self.pairs_together(self.read(f"{own}.weight")[-self.a.qk_rope_head_dim :])
+        true_keys = self.pairs_together(self.wanted(KV_A)[-self.a.qk_rope_head_dim :])
         exact = self.pairs_together(true_query)
         evidence = [
             Evidence(true_keys, self.pairs_together(keys.values), true_keys),
             Evidence(self.pairs_together(query), exact, exact),
         ]
         if bias is not None:
-            true_bias = self.pairs_together(self.read(f"{own}.bias").reshape(-1, 1)[-self.a.qk_rope_head_dim :])
+            true_bias = self.read("self_attn.kv_a_proj_with_mqa.bias").reshape(-1, 1)
+            true_bias = self.pairs_together(true_bias[-self.a.qk_rope_head_dim :])
             evidence.append(Evidence(true_bias, self.pairs_together(bias.values), true_bias))
         pairs = moved_factors(evidence)
         return np.repeat(pairs, 2) if self.numbers.interleaved else np.tile(pairs, 2)
+
+    def up_factors(self, up: Rounded, down: Rounded) -> Floats:
+        """``[I]``: what rows of up_proj were divided by and columns of down_proj multiplied."""
+        true_up, true_down = self.wanted(UP), np.ascontiguousarray(self.read(DOWN).T)
+        stored_down = np.ascontiguousarray(down.values.T)
+        factors = moved_factors([Evidence(true_up, up.values, true_up), Evidence(stored_down, true_down, true_down)])
+        self.columns[DOWN] = factors
+        return factors
 
     # The checkpoint
 
@@ -234,12 +271,28 @@ class TwinLayer:
         return self.read("self_attn.kv_a_layernorm.weight")
 
     def gained(self) -> Floats:
-        """kv_b_proj ``[H·(N+V),L]``, with the gain where that was moved into it."""
-        weight = self.read("self_attn.kv_b_proj.weight")
-        return weight * self.gain() if self.byte_cache else weight
+        """kv_b_proj ``[H·(N+V),L]``. Where the cached latent has sizes of its own, times the gain of ``kv_a_layernorm`` and over
+        what is stored in its place; infinite where that is zero and a channel is read."""
+        weight = self.read(KV_B)
+        if not self.byte_cache:
+            return weight
+        exact, stored = weight * self.gain(), self.column("self_attn.kv_a_layernorm.weight").values[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(exact == 0, 0, exact / stored)
+
+    def wanted(self, name: str) -> Floats:
+        """With what its columns were multiplied by."""
+        read = self.read(name)
+        return read * self.columns[name] if name in self.columns else read
 
     def same(self, name: str, found: Rounded) -> Undone:
-        return Undone(name, found, lambda: self.read(name).reshape(found.values.shape), found.values)
+        values = found.values / self.columns[name] if name in self.columns else found.values
+        return Undone(name, found, lambda: self.wanted(name).reshape(found.values.shape), values)
+
+
+def _beside(norm: Rounded, gain: Floats, stored: Floats, exact: Floats) -> tuple[Rounded, Callable[[], Floats]]:
+    found, wanted = beside_columns(norm, gain, stored, exact)
+    return found, lambda: wanted
 
 
 def _repeats(name: str, found: Rounded, wanted: Floats) -> Undone:
