@@ -47,7 +47,7 @@ class GgufWeights:
     def _gguf(self) -> Any:
         sys.path.insert(0, str(self._package))
         try:
-            import gguf
+            import gguf  # type: ignore[import-not-found]
         finally:
             sys.path.remove(str(self._package))
         return gguf

@@ -28,6 +28,7 @@ from youtu_onnx.evaluate.distance import Distances
 from youtu_onnx.evaluate.language import measure
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.referenced import reference_of
+from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.inspect.inspection import inspect_bundle
 from youtu_onnx.publish.calibrating import BUILT_IN
 from youtu_onnx.publish.exporting import export
@@ -152,9 +153,19 @@ def _theirs(checkpoint: Checkpoint, name: str, kind: str, importance: bool, opti
             command[1:1] = ["--imatrix", str(measured)]
         run_step(command, "quantizing the GGUF failed")
         part.replace(output)
-    weights = GgufWeights(output, checkpoint.architecture, llama.source / "gguf-py")
+    weights = GgufWeights(output, youtu(checkpoint), llama.source / "gguf-py")
     bits = 8 * weights.nbytes / checkpoint.architecture.parameters
     return _in_pytorch(checkpoint, weights, "llama.cpp", name, bits, _read(options.checkpoint, options))
+
+
+def youtu(checkpoint: Checkpoint) -> Architecture:
+    """
+    Raises:
+        SystemExit: of another family, whose GGUF has other names.
+    """
+    if not isinstance(checkpoint.architecture, Architecture):
+        raise SystemExit(f"{checkpoint.name} is no Youtu-LLM; llama.cpp's types can't be measured beside it")
+    return checkpoint.architecture
 
 
 def _in_pytorch(

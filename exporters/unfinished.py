@@ -64,7 +64,7 @@ class Unfinished:
             return None
         try:
             with np.load(self._path(name), allow_pickle=False) as found:
-                arrays = tuple(found[str(place)] for place in range(len(pieces)))
+                arrays = tuple(found[f"arr_{place}"] for place in range(len(pieces)))
         except DAMAGED:
             return None
         if any(
@@ -84,7 +84,7 @@ class Unfinished:
         path = self._path(name)
         part = path.with_suffix(".part")
         with part.open("wb") as stream:
-            np.savez(stream, **{str(place): array for place, array in enumerate(arrays)})
+            np.savez(stream, *arrays)
         part.replace(path)
 
     def done(self) -> None:

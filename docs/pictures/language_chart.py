@@ -42,7 +42,7 @@ def language_picture(points: Sequence[Point], title: str = "What is lost of the 
         return bottom - (bottom - TOP) * (log10(kl) - low) / (high - low)
 
     parts = [f'<text x="{LEFT}" y="20" class="title">{escape(title)}</text>']
-    at = WIDTH - RIGHT
+    at = float(WIDTH - RIGHT)
     for index, side in reversed(list(enumerate(sides))):
         at -= 24 + 7.5 * len(side)
         parts.append(
