@@ -47,7 +47,7 @@ def write_bundle(
         CheckpointError: weights that can't be read, or that are NaN or infinite.
         OSError: the disk is full.
     """
-    weights = checkpoint if assembly.adapted else _balanced(checkpoint, recipe, target, progress)
+    weights = _balanced(assembly, checkpoint, recipe, target, progress)
     data = write_weights(assembly, weights, folder, progress, unfinished)
     progress.begin("graph")
     _write_graph(assembly.model, folder / names.MODEL)
@@ -83,10 +83,10 @@ def _merged(checkpoint: Checkpoint) -> MergedAdapter | None:
     return None if change is None else MergedAdapter(change.name, change.sha256)
 
 
-def _balanced(checkpoint: Checkpoint, recipe: Recipe, target: Target, progress: Progress) -> Weights:
+def _balanced(assembly: Assembly, checkpoint: Checkpoint, recipe: Recipe, target: Target, progress: Progress) -> Weights:
     """Where both weights and inputs are rounded to 8 bits. Calibrated codes are of the checkpoint's own numbers, and adapters
-    beside the weights read inputs as the checkpoint has them."""
-    if recipe.precision != "int8" or recipe.calibrated or not target.integer_products:
+    beside the weights are multiplied with its own inputs."""
+    if assembly.adapted or recipe.precision != "int8" or recipe.calibrated or not target.integer_products:
         return checkpoint
     progress.begin("balance", checkpoint.nbytes)
     return reference_of(checkpoint.family).balanced(checkpoint, on_bytes=progress.advance)
