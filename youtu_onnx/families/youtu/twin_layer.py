@@ -16,8 +16,11 @@ from youtu_onnx.graphs.rounded import Floats, Rounded
 from youtu_onnx.graphs.stored import StoredGraph
 
 Indices = NDArray[np.int64]
+KV_B = "self_attn.kv_b_proj.weight"
 MIDDLE = 128
 """The code of zero in activations that are bytes."""
+LEFT_OPEN, LEAST_OPEN = 8, 2.0**-12
+"""A factor that rounded columns say is off by less than so many of its standard errors, and this part of it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class TwinLayer:
     def __init__(
         self, stored: StoredGraph, checkpoint: Checkpoint, numbers: TwinNumbers, index: int, *, byte_cache: bool
     ) -> None:
-        """``byte_cache``: a row of the cache has one scale for both of its parts, so their sizes were moved into weights."""
+        """``byte_cache``: a row of the cache has one scale, so the sizes of its channels were moved into weights."""
         self.stored, self.checkpoint, self.numbers, self.byte_cache = stored, checkpoint, numbers, byte_cache
         self.prefix = f"model.layers.{index}."
         self.a = cast(Architecture, checkpoint.architecture)
@@ -121,18 +124,18 @@ class TwinLayer:
 
     def latent(self, uk: Rounded, uv: Rounded) -> Iterator[Undone]:
         """What stands between a token's latent and the heads' keys and values."""
-        a, gain = self.a, self.gain()
+        a, gain, name = self.a, self.gain(), "self_attn.kv_a_layernorm.weight"
         heads, nope, value = a.num_attention_heads, a.qk_nope_head_dim, a.v_head_dim
+        norm = self.column(name)
         places = [np.arange(heads * nope).reshape(heads, nope), heads * nope + np.arange(heads * value).reshape(heads, value)]
         both = uk.above(uv).rows(np.concatenate(places, 1).reshape(-1))
-        own, name = both.values, "self_attn.kv_b_proj.weight"
+        own = both.values
         if self.byte_cache:
-            own = np.where(gain == 0, self.read(name), own / np.where(gain == 0, 1, gain))
-        yield Undone(name, both, self.gained, own)
-        name = "self_attn.kv_a_layernorm.weight"
-        norm = self.column(name)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                own = np.where(gain == 0, self.read(KV_B), own * (norm.values[:, 0] / gain))
+        yield Undone(KV_B, both, self.gained, own)
         if self.byte_cache:
-            yield Undone(name, norm, lambda: np.ones((a.kv_lora_rank, 1), np.float32), gain * norm.values[:, 0])
+            yield Undone(name, *self.beside_columns(norm, both.values), gain)
         else:
             yield self.same(name, norm)
         if self.integer_heads:
@@ -223,6 +226,16 @@ class TwinLayer:
         pairs = moved_factors(evidence)
         return np.repeat(pairs, 2) if self.numbers.interleaved else np.tile(pairs, 2)
 
+    def beside_columns(self, norm: Rounded, columns: Floats) -> tuple[Rounded, Callable[[], Floats]]:
+        """What stands in ``kv_a_layernorm``'s place, and what the columns behind it say that it should be. They are rounded, so a
+        step is what they leave open; of a channel that nobody reads they say nothing, and it is zero."""
+        exact = self.read(KV_B).T * self.gain()[:, None]
+        factors, uncertain = Evidence(exact, np.ascontiguousarray(columns.T), exact).factors()
+        read = exact.any(1)
+        steps = np.where(read, np.abs(norm.values[:, 0]) * (LEFT_OPEN * uncertain + LEAST_OPEN), LEAST_OPEN).astype(np.float32)
+        wanted = np.where(read, factors, 0).astype(np.float32)
+        return Rounded(norm.values, "int8", steps[:, None]), lambda: wanted[:, None]
+
     # The checkpoint
 
     def read(self, name: str) -> Floats:
@@ -234,9 +247,14 @@ class TwinLayer:
         return self.read("self_attn.kv_a_layernorm.weight")
 
     def gained(self) -> Floats:
-        """kv_b_proj ``[H·(N+V),L]``, with the gain where that was moved into it."""
-        weight = self.read("self_attn.kv_b_proj.weight")
-        return weight * self.gain() if self.byte_cache else weight
+        """kv_b_proj ``[H·(N+V),L]`` over what is stored in ``kv_a_layernorm``'s place, with the gain that was there, where the cached
+        latent has sizes of its own; infinite where it is read and stored as zero."""
+        weight = self.read(KV_B)
+        if not self.byte_cache:
+            return weight
+        exact, stored = weight * self.gain(), self.column("self_attn.kv_a_layernorm.weight").values[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(exact == 0, 0, exact / stored)
 
     def same(self, name: str, found: Rounded) -> Undone:
         return Undone(name, found, lambda: self.read(name).reshape(found.values.shape), found.values)

@@ -80,8 +80,8 @@ class LayerParameters:
         if a.attention_bias:
             self.biases(width)
         if moved.between_parts:
-            gain = Parameter((KV_A_NORM,), (a.kv_lora_rank,), lambda t: torch.ones_like(t[KV_A_NORM]), "vector")
-            self.add(KV_A_NORM, gain)
+            sources = (KV_B, *moved.sources_of_keys)
+            self.add(KV_A_NORM, Parameter((KV_A_NORM,), (a.kv_lora_rank,), moved.of_latent, "vector", sources))
         else:
             self.same(KV_A_NORM, (a.kv_lora_rank,), "vector")
 

@@ -1,9 +1,9 @@
 """Factors that cost nothing at run time, moved from one matrix of a layer into another.
 
 - Integer heads: the scale of each row of W_UK goes into the row of the query's projection that meets it.
-- A cache of bytes, whose rows have one scale for both parts: ``kv_a_layernorm``'s gain goes into W_UK and W_UV, so that the
-  cached latent has the root mean square 1; and each pair of rotated dimensions is divided by the size that its weights give it
-  for inputs without direction, and the query multiplied.
+- A cache of bytes, whose rows have one scale for all their numbers: each channel of the latent, and each pair of rotated
+  dimensions, is divided by the size that its weights and its bias give it for inputs without direction. The latent's sizes and
+  ``kv_a_layernorm``'s gain go into W_UK and W_UV, those of pairs into the query. Channels that nobody reads become zeros.
 
 Shapes: H heads, N qk_nope_head_dim, R qk_rope_head_dim, L kv_lora_rank, V v_head_dim.
 """
@@ -23,6 +23,12 @@ from youtu_onnx.graphs.parameter import Given
 INPUT_NORM = "input_layernorm.weight"
 KV_A, KV_A_BIAS = "self_attn.kv_a_proj_with_mqa.weight", "self_attn.kv_a_proj_with_mqa.bias"
 KV_A_NORM, KV_B = "self_attn.kv_a_layernorm.weight", "self_attn.kv_b_proj.weight"
+LATENT_GROWTH = 2.0
+"""Root mean square of a cached latent's channel, in that of a rotated pair. Inputs have directions, and keys like them: in a language
+model keys are some twice as large as for inputs without, and their largest number three times the latent's. So the latent has
+room to grow in a row whose scale the keys say (docs/notes.md has the measurement)."""
+RANGE = 64
+"""Nothing is divided by less than the largest size over this."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +62,19 @@ class MovedFactors:
     @property
     def sources_of_keys(self) -> tuple[str, ...]:
         """What :meth:`of_keys` is made of."""
-        return (KV_A, INPUT_NORM) if self.between_parts else ()
+        if not self.between_parts:
+            return ()
+        return (KV_A, INPUT_NORM, KV_A_BIAS) if self.a.attention_bias else (KV_A, INPUT_NORM)
 
     @property
     def sources_of_halves(self) -> tuple[str, ...]:
         """What :meth:`halves` takes beside kv_b_proj."""
-        return (KV_A_NORM,) if self.between_parts else ()
+        return (KV_A_NORM, *self.sources_of_keys) if self.between_parts else ()
 
     @property
     def sources_of_query(self) -> tuple[str, ...]:
         """What :meth:`of_query` is made of."""
-        return (KV_B, *self.sources_of_halves, *self.sources_of_keys) if self.into_query else ()
+        return (KV_B, *self.sources_of_halves) if self.into_query else ()
 
     def of_query(self, given: Given) -> Tensor:
         """What to multiply the query's rows with, in the graph's order: ``[H·(N+R)]``."""
@@ -77,28 +85,44 @@ class MovedFactors:
         """What to divide rows of kv_a_proj_with_mqa by, in the graph's order: ``[L+R]``."""
         return torch.cat([torch.ones(self.a.kv_lora_rank), self._rope_sizes(given)])
 
+    def of_latent(self, given: Given) -> Tensor:
+        """What stands in ``kv_a_layernorm``'s place, ``[L]``: one over each channel's size, 0 of those that nobody reads."""
+        read = (given[KV_A_NORM] != 0) & (given[KV_B] != 0).any(0)
+        return torch.where(read, 1 / self._latent_sizes(given), 0.0)
+
     def halves(self, given: Given) -> Halves:
-        """With the latent's gain where it was moved here."""
+        """With the latent's gain and sizes where they were moved here."""
         a = self.a
         parts = given[KV_B].view(a.num_attention_heads, a.qk_nope_head_dim + a.v_head_dim, a.kv_lora_rank)
         if self.into_query:
             parts = parts.float()
         if self.between_parts:
-            parts = parts * given[KV_A_NORM].float()
+            parts = parts * (given[KV_A_NORM].float() * self._latent_sizes(given))
         return Halves(*torch.split(parts, [a.qk_nope_head_dim, a.v_head_dim], 1))
 
-    def _rope_sizes(self, given: Given) -> Tensor:
-        """``[R]`` in the graph's order: root mean squares of k_rope for normalised inputs without direction, by rotated pair.
+    def _latent_sizes(self, given: Given) -> Tensor:
+        """``[L]``: root mean squares of the normalised latent's channels, over :data:`LATENT_GROWTH`."""
+        squares = self._squares(given, torch.arange(self.a.kv_lora_rank))
+        sizes = squares.sqrt() / squares.mean().sqrt().clamp(min=torch.finfo(torch.float32).tiny)
+        return _none_tiny(sizes) / LATENT_GROWTH
 
-        Both of a pair share one, so that the rotation commutes with the division. None is so small that it could not be
-        divided by.
+    def _rope_sizes(self, given: Given) -> Tensor:
+        """``[R]`` in the graph's order: root mean squares of k_rope, by rotated pair.
+
+        Both of a pair share one, so that the rotation commutes with the division.
         """
-        a = self.a
-        rows = given[KV_A][key_rows(a)[a.kv_lora_rank :]].float() * given[INPUT_NORM].float()
-        squares = rows.square().sum(-1)
-        half = a.qk_rope_head_dim // 2
-        sizes = ((squares[:half] + squares[half:]) / 2).sqrt()
-        return torch.clamp(sizes, min=float(sizes.max()) / 64 or 1.0).repeat(2)
+        squares = self._squares(given, key_rows(self.a)[self.a.kv_lora_rank :])
+        half = self.a.qk_rope_head_dim // 2
+        return _none_tiny(((squares[:half] + squares[half:]) / 2).sqrt()).repeat(2)
+
+    def _squares(self, given: Given, rows: Tensor) -> Tensor:
+        """Mean squares of some rows of kv_a_proj_with_mqa's result, for normalised inputs without direction."""
+        squares = (given[KV_A][rows].float() * given[INPUT_NORM].float()).square().sum(-1)
+        return squares + given[KV_A_BIAS][rows].float().square() if self.a.attention_bias else squares
+
+
+def _none_tiny(sizes: Tensor) -> Tensor:
+    return torch.clamp(sizes, min=float(sizes.max()) / RANGE or 1.0)
 
 
 def row_scales(weight: Tensor) -> Tensor:
