@@ -107,14 +107,27 @@ def of_graph(a: Architecture, made: dict[str, Tensor], x: Tensor) -> tuple[Tenso
 
 
 def stored(a: Architecture, tensors: dict[str, Tensor], *, gain: bool) -> Tensor:
-    """kv_b_proj as its int8 rows say it: rounded with the latent's gain in it, where the gain was moved there."""
+    """kv_b_proj as its int8 rows say it: rounded with the latent's gain and its channels' sizes in it, where they were moved there."""
     weight = tensors[f"{ATTENTION}kv_b_proj.weight"].double()
-    factor = tensors[f"{ATTENTION}kv_a_layernorm.weight"].double() if gain else torch.ones(a.kv_lora_rank).double()
+    factor = torch.ones(a.kv_lora_rank).double()
+    if gain:
+        factor = tensors[f"{ATTENTION}kv_a_layernorm.weight"].double() * latent_sizes(a, tensors)
     scaled = weight * factor
     scale = scaled.abs().amax(-1, keepdim=True) / 127
     return torch.where(
         factor == 0, 0, (scaled / torch.where(scale == 0, 1, scale)).round() * scale / torch.where(factor == 0, 1, factor)
     )
+
+
+def latent_sizes(a: Architecture, tensors: dict[str, Tensor]) -> Tensor:
+    """``[L]``: halves of the root mean squares of the normalised latent's channels, for inputs without direction."""
+    layer = {name.removeprefix(LAYER): tensor.double() for name, tensor in tensors.items() if name.startswith(LAYER)}
+    covariance = torch.diag(layer["input_layernorm.weight"].square())
+    weight = layer["self_attn.kv_a_proj_with_mqa.weight"][: a.kv_lora_rank]
+    squares = torch.diagonal(weight @ covariance @ weight.T)
+    if a.attention_bias:
+        squares = squares + layer["self_attn.kv_a_proj_with_mqa.bias"][: a.kv_lora_rank].square()
+    return (squares / squares.mean()).sqrt() / 2
 
 
 def near(one: Tensor, other: Tensor, share: float) -> None:
@@ -140,21 +153,43 @@ def test_scores_and_values_are_those_of_the_checkpoint(name: str, cache: str) ->
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_cached_row_of_bytes_has_one_size(name: str) -> None:
-    """Its scale serves both parts: the latent's root mean square is 1, and that of no rotated pair is far from it."""
+    """Its scale serves all channels: no rotated pair's root mean square is far from 1, and no latent channel's from 2, whatever
+    weights and biases they are made of."""
     config = CONFIGS[name]
     a, tensors = Architecture.from_config(config), random_tensors(config)
-    for source, size in ((f"{ATTENTION}kv_a_layernorm.weight", 50.0), (f"{ATTENTION}kv_a_proj_with_mqa.weight", 30.0)):
-        tensors[source] = tensors[source] * size
-    if a.attention_bias:  # which has no part in what is divided by
-        tensors[f"{ATTENTION}kv_a_proj_with_mqa.bias"] *= 0
+    weight = tensors[f"{ATTENTION}kv_a_proj_with_mqa.weight"]
+    weight *= 30 * torch.linspace(1, 5, len(weight))[:, None]
+    tensors[f"{ATTENTION}kv_a_layernorm.weight"] *= 50
+    if a.attention_bias:
+        tensors[f"{ATTENTION}kv_a_proj_with_mqa.bias"] *= torch.linspace(0, 1000, len(weight))
     made = built(a, tensors)
-    assert (made["self_attn.kv_a_layernorm.weight"] == 1).all()
     x = torch.randn(4000, a.hidden_size, generator=torch.Generator().manual_seed(2)).double()
-    k_rope = linear(normalised(x, made["input_layernorm.weight"]), made, "self_attn.qkv_a_proj")[:, -a.qk_rope_head_dim :]
+    projected = linear(normalised(x, made["input_layernorm.weight"]), made, "self_attn.qkv_a_proj")
     half = a.qk_rope_head_dim // 2
+    k_rope = projected[:, -a.qk_rope_head_dim :]
     sizes = ((k_rope[:, :half].square() + k_rope[:, half:].square()) / 2).mean(0).sqrt()
     assert ((sizes > 0.9) & (sizes < 1.1)).all()
-    assert not (built(a, tensors, "latent")["self_attn.kv_a_layernorm.weight"] == 1).any(), "a float cache moves no gain"
+    c_kv = normalised(projected[:, -a.latent_dim : -a.qk_rope_head_dim], made["self_attn.kv_a_layernorm.weight"])
+    sizes = c_kv.square().mean(0).sqrt()
+    assert ((sizes > 1.7) & (sizes < 2.3)).all()
+    assert built(a, tensors, "latent")["self_attn.kv_a_layernorm.weight"].equal(
+        tensors[f"{ATTENTION}kv_a_layernorm.weight"].double()
+    ), "a float cache moves no gain"
+
+
+@pytest.mark.parametrize("why", ["gain", "columns"])
+def test_a_channel_that_nobody_reads_is_not_cached(why: str) -> None:
+    """However large it is: models may have channels for the norm's sake, which would leave the others few of a byte's steps."""
+    config = CONFIGS["attention bias"]
+    a, tensors = Architecture.from_config(config), random_tensors(config)
+    tensors[f"{ATTENTION}kv_a_proj_with_mqa.bias"][3:7] = 1000
+    if why == "gain":
+        tensors[f"{ATTENTION}kv_a_layernorm.weight"][3:7] = 0
+    else:
+        tensors[f"{ATTENTION}kv_b_proj.weight"][:, 3:7] = 0
+    norm = built(a, tensors)["self_attn.kv_a_layernorm.weight"]
+    assert (norm[3:7] == 0).all()
+    assert (norm != 0).sum() == a.kv_lora_rank - 4
 
 
 @pytest.mark.parametrize("change", ["gain", "negative gain", "W_UK", "head", "pair", "rope", "input gain"])
@@ -230,8 +265,8 @@ def test_factors_are_taken_from_what_they_are_made_of() -> None:
     for source, changed in (
         ("self_attn.kv_b_proj.weight", {"q_b_proj", "heads"}),
         ("self_attn.kv_a_layernorm.weight", {"q_b_proj", "heads"}),
-        ("self_attn.kv_a_proj_with_mqa.weight", {"q_b_proj", "qkv_a_proj"}),
-        ("input_layernorm.weight", {"q_b_proj", "qkv_a_proj", "input_layernorm"}),
+        ("self_attn.kv_a_proj_with_mqa.weight", {"q_b_proj", "qkv_a_proj", "kv_a_layernorm", "heads"}),
+        ("input_layernorm.weight", {"q_b_proj", "qkv_a_proj", "input_layernorm", "kv_a_layernorm", "heads"}),
     ):
         others = dict(tensors)
         others[LAYER + source] = tensors[LAYER + source] * torch.linspace(0.5, 3, len(tensors[LAYER + source])).view(

@@ -232,7 +232,8 @@ class TwinLayer:
         exact = self.read(KV_B).T * self.gain()[:, None]
         factors, uncertain = Evidence(exact, np.ascontiguousarray(columns.T), exact).factors()
         read = exact.any(1)
-        steps = np.where(read, np.abs(norm.values[:, 0]) * (LEFT_OPEN * uncertain + LEAST_OPEN), LEAST_OPEN).astype(np.float32)
+        open_ = LEFT_OPEN * np.where(read, uncertain, 0) + LEAST_OPEN
+        steps = (np.where(read, np.abs(norm.values[:, 0]), 1) * open_).astype(np.float32)
         wanted = np.where(read, factors, 0).astype(np.float32)
         return Rounded(norm.values, "int8", steps[:, None]), lambda: wanted[:, None]
 
