@@ -24,6 +24,8 @@ from youtu_onnx.exporters.carried import Carried, carry
 from youtu_onnx.exporters.unfinished import Unfinished
 from youtu_onnx.exporters.weights import write_weights
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.reference import Weights
+from youtu_onnx.families.referenced import reference_of
 
 TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "transformers")
 
@@ -45,7 +47,8 @@ def write_bundle(
         CheckpointError: weights that can't be read, or that are NaN or infinite.
         OSError: the disk is full.
     """
-    data = write_weights(assembly, checkpoint, folder, progress, unfinished)
+    weights = _balanced(assembly, checkpoint, recipe, target, progress)
+    data = write_weights(assembly, weights, folder, progress, unfinished)
     progress.begin("graph")
     _write_graph(assembly.model, folder / names.MODEL)
     if assembly.batch is not None:
@@ -54,7 +57,7 @@ def write_bundle(
     if assembly.adapted:
         write_adapter_inputs(assembly, checkpoint, folder)
     progress.begin("hashes", total=sum(file.stat().st_size for file in checkpoint.weight_files))
-    weights = {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files}
+    read = {file.name: describe_file(file, progress.advance) for file in checkpoint.weight_files}
     files = {names.MODEL_DATA: data} | _describe(folder, skip=names.MODEL_DATA)
     tensors: dict[str, int] = {}
     for packing in assembly.packings.values():
@@ -65,7 +68,7 @@ def write_bundle(
         cache=assembly.cache,
         graph=assembly.facts,
         target=target.name,
-        source=Source(checkpoint.name, checkpoint.revision, weights, _merged(checkpoint)),
+        source=Source(checkpoint.name, checkpoint.revision, read, _merged(checkpoint)),
         tools=_tools(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         files=dict(sorted(files.items())),
@@ -78,6 +81,15 @@ def write_bundle(
 def _merged(checkpoint: Checkpoint) -> MergedAdapter | None:
     change = checkpoint.change
     return None if change is None else MergedAdapter(change.name, change.sha256)
+
+
+def _balanced(assembly: Assembly, checkpoint: Checkpoint, recipe: Recipe, target: Target, progress: Progress) -> Weights:
+    """Where both weights and inputs are rounded to 8 bits. Calibrated codes are of the checkpoint's own numbers, and adapters
+    beside the weights are multiplied with its own inputs."""
+    if assembly.adapted or recipe.precision != "int8" or recipe.calibrated or not target.integer_products:
+        return checkpoint
+    progress.begin("balance", checkpoint.nbytes)
+    return reference_of(checkpoint.family).balanced(checkpoint, on_bytes=progress.advance)
 
 
 def with_file(manifest: Manifest, path: Path) -> Manifest:

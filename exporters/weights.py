@@ -23,7 +23,7 @@ from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.exporters.assembly import Assembly, Packing
 from youtu_onnx.exporters.unfinished import Unfinished
-from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.reference import Weights
 from youtu_onnx.graphs.builder import dtype_of
 from youtu_onnx.graphs.parameter import Given, Parameter
 
@@ -64,7 +64,7 @@ class DataFile:
 
 
 def write_weights(
-    assembly: Assembly, checkpoint: Checkpoint, folder: Path, progress: Progress, unfinished: Unfinished | None = None
+    assembly: Assembly, weights: Weights, folder: Path, progress: Progress, unfinished: Unfinished | None = None
 ) -> FileEntry:
     """Write all packings to ``folder``'s data file and point the initializers of its graphs at it.
 
@@ -78,7 +78,7 @@ def write_weights(
     progress.begin("weights", total=packed_bytes(assembly))
     file = DataFile(folder / names.MODEL_DATA)
     offsets: dict[str, tuple[int, int]] = {}
-    build = builder(checkpoint.tensor)
+    build = builder(weights.tensor)
     try:
         for name, packing in assembly.packings.items():
             taken = unfinished if packing.storage else None

@@ -146,6 +146,18 @@ class Reference(Protocol):
             As :meth:`logits`.
         """
 
+    def balanced(self, checkpoint: Checkpoint, *, on_bytes: Callable[[int], None] | None = None) -> Weights:
+        """The same model in numbers that lose less where matrices and what they are multiplied with are rounded.
+
+        Args:
+            on_bytes: as :meth:`second_moments` has it.
+
+        Memory: as :meth:`second_moments`, and some vectors of each layer.
+
+        Raises:
+            As :meth:`logits`.
+        """
+
     def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint) -> Twin:
         """
         Args:

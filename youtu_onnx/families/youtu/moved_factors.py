@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from youtu_onnx.graphs.rounded import Floats
+from youtu_onnx.graphs.rounded import RESOLUTION, Floats, Rounded
+
+LEFT_OPEN, LEAST_OPEN = 32, 2.0**-12
+"""A factor that rounded numbers say is off by less than so many of its standard errors, and this part of it: rows have scales of
+their own, and few may say most."""
+SAYS_NOTHING = 0.2
+"""Relative error of rounded numbers from which on they say no factor: many are rounded to zero."""
 
 
 @dataclass(frozen=True)
@@ -42,3 +48,26 @@ def moved_factors(evidence: Sequence[Evidence]) -> Floats:
     found, uncertain = (np.stack(listed) for listed in zip(*(one.factors() for one in evidence), strict=True))
     best: Floats = np.take_along_axis(found, uncertain.argmin(0)[None], 0)[0]
     return best
+
+
+def given_away(norm: Rounded, gain: Floats) -> Floats:
+    """What a norm's channels were divided by, ``[K]``: stored ``[K,1]`` against the checkpoint's gain. Exactly ones where what is
+    stored is the gain, as its dtype has it."""
+    stored = norm.values[:, 0]
+    if (np.abs(stored - gain) <= RESOLUTION[norm.storage] * np.abs(gain) + norm.steps[:, 0]).all():
+        return np.ones_like(gain)
+    known = (stored != 0) & (gain != 0)
+    made: Floats = np.where(known, gain / np.where(known, stored, 1), 1).astype(np.float32)
+    return made
+
+
+def beside_columns(norm: Rounded, gain: Floats, stored: Floats, exact: Floats) -> tuple[Rounded, Floats]:
+    """A norm whose channels were divided by what columns ``[N,K]`` behind it were multiplied by, stored and exact: what is found
+    and what is wanted. Columns are rounded, so a step is what they leave open. Where they say nothing, the norm is taken as it is."""
+    factors, uncertain = Evidence(np.ascontiguousarray(stored.T), exact.T, exact.T).factors()
+    rounding, found = uncertain * np.sqrt(np.float32(len(stored))), norm.values[:, 0]
+    says = rounding < SAYS_NOTHING
+    wanted = np.where(says, gain / factors, found).astype(np.float32)
+    open_ = np.where(says, LEFT_OPEN * uncertain + 4 * np.square(rounding), 0) + LEAST_OPEN  # the square: of what rounds to zero
+    steps = (np.where(found == 0, 1, np.abs(found)) * open_).astype(np.float32)
+    return Rounded(norm.values, "int8", steps[:, None]), wanted[:, None]

@@ -16,6 +16,7 @@ from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.reference import Floats, Weights
 from youtu_onnx.families.youtu.architecture import Architecture
+from youtu_onnx.families.youtu.balance import Balanced, balanced
 from youtu_onnx.families.youtu.config_agreement import misreadings, other_numbers
 from youtu_onnx.families.youtu.layerwise import empty_layer, head_logits, last_states, need_torch, nobody, rotary
 from youtu_onnx.families.youtu.own_config import own_config
@@ -102,6 +103,10 @@ class YoutuReference:
     ) -> Iterator[Mapping[str, Tensor]]:
         need_torch()
         return second_moments(checkpoint, sequences, on_bytes or nobody, diagonal)
+
+    def balanced(self, checkpoint: Checkpoint, *, on_bytes: Callable[[int], None] | None = None) -> Balanced:
+        need_torch()
+        return balanced(checkpoint, on_bytes or nobody)
 
 
 YOUTU_REFERENCE = YoutuReference()

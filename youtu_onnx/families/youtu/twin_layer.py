@@ -11,16 +11,21 @@ from numpy.typing import NDArray
 
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.youtu.architecture import Architecture
-from youtu_onnx.families.youtu.moved_factors import Evidence, moved_factors
+from youtu_onnx.families.youtu.moved_factors import Evidence, beside_columns, given_away, moved_factors
 from youtu_onnx.graphs.rounded import Floats, Rounded
 from youtu_onnx.graphs.stored import StoredGraph
 
 Indices = NDArray[np.int64]
-KV_B = "self_attn.kv_b_proj.weight"
+KV_A, KV_B = "self_attn.kv_a_proj_with_mqa.weight", "self_attn.kv_b_proj.weight"
 MIDDLE = 128
 """The code of zero in activations that are bytes."""
-LEFT_OPEN, LEAST_OPEN = 8, 2.0**-12
-"""A factor that rounded columns say is off by less than so many of its standard errors, and this part of it."""
+INPUT_NORM, POST_NORM = "input_layernorm.weight", "post_attention_layernorm.weight"
+GATE, UP, DOWN = (f"mlp.{name}_proj.weight" for name in ("gate", "up", "down"))
+BEHIND = {
+    INPUT_NORM: ("self_attn.q_a_proj.weight", "self_attn.q_proj.weight", KV_A),
+    POST_NORM: (GATE, UP),
+}
+"""What is multiplied with a norm's result: its columns may have factors that the norm was divided by."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +71,32 @@ class TwinLayer:
         self.prefix = f"model.layers.{index}."
         self.a = cast(Architecture, checkpoint.architecture)
 
+        self.columns: dict[str, Floats] = {}
+        """By name of a matrix, what its columns were multiplied by, ``[K]``."""
+        for norm, behind in BEHIND.items():
+            self.columns |= dict.fromkeys(behind, given_away(self.column(norm), self.read(norm)))
+
     def undone(self) -> Iterator[Undone]:
-        for name in ("input_layernorm", "post_attention_layernorm"):
-            yield self.same(f"{name}.weight", self.column(f"{name}.weight"))
+        a = self.a
         yield from self.attention()
         yield self.same("self_attn.o_proj.weight", self.matrix("self_attn.o_proj"))
-        if self.a.attention_bias:
+        if a.attention_bias:
             yield self.same("self_attn.o_proj.bias", self.column("self_attn.o_proj.bias"))
-        both = self.matrix("mlp.gate_up_proj")
-        for place, name in enumerate(("gate", "up")):
-            width = self.a.intermediate_size
-            yield self.same(f"mlp.{name}_proj.weight", both.rows(slice(place * width, (place + 1) * width)))
-        yield self.same("mlp.down_proj.weight", self.matrix("mlp.down_proj"))
+        both, down = self.matrix("mlp.gate_up_proj"), self.matrix("mlp.down_proj")
+        gate, up = both.rows(slice(0, a.intermediate_size)), both.rows(slice(a.intermediate_size, None))
+        if (self.columns[UP] != 1).any():
+            up = up.times(self.up_factors(up, down))
+        yield self.norm(POST_NORM, gate.above(up), GATE, UP)
+        for name, found in ((GATE, gate), (UP, up), (DOWN, down)):
+            yield self.same(name, found)
+
+    def norm(self, name: str, behind: Rounded, *names: str) -> Undone:
+        """A norm of hidden states; ``behind``: rows of the matrices of these names, which are multiplied with it."""
+        found, gain = self.column(name), self.read(name)
+        if (self.columns[names[0]] == 1).all():
+            return self.same(name, found)
+        exact = np.concatenate([self.read(one) for one in names])[: len(behind)]
+        return Undone(name, *_beside(found, gain, behind.values, exact), gain)
 
     def attention(self) -> Iterator[Undone]:
         a, wide = self.a, self.a.q_lora_rank is None
@@ -88,12 +107,16 @@ class TwinLayer:
         query = projection.rows(slice(0, first)) if wide else self.matrix("self_attn.q_b_proj")
         query = query.rows(self.query_places()).times(np.full(len(query), 1 / self.numbers.softmax_scale, np.float32))
         latent, keys = projection.rows(slice(first, first + a.kv_lora_rank)), projection.rows(slice(-rope, None))
+        if wide:
+            yield self.norm(INPUT_NORM, latent, KV_A)
+        else:
+            yield self.norm(INPUT_NORM, projection.rows(slice(0, first + a.kv_lora_rank)), "self_attn.q_a_proj.weight", KV_A)
         keys = keys.rows(self.pairs_apart(np.arange(rope)))
         bias = self.column("self_attn.qkv_a_proj.bias") if a.attention_bias else None
         key_bias = bias.rows(slice(-rope, None)).rows(self.pairs_apart(np.arange(rope))) if bias is not None else None
 
         uk, uv = self.heads()
-        true_query = self.read(own_query).reshape(heads, nope + rope, -1)
+        true_query = self.wanted(own_query).reshape(heads, nope + rope, -1)
         true_uk = self.gained().reshape(heads, -1, a.kv_lora_rank)[:, :nope].reshape(heads * nope, -1)
         by_head = query.values.reshape(heads, nope + rope, -1)
         of_nope: Floats = np.ones(heads * nope, np.float32)
@@ -112,7 +135,7 @@ class TwinLayer:
         if not wide:
             yield self.same("self_attn.q_a_proj.weight", projection.rows(slice(0, first)))
             yield self.same("self_attn.q_a_layernorm.weight", self.column("self_attn.q_a_layernorm.weight"))
-        yield self.same("self_attn.kv_a_proj_with_mqa.weight", latent.above(keys.times(of_rope)))
+        yield self.same(KV_A, latent.above(keys.times(of_rope)))
         if bias is not None and key_bias is not None:
             of_query, of_latent = bias.rows(slice(0, first)), bias.rows(slice(first, first + a.kv_lora_rank))
             if wide:  # stored for the graph's sake, and nothing
@@ -135,7 +158,7 @@ class TwinLayer:
                 own = np.where(gain == 0, self.read(KV_B), own * (norm.values[:, 0] / gain))
         yield Undone(KV_B, both, self.gained, own)
         if self.byte_cache:
-            yield Undone(name, *self.beside_columns(norm, both.values), gain)
+            yield Undone(name, *_beside(norm, gain, both.values, self.read(KV_B)), gain)
         else:
             yield self.same(name, norm)
         if self.integer_heads:
@@ -213,29 +236,25 @@ class TwinLayer:
 
     def rope_factors(self, query: Floats, true_query: Floats, keys: Rounded, bias: Rounded | None) -> Floats:
         """``[R]`` in the checkpoint's order, one for both of a pair: what the keys were divided by and the query multiplied."""
-        own = "self_attn.kv_a_proj_with_mqa"
-        true_keys = self.pairs_together(self.read(f"{own}.weight")[-self.a.qk_rope_head_dim :])
+        true_keys = self.pairs_together(self.wanted(KV_A)[-self.a.qk_rope_head_dim :])
         exact = self.pairs_together(true_query)
         evidence = [
             Evidence(true_keys, self.pairs_together(keys.values), true_keys),
             Evidence(self.pairs_together(query), exact, exact),
         ]
         if bias is not None:
-            true_bias = self.pairs_together(self.read(f"{own}.bias").reshape(-1, 1)[-self.a.qk_rope_head_dim :])
+            true_bias = self.pairs_together(self.read("self_attn.kv_a_proj_with_mqa.bias").reshape(-1, 1)[-self.a.qk_rope_head_dim :])
             evidence.append(Evidence(true_bias, self.pairs_together(bias.values), true_bias))
         pairs = moved_factors(evidence)
         return np.repeat(pairs, 2) if self.numbers.interleaved else np.tile(pairs, 2)
 
-    def beside_columns(self, norm: Rounded, columns: Floats) -> tuple[Rounded, Callable[[], Floats]]:
-        """What stands in ``kv_a_layernorm``'s place, and what the columns behind it say that it should be. They are rounded, so a
-        step is what they leave open; of a channel that nobody reads they say nothing, and it is zero."""
-        exact = self.read(KV_B).T * self.gain()[:, None]
-        factors, uncertain = Evidence(exact, np.ascontiguousarray(columns.T), exact).factors()
-        read = exact.any(1)
-        open_ = LEFT_OPEN * np.where(read, uncertain, 0) + LEAST_OPEN
-        steps = (np.where(read, np.abs(norm.values[:, 0]), 1) * open_).astype(np.float32)
-        wanted = np.where(read, factors, 0).astype(np.float32)
-        return Rounded(norm.values, "int8", steps[:, None]), lambda: wanted[:, None]
+    def up_factors(self, up: Rounded, down: Rounded) -> Floats:
+        """``[I]``: what rows of up_proj were divided by and columns of down_proj multiplied."""
+        true_up, true_down = self.wanted(UP), np.ascontiguousarray(self.read(DOWN).T)
+        stored_down = np.ascontiguousarray(down.values.T)
+        factors = moved_factors([Evidence(true_up, up.values, true_up), Evidence(stored_down, true_down, true_down)])
+        self.columns[DOWN] = factors
+        return factors
 
     # The checkpoint
 
@@ -257,8 +276,19 @@ class TwinLayer:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(exact == 0, 0, exact / stored)
 
+    def wanted(self, name: str) -> Floats:
+        """With what its columns were multiplied by."""
+        read = self.read(name)
+        return read * self.columns[name] if name in self.columns else read
+
     def same(self, name: str, found: Rounded) -> Undone:
-        return Undone(name, found, lambda: self.read(name).reshape(found.values.shape), found.values)
+        values = found.values / self.columns[name] if name in self.columns else found.values
+        return Undone(name, found, lambda: self.wanted(name).reshape(found.values.shape), values)
+
+
+def _beside(norm: Rounded, gain: Floats, stored: Floats, exact: Floats) -> tuple[Rounded, Callable[[], Floats]]:
+    found, wanted = beside_columns(norm, gain, stored, exact)
+    return found, lambda: wanted
 
 
 def _repeats(name: str, found: Rounded, wanted: Floats) -> Undone:
