@@ -76,6 +76,24 @@ def test_what_weights_cost_is_told_from_what_the_graph_rounds(nano_bundle: Calla
     assert bytes_.whole.mean - bytes_.weights.mean > int4.whole.mean - int4.weights.mean, "and costs something"
 
 
+def test_integer_heads_and_an_int8_cache_are_told_apart(nano_bundle: Callable[..., Path], ids: list[list[int]]) -> None:
+    bundles = [Bundle.open(nano_bundle("int4", cache)) for cache in ("latent-int8", "latent")]
+    bytes_, floats = (open_decoder(one, threads=1) for one in bundles)
+    try:
+        found = measure(bundles[0], bytes_, ids, Checkpoint.open(str(NANO)), beside=floats)
+    finally:
+        bytes_.close()
+        floats.close()
+    alone = measured(nano_bundle("int4"), ids)
+    assert found.heads is not None and alone.heads is not None and found.weights is not None
+    assert 0 < found.heads.mean < found.weights.mean, "W_UK and W_UV are some of the weights"
+    assert found.beside == alone.whole
+    assert found.whole is not None and found.beside is not None
+    assert found.added == found.whole.mean - found.beside.mean == found.to_dict()["added_kl_mean"]
+    assert found.to_dict()["heads_kl_mean"] == found.heads.mean
+    assert measured(nano_bundle("fp32"), ids).heads is None and alone.added is None
+
+
 def test_without_a_checkpoint_there_is_perplexity_alone(nano_bundle: Callable[..., Path], ids: list[list[int]]) -> None:
     alone, beside = measured(nano_bundle("int4"), ids, None), measured(nano_bundle("int4"), ids)
     assert alone.perplexity == beside.perplexity
@@ -168,3 +186,6 @@ def test_the_command(nano_bundle: Callable[..., Path], text: Path) -> None:
     shown = run("evaluate", bundle, "--text", text, *options).stdout.decode()
     assert "297 predicted" in shown and "perplexity" in shown and "KL" not in shown
     failed(run("evaluate", bundle, "--text", text, "--problems", text), 2)
+    failed(run("evaluate", bundle, "--text", text, "--beside", bundle), 2)
+    shown = run("evaluate", bundle, "-m", "youtu-nano", "--beside", bundle, *options).stdout.decode()
+    assert "of W_UK, W_UV" in shown and "added to it    +0.0000 nats" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from youtu_onnx.families.adapters.choice import merged_adapter
 from youtu_onnx.families.adapters.merging import open_merged
 from youtu_onnx.inspect.inspection import inspect_bundle
 from youtu_onnx.text.passages import passages
+from youtu_onnx.verify.comparing import refuse_another_shape
 
 
 def evaluate(
@@ -45,6 +47,14 @@ def evaluate(
             help="Measure how far the bundle's predictions are from this checkpoint's, too.",
         ),
     ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="With --model, measure this bundle of the same checkpoint, too, and say what the other adds: what an int8 cache "
+            "costs beside a float one.",
+        ),
+    ] = None,
     tokens: Annotated[int, typer.Option(help="Of the text, so many tokens at most.")] = 4096,
     window: Annotated[int, typer.Option(help="Tokens of a passage; each is read from its beginning.")] = 512,
     adapter: MergedAdapter = None,
@@ -54,15 +64,22 @@ def evaluate(
     opening: OpeningArguments,
 ) -> None:
     how, merged = opening.options(), merged_adapter(model, adapter)
+    if beside is not None and model is None:
+        raise UsageError("--beside is a second bundle's distance from a checkpoint", hint="name the checkpoint with --model")
     if text or model:
         if problems is not None:
             raise UsageError(
                 "problems are asked, and text is read: that are two measurements", hint="drop --problems, or --text and --model"
             )
         checkpoint = None if model is None else open_merged(model, merged, revision=revision, offline=offline)
-        with open_model(bundle, how) as opened:
+        with ExitStack() as stack:
+            opened = stack.enter_context(open_model(bundle, how))
+            other = None if beside is None else stack.enter_context(open_model(beside, how))
+            if other is not None and checkpoint is not None:
+                refuse_another_shape(other.bundle, checkpoint)
             cut = passages(text or [BUILT_IN], opened.tokenizer, opened.template, window=window, tokens=tokens)
-            found = measure(opened.bundle, opened.decoder, cut, checkpoint, progress())
+            second = None if other is None else other.decoder
+            found = measure(opened.bundle, opened.decoder, cut, checkpoint, progress(), second)
         bits = inspect_bundle(opened.bundle.path).bits_per_weight
         if as_json:
             console.print_json(found.to_dict() | {"bits_per_weight": round(bits, 3)})
@@ -91,6 +108,11 @@ def _print_language(found: Language, bits: float) -> None:
         typer.echo(f"{'KL divergence':<16} {_nats(found.whole)}")
     if found.weights is not None:
         typer.echo(f"{'  of the weights':<16} {_nats(found.weights)}")
+    if found.heads is not None:
+        typer.echo(f"{'  of W_UK, W_UV':<16} {_nats(found.heads)}")
+    if found.beside is not None:
+        typer.echo(f"{'beside':<16} {_nats(found.beside)}")
+        typer.echo(f"{'  added to it':<16} {found.added:+.4f} nats")
 
 
 def _nats(one: Distance) -> str:

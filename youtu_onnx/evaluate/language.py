@@ -41,6 +41,8 @@ class Language:
         float_perplexity, whole: the checkpoint's, and the bundle's distance from it; None without a checkpoint.
         weights: the distance of PyTorch with the bundle's stored weights: what remains is the graph's own rounding, of
             activations and of cached rows. None without a checkpoint, and of float bundles.
+        heads: the distance of PyTorch with nothing but the stored integers of W_UK and W_UV. None where they are no integers.
+        beside: another bundle's distance from the checkpoint; None without one.
     """
 
     predicted: int
@@ -48,6 +50,13 @@ class Language:
     float_perplexity: float | None = None
     whole: Distance | None = None
     weights: Distance | None = None
+    heads: Distance | None = None
+    beside: Distance | None = None
+
+    @property
+    def added(self) -> float | None:
+        """The mean divergence that the bundle has more than the one beside it."""
+        return None if self.whole is None or self.beside is None else self.whole.mean - self.beside.mean
 
     def to_dict(self) -> dict[str, Any]:
         made: dict[str, Any] = {
@@ -55,10 +64,23 @@ class Language:
             "perplexity": self.perplexity,
             "float_perplexity": self.float_perplexity,
         }
-        for prefix, one in (("", self.whole), ("weights_", self.weights)):
+        parts = (("", self.whole), ("weights_", self.weights), ("heads_", self.heads), ("beside_", self.beside))
+        for prefix, one in parts:
             if one is not None:
                 made |= {f"{prefix}{name}": value for name, value in one.to_dict().items()}
-        return made
+        return made if self.added is None else made | {"added_kl_mean": self.added}
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Logits of some positions: the bundle's; the checkpoint's; PyTorch's with the bundle's weights, and with those of its heads
+    alone; another bundle's."""
+
+    found: Floats
+    wanted: Floats | None = None
+    stored: Floats | None = None
+    heads: Floats | None = None
+    beside: Floats | None = None
 
 
 def measure(
@@ -67,11 +89,13 @@ def measure(
     passages: Sequence[Sequence[int]],
     checkpoint: Checkpoint | None = None,
     progress: Progress | None = None,
+    beside: Decoder | None = None,
 ) -> Language:
     """
     Args:
         decoder: of the bundle; its sequence is lost.
         passages: token ids, at least two each.
+        beside: of another bundle of the same checkpoint, whose distance is measured, too; needs the checkpoint.
 
     Raises:
         UsageError: a passage is longer than the context.
@@ -84,34 +108,54 @@ def measure(
             f"passages of {longest} tokens are longer than the context of {decoder.context_length}", hint="make --window smaller"
         )
     total = sum(map(len, passages))
-    own, float_, whole, by_weights = _Likelihood(), _Likelihood(), Distances(), Distances()
-    pieces: Iterator[tuple[Floats, Floats | None, Floats | None]]
+    own, float_ = _Likelihood(), _Likelihood()
+    whole, by_weights, by_heads, others = Distances(), Distances(), Distances(), Distances()
+    pieces: Iterator[_Piece]
     if checkpoint is None:
         progress.begin("read the text", total, unit="tokens")
-        pieces = ((found, None, None) for found in _of_bundle(decoder, passages))
+        pieces = map(_Piece, _of_bundle(decoder, passages))
     else:
         refuse_another_shape(bundle, checkpoint)
-        pieces = _beside_pytorch(bundle, decoder, passages, checkpoint, progress)
-    for following, (found, wanted, stored) in zip(_following(passages), pieces, strict=True):
-        own.add(found, following)
-        if wanted is not None:
+        pieces = _beside_pytorch(bundle, decoder, passages, checkpoint, progress, beside)
+    for following, piece in zip(_following(passages), pieces, strict=True):
+        own.add(piece.found, following)
+        if (wanted := piece.wanted) is not None:
             float_.add(wanted, following)
-            whole.add(wanted, found)
-            if stored is not None:
-                by_weights.add(wanted, stored)
-        progress.advance(len(found))
+            for distances, logits in (
+                (whole, piece.found),
+                (by_weights, piece.stored),
+                (by_heads, piece.heads),
+                (others, piece.beside),
+            ):
+                if logits is not None:
+                    distances.add(wanted, logits)
+        progress.advance(len(piece.found))
     progress.finish()
-    return Language(own.count, own.perplexity, float_.perplexity if float_.count else None, whole.summary(), by_weights.summary())
+    return Language(
+        own.count,
+        own.perplexity,
+        float_.perplexity if float_.count else None,
+        whole.summary(),
+        by_weights.summary(),
+        by_heads.summary(),
+        others.summary(),
+    )
 
 
 def _beside_pytorch(
-    bundle: Bundle, decoder: Decoder, passages: Sequence[Sequence[int]], checkpoint: Checkpoint, progress: Progress
-) -> Iterator[tuple[Floats, Floats, Floats | None]]:
-    """Logits of the bundle, of the checkpoint, and of the bundle's weights in PyTorch."""
+    bundle: Bundle,
+    decoder: Decoder,
+    passages: Sequence[Sequence[int]],
+    checkpoint: Checkpoint,
+    progress: Progress,
+    beside: Decoder | None,
+) -> Iterator[_Piece]:
     reference = reference_of(checkpoint.family)
     twins: list[Weights] = []
     if bundle.manifest.recipe.quantized:
-        twins = [reference.twin(StoredGraph.open(bundle), bundle.manifest.cache, checkpoint)]
+        twin = reference.twin(StoredGraph.open(bundle), bundle.manifest.cache, checkpoint)
+        heads = twin.heads_alone()
+        twins = [twin] if heads is None else [twin, heads]
     progress.begin("PyTorch's layers", checkpoint.nbytes * (1 + len(twins)))
     readers = [
         reference.logits_in_pieces(checkpoint, passages, rows=ROWS, weights=weights, on_bytes=progress.advance)
@@ -119,9 +163,11 @@ def _beside_pytorch(
     ]
     first = [next(reader) for reader in readers]  # when all layers are done
     progress.begin("compare predictions", sum(map(len, passages)), unit="tokens")
+    others: Iterator[Floats] = iter(()) if beside is None else _of_bundle(beside, passages)
     for place, found in enumerate(_of_bundle(decoder, passages)):
-        wanted, *stored = first if place == 0 else [next(reader) for reader in readers]
-        yield found, wanted, stored[0] if stored else None
+        wanted, *more = first if place == 0 else [next(reader) for reader in readers]
+        stored, heads = (*more, None, None)[:2]
+        yield _Piece(found, wanted, stored, heads, next(others, None))
 
 
 def _of_bundle(decoder: Decoder, passages: Sequence[Sequence[int]]) -> Iterator[Floats]:

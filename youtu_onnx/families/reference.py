@@ -60,6 +60,10 @@ class Twin(Weights, Protocol):
             BundleError: the data file doesn't hold what the graph says.
         """
 
+    def heads_alone(self) -> Weights | None:
+        """The checkpoint's weights, but for those that attention over a latent cache multiplies by as integers of its own; None
+        where it has none."""
+
 
 class Reference(Protocol):
     """PyTorch's side of one family."""

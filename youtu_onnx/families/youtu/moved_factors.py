@@ -13,7 +13,7 @@ import numpy as np
 
 from youtu_onnx.graphs.rounded import RESOLUTION, Floats, Rounded
 
-LEFT_OPEN, LEAST_OPEN = 32, 2.0**-12
+LEFT_OPEN, LEAST_OPEN = 64, 2.0**-12
 """A factor that rounded numbers say is off by less than so many of its standard errors, and this part of it: rows have scales of
 their own, and few may say most."""
 SAYS_NOTHING = 0.2

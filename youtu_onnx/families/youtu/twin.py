@@ -15,14 +15,15 @@ Shapes: H heads, N qk_nope_head_dim, R qk_rope_head_dim, L kv_lora_rank, V v_hea
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.reference import Comparison
-from youtu_onnx.families.youtu.twin_layer import TwinLayer, TwinNumbers
+from youtu_onnx.families.reference import Comparison, Weights
+from youtu_onnx.families.youtu.twin_layer import KV_B, TwinLayer, TwinNumbers
 from youtu_onnx.graphs.rounded import Floats, Rounded
 from youtu_onnx.graphs.stored import StoredGraph
 from youtu_onnx.graphs.stored_matrix import StoredMatrix
@@ -35,6 +36,20 @@ CHUNK = 2**23
 """Numbers of an embedding, a head or a table of rotations that are compared at a time."""
 TABLE_STEP = 2.0**-10
 """Of float16 between 0.5 and 1, where most cosines and sines are."""
+
+
+@dataclass(frozen=True)
+class HeadsAlone:
+    """``kv_b_proj`` of the twin, all else of the checkpoint."""
+
+    twin: Weights
+    checkpoint: Weights
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return (self.twin if name.endswith(KV_B) else self.checkpoint).tensor(name)
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        return (self.twin if name.endswith(KV_B) else self.checkpoint).rows(name, start, stop)
 
 
 class Twin:
@@ -67,6 +82,9 @@ class Twin:
 
         matrix = self._table() if name == EMBEDDING else self._head()
         return torch.from_numpy(matrix.rows(slice(start, stop)).values)
+
+    def heads_alone(self) -> Weights | None:
+        return HeadsAlone(self, self._checkpoint) if self._layer(0).integer_heads else None
 
     def comparisons(self) -> Iterator[Comparison]:
         yield from self._positions()

@@ -86,7 +86,7 @@ class TwinLayer:
         gate, up = both.rows(slice(0, a.intermediate_size)), both.rows(slice(a.intermediate_size, None))
         if (self.columns[UP] != 1).any():
             up = up.times(self.up_factors(up, down))
-        yield self.norm(POST_NORM, gate.above(up), GATE, UP)
+        yield self.norm(POST_NORM, gate, GATE)
         for name, found in ((GATE, gate), (UP, up), (DOWN, down)):
             yield self.same(name, found)
 
