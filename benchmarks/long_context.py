@@ -4,11 +4,11 @@
 
     python -m benchmarks.long_context CHECKPOINT --text docs/*.md --tokens 16384
 
-exports the checkpoint in int8 with either cache, as it is and stretched by YaRN (its config.json is changed, its weights are not),
-reads one passage from its beginning to its end with each, and prints a table: perplexity between positions, and the KL divergence
-of what is predicted over the int8 cache from what is predicted over the float one. Both round activations, and differently, once
-their inputs differ at all: the last column is the divergence of the float cache from itself in steps of another size, which is the
-part of the one before that is not the cache's.
+exports the checkpoint in int8 with either cache, as it is and stretched by YaRN (its config.json is changed, its weights are
+not), reads one passage from its beginning to its end with each, and prints a table: perplexity between positions, and the KL
+divergence of what is predicted over the int8 cache from what is predicted over the float one. Both round activations, and
+differently, once their inputs differ at all: with ``--itself``, the last column is the divergence of the float cache from itself
+in steps of another size, which is the part of the one before that is not the cache's.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def measured(float_: Path, int8: Path, text: Sequence[Path], tokens: int, *, its
 
 
 def table(ranges: Sequence[Range]) -> list[str]:
-    lines = ["| positions | perplexity, float cache | int8 cache | KL divergence | of the float cache from itself |", "|---|---|---|---|---|"]
+    names = ("positions", "perplexity, float cache", "int8 cache", "KL divergence", "of the float cache from itself")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for one in ranges:
         itself = "" if np.isnan(one.itself) else f"{one.itself:.4f}"
         lines.append(

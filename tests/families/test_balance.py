@@ -39,7 +39,8 @@ def test_transformers_predicts_the_same_with_balanced_weights(tmp_path: Path, va
     checkpoint = with_outliers(tmp_path / "one", variant)
     reference, ids = reference_of(checkpoint.family), [list(range(5, 60))]
     balanced = reference.balanced(checkpoint)
-    assert not balanced.tensor(f"{LAYER}input_layernorm.weight").equal(checkpoint.tensor(f"{LAYER}input_layernorm.weight").float())
+    norm = f"{LAYER}input_layernorm.weight"
+    assert not balanced.tensor(norm).equal(checkpoint.tensor(norm).float())
     [wanted], [found] = reference.logits(checkpoint, ids), reference.logits(checkpoint, ids, weights=balanced)
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
 

@@ -107,7 +107,8 @@ def of_graph(a: Architecture, made: dict[str, Tensor], x: Tensor) -> tuple[Tenso
 
 
 def stored(a: Architecture, tensors: dict[str, Tensor], *, gain: bool) -> Tensor:
-    """kv_b_proj as its int8 rows say it: rounded with the latent's gain and its channels' sizes in it, where they were moved there."""
+    """kv_b_proj as its int8 rows say it: rounded with the latent's gain and its channels' sizes in it, where they were
+    moved there."""
     weight = tensors[f"{ATTENTION}kv_b_proj.weight"].double()
     factor = torch.ones(a.kv_lora_rank).double()
     if gain:

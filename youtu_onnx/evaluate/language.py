@@ -166,8 +166,8 @@ def _beside_pytorch(
     others: Iterator[Floats] = iter(()) if beside is None else _of_bundle(beside, passages)
     for place, found in enumerate(_of_bundle(decoder, passages)):
         wanted, *more = first if place == 0 else [next(reader) for reader in readers]
-        stored, heads = (*more, None, None)[:2]
-        yield _Piece(found, wanted, stored, heads, next(others, None))
+        of_twin, of_heads = (*more, None, None)[:2]
+        yield _Piece(found, wanted, of_twin, of_heads, next(others, None))
 
 
 def _of_bundle(decoder: Decoder, passages: Sequence[Sequence[int]]) -> Iterator[Floats]:

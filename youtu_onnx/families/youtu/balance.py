@@ -1,10 +1,10 @@
-"""Factors between what channels of an input are like and what is multiplied with them, so that either is rounded with less loss.
+"""Factors between channels of an input and what is multiplied with them, so that either is rounded with less loss.
 
-A product with integer weights rounds its inputs, too, a block of channels by one scale. Where one channel is ten times as large as
-its neighbours, they have a tenth of the codes. Dividing each channel of the input by s and multiplying the matrix's column by it
-changes nothing but that: with s the root of the input's size over the column's, both are rounded as well as each other (the
-exponent of SmoothQuant, https://arxiv.org/abs/2211.10438). The division is in the weights before: the gain of a norm, or the rows
-of ``up_proj``.
+A product with integer weights rounds its inputs, too, a block of channels by one scale. Where one channel is ten times as large
+as its neighbours, they have a tenth of the codes. Dividing each channel of the input by s and multiplying the matrix's column by
+it changes nothing but that: with s the root of the input's size over the column's, both are rounded as well as each other (the
+exponent of SmoothQuant, https://arxiv.org/abs/2211.10438). The division is in the weights before: the gain of a norm, or the
+rows of ``up_proj``.
 
 Sizes of inputs are those that the model itself makes of tokens drawn at random: which channels are large is a matter of the
 weights, and tokens of a text tell no more of it (docs/notes.md has the measurement). So no text is asked for.

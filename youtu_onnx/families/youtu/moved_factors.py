@@ -62,8 +62,9 @@ def given_away(norm: Rounded, gain: Floats) -> Floats:
 
 
 def beside_columns(norm: Rounded, gain: Floats, stored: Floats, exact: Floats) -> tuple[Rounded, Floats]:
-    """A norm whose channels were divided by what columns ``[N,K]`` behind it were multiplied by, stored and exact: what is found
-    and what is wanted. Columns are rounded, so a step is what they leave open. Where they say nothing, the norm is taken as it is."""
+    """A norm whose channels were divided by what columns ``[N,K]`` behind it were multiplied by, stored and exact: what is
+    found and what is wanted. Columns are rounded, so a step is what they leave open. Where they say nothing, the norm is taken
+    as it is."""
     factors, uncertain = Evidence(np.ascontiguousarray(stored.T), exact.T, exact.T).factors()
     rounding, found = uncertain * np.sqrt(np.float32(len(stored))), norm.values[:, 0]
     says = rounding < SAYS_NOTHING

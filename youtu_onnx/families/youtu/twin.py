@@ -6,8 +6,8 @@ what is stored against the checkpoint. So a row in another's place, or a factor 
 the checkpoint's own numbers.
 
 What the bundle can't have is taken from the checkpoint: the gain of ``kv_a_layernorm`` where it was moved into W_UK and W_UV
-(one over the sizes of the latent's channels is stored, which W_UK and W_UV have, too), how a product is parted between two matrices (which factor, not the product), and rows and columns that are
-multiplied by zeros.
+(one over the sizes of the latent's channels is stored, which W_UK and W_UV have, too), how a product is parted between two
+matrices, or a norm and the matrices behind it (which factor, not the product), and rows and columns that are multiplied by zeros.
 
 Shapes: H heads, N qk_nope_head_dim, R qk_rope_head_dim, L kv_lora_rank, V v_head_dim.
 """

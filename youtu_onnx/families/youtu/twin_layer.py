@@ -243,7 +243,8 @@ class TwinLayer:
             Evidence(self.pairs_together(query), exact, exact),
         ]
         if bias is not None:
-            true_bias = self.pairs_together(self.read("self_attn.kv_a_proj_with_mqa.bias").reshape(-1, 1)[-self.a.qk_rope_head_dim :])
+            true_bias = self.read("self_attn.kv_a_proj_with_mqa.bias").reshape(-1, 1)
+            true_bias = self.pairs_together(true_bias[-self.a.qk_rope_head_dim :])
             evidence.append(Evidence(true_bias, self.pairs_together(bias.values), true_bias))
         pairs = moved_factors(evidence)
         return np.repeat(pairs, 2) if self.numbers.interleaved else np.tile(pairs, 2)
@@ -267,8 +268,8 @@ class TwinLayer:
         return self.read("self_attn.kv_a_layernorm.weight")
 
     def gained(self) -> Floats:
-        """kv_b_proj ``[H·(N+V),L]`` over what is stored in ``kv_a_layernorm``'s place, with the gain that was there, where the cached
-        latent has sizes of its own; infinite where it is read and stored as zero."""
+        """kv_b_proj ``[H·(N+V),L]``. Where the cached latent has sizes of its own, times the gain of ``kv_a_layernorm`` and over
+        what is stored in its place; infinite where that is zero and a channel is read."""
         weight = self.read(KV_B)
         if not self.byte_cache:
             return weight

@@ -24,9 +24,9 @@ INPUT_NORM = "input_layernorm.weight"
 KV_A, KV_A_BIAS = "self_attn.kv_a_proj_with_mqa.weight", "self_attn.kv_a_proj_with_mqa.bias"
 KV_A_NORM, KV_B = "self_attn.kv_a_layernorm.weight", "self_attn.kv_b_proj.weight"
 LATENT_GROWTH = 2.0
-"""Root mean square of a cached latent's channel, in that of a rotated pair. Inputs have directions, and keys like them: in a language
-model keys are some twice as large as for inputs without, and their largest number three times the latent's. So the latent has
-room to grow in a row whose scale the keys say (docs/notes.md has the measurement)."""
+"""Root mean square of a cached latent's channel, in that of a rotated pair. Inputs have directions, and keys like them: in a
+language model keys are some twice as large as for inputs without, and their largest number three times the latent's. So the
+latent has room to grow in a row whose scale the keys say (docs/notes.md has the measurement)."""
 RANGE = 64
 """Nothing is divided by less than the largest size over this."""
 
