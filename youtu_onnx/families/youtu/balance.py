@@ -70,14 +70,14 @@ def balanced(checkpoint: Checkpoint, report: Callable[[int], None]) -> Balanced:
     tokens = torch.randint(checkpoint.architecture.vocab_size, (SEQUENCES, length), generator=chance).tolist()
     divided: dict[str, Tensor] = {}
     multiplied: dict[str, Tensor] = {}
-    for index, moments in enumerate(second_moments(checkpoint, tokens, report)):
+    for index, moments in enumerate(second_moments(checkpoint, tokens, report, diagonal=True)):
         for source, names in READERS.items():
             prefix = f"model.layers.{index}."
             readers = [name for one in names if (name := f"{prefix}{one}.weight") in moments]
             if not readers:  # behind the last layer
                 continue
             columns = torch.cat([checkpoint.tensor(name).float() for name in readers]).square().mean(0).sqrt()
-            factors = _factors(torch.diagonal(moments[readers[0]]).clamp(min=0).sqrt(), columns)
+            factors = _factors(moments[readers[0]].sqrt(), columns)
             divided[f"{prefix}{source}.weight"] = factors
             multiplied |= dict.fromkeys(readers, factors)
     return Balanced(checkpoint, divided, multiplied)

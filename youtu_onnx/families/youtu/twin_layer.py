@@ -22,10 +22,11 @@ MIDDLE = 128
 INPUT_NORM, POST_NORM = "input_layernorm.weight", "post_attention_layernorm.weight"
 GATE, UP, DOWN = (f"mlp.{name}_proj.weight" for name in ("gate", "up", "down"))
 BEHIND = {
-    INPUT_NORM: ("self_attn.q_a_proj.weight", "self_attn.q_proj.weight", KV_A),
-    POST_NORM: (GATE, UP),
+    INPUT_NORM: ("self_attn.qkv_a_proj", ("self_attn.q_a_proj.weight", "self_attn.q_proj.weight", KV_A)),
+    POST_NORM: ("mlp.gate_up_proj", (GATE, UP)),
 }
-"""What is multiplied with a norm's result: its columns may have factors that the norm was divided by."""
+"""What is multiplied with a norm's result, as it is stored and in the checkpoint: its columns may have factors that the norm was
+divided by, where they are rounded to 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,10 @@ class TwinLayer:
 
         self.columns: dict[str, Floats] = {}
         """By name of a matrix, what its columns were multiplied by, ``[K]``."""
-        for norm, behind in BEHIND.items():
-            self.columns |= dict.fromkeys(behind, given_away(self.column(norm), self.read(norm)))
+        for norm, (stored_as, behind) in BEHIND.items():
+            gain, found = self.read(norm), self.column(norm)
+            rounded = stored.matrix(f"{self.prefix}{stored_as}.weight").rows(slice(0, 1)).storage == "int8"
+            self.columns |= dict.fromkeys(behind, given_away(found, gain) if rounded else np.ones_like(gain))
 
     def undone(self) -> Iterator[Undone]:
         a = self.a
