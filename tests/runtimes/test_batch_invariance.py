@@ -19,7 +19,10 @@ from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
 IDS = np.random.default_rng(5).integers(4, 1270, 700).tolist()
 
 
-@pytest.fixture(scope="module", params=[("int4", "latent"), ("int4", "latent-int8"), ("int8", "latent"), ("fp32", "latent")])
+@pytest.fixture(
+    scope="module",
+    params=[("int4", "latent"), ("int4", "latent-int8"), ("int8", "latent"), ("int8", "latent-int8"), ("fp32", "latent")],
+)
 def batch(request: pytest.FixtureRequest, nano_bundle: Callable[..., Path]) -> Iterator[Batch]:
     opened = open_batch(Bundle.open(nano_bundle(*request.param)), "cpu", 2)
     assert isinstance(opened, BatchModel)

@@ -79,5 +79,6 @@ class ByteRows(nn.Module):
     def scales(self, present: Tensor) -> Tensor:
         """In units of ``UNIT``, float ``[B,1,1,T]``."""
         bits = (present[..., :SCALE_BITS] & 1).to(torch.float32)
-        powers = torch.exp2(torch.arange(SCALE_BITS, dtype=torch.float32)) * (math.log(2) / STEPS_PER_OCTAVE)
-        return torch.exp(fused.transposed_product(powers.unsqueeze(0), bits))
+        powers = torch.exp2(torch.arange(SCALE_BITS, dtype=torch.float32))
+        # Sums of powers of two are exact in any order. Factors in them would make a row's scale depend on its place among others.
+        return torch.exp(fused.transposed_product(powers.unsqueeze(0), bits) * (math.log(2) / STEPS_PER_OCTAVE))
