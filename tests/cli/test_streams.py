@@ -44,6 +44,7 @@ def commands(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "evaluate": [str(bundle), "--problems", str(few)],
         "bench": [str(bundle), "-p", "4", "-n", "2", "-r", "1"],
         "prepare": ["--list"],
+        "adapter": [str(bundle), "--json"],
         "mobile": [str(bundle)],
         "doctor": [],
         "demo": ["--no-such-option"],

@@ -14,7 +14,7 @@ from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.errors import AdapterError, listed
 from youtu_onnx.core.foreign import some
 from youtu_onnx.core.hub_cache import name_and_commit
-from youtu_onnx.core.safetensors_files import TensorInfo, read_headers
+from youtu_onnx.core.safetensors_files import TensorInfo, of_other_dtypes, read_headers
 from youtu_onnx.families.adapters.arrays import read_array
 from youtu_onnx.families.adapters.config import AdapterConfig
 from youtu_onnx.families.architecture import Architecture
@@ -107,6 +107,7 @@ class Adapter:
         config = AdapterConfig.read(path)
         file = _weights(path)
         stored, faults = read_headers((file,))
+        faults += of_other_dtypes(stored)
         parts = _Parts.of(stored, config)
         faults += parts.faults + list(_misfits(parts, config, architecture))
         if faults:
