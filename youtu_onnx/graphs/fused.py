@@ -12,12 +12,12 @@ from torch.onnx.ops import symbolic
 from youtu_onnx.graphs.integers import product_shape
 
 
-def transposed_product(x: Tensor, right: Tensor) -> Tensor:
-    """``x @ rightᵀ`` over the last axis of both, without a transposed copy of ``right``; float."""
+def transposed_product(x: Tensor, right: Tensor, times: float | None = None) -> Tensor:
+    """``x @ rightᵀ`` over the last axis of both, without a transposed copy of ``right``; float. The sums ``times`` a number."""
     return symbolic(
         "com.microsoft::FusedMatMul",
         [x, right],
-        {"transB": 1},
+        {"transB": 1} if times is None else {"transB": 1, "alpha": times},
         dtype=x.dtype,
         shape=product_shape(x, right.transpose(-1, -2)),
         version=1,

@@ -81,4 +81,4 @@ class ByteRows(nn.Module):
         bits = (present[..., :SCALE_BITS] & 1).to(torch.float32)
         powers = torch.exp2(torch.arange(SCALE_BITS, dtype=torch.float32))
         # Sums of powers of two are exact in any order. Factors in them would make a row's scale depend on its place among others.
-        return torch.exp(fused.transposed_product(powers.unsqueeze(0), bits) * (math.log(2) / STEPS_PER_OCTAVE))
+        return torch.exp(fused.transposed_product(powers.unsqueeze(0), bits, times=math.log(2) / STEPS_PER_OCTAVE))
