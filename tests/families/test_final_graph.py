@@ -33,10 +33,14 @@ def operators_after(bundle: Path, level: Levels, folder: Path) -> Counter[str]:
     ("precision", "cache"), [("int4", "latent"), ("int4", "latent-int8"), ("int8", "latent"), ("fp32", "latent")]
 )
 def test_the_optimizer_changes_nothing(nano_bundle: Callable[..., Path], tmp_path: Path, precision: str, cache: str) -> None:
+    """But for one thing: long steps turn W_UK around themselves, of which it would keep a copy."""
     bundle = nano_bundle(precision, cache)
-    assert operators_after(bundle, Levels.ORT_ENABLE_ALL, tmp_path / "all") == operators_after(
-        bundle, Levels.ORT_DISABLE_ALL, tmp_path / "none"
+    optimized, written = (
+        operators_after(bundle, level, tmp_path / level.name) for level in (Levels.ORT_ENABLE_ALL, Levels.ORT_DISABLE_ALL)
     )
+    layers = 0 if precision == "fp32" else 4
+    assert written - optimized == +Counter({"Transpose": layers, "Reshape": layers})
+    assert not optimized - written
 
 
 @pytest.mark.parametrize(

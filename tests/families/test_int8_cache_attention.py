@@ -40,8 +40,9 @@ class Absorbed:
         self.inputs = kinds
         given = {name: np.uint8 if kind == "present" else np.float32 for kind, name in kinds.items()}
         self.part = cut(folder, given, [node.input[0]])
-        [columns] = cut(folder, {}, ["model.layers.0.self_attn.heads.w_uk_t_q8"]).run(None, {})
-        self.keys = columns.swapaxes(1, 2).astype(np.float64)  # [H,N,L]
+        [parts_of_columns] = cut(folder, {}, ["model.layers.0.self_attn.heads.w_uk_q8"]).run(None, {})
+        heads, _, nope, _ = parts_of_columns.shape
+        self.keys = parts_of_columns.swapaxes(1, 2).reshape(heads, nope, -1).astype(np.float64)  # [H,N,L]
 
     def context(self, **arrays: np.ndarray) -> np.ndarray:
         """``[B,H,S,L]``"""

@@ -101,7 +101,7 @@ def of_graph(a: Architecture, made: dict[str, Tensor], x: Tensor) -> tuple[Tenso
         q = linear(normalised(q, made["self_attn.q_a_layernorm.weight"]), made, "self_attn.q_b_proj")
     q_nope, q_rope = (part.view(TOKENS, heads, -1).transpose(0, 1) for part in q.split([nope, rope], -1))
     c_kv = normalised(c_kv, made["self_attn.kv_a_layernorm.weight"])
-    k_nope = c_kv @ made["self_attn.heads.w_uk_t_q8"]
+    k_nope = c_kv @ made["self_attn.heads.w_uk_q8"].transpose(2, 3).reshape(heads, a.kv_lora_rank, -1)
     value = c_kv @ made["self_attn.heads.w_uv_q8"] * made["self_attn.heads.w_uv_scales"]
     return products(q_nope, q_rope, k_nope, k_rope, interleaved=False), value
 

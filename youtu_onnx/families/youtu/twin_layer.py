@@ -204,8 +204,9 @@ class TwinLayer:
         a, stem = self.a, "self_attn.heads"
         heads, nope = a.num_attention_heads, a.qk_nope_head_dim
         codes = self.uk_codes().astype(np.float32)
-        again = self.stored.array(f"{self.prefix}{stem}.w_uk_t_q8").swapaxes(1, 2).reshape(codes.shape)
-        yield _repeats(f"{stem}.w_uk_t_q8", Rounded.floats(again.astype(np.float32)), codes)
+        if self.stored.has(f"{self.prefix}{stem}.w_uk_t_q8"):  # of bundles that were made before long steps turned W_UK around
+            again = self.stored.array(f"{self.prefix}{stem}.w_uk_t_q8").swapaxes(1, 2).reshape(codes.shape)
+            yield _repeats(f"{stem}.w_uk_t_q8", Rounded.floats(again.astype(np.float32)), codes)
         values = self.stored.array(f"{self.prefix}{stem}.w_uv_q8").astype(np.float32)
         for name, of in (("w_uk_offsets", codes.reshape(heads, nope, -1)), ("w_uv_offsets", values)):
             yield _repeats(f"{stem}.{name}", self.column(f"{stem}.{name}"), MIDDLE * of.sum(1).reshape(-1, 1))

@@ -72,7 +72,6 @@ def byte_heads(a: Architecture) -> tuple[HeadParameter[IntegerHalves], ...]:
     return (
         HeadParameter("w_uk_q8", (heads, parts, nope, rank // parts), "bytes", in_parts),
         HeadParameter("w_uk_offsets", (heads, 1, rank), "vector", lambda codes: _offsets(codes.uk)),
-        HeadParameter("w_uk_t_q8", (heads, rank, nope), "bytes", lambda codes: codes.uk.transpose(1, 2)),
         HeadParameter("w_uv_q8", (heads, rank, value), "bytes", lambda codes: codes.uv),
         HeadParameter("w_uv_offsets", (heads, 1, value), "vector", lambda codes: _offsets(codes.uv)),
         HeadParameter("w_uv_scales", (heads, 1, value), "vector", lambda codes: codes.uv_scales.unsqueeze(1)),

@@ -40,7 +40,8 @@ class ByteHeads(nn.Module):
     """W_UK and W_UV as int8: a quarter of the float32 bytes that every token would read.
 
     W_UK has a scale for each row, which ``moved.py`` moves into the query's projection, and W_UV one for each column.
-    W_UK is there twice, once for each order, since an integer product takes its right operand in one order only.
+    An integer product takes its right operand in one order only: long steps, which want W_UK in the other, turn it around. For
+    512 tokens that is a thousandth of their time, and it was a tenth of a bit of each weight to store both.
 
     The products of a decode step run without a zero point, and its share is taken off behind (``…_offsets``): only then has
     ONNX Runtime a kernel for a single row, and that is at its best up to ``COLUMNS``. So W_UK's columns are in parts.
@@ -58,7 +59,6 @@ class ByteHeads(nn.Module):
         parts = self.parts(a)
         self.w_uk_q8 = empty(heads, parts, a.qk_nope_head_dim, a.kv_lora_rank // parts)
         self.w_uk_offsets = nn.Parameter(torch.empty(heads, 1, a.kv_lora_rank))
-        self.w_uk_t_q8 = empty(heads, a.kv_lora_rank, a.qk_nope_head_dim)
         self.w_uv_q8 = empty(heads, a.kv_lora_rank, a.v_head_dim)
         self.w_uv_offsets = nn.Parameter(torch.empty(heads, 1, a.v_head_dim))
         self.w_uv_scales = nn.Parameter(torch.empty(heads, 1, a.v_head_dim))
@@ -85,7 +85,8 @@ class ByteHeads(nn.Module):
 
     def expand_codes(self, codes: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
         """Codes uint8 ``[B,1,T,L]`` of scales ``[B,1,T,1]`` → keys ``[B,H,T,N]`` and values ``[B,H,T,V]``."""
-        keys = integers.product(codes, self.w_uk_t_q8) * scale
+        heads, rank, nope = self.w_uk_q8.shape[0], codes.shape[-1], self.w_uk_q8.shape[2]
+        keys = integers.product(codes, self.w_uk_q8.transpose(2, 3).reshape(heads, rank, nope)) * scale
         return keys, integers.product(codes, self.w_uv_q8, self.w_uv_scales) * scale
 
 
