@@ -13,6 +13,7 @@ from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.passes.linear import quantized_names
 from youtu_onnx.exporters.quantize.budget import Way, choose
 from youtu_onnx.exporters.sensitivity import Matrix, costs
+from youtu_onnx.exporters.weights import most_bytes
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.exported import exportable
 from youtu_onnx.graphs.parameter import Parameter
@@ -79,8 +80,9 @@ def _stored(shape: tuple[int, ...], storage: Blockwise, dtype: str, target: Targ
     rows, columns = shape
     groups, per_byte = -(-columns // storage.block_size), 8 // storage.bits
     zeros = -(-groups // per_byte) if target.zero_points or not storage.symmetric else 0
-    return rows * (groups * (storage.block_size // per_byte + FLOAT_BYTES[dtype]) + zeros)
+    pieces = groups * (storage.block_size // per_byte), groups * FLOAT_BYTES[dtype], zeros
+    return sum(most_bytes(rows * piece) for piece in pieces)
 
 
 def _bytes(parameter: Parameter, dtype: str) -> int:
-    return prod(parameter.shape) * {"bytes": 1, "constant": 4}.get(parameter.kind, FLOAT_BYTES[dtype])
+    return most_bytes(prod(parameter.shape) * {"bytes": 1, "constant": 4}.get(parameter.kind, FLOAT_BYTES[dtype]))

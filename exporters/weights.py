@@ -36,6 +36,11 @@ from the page before them on."""
 ALIGN = 64
 
 
+def most_bytes(nbytes: int) -> int:
+    """That a tensor of so many takes up in the data file, what is before it to align it included."""
+    return nbytes + (PAGE if nbytes >= LARGE else ALIGN) - 1 if nbytes else 0
+
+
 class DataFile:
     """``model.onnx.data`` while it is written: appends tensors, aligned, and hashes what it writes."""
 

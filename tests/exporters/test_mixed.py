@@ -57,7 +57,7 @@ def test_a_matrix_costs_what_rounding_it_does_to_predictions(tmp_path: Path) -> 
 def test_no_more_bits_than_asked_for_and_hardly_fewer(tmp_path: Path) -> None:
     for bits in (5.2, 6.0):
         bundle = export("youtu-nano", tmp_path / str(bits), bits_per_weight=bits, verify=bits == 6.0).bundle
-        assert bits - 0.25 < inspect_bundle(bundle.path).bits_per_weight <= bits + 0.05, "padding between tensors is not counted"
+        assert bits - 0.3 < inspect_bundle(bundle.path).bits_per_weight <= bits
         recipe = bundle.manifest.recipe
         assert {one[1] for one in recipe.mixed} == {4, 8} and not recipe.int8
         assert Bundle.open(bundle.path).manifest.recipe == recipe
