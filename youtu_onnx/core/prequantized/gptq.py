@@ -109,8 +109,7 @@ class GptqMatrix:
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Reads all: a row's numbers lie in as many places."""
-        found = self.codes()
-        return Codes(found.codes[start:stop], found.scales[start:stop], found.zeros[start:stop], found.groups).dequantized()
+        return self.codes().rows(start, stop).dequantized()
 
     @property
     def _stem(self) -> str:

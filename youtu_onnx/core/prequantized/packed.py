@@ -29,6 +29,9 @@ class Codes:
     zeros: Tensor
     groups: Tensor
 
+    def rows(self, start: int, stop: int) -> Codes:
+        return Codes(self.codes[start:stop], self.scales[start:stop], self.zeros[start:stop], self.groups)
+
     def dequantized(self) -> Tensor:
         """float32 ``[N,K]``."""
         centred = self.codes.float() - self.zeros.float()[:, self.groups]

@@ -55,8 +55,8 @@ class AdaptedFloatHeads(FloatHeads):
         return super().values(latent) + self.lora.values(latent)
 
     def expand(self, c_kv: Tensor) -> tuple[Tensor, Tensor]:
-        keys, _ = super().expand(c_kv)
-        return keys + self.lora.keys(c_kv), self.values(c_kv)
+        keys, values = super().expand(c_kv)  # whose values are these heads' own, adapter and all
+        return keys + self.lora.keys(c_kv), values
 
 
 class AdaptedByteHeads(ByteHeads):
