@@ -16,19 +16,22 @@ from training.common import tokenizer as bpe
 from .tokenizer import MAX_LENGTH, VOCAB_SIZE
 
 CONTEXT = MAX_LENGTH
+SHAPES = {
+    "nano": {"intermediate_size": 640, "num_hidden_layers": 4, "q_lora_rank": 128, "kv_lora_rank": 64},
+    "wide": {"intermediate_size": 768, "num_hidden_layers": 5, "q_lora_rank": 256, "kv_lora_rank": 256},
+}
+"""What ships, 3.1 million parameters, where every row of a matrix is a multiple of 64; and 5.4 million for measurements, where it
+is one of 256, so that int4 blocks of any size fit."""
 
 
-def config(tokenizer: Tokenizer) -> YoutuConfig:
-    """The shape. Every matrix's inner width is a multiple of 64, so that int4 blocks of 32 and 64 fit."""
+def config(tokenizer: Tokenizer, shape: str = "nano") -> YoutuConfig:
+    """``shape``: one of :data:`SHAPES`."""
     return YoutuConfig(
         vocab_size=VOCAB_SIZE,
         hidden_size=256,
-        intermediate_size=640,
-        num_hidden_layers=4,
+        **SHAPES[shape],
         num_attention_heads=8,
         num_key_value_heads=8,
-        q_lora_rank=128,
-        kv_lora_rank=64,
         qk_nope_head_dim=32,
         qk_rope_head_dim=16,
         v_head_dim=32,
@@ -46,14 +49,14 @@ def config(tokenizer: Tokenizer) -> YoutuConfig:
     )
 
 
-def save(weights: dict[str, torch.Tensor], tokenizer: Tokenizer, folder: Path) -> None:
+def save(weights: dict[str, torch.Tensor], tokenizer: Tokenizer, folder: Path, shape: str = "nano") -> None:
     """Writes config, bf16 weights, generation defaults and tokenizer to `folder`.
 
     Files appear whole: they are written beside the folder and renamed into it, so a reader never
     meets half a file. (Weights and tokenizer of different runs may meet for a moment.)
     """
     folder.mkdir(parents=True, exist_ok=True)
-    model = YoutuForCausalLM(config(tokenizer))
+    model = YoutuForCausalLM(config(tokenizer, shape))
     model.load_state_dict(weights)
     model.bfloat16()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".youtu-nano-") as scratch:

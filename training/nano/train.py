@@ -76,10 +76,11 @@ class Threads:
 class Trainer:
     """The state of a run: weights, their average, optimizers, and the time spent."""
 
-    def __init__(self, tokenizer: Tokenizer, seed: int, compiled: bool):
+    def __init__(self, tokenizer: Tokenizer, seed: int, compiled: bool, shape: str = "nano", *, rounding: bool = True):
+        """``shape``: one of :data:`.package.SHAPES`. ``rounding``: of weights, to int4, in the last part."""
         set_seed(seed)
-        self.tokenizer, self.seed = tokenizer, seed
-        self.model = YoutuForCausalLM(package.config(tokenizer))
+        self.tokenizer, self.seed, self.shape, self.rounding = tokenizer, seed, shape, rounding
+        self.model = YoutuForCausalLM(package.config(tokenizer, shape))
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
         vectors = [p for p in self.model.parameters() if p.ndim == 1]
@@ -95,7 +96,7 @@ class Trainer:
         for group, full in self.rated:
             group["lr"] = full * factor
         exact = None
-        if progress > ROUNDED_FROM and self.step % 2:
+        if self.rounding and progress > ROUNDED_FROM and self.step % 2:
             exact = [p.detach().clone() for p in self.rounded]
             with torch.no_grad():
                 for p in self.rounded:
@@ -145,7 +146,7 @@ class Trainer:
 
     def accuracy(self, count: int) -> str:
         """Held-out greedy accuracy of the averaged weights, a line for the log."""
-        model = YoutuForCausalLM(package.config(self.tokenizer))
+        model = YoutuForCausalLM(package.config(self.tokenizer, self.shape))
         model.train(False)
         model.load_state_dict(self.average)
         wrapped = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
@@ -185,7 +186,7 @@ def run(trainer: Trainer, args: argparse.Namespace) -> None:
         if trainer.spent - saved > args.save_every * 60 or trainer.spent >= limit:
             saved = trainer.spent
             trainer.save(args.checkpoint)
-            package.save(trainer.average, trainer.tokenizer, args.output)
+            package.save(trainer.average, trainer.tokenizer, args.output, trainer.shape)
             print(f"step {trainer.step} spent {trainer.spent:.0f}s accuracy: {trainer.accuracy(24)}", flush=True)
         if trainer.spent >= limit:
             return
@@ -200,13 +201,15 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--shape", choices=package.SHAPES, default="nano")
+    parser.add_argument("--no-rounding", action="store_true", help="weights never see int4: what a model of others is like")
     parser.add_argument("--no-compile", action="store_true", help="start at once; a third slower")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     # The corpus of the tokenizer is drawn from the tasks, so a change of those would renumber the tokens:
     # a resumed run keeps the tokenizer that its weights know.
     tokenizer = Tokenizer.from_file(str(args.output / "tokenizer.json")) if args.resume else nano_tokenizer.build()
-    trainer = Trainer(tokenizer, args.seed, not args.no_compile)
+    trainer = Trainer(tokenizer, args.seed, not args.no_compile, args.shape, rounding=not args.no_rounding)
     if args.resume:
         trainer.load(args.checkpoint)
     run(trainer, args)
