@@ -67,7 +67,7 @@ def assemble(
             assembly.adapted = graphs.adapted(architecture, graph_form)
             assembly.adapted_heads = graphs.adapted_heads(architecture, graph_form)
             adapters(assembly, assembly.adapted, assembly.adapted_heads)
-        linear(assembly, recipe, target, choice, tied=tied, statistics=calibration.inputs if calibration else lambda _: None)
+        linear(assembly, recipe, target, choice, tied=tied, calibration=calibration)
         embedding(assembly, recipe, target, choice, tied=tied)
         refusals.refuse_odd_blocks(assembly.model, target)
         floats(assembly)

@@ -41,7 +41,8 @@ class Piece:
 class Packing:
     """How one parameter becomes initializers; ``pack`` returns one array per piece.
 
-    ``label`` is for people; ``storage`` says how a matrix is blocked, None where it isn't.
+    ``label`` is for people; ``storage`` says how a matrix is blocked, None where it isn't. ``packed`` is told the arrays, also
+    where they weren't made by ``pack`` this time.
     """
 
     parameter: Parameter
@@ -49,6 +50,7 @@ class Packing:
     pack: Callable[[Tensor], tuple[NDArray[Any], ...]]
     label: str
     storage: Blockwise | None = None
+    packed: Callable[[tuple[NDArray[Any], ...]], None] = lambda _: None
 
 
 @dataclass

@@ -25,7 +25,6 @@ from youtu_onnx.exporters.unfinished import Unfinished
 from youtu_onnx.exporters.weights import write_weights
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.reference import Weights
-from youtu_onnx.families.referenced import reference_of
 
 TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "transformers")
 
@@ -33,6 +32,7 @@ TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "transformers"
 def write_bundle(
     assembly: Assembly,
     checkpoint: Checkpoint,
+    weights: Weights,
     carried: Carried,
     recipe: Recipe,
     target: Target,
@@ -40,14 +40,14 @@ def write_bundle(
     progress: Progress,
     unfinished: Unfinished | None = None,
 ) -> Manifest:
-    """Write everything but the manifest and the model card into ``folder``; returns the manifest so far. ``unfinished``: see
+    """Write everything but the manifest and the model card into ``folder``; returns the manifest so far. ``weights``: the
+    checkpoint's, or the same model's in other numbers. ``unfinished``: see
     :func:`youtu_onnx.exporters.weights.write_weights`.
 
     Raises:
         CheckpointError: weights that can't be read, or that are NaN or infinite.
         OSError: the disk is full.
     """
-    weights = _balanced(assembly, checkpoint, recipe, target, progress)
     data = write_weights(assembly, weights, folder, progress, unfinished)
     progress.begin("graph")
     _write_graph(assembly.model, folder / names.MODEL)
@@ -81,15 +81,6 @@ def write_bundle(
 def _merged(checkpoint: Checkpoint) -> MergedAdapter | None:
     change = checkpoint.change
     return None if change is None else MergedAdapter(change.name, change.sha256)
-
-
-def _balanced(assembly: Assembly, checkpoint: Checkpoint, recipe: Recipe, target: Target, progress: Progress) -> Weights:
-    """Where both weights and inputs are rounded to 8 bits. Calibrated codes are of the checkpoint's own numbers, and adapters
-    beside the weights are multiplied with its own inputs."""
-    if assembly.adapted or recipe.precision != "int8" or recipe.calibrated or not target.integer_products:
-        return checkpoint
-    progress.begin("balance", checkpoint.nbytes)
-    return reference_of(checkpoint.family).balanced(checkpoint, on_bytes=progress.advance)
 
 
 def with_file(manifest: Manifest, path: Path) -> Manifest:

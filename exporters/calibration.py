@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from youtu_onnx.exporters.placed_rows import placed_rows
 from youtu_onnx.exporters.quantize.quantizer import InputStatistics
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.reference import Weights
 from youtu_onnx.families.referenced import reference_of
 from youtu_onnx.graphs.parameter import Parameter
 
@@ -28,27 +30,42 @@ def drawn(vocab_size: int, positions: int) -> list[list[int]]:
     return [ids.tolist()]
 
 
-class Calibration:
-    """The checkpoint's own weights read the text, a layer whenever its matrices' turn comes. Before and behind that layer nothing
-    is kept: matrices have to be asked for in the model's order, which is that of the data file."""
+Detail = Literal["sizes", "moments", "drift"]
+"""How much of inputs is measured: mean squares; products of two, too; what the rounding of earlier matrices changed in them."""
 
-    def __init__(self, checkpoint: Checkpoint, sequences: Sequence[Sequence[int]], *, sizes_only: bool = False) -> None:
-        """``sequences``: token ids. ``sizes_only``: of inputs, for algorithms that don't ask for more."""
-        self._checkpoint, self._sequences, self._sizes_only = checkpoint, sequences, sizes_only
-        self._pieces: Iterator[Mapping[str, Tensor]] | None = None
-        self._now: Mapping[str, Tensor] = {}
+
+class Calibration:
+    """A model reads the text, a layer whenever its matrices' turn comes. Before and behind that layer nothing is kept: matrices
+    have to be asked for in the model's order, which is that of the data file."""
+
+    def __init__(self, checkpoint: Checkpoint, sequences: Sequence[Sequence[int]], detail: Detail = "moments") -> None:
+        """``sequences``: token ids."""
+        self.checkpoint, self.sequences, self.detail = checkpoint, sequences, detail
+        self._weights: Weights = checkpoint
+        self._pieces: Iterator[Mapping[str, InputStatistics]] | None = None
+        self._now: Mapping[str, InputStatistics] = {}
         self._gone: set[str] = set()
+        self._rounded: dict[str, Tensor] = {}
 
     @property
     def digest(self) -> str:
         """SHA-256 of what is read."""
-        return hashlib.sha256(repr([list(map(int, one)) for one in self._sequences]).encode()).hexdigest()
+        return hashlib.sha256(repr([list(map(int, one)) for one in self.sequences]).encode()).hexdigest()
+
+    @property
+    def drifts(self) -> bool:
+        """Whether it has to be told what matrices were rounded to."""
+        return self.detail == "drift"
+
+    def read_with(self, weights: Weights) -> None:
+        """Instead of the checkpoint's own; before anything is asked."""
+        assert self._pieces is None
+        self._weights = weights
 
     def inputs(self, parameter: Parameter) -> InputStatistics | None:
         """None of a matrix that is multiplied with nothing: a table that is looked up."""
         if self._pieces is None:
-            reference = reference_of(self._checkpoint.family)
-            self._pieces = reference.second_moments(self._checkpoint, self._sequences, diagonal=self._sizes_only)
+            self._pieces = self._read()
         late = self._gone.intersection(parameter.tensors).difference(self._now)
         assert not late, f"{min(late)} is asked for behind its layer, and would be rounded without a word"
         while not (found := [self._now[name] for name in parameter.tensors if name in self._now]):
@@ -56,4 +73,22 @@ class Calibration:
                 return None
             self._gone |= self._now.keys()
             self._now = piece
-        return InputStatistics.of(found[0])
+        return found[0]
+
+    def rounded(self, parameter: Parameter, made: Tensor) -> None:
+        """What a matrix became, ``[N,K]``: those behind it are multiplied with something else then."""
+        if self.inputs(parameter) is None:
+            return
+        for rows in placed_rows(parameter, self.checkpoint):
+            self._rounded[rows.tensor] = rows.without_factors(rows.back(made), self._weights).contiguous()
+
+    def _read(self) -> Iterator[Mapping[str, InputStatistics]]:
+        reference = reference_of(self.checkpoint.family)
+        if self.drifts:
+            pieces = reference.drifted_moments(self.checkpoint, self.sequences, self._rounded, weights=self._weights)
+            for piece in pieces:
+                yield {name: InputStatistics(one.moments.diagonal(), *one) for name, one in piece.items()}
+        else:
+            sizes = self.detail == "sizes"
+            for found in reference.second_moments(self.checkpoint, self.sequences, diagonal=sizes, weights=self._weights):
+                yield {name: InputStatistics.of(one) for name, one in found.items()}

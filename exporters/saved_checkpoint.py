@@ -27,15 +27,15 @@ from youtu_onnx.core.prequantized.config import KEYS
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.core.recipe import Blockwise
 from youtu_onnx.exporters.assembly import Assembly, Packing
-from youtu_onnx.exporters.quantize.packing import pack_nibbles
+from youtu_onnx.exporters.placed_rows import PlacedRows, placed_rows
+from youtu_onnx.exporters.quantize.packing import pack_nibbles, unpack_nibbles
 from youtu_onnx.exporters.saved_scheme import Scheme, quantization_config
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.reference import Weights
 from youtu_onnx.families.tied_head import EMBEDDING, HEAD
-from youtu_onnx.graphs.parameter import Rows
 
 SHARD = 2**29
 """Bytes of a file from which on another one is begun; so much is in memory."""
-NOTHING = 2.0**-100
 TEXT_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -63,11 +63,14 @@ class SavedConfig:
         return json.dumps(self.fields, indent=2, ensure_ascii=False) + "\n"
 
 
-def save_checkpoint(assembly: Assembly, checkpoint: Checkpoint, folder: Path, progress: Progress) -> SavedConfig:
+def save_checkpoint(
+    assembly: Assembly, checkpoint: Checkpoint, weights: Weights, folder: Path, progress: Progress
+) -> SavedConfig:
     """Write weights and text files into ``folder``; ``config.json``, which comes last, is returned.
 
     Args:
         assembly: of a bundle whose data file is written.
+        weights: that it was made of, the checkpoint's or the same model's in other numbers.
 
     Raises:
         OSError: the disk is full.
@@ -79,7 +82,7 @@ def save_checkpoint(assembly: Assembly, checkpoint: Checkpoint, folder: Path, pr
     storages = [place.storage for place in places.values()]
     sizes = [_group_size(place.storage.block_size, place.columns) for place in places.values()]
     scheme = Scheme(min(sizes, default=16), all(storage.symmetric for storage in storages))
-    write_shards(_tensors(assembly, checkpoint, places, scheme, progress), folder)
+    write_shards(_tensors(assembly, checkpoint, weights, places, scheme, progress), folder)
     for name in TEXT_FILES:
         if (checkpoint.path / name).is_file():
             shutil.copyfile(checkpoint.path / name, folder / name)
@@ -91,12 +94,11 @@ def save_checkpoint(assembly: Assembly, checkpoint: Checkpoint, folder: Path, pr
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a matrix of the checkpoint is in the bundle: its packing, and which rows of that, ``start`` the first."""
+    """Where a matrix of the checkpoint is in the bundle."""
 
     packing: Packing
     storage: Blockwise
-    rows: Rows
-    start: int
+    rows: PlacedRows
 
     @property
     def columns(self) -> int:
@@ -109,50 +111,45 @@ def _places(assembly: Assembly, checkpoint: Checkpoint) -> dict[str, _Place]:
     for packing in assembly.packings.values():
         if packing.storage is None or packing.storage.bits != 4 or packing.parameter.kind != "matrix":
             continue
-        start = 0
-        for rows in packing.parameter.rows:
+        for rows in placed_rows(packing.parameter, checkpoint):
             if rows.tensor != EMBEDDING:
-                found[rows.tensor] = _Place(packing, packing.storage, rows, start)
-            start += checkpoint.tensors[rows.tensor].shape[0]
+                found[rows.tensor] = _Place(packing, packing.storage, rows)
     return found
 
 
 def _tensors(
-    assembly: Assembly, checkpoint: Checkpoint, places: Mapping[str, _Place], scheme: Scheme, progress: Progress
+    assembly: Assembly,
+    checkpoint: Checkpoint,
+    weights: Weights,
+    places: Mapping[str, _Place],
+    scheme: Scheme,
+    progress: Progress,
 ) -> Iterator[tuple[str, Tensor]]:
     """All tensors of the checkpoint to be."""
     for name, info in checkpoint.tensors.items():
         if name in places:
             stem = name.removesuffix(".weight")
-            for part, tensor in _packed(assembly, checkpoint, places[name], scheme).items():
+            for part, tensor in _packed(assembly, weights, places[name], scheme).items():
                 yield f"{stem}.{part}", tensor
         else:
-            yield name, checkpoint.tensor(name)
+            yield name, weights.tensor(name)
         progress.advance(info.nbytes)
 
 
-def _packed(assembly: Assembly, checkpoint: Checkpoint, place: _Place, scheme: Scheme) -> dict[str, Tensor]:
+def _packed(assembly: Assembly, weights: Weights, place: _Place, scheme: Scheme) -> dict[str, Tensor]:
     """One matrix of the checkpoint, from those rows of a matrix of the bundle."""
-    parameter, columns, block = place.packing.parameter, place.columns, place.storage.block_size
-    count = checkpoint.tensors[place.rows.tensor].shape[0]
-    which = slice(place.start, place.start + count)
-    codes, scales, *zero_points = (_stored(assembly, piece.name)[which] for piece in place.packing.pieces)
-    back = torch.arange(count) if place.rows.order is None else torch.argsort(place.rows.order())
-    scales = scales.float()
-    if place.rows.factors is not None:
-        given = {name: checkpoint.tensor(name) for name in parameter.sources}
-        factors = place.rows.factors(given).float().unsqueeze(1)
-        # Next to nothing is the factor of a row that only meets zeros, and what it has been rounded to is nothing, too.
-        scales = torch.where(factors.abs() < NOTHING, 0, scales / factors)
+    columns, block, rows = place.columns, place.storage.block_size, place.rows
+    codes, scales, *zero_points = (rows.back(_stored(assembly, piece.name)) for piece in place.packing.pieces)
+    scales = rows.without_factors(scales.float(), weights)
     groups = torch.arange(columns // scheme.group_size) * scheme.group_size // block  # the blocks that they are in
     made = {
-        "weight_packed": _words(codes.flatten(1)[:, : -(-columns // 2)][back]),
-        "weight_scale": scales[back][:, groups].contiguous(),
-        "weight_shape": torch.tensor([count, columns]),
+        "weight_packed": _words(codes.flatten(1)[:, : -(-columns // 2)]),
+        "weight_scale": scales[:, groups].contiguous(),
+        "weight_shape": torch.tensor([rows.count, columns]),
     }
     if not scheme.symmetric:
-        zeros = torch.full_like(scales, 8, dtype=torch.uint8) if not zero_points else _numbers(zero_points[0])
-        by_group = zeros[back][:, groups].T.reshape(-1).view(len(groups), count)
+        zeros = torch.full_like(scales, 8, dtype=torch.uint8) if not zero_points else unpack_nibbles(zero_points[0])
+        by_group = zeros[:, groups].T.reshape(-1).view(len(groups), rows.count)
         made["weight_zero_point"] = _words(pack_nibbles(by_group)).T.contiguous()
     return made
 
@@ -168,11 +165,6 @@ def _group_size(block: int, columns: int) -> int:
     while columns % block:
         block //= 2
     return block
-
-
-def _numbers(packed: Tensor) -> Tensor:
-    """Two of each byte, that of its low half first."""
-    return torch.stack([packed & 15, packed >> 4], -1).flatten(1)
 
 
 def _words(octets: Tensor) -> Tensor:

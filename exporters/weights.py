@@ -92,6 +92,7 @@ def write_weights(
                 arrays = _pack(name, packing, build)
                 if taken:
                     taken.put(name, arrays)
+            packing.packed(arrays)
             for piece, array in zip(packing.pieces, arrays, strict=True):
                 if tuple(array.shape) != tuple(piece.shape) or array.dtype != piece.dtype.numpy():
                     raise AssertionError(f"{piece.name}: packed {array.dtype}{array.shape}, graph has {piece.dtype}{piece.shape}")

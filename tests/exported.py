@@ -20,7 +20,9 @@ from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import write_bundle
+from youtu_onnx.exporters.calibration import Calibration
 from youtu_onnx.exporters.carried import Carried
+from youtu_onnx.exporters.rescaling import rescaled
 from youtu_onnx.families.adapters.choice import NamedAdapter
 from youtu_onnx.families.adapters.merging import open_merged
 
@@ -38,15 +40,19 @@ def export_tiny(
     batch: bool = False,
     adapter: NamedAdapter | None = None,
     adaptable: bool = False,
+    calibration: Calibration | None = None,
 ) -> Manifest:
     """Everything of a bundle but manifest and model card; ``batch``: with the batch graph, where the target has one; ``adapter``:
-    merged into the weights; ``adaptable``: with inputs for adapters."""
+    merged into the weights; ``adaptable``: with inputs for adapters; ``calibration``: of the checkpoint."""
     folder.mkdir(parents=True, exist_ok=True)
     opened, row = open_merged(str(checkpoint), adapter), target_called(target)
     row = row if batch else replace(row, serves=False)
-    assembly = assemble(opened, recipe, row, form, Silent(), max_length, adaptable=adaptable)
+    assembly = assemble(opened, recipe, row, form, Silent(), max_length, calibration, adaptable=adaptable)
+    weights = rescaled(assembly, opened, recipe, row, calibration, Silent())
+    if calibration is not None:
+        calibration.read_with(weights)
     carried = Carried.of(opened) if (opened.path / names.TOKENIZER).is_file() else Carried()
-    return write_bundle(assembly, opened, carried, recipe, row, folder, Silent())
+    return write_bundle(assembly, opened, weights, carried, recipe, row, folder, Silent())
 
 
 class Graph:

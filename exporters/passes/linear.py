@@ -11,8 +11,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import onnx_ir as ir
 
@@ -20,10 +18,9 @@ from youtu_onnx.core.domains import MICROSOFT
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.assembly import Assembly
+from youtu_onnx.exporters.calibration import Calibration
 from youtu_onnx.exporters.prequantized.choice import Choice
 from youtu_onnx.exporters.quantize.packing import blockwise, plain
-from youtu_onnx.exporters.quantize.quantizer import InputStatistics
-from youtu_onnx.graphs.parameter import Parameter
 
 ACCURACY_LEVEL = 4
 """MatMulNBits may round activations to int8 per block: its integer kernels are what reaches memory bandwidth."""
@@ -36,9 +33,9 @@ def linear(
     choice: Choice,
     *,
     tied: bool,
-    statistics: Callable[[Parameter], InputStatistics | None] = lambda _: None,
+    calibration: Calibration | None = None,
 ) -> None:
-    """Rewrite every linear layer in place. ``statistics``: what is known of a matrix's inputs."""
+    """Rewrite every linear layer in place. ``calibration``: knows matrices' inputs, where these matter."""
     for node in list(assembly.graph):
         transpose = node.inputs[1].producer() if node.op_type == "MatMul" and node.inputs[1] is not None else None
         matrix = transpose.inputs[0] if transpose is not None and transpose.op_type == "Transpose" else None
@@ -51,9 +48,16 @@ def linear(
         if wanted is not None:
             chosen = choice.of(name, wanted)
             storage = chosen.storage
-            asked = statistics if chosen.measured else lambda _: None
+            asked = calibration if chosen.measured else None
             packing = blockwise(
-                name, parameter, storage, assembly.dtype, chosen.quantizer, zero_points=target.zero_points, statistics=asked
+                name,
+                parameter,
+                storage,
+                assembly.dtype,
+                chosen.quantizer,
+                zero_points=target.zero_points,
+                statistics=asked.inputs if asked else lambda _: None,
+                rounded=asked.rounded if asked and asked.drifts else None,
             )
             rows, columns = parameter.shape
             attributes = {

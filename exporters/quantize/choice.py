@@ -10,4 +10,4 @@ from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest
 
 def quantizer_for(recipe: Recipe) -> Quantizer:
     """By the recipe's algorithm."""
-    return Gptq() if recipe.algorithm == "gptq" else RoundToNearest()
+    return Gptq() if recipe.compensates else RoundToNearest()

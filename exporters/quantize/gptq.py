@@ -5,6 +5,10 @@ for w' errs in what comes out by ``(w - w') M (w - w')ᵀ``. If one number is of
 ``-e · (M⁻¹)_qj / (M⁻¹)_qq``, M restricted to the numbers that are still open. With U the upper Cholesky factor of M⁻¹, row q of
 U is just that, ``U_qj / U_qq``, for all q at once.
 
+Where matrices before this one are rounded already, its inputs are y and not x as they were, and ``w x`` is what should come out:
+the row that gives that best on y is ``w + w D M⁻¹``, with D the mean of ``(x - y) yᵀ`` (Li et al. 2025, arXiv 2504.02692, whose
+term is this, taken column by column). D is known from some thousand tokens, so only a part of it is made up for.
+
 Blocks take turns as wholes, the one with the largest inputs first, and within a block columns, too: what is rounded late has
 fewest others left to make up for it. A block's scales and zero points are chosen when its turn comes, of its numbers as they are
 by then. So codes lie where they belong, and the graph needs no index of groups.
@@ -34,11 +38,14 @@ class Gptq:
         shrinkage: how much of each product of two inputs is not believed, for it is known from some thousand tokens (Ledoit and
             Wolf's way to estimate covariances). Mean KL of a language model of 177 million parameters after 8,192 tokens: 0.0559
             with none, 0.0531 with a tenth.
+        correction: how much of what earlier rounding changed in the inputs is made up for. The same model after 8,192 tokens:
+            0.0550 with none, 0.0466 with a quarter; after 5,632 of another text 0.069 with a quarter and 0.108 with half.
         ranges: chooses each block's scale and zero point.
     """
 
     damping: float = 0.01
     shrinkage: float = 0.1
+    correction: float = 0.25
     ranges: RoundToNearest = field(default_factory=RoundToNearest)
 
     def begin(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, inputs: InputStatistics | None) -> RowsOf:
@@ -51,13 +58,15 @@ class Gptq:
         moments, columns = inputs.second_moments, weight.shape[1]
         if moments.shape != (columns, columns) or not torch.isfinite(moments).all():
             raise ValueError(f"second moments of the shape {tuple(moments.shape)} for {columns} inputs, or not finite")
-        plan = _Plan.of(moments, storage.block_size, self.damping, self.shrinkage)
+        plan = _Plan.of(inputs, storage.block_size, self)
         return lambda start, stop: self._rows(weight[start:stop], storage, scale_dtype, plan)
 
     def _rows(self, weight: Tensor, storage: Blockwise, scale_dtype: torch.dtype, plan: _Plan) -> Quantized:
         size, top, order, factor = storage.block_size, 2**storage.bits - 1, plan.order, plan.factor
         padded = torch.nn.functional.pad(weight.to(torch.float32), (0, len(order) - weight.shape[1]))
         open_ = padded[:, order]  # numbers as they are by now
+        if plan.correction is not None:
+            open_ = torch.addmm(open_, open_, plan.correction)
         codes = torch.empty(len(weight), len(order), dtype=torch.uint8)
         groups = len(order) // size
         scales = torch.empty(len(weight), groups, dtype=scale_dtype)
@@ -86,17 +95,27 @@ class _Plan:
         order: of the columns, padded to whole blocks, in which they are rounded.
         sizes: mean squares of the inputs, in that order.
         factor: U for that order.
+        correction: what of ``D M⁻¹`` is taken, in that order; None: inputs are those of the model that isn't rounded.
     """
 
     order: Tensor
     sizes: Tensor
     factor: Tensor
+    correction: Tensor | None
 
     @classmethod
-    def of(cls, moments: Tensor, size: int, damping: float, shrinkage: float) -> _Plan:
+    def of(cls, inputs: InputStatistics, size: int, how: Gptq) -> _Plan:
+        moments, drift = inputs.second_moments, inputs.drift
+        assert moments is not None
         order = _order(moments, size)
-        sizes = torch.nn.functional.pad(moments.diagonal().float(), (0, len(order) - len(moments)))
-        return cls(order, sizes[order], _factor(moments, order, damping, shrinkage))
+        padding = len(order) - len(moments)
+        sizes = torch.nn.functional.pad(moments.diagonal().float(), (0, padding))
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(_damped(moments, order, how.damping, how.shrinkage)))
+        factor = torch.linalg.cholesky(inverse, upper=True).float()
+        if drift is None or not how.correction:
+            return cls(order, sizes[order], factor, None)
+        in_order = torch.nn.functional.pad(drift, (0, padding, 0, padding))[order][:, order]
+        return cls(order, sizes[order], factor, in_order.mul_(how.correction) @ inverse.float())
 
 
 def _round_in_turn(block: Tensor, scales: Tensor, zeros: Tensor, factor: Tensor, top: int) -> tuple[Tensor, Tensor]:
@@ -121,17 +140,15 @@ def _order(moments: Tensor, size: int) -> Tensor:
     return (within[blocks] + blocks[:, None] * size).flatten()
 
 
-def _factor(moments: Tensor, order: Tensor, damping: float, shrinkage: float) -> Tensor:
-    """U, upper triangular, with ``Uᵀ U = M⁻¹`` for the columns in this order. Inputs that are always 0, padding among them, are
-    alone: nothing makes up for them, and they for nothing."""
+def _damped(moments: Tensor, order: Tensor, damping: float, shrinkage: float) -> Tensor:
+    """M as it is believed, float64, in this order. Inputs that are always 0, padding among them, are alone: nothing makes up for
+    them, and they for nothing."""
     whole = torch.zeros(len(order), len(order), dtype=torch.float64)
-    whole[: len(moments), : len(moments)] = moments.double() * (1 - shrinkage)
+    whole[: len(moments), : len(moments)] = moments
+    whole *= 1 - shrinkage
     sizes = whole.diagonal()
     sizes[: len(moments)] = moments.diagonal()
     dead = sizes <= 0
     mean = sizes[~dead].mean() if not dead.all() else torch.ones((), dtype=torch.float64)
     sizes += torch.where(dead, mean, damping * mean)
-    whole = whole[order][:, order]
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(whole))
-    upper: Tensor = torch.linalg.cholesky(inverse, upper=True)
-    return upper.float()
+    return whole[order][:, order]

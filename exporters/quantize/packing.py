@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 from youtu_onnx.core.recipe import Blockwise
 from youtu_onnx.exporters.assembly import Packing, Piece
 from youtu_onnx.exporters.quantize.chunks import by_rows
+from youtu_onnx.exporters.quantize.quantized import Quantized
 from youtu_onnx.exporters.quantize.quantizer import InputStatistics, Quantizer
 from youtu_onnx.graphs.parameter import Parameter
 
@@ -31,6 +32,11 @@ def pack_nibbles(values: Tensor) -> Tensor:
     return (pairs | (pairs >> 4)).to(torch.uint8)  # keeps the low byte
 
 
+def unpack_nibbles(packed: Tensor) -> Tensor:
+    """:func:`pack_nibbles` undone: two values of each byte, that of the low half first."""
+    return torch.stack([packed & 15, packed >> 4], -1).flatten(-2)
+
+
 def blockwise(
     name: str,
     parameter: Parameter,
@@ -40,6 +46,7 @@ def blockwise(
     *,
     zero_points: bool,
     statistics: Callable[[Parameter], InputStatistics | None] = lambda _: None,
+    rounded: Callable[[Parameter, Tensor], None] | None = None,
 ) -> Packing:
     """MatMulNBits' tensors for a matrix [N,K] with G blocks a row: B ``[N,G,bytes]``, scales ``[N,G]``, zero points.
 
@@ -48,6 +55,7 @@ def blockwise(
         quantizer: chooses the numbers; how they lie in bytes is decided here.
         zero_points: write them even where they all are the middle value.
         statistics: what is known of the matrix's inputs; asked when it is packed.
+        rounded: told what the matrix became, ``[N,K]``, when that is known.
     """
     rows, columns = parameter.shape
     groups = -(-columns // storage.block_size)
@@ -76,7 +84,20 @@ def blockwise(
         by_rows(fill, rows, columns)
         return tuple(made)
 
-    return Packing(parameter, tuple(pieces), pack, f"int{storage.bits} block {storage.block_size}", storage)
+    def packed(arrays: tuple[NDArray[Any], ...]) -> None:
+        if rounded is not None:
+            rounded(parameter, unpacked(arrays, storage)[:, :columns])
+
+    return Packing(parameter, tuple(pieces), pack, f"int{storage.bits} block {storage.block_size}", storage, packed)
+
+
+def unpacked(arrays: Sequence[NDArray[Any]], storage: Blockwise) -> Tensor:
+    """The numbers that a packing of :func:`blockwise` stands for: float32 ``[N,K]``, K as it is padded to whole blocks."""
+    codes, scales, *rest = (torch.from_numpy(array) for array in arrays)
+    groups, zeros = scales.shape[1], rest[0] if rest else None
+    if storage.bits == 4:
+        codes, zeros = unpack_nibbles(codes), None if zeros is None else unpack_nibbles(zeros)[:, :groups]
+    return Quantized(codes, scales, zeros, storage.bits).dequantize()
 
 
 def plain(name: str, parameter: Parameter, dtype: ir.DataType, *, transposed: bool = False) -> Packing:

@@ -26,10 +26,13 @@ class InputStatistics:
         sizes: float32 ``[K]``, the mean of ``x²``.
         second_moments: float32 ``[K,K]``, the mean of ``x xᵀ``, of which ``sizes`` are the diagonal: the error of a row ``w``
             becomes ``(w - w') M (w - w')ᵀ`` in what comes out. None where only the sizes are known.
+        drift: float32 ``[K,K]``, the mean of ``(x' - x) xᵀ``, where x' is what x would be if no matrix before this one were
+            rounded. None: none is, or that is not known.
     """
 
     sizes: Tensor
     second_moments: Tensor | None = None
+    drift: Tensor | None = None
 
     @classmethod
     def of(cls, moments: Tensor) -> InputStatistics:

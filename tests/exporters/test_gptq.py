@@ -97,6 +97,45 @@ def test_padding_and_inputs_that_are_never_there_stay_out_of_it() -> None:
     assert nothing.dequantize().sub(torch.nn.functional.pad(weight, (0, 26))).abs().max() < 0.5, "calibration saw nothing at all"
 
 
+def drifting(columns: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs as they are and as they would be without the rounding of earlier matrices: both lie near the same space."""
+    random = torch.Generator().manual_seed(5)
+    space = torch.randn(columns // 4, columns, generator=random)
+    inner = torch.randn(4000, columns // 4, generator=random)
+    without = inner @ space + 0.1 * torch.randn(4000, columns, generator=random)
+    return without + 0.1 * inner @ torch.randn(columns // 4, columns, generator=random), without
+
+
+def statistics(inputs: torch.Tensor, without: torch.Tensor) -> InputStatistics:
+    moments = inputs.T @ inputs / len(inputs)
+    return InputStatistics(moments.diagonal(), moments, (without - inputs).T @ inputs / len(inputs))
+
+
+def test_what_earlier_rounding_changed_is_made_up_for_in_part() -> None:
+    """It is GPTQ of a matrix that gives, of the inputs as they are, more of what should come out."""
+    weight, storage, (inputs, without) = matrix(20, 64), Blockwise(4, 16, False), drifting(64)
+    known = statistics(inputs, without)
+    moments, sizes = known.second_moments.double(), known.sizes.double()
+    damped = 0.9 * moments + (0.1 * sizes + 0.01 * sizes.mean()).diag()
+    towards = weight.double() @ known.drift.double() @ torch.linalg.inv(damped)
+    wanted = quantize(Gptq(), (weight + 0.25 * towards).float(), storage, inputs=InputStatistics.of(known.second_moments))
+    made = quantize(Gptq(), weight, storage, inputs=known)
+    assert (made.codes == wanted.codes).float().mean() > 0.999 and torch.allclose(made.scales, wanted.scales, rtol=1e-3)
+    assert quantize(Gptq(correction=0), weight, storage, inputs=known).codes.equal(
+        quantize(Gptq(), weight, storage, inputs=InputStatistics.of(known.second_moments)).codes
+    )
+
+
+def test_what_comes_out_is_nearer_to_what_unrounded_matrices_gave() -> None:
+    weight, storage, (inputs, without) = matrix(64, 128), Blockwise(4, 32, False), drifting(128)
+    known, wanted = statistics(inputs, without), without @ weight.T
+    off = {
+        part: float((inputs @ quantize(Gptq(correction=part), weight, storage, inputs=known).dequantize().T - wanted).norm())
+        for part in (0.0, 0.25, 1.0)
+    }
+    assert off[1.0] < 0.7 * off[0.0] and off[1.0] < off[0.25] < 0.9 * off[0.0]
+
+
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("block", [16, 64])
 def test_it_agrees_with_llm_compressor(bits: int, block: int) -> None:

@@ -44,7 +44,10 @@ class ExportArguments:
         ),
     ] = ""
     algorithm: Annotated[
-        str, typer.Option(help="How codes are chosen: rtn (rounding to the nearest) or gptq (by a text, slower and much closer).")
+        str,
+        typer.Option(
+            help="How codes are chosen: rtn (rounding to the nearest), or by a text, slower and closer: gptq, awq or gptq+awq."
+        ),
     ] = "rtn"
     bits_per_weight: Annotated[
         float | None,
@@ -60,7 +63,7 @@ class ExportArguments:
         typer.Option(
             metavar="FILE",
             help="Text or .jsonl with chats to measure inputs on; may be repeated. "
-            "Without it, a text that comes with this package for gptq, and ids drawn at random for rtn.",
+            "Without it, ids drawn at random for rtn, and a text that comes with this package for the others.",
             show_default=False,
         ),
     ] = None

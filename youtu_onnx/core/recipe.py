@@ -12,10 +12,12 @@ from youtu_onnx.core.target import TARGETS
 
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int4")
-Algorithm = Literal["rtn", "gptq"]
+Algorithm = Literal["rtn", "gptq", "awq", "gptq+awq"]
 ALGORITHMS: Mapping[Algorithm, str] = {
     "rtn": "rounding to the nearest, in the range of least error",
     "gptq": "codes that make up for one another's errors on a text (GPTQ)",
+    "awq": "rounding to the nearest, channels scaled such that it costs least on a text (AWQ)",
+    "gptq+awq": "both, AWQ's scales first",
 }
 """How codes are chosen, and what that is in words."""
 BLOCK_SIZES = (16, 32, 64, 128, 256)
@@ -80,11 +82,31 @@ class Recipe:
                 f"{self.algorithm} chooses codes, and {self.precision} has none",
                 hint="drop --algorithm, or export with int4 or int8",
             )
+        if self.searches_scales and self.precision != "int4":
+            raise UsageError(
+                f"{self.algorithm} scales channels for 4 bits, and the precision is {self.precision}, which balances them anyway",
+                hint="drop --algorithm, or export with --precision int4",
+            )
 
     @property
     def calibrated(self) -> bool:
-        """Whether codes are others than those nearest to the checkpoint's numbers."""
+        """Whether codes depend on a text."""
         return self.algorithm != "rtn"
+
+    @property
+    def compensates(self) -> bool:
+        """Whether codes are others than the nearest ones."""
+        return self.algorithm in ("gptq", "gptq+awq")
+
+    @property
+    def searches_scales(self) -> bool:
+        """Whether a text says by which factors channels of inputs are divided, and the columns behind them multiplied."""
+        return self.algorithm in ("awq", "gptq+awq")
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether there may be such factors in a bundle, those that balance int8's inputs among them."""
+        return self.searches_scales or self.precision == "int8"
 
     @property
     def weighs_inputs(self) -> bool:

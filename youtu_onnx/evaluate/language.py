@@ -153,7 +153,9 @@ def _beside_pytorch(
     reference = reference_of(checkpoint.family)
     twins: list[Weights] = []
     if bundle.manifest.recipe.quantized:
-        twin = reference.twin(StoredGraph.open(bundle), bundle.manifest.cache, checkpoint)
+        twin = reference.twin(
+            StoredGraph.open(bundle), bundle.manifest.cache, checkpoint, rescaled=bundle.manifest.recipe.rescaled
+        )
         heads = twin.heads_alone()
         twins = [twin] if heads is None else [twin, heads]
     progress.begin("PyTorch's layers", checkpoint.nbytes * (1 + len(twins)))

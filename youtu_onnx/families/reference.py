@@ -5,9 +5,9 @@ Modules with these can be imported where torch isn't installed; their functions 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
+ChooseFactors = Callable[[Mapping[str, "torch.Tensor"], "torch.Tensor"], "torch.Tensor"]
+"""Matrices ``[N,K]`` that read one input, by name and as float32, and the second moments ``[K,K]`` of that input, or its mean
+squares ``[K]`` → ``[K]``, above 0: what its channels are to be divided by."""
+
+
 class Weights(Protocol):
     """A model's weights under the checkpoint's names; a :class:`~youtu_onnx.families.checkpoint.Checkpoint` is one."""
 
@@ -30,6 +35,19 @@ class Weights(Protocol):
 
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
         """``tensor(name)[start:stop]`` for the memory of those rows."""
+
+
+class Drifted(NamedTuple):
+    """What a matrix ``[N,K]`` is multiplied with in a model whose matrices before it are rounded: vectors ``y``, which are ``x``
+    in the model that isn't.
+
+    Attributes:
+        moments: float32 ``[K,K]``, the mean of ``y yᵀ``.
+        drift: float32 ``[K,K]``, the mean of ``(x - y) yᵀ``.
+    """
+
+    moments: torch.Tensor
+    drift: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -132,12 +150,14 @@ class Reference(Protocol):
         sequences: Sequence[Sequence[int]],
         *,
         diagonal: bool = False,
+        weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Mapping[str, torch.Tensor]]:
-        """What each matrix is multiplied with, while the checkpoint's own weights read these sequences.
+        """What each matrix is multiplied with, while the model reads these sequences.
 
         Args:
             diagonal: the mean of ``x²``, ``[K]``, alone.
+            weights: to read with instead of the checkpoint's own.
             on_bytes: as :meth:`logits` has it, but for the lm_head.
 
         Yields:
@@ -150,11 +170,46 @@ class Reference(Protocol):
             As :meth:`logits`.
         """
 
-    def balanced(self, checkpoint: Checkpoint, *, on_bytes: Callable[[int], None] | None = None) -> Weights:
-        """The same model in numbers that lose less where matrices and what they are multiplied with are rounded.
+    def drifted_moments(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        rounded: MutableMapping[str, torch.Tensor],
+        *,
+        weights: Weights | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Iterator[Mapping[str, Drifted]]:
+        """What each matrix is multiplied with where those before it are rounded, beside what it is multiplied with where they
+        aren't.
 
         Args:
-            on_bytes: as :meth:`second_moments` has it.
+            rounded: by the checkpoint's names, matrices that were rounded, float32: who asks for the next piece has put those of
+                the last one there, or what of them was rounded; they are taken out.
+            weights, on_bytes: as :meth:`second_moments` has them.
+
+        Yields:
+            What :meth:`second_moments` gives for matrices that read the same input, for one input of a layer after the other.
+
+        Memory: two layers in float32, the hidden states of all sequences four times, and the products of one input.
+
+        Raises:
+            As :meth:`logits`.
+        """
+
+    def rescaled(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        choose: ChooseFactors,
+        *,
+        diagonal: bool = False,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Weights:
+        """The same model in other numbers: channels of inputs divided by factors, and the columns behind them multiplied.
+
+        Args:
+            choose: says which, for each input.
+            diagonal, on_bytes: as :meth:`second_moments` has them.
 
         Memory: as :meth:`second_moments`, and some vectors of each layer.
 
@@ -162,11 +217,12 @@ class Reference(Protocol):
             As :meth:`logits`.
         """
 
-    def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint) -> Twin:
+    def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint, *, rescaled: bool = False) -> Twin:
         """
         Args:
             cache: of the bundle: what is kept of a token decides which factors its weights have.
             checkpoint: for what the bundle can't have, because it was moved into other weights.
+            rescaled: whether the bundle may have been made of what :meth:`rescaled` gives.
 
         Memory: one layer in float32.
         """

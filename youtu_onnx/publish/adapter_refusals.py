@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.families.adapters.adapter import Adapter
@@ -19,6 +20,18 @@ def refuse_static(target: Target) -> None:
     if target.static_cache:
         raise UsageError(
             f"graphs for the target {target.name} have fixed shapes, and take no adapters", hint="merge one: --adapter-mode merge"
+        )
+
+
+def refuse_rescaled(recipe: Recipe) -> None:
+    """
+    Raises:
+        UsageError: adapters were trained for inputs as the checkpoint has them.
+    """
+    if recipe.searches_scales:
+        raise UsageError(
+            f"--algorithm {recipe.algorithm} scales inputs of matrices, and adapters beside them were trained for unscaled ones",
+            hint="use --algorithm gptq, or merge one adapter: --adapter-mode merge",
         )
 
 

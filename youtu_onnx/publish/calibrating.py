@@ -34,9 +34,9 @@ def calibration_of(checkpoint: Checkpoint, carried: Carried, recipe: Recipe, opt
     architecture = checkpoint.architecture
     files = options.calibration or ((BUILT_IN,) if recipe.calibrated else ())
     if not files:
-        return Calibration(checkpoint, drawn(architecture.vocab_size, architecture.max_position_embeddings), sizes_only=True)
+        return Calibration(checkpoint, drawn(architecture.vocab_size, architecture.max_position_embeddings), "sizes")
     read = _passages(checkpoint, carried, files, options.calibration_tokens)
-    return Calibration(checkpoint, read, sizes_only=not recipe.calibrated)
+    return Calibration(checkpoint, read, "drift" if recipe.compensates else "sizes")
 
 
 def codes_key(checkpoint: Checkpoint, recipe: Recipe, target: Target, form: str, calibration: Calibration) -> dict[str, Any]:

@@ -24,11 +24,12 @@ from youtu_onnx.exporters.mixed import mixed
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
 from youtu_onnx.exporters.refusals import refuse_misreadings
+from youtu_onnx.exporters.rescaling import rescaled
 from youtu_onnx.exporters.unfinished import Unfinished
 from youtu_onnx.families.adapters.choice import MERGE, AdapterChoice
 from youtu_onnx.families.adapters.merging import open_merged
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.publish.adapter_refusals import refuse_static, refuse_unfit
+from youtu_onnx.publish.adapter_refusals import refuse_rescaled, refuse_static, refuse_unfit
 from youtu_onnx.publish.adapters import with_adapters
 from youtu_onnx.publish.calibrating import calibration_of, codes_key, sample
 from youtu_onnx.publish.options import ExportOptions
@@ -94,10 +95,11 @@ def export(
         model: a checkpoint folder, a hub id, or ``youtu-nano``.
         output: the bundle's folder. It appears when everything in it is written and verified, and not before.
         precision, block_size, symmetric, int8: see :class:`youtu_onnx.publish.options.ExportOptions`.
-        algorithm: ``rtn`` rounds to the nearest; ``gptq`` has codes make up for one another's errors on a text.
+        algorithm: ``rtn`` rounds to the nearest; ``gptq`` has codes make up for one another's errors on a text; ``awq``
+            scales channels for it; ``gptq+awq`` does both.
         bits_per_weight: of all weights on average at most; each matrix gets the storage that its sensitivity asks for.
         calibration, calibration_tokens: files of text that inputs are measured on, and how many tokens of it are read at most.
-            Without one, ``gptq`` takes the built-in text, and ``rtn`` token ids drawn at random.
+            Without one, ``rtn`` takes token ids drawn at random, and the others the built-in text.
         target: ``cpu``, ``cuda``, ``dml``, ``webgpu`` or ``mobile``.
         cache: ``latent`` (small, and what onnxruntime-genai opens), ``latent-int8`` (a quarter of it) or ``expanded`` (per-head
             keys and values). None takes the target's: for ``mobile`` that is ``latent-int8`` where the matrices are int4 or int8.
@@ -163,6 +165,7 @@ def export_bundle(
     hot = options.adapters.beside
     if options.adapters.hot:
         refuse_static(target)
+        refuse_rescaled(recipe)
     with Saving.to(options, output) as saving, Staging(output, force=options.force) as staging:
         progress.begin("checkpoint")
         checkpoint, carried = _opened(model, options)
@@ -297,15 +300,18 @@ def _write(
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)
-    if calibration is None or not recipe.calibrated:
-        manifest = write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress)
+    weights = rescaled(assembly, checkpoint, recipe, target, calibration, progress)
+    if calibration is not None:
+        calibration.read_with(weights)
+    if calibration is None or not recipe.compensates:
+        manifest = write_bundle(assembly, checkpoint, weights, carried, recipe, target, folder, progress)
     else:
         with Unfinished(place, codes_key(checkpoint, recipe, target, form, calibration)) as unfinished:
-            manifest = write_bundle(assembly, checkpoint, carried, recipe, target, folder, progress, unfinished)
+            manifest = write_bundle(assembly, checkpoint, weights, carried, recipe, target, folder, progress, unfinished)
             if unfinished.taken:
                 progress.note(f"{unfinished.taken} matrices had been calibrated when the last export was cut short")
             unfinished.done()
-    saving.write(assembly, checkpoint, progress)
+    saving.write(assembly, checkpoint, weights, progress)
     return manifest
 
 

@@ -13,6 +13,7 @@ from youtu_onnx.core.progress import Progress
 from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.saved_checkpoint import SavedConfig, save_checkpoint
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.reference import Weights
 from youtu_onnx.publish.options import ExportOptions
 
 
@@ -47,10 +48,10 @@ class Saving:
         with Staging(folder, record=CONFIG, kind="checkpoint") as staging:
             yield cls(staging)
 
-    def write(self, assembly: Assembly, checkpoint: Checkpoint, progress: Progress) -> None:
-        """Of a bundle whose data file is written."""
+    def write(self, assembly: Assembly, checkpoint: Checkpoint, weights: Weights, progress: Progress) -> None:
+        """Of a bundle whose data file is written, of these weights."""
         if self._staging is not None:
-            self._config = save_checkpoint(assembly, checkpoint, self._staging.folder, progress)
+            self._config = save_checkpoint(assembly, checkpoint, weights, self._staging.folder, progress)
 
     def publish(self) -> None:
         if self._staging is not None and self._config is not None:

@@ -65,8 +65,9 @@ def verify_parity(
     prompts = _prompts(bundle, min(LONGEST, context - steps))
     runs, used = run_bundle(bundle, [ids for _, ids in prompts], steps, provider, options, progress)
     stored = StoredGraph.open(bundle)
-    twin = reference_of(checkpoint.family).twin(stored, bundle.manifest.cache, checkpoint)
-    limits = CALIBRATED if bundle.manifest.recipe.calibrated else ROUNDED
+    recipe = bundle.manifest.recipe
+    twin = reference_of(checkpoint.family).twin(stored, bundle.manifest.cache, checkpoint, rescaled=recipe.rescaled)
+    limits = CALIBRATED if recipe.compensates else ROUNDED
     weights = _compare_weights(stored, twin, checkpoint, limits, progress)
     comparison = _Comparison(bundle, checkpoint, twin, progress)
     compared, nll, twin_nll = comparison.prompts([text for text, _ in prompts], runs)

@@ -36,8 +36,7 @@ def layers(
     import torch
 
     architecture = checkpoint.architecture
-    _refuse_ids_outside(architecture.vocab_size, sequences)
-    hidden = _embed(weights, sequences)
+    hidden = embedded(checkpoint, weights, sequences)
     report(checkpoint.tensors["model.embed_tokens.weight"].nbytes)
     # A fresh module for each: under dynamic RoPE it remembers the longest sequence that it saw.
     angles = [rotary(checkpoint, config)(states, torch.arange(states.shape[1])[None]) for states in hidden]
@@ -46,7 +45,7 @@ def layers(
         watch(layer)
     for index in range(architecture.num_hidden_layers):
         prefix = f"model.layers.{index}."
-        names = [name for name in checkpoint.tensors if name.startswith(prefix)]
+        names = layer_names(checkpoint, prefix)
         layer.load_state_dict({name.removeprefix(prefix): weights.tensor(name).float() for name in names}, assign=True)
         hidden = [
             layer(states, attention_mask=None, position_embeddings=pair) for states, pair in zip(hidden, angles, strict=True)
@@ -116,10 +115,20 @@ def rotary(checkpoint: Checkpoint, config: YoutuConfig) -> Any:
         return YoutuRotaryEmbedding(config)
 
 
-def _embed(weights: Weights, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
-    """Embeddings ``[1, S, hidden_size]`` of each sequence; only the rows that occur are read."""
+def layer_names(checkpoint: Checkpoint, prefix: str) -> list[str]:
+    """Of all tensors of a layer."""
+    return [name for name in checkpoint.tensors if name.startswith(prefix)]
+
+
+def embedded(checkpoint: Checkpoint, weights: Weights, sequences: Sequence[Sequence[int]]) -> list[Tensor]:
+    """Embeddings ``[1, S, hidden_size]`` of each sequence; only the rows that occur are read.
+
+    Raises:
+        ValueError: an empty sequence, or an id beyond the vocabulary.
+    """
     import torch
 
+    _refuse_ids_outside(checkpoint.architecture.vocab_size, sequences)
     tokens = sorted({token for ids in sequences for token in ids})
     rows = {token: weights.rows("model.embed_tokens.weight", token, token + 1)[0].float() for token in tokens}
     return [torch.stack([rows[token] for token in ids])[None] for ids in sequences]

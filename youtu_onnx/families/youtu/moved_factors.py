@@ -16,6 +16,8 @@ from youtu_onnx.graphs.rounded import RESOLUTION, Floats, Rounded
 LEFT_OPEN, LEAST_OPEN = 64, 2.0**-12
 """A factor that rounded numbers say is off by less than so many of its standard errors, and this part of it: rows have scales of
 their own, and few may say most."""
+CHANCE = 6
+"""Standard errors that the largest of some thousand factors may be off by."""
 SAYS_NOTHING = 0.2
 """Relative error of rounded numbers from which on they say no factor: many are rounded to zero."""
 
@@ -43,10 +45,14 @@ class Evidence:
         return np.where(known, factors, 1).astype(np.float32), np.where(known, uncertain, np.inf).astype(np.float32)
 
 
-def moved_factors(evidence: Sequence[Evidence]) -> Floats:
-    """Of each row, the factor that is least uncertain; 1 where nothing says any."""
+def moved_factors(evidence: Sequence[Evidence], *, perhaps_none: bool = False) -> Floats:
+    """Of each row, the factor that is least uncertain; 1 where nothing says any. ``perhaps_none``: exactly ones if all may be:
+    then nothing was moved, and what rounding makes of ones is no factor."""
     found, uncertain = (np.stack(listed) for listed in zip(*(one.factors() for one in evidence), strict=True))
-    best: Floats = np.take_along_axis(found, uncertain.argmin(0)[None], 0)[0]
+    least = uncertain.argmin(0)[None]
+    best: Floats = np.take_along_axis(found, least, 0)[0]
+    if perhaps_none and (np.abs(best - 1) <= CHANCE * np.take_along_axis(uncertain, least, 0)[0]).all():
+        return np.ones_like(best)
     return best
 
 

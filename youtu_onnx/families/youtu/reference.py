@@ -8,18 +8,19 @@ torch and transformers are imported where they are used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.reference import Floats, Weights
+from youtu_onnx.families.reference import ChooseFactors, Drifted, Floats, Weights
 from youtu_onnx.families.youtu.architecture import Architecture
-from youtu_onnx.families.youtu.balance import Balanced, balanced
 from youtu_onnx.families.youtu.config_agreement import misreadings, other_numbers
+from youtu_onnx.families.youtu.drifted_moments import drifted_moments
 from youtu_onnx.families.youtu.layerwise import empty_layer, head_logits, last_states, need_torch, nobody, rotary
 from youtu_onnx.families.youtu.own_config import own_config
+from youtu_onnx.families.youtu.rescaled import Rescaled, rescaled
 from youtu_onnx.families.youtu.second_moments import second_moments
 from youtu_onnx.families.youtu.twin import Twin
 from youtu_onnx.families.youtu.twin_layer import TwinNumbers
@@ -48,9 +49,9 @@ class YoutuReference:
             frequencies=(rope.inverse_frequencies(architecture).numpy(), theirs.inverse_frequencies),
         )
 
-    def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint) -> Twin:
+    def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint, *, rescaled: bool = False) -> Twin:
         need_torch()
-        return Twin(stored, cache, checkpoint, _numbers(checkpoint, own_config(checkpoint)))
+        return Twin(stored, cache, checkpoint, _numbers(checkpoint, own_config(checkpoint)), rescaled=rescaled)
 
     def logits(
         self,
@@ -99,14 +100,35 @@ class YoutuReference:
         sequences: Sequence[Sequence[int]],
         *,
         diagonal: bool = False,
+        weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Mapping[str, Tensor]]:
         need_torch()
-        return second_moments(checkpoint, sequences, on_bytes or nobody, diagonal)
+        return second_moments(checkpoint, sequences, on_bytes or nobody, diagonal, weights)
 
-    def balanced(self, checkpoint: Checkpoint, *, on_bytes: Callable[[int], None] | None = None) -> Balanced:
+    def drifted_moments(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        rounded: MutableMapping[str, Tensor],
+        *,
+        weights: Weights | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Iterator[Mapping[str, Drifted]]:
         need_torch()
-        return balanced(checkpoint, on_bytes or nobody)
+        return drifted_moments(checkpoint, sequences, rounded, weights or checkpoint, on_bytes or nobody)
+
+    def rescaled(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        choose: ChooseFactors,
+        *,
+        diagonal: bool = False,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Rescaled:
+        need_torch()
+        return rescaled(checkpoint, sequences, choose, on_bytes or nobody, diagonal)
 
 
 YOUTU_REFERENCE = YoutuReference()

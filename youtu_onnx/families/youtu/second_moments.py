@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.reference import Weights
 from youtu_onnx.families.youtu.layerwise import layers, normed
 from youtu_onnx.families.youtu.own_config import own_config
 
@@ -20,12 +21,16 @@ SAME_INPUT = {"self_attn.kv_a_proj_with_mqa": ("self_attn.q_a_proj", "self_attn.
 
 
 def second_moments(
-    checkpoint: Checkpoint, sequences: Sequence[Sequence[int]], report: Callable[[int], None], diagonal: bool = False
+    checkpoint: Checkpoint,
+    sequences: Sequence[Sequence[int]],
+    report: Callable[[int], None],
+    diagonal: bool = False,
+    weights: Weights | None = None,
 ) -> Iterator[Mapping[str, Tensor]]:
     """Implements :meth:`youtu_onnx.families.reference.Reference.second_moments`; ``report`` is its ``on_bytes``."""
     import torch
 
-    config, positions = own_config(checkpoint), sum(map(len, sequences))
+    config, positions, used = own_config(checkpoint), sum(map(len, sequences)), weights or checkpoint
     sums: dict[str, Tensor] = {}
 
     def products(rows: Tensor) -> Tensor:
@@ -41,7 +46,7 @@ def second_moments(
         total = products(given[0].flatten(0, -2))
         sums[name] = sums[name].add_(total) if name in sums else total
 
-    each = layers(checkpoint, config, checkpoint, sequences, report, watch)
+    each = layers(checkpoint, config, used, sequences, report, watch)
     hidden: list[Tensor] = []
     while True:
         with torch.inference_mode():  # not while whoever asked has its turn
@@ -57,7 +62,7 @@ def second_moments(
         sums.clear()
         yield {f"{prefix}{name}.weight": moments for name, moments in made.items()}
     with torch.inference_mode():
-        rows = normed(checkpoint, config, checkpoint, torch.cat([states[0] for states in hidden]))
+        rows = normed(checkpoint, config, used, torch.cat([states[0] for states in hidden]))
         last = products(rows) / positions
     tied = checkpoint.architecture.tie_word_embeddings
     yield {"lm_head.weight": last} | ({"model.embed_tokens.weight": last} if tied else {})

@@ -55,8 +55,10 @@ class HeadsAlone:
 class Twin:
     """Implements :class:`youtu_onnx.families.reference.Twin`. Holds one layer: that of the tensor asked for last."""
 
-    def __init__(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint, numbers: TwinNumbers) -> None:
-        self._stored, self._checkpoint, self._numbers = stored, checkpoint, numbers
+    def __init__(
+        self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint, numbers: TwinNumbers, *, rescaled: bool
+    ) -> None:
+        self._stored, self._checkpoint, self._numbers, self._rescaled = stored, checkpoint, numbers, rescaled
         self._byte_cache = cache.dtype == "uint8"
         self._a = checkpoint.architecture
         self._held: tuple[int, dict[str, Floats]] = (-1, {})
@@ -98,7 +100,9 @@ class Twin:
         yield from self._chunks(HEAD, EMBEDDING if self._a.tie_word_embeddings else HEAD, self._head())
 
     def _layer(self, index: int) -> TwinLayer:
-        return TwinLayer(self._stored, self._checkpoint, self._numbers, index, byte_cache=self._byte_cache)
+        return TwinLayer(
+            self._stored, self._checkpoint, self._numbers, index, byte_cache=self._byte_cache, rescaled=self._rescaled
+        )
 
     def _table(self) -> StoredMatrix:
         return self._stored.table("input_ids", self._a.hidden_size)

@@ -19,14 +19,17 @@ Indices = NDArray[np.int64]
 KV_A, KV_B = "self_attn.kv_a_proj_with_mqa.weight", "self_attn.kv_b_proj.weight"
 MIDDLE = 128
 """The code of zero in activations that are bytes."""
-INPUT_NORM, POST_NORM = "input_layernorm.weight", "post_attention_layernorm.weight"
+INPUT_NORM, QUERY_NORM, POST_NORM = (
+    f"{name}.weight" for name in ("input_layernorm", "self_attn.q_a_layernorm", "post_attention_layernorm")
+)
+QUERY, OUTPUT = "self_attn.q_b_proj.weight", "self_attn.o_proj.weight"
 GATE, UP, DOWN = (f"mlp.{name}_proj.weight" for name in ("gate", "up", "down"))
 BEHIND = {
-    INPUT_NORM: ("self_attn.qkv_a_proj", ("self_attn.q_a_proj.weight", "self_attn.q_proj.weight", KV_A)),
-    POST_NORM: ("mlp.gate_up_proj", (GATE, UP)),
+    INPUT_NORM: ("self_attn.q_a_proj.weight", "self_attn.q_proj.weight", KV_A),
+    QUERY_NORM: (QUERY,),
+    POST_NORM: (GATE, UP),
 }
-"""What is multiplied with a norm's result, as it is stored and in the checkpoint: its columns may have factors that the norm was
-divided by, where they are rounded to 8 bits."""
+"""What is multiplied with a norm's result: its columns may have factors that the norm was divided by."""
 
 
 @dataclass(frozen=True)
@@ -65,30 +68,39 @@ class Undone:
 
 class TwinLayer:
     def __init__(
-        self, stored: StoredGraph, checkpoint: Checkpoint, numbers: TwinNumbers, index: int, *, byte_cache: bool
+        self,
+        stored: StoredGraph,
+        checkpoint: Checkpoint,
+        numbers: TwinNumbers,
+        index: int,
+        *,
+        byte_cache: bool,
+        rescaled: bool,
     ) -> None:
-        """``byte_cache``: a row of the cache has one scale, so the sizes of its channels were moved into weights."""
-        self.stored, self.checkpoint, self.numbers, self.byte_cache = stored, checkpoint, numbers, byte_cache
+        """``byte_cache``: a row of the cache has one scale, so the sizes of its channels were moved into weights. ``rescaled``:
+        channels of inputs may have been divided, and columns behind them multiplied."""
+        self.stored, self.checkpoint, self.numbers = stored, checkpoint, numbers
+        self.byte_cache, self.rescaled = byte_cache, rescaled
         self.prefix = f"model.layers.{index}."
         self.a = cast(Architecture, checkpoint.architecture)
 
         self.columns: dict[str, Floats] = {}
         """By name of a matrix, what its columns were multiplied by, ``[K]``."""
-        for norm, (stored_as, behind) in BEHIND.items():
-            gain, found = self.read(norm), self.column(norm)
-            rounded = stored.matrix(f"{self.prefix}{stored_as}.weight").rows(slice(0, 1)).storage == "int8"
-            self.columns |= dict.fromkeys(behind, given_away(found, gain) if rounded else np.ones_like(gain))
+        for norm, behind in BEHIND.items() if rescaled else ():
+            if f"{self.prefix}{norm}" in checkpoint.tensors:
+                self.columns |= dict.fromkeys(behind, given_away(self.column(norm), self.read(norm)))
 
     def undone(self) -> Iterator[Undone]:
         a = self.a
-        yield from self.attention()
-        yield self.same("self_attn.o_proj.weight", self.matrix("self_attn.o_proj"))
+        output = self.matrix("self_attn.o_proj")
+        yield from self.attention(output)
+        yield self.same(OUTPUT, output)
         if a.attention_bias:
             yield self.same("self_attn.o_proj.bias", self.column("self_attn.o_proj.bias"))
         both, down = self.matrix("mlp.gate_up_proj"), self.matrix("mlp.down_proj")
         gate, up = both.rows(slice(0, a.intermediate_size)), both.rows(slice(a.intermediate_size, None))
-        if (self.columns[UP] != 1).any():
-            up = up.times(self.up_factors(up, down))
+        if self.rescaled:
+            up = up.times(self.between(self.wanted(UP), up, DOWN, down))
         yield self.norm(POST_NORM, gate, GATE)
         for name, found in ((GATE, gate), (UP, up), (DOWN, down)):
             yield self.same(name, found)
@@ -96,17 +108,18 @@ class TwinLayer:
     def norm(self, name: str, behind: Rounded, *names: str) -> Undone:
         """A norm of hidden states; ``behind``: rows of the matrices of these names, which are multiplied with it."""
         found, gain = self.column(name), self.read(name)
-        if (self.columns[names[0]] == 1).all():
+        if not self.rescaled or (self.columns[names[0]] == 1).all():
             return self.same(name, found)
         exact = np.concatenate([self.read(one) for one in names])[: len(behind)]
         return Undone(name, *_beside(found, gain, behind.values, exact), gain)
 
-    def attention(self) -> Iterator[Undone]:
+    def attention(self, output: Rounded) -> Iterator[Undone]:
+        """``output``: of the heads, what ``o_proj`` is stored as."""
         a, wide = self.a, self.a.q_lora_rank is None
         heads, nope, rope = a.num_attention_heads, a.qk_nope_head_dim, a.qk_rope_head_dim
         first = a.q_lora_rank or heads * a.qk_head_dim
         projection = self.matrix("self_attn.qkv_a_proj")
-        own_query = "self_attn.q_proj.weight" if wide else "self_attn.q_b_proj.weight"
+        own_query = "self_attn.q_proj.weight" if wide else QUERY
         query = projection.rows(slice(0, first)) if wide else self.matrix("self_attn.q_b_proj")
         query = query.rows(self.query_places()).times(np.full(len(query), 1 / self.numbers.softmax_scale, np.float32))
         latent, keys = projection.rows(slice(first, first + a.kv_lora_rank)), projection.rows(slice(-rope, None))
@@ -120,7 +133,10 @@ class TwinLayer:
 
         uk, uv = self.heads()
         true_query = self.wanted(own_query).reshape(heads, nope + rope, -1)
-        true_uk = self.gained().reshape(heads, -1, a.kv_lora_rank)[:, :nope].reshape(heads * nope, -1)
+        by_half = self.gained().reshape(heads, -1, a.kv_lora_rank)
+        true_uk, true_uv = (half.reshape(-1, a.kv_lora_rank) for half in (by_half[:, :nope], by_half[:, nope:]))
+        if self.rescaled:
+            uv = uv.times(self.between(true_uv, uv, OUTPUT, output))
         by_head = query.values.reshape(heads, nope + rope, -1)
         of_nope: Floats = np.ones(heads * nope, np.float32)
         of_rope: Floats = np.ones(rope, np.float32)
@@ -137,7 +153,7 @@ class TwinLayer:
         yield self.same(own_query, query)
         if not wide:
             yield self.same("self_attn.q_a_proj.weight", projection.rows(slice(0, first)))
-            yield self.same("self_attn.q_a_layernorm.weight", self.column("self_attn.q_a_layernorm.weight"))
+            yield self.norm(QUERY_NORM, query, QUERY)
         yield self.same(KV_A, latent.above(keys.times(of_rope)))
         if bias is not None and key_bias is not None:
             of_query, of_latent = bias.rows(slice(0, first)), bias.rows(slice(first, first + a.kv_lora_rank))
@@ -253,12 +269,12 @@ class TwinLayer:
         pairs = moved_factors(evidence)
         return np.repeat(pairs, 2) if self.numbers.interleaved else np.tile(pairs, 2)
 
-    def up_factors(self, up: Rounded, down: Rounded) -> Floats:
-        """``[I]``: what rows of up_proj were divided by and columns of down_proj multiplied."""
-        true_up, true_down = self.wanted(UP), np.ascontiguousarray(self.read(DOWN).T)
-        stored_down = np.ascontiguousarray(down.values.T)
-        factors = moved_factors([Evidence(true_up, up.values, true_up), Evidence(stored_down, true_down, true_down)])
-        self.columns[DOWN] = factors
+    def between(self, exact: Floats, rows: Rounded, name: str, behind: Rounded) -> Floats:
+        """``[K]``: what rows ``[K,…]`` were divided by and columns of the matrix ``name`` ``[N,K]`` multiplied."""
+        true_columns, columns = (np.ascontiguousarray(one.T) for one in (self.read(name), behind.values))
+        evidence = [Evidence(exact, rows.values, exact), Evidence(columns, true_columns, true_columns)]
+        factors = moved_factors(evidence, perhaps_none=True)
+        self.columns[name] = factors
         return factors
 
     # The checkpoint

@@ -1,0 +1,170 @@
+"""What calibration learns of the inputs of each matrix while those before it are rounded.
+
+Two models read the same text a step at a time: the checkpoint's, and one whose matrices are replaced by what they were rounded
+to, as soon as that is known. Within a layer there are five such steps, since matrices that read the same input are rounded
+together: the projections of the hidden states, those of the two compressed ones, ``o_proj``, gate and up, ``down_proj``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING
+
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.reference import Drifted, Weights
+from youtu_onnx.families.youtu.layerwise import embedded, empty_layer, layer_names, normed, rotary
+from youtu_onnx.families.youtu.own_config import own_config
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers.models.youtu.modeling_youtu import YoutuDecoderLayer
+
+Inputs = Callable[["Side", int], "Tensor"]
+"""Of the sequence of this number, ``[1,S,K]``."""
+
+
+def drifted_moments(
+    checkpoint: Checkpoint,
+    sequences: Sequence[Sequence[int]],
+    rounded: MutableMapping[str, Tensor],
+    weights: Weights,
+    report: Callable[[int], None],
+) -> Iterator[Mapping[str, Drifted]]:
+    """Implements :meth:`youtu_onnx.families.reference.Reference.drifted_moments`; ``report`` is its ``on_bytes``."""
+    import torch
+
+    config, count = own_config(checkpoint), len(sequences)
+    with torch.inference_mode():  # and not while whoever asked has its turn, as below
+        hidden = embedded(checkpoint, weights, sequences)
+        angles = [rotary(checkpoint, config)(states, torch.arange(states.shape[1])[None]) for states in hidden]
+        exact, drifted = (Side(empty_layer(checkpoint, config), list(hidden), angles) for _ in range(2))
+    report(checkpoint.tensors["model.embed_tokens.weight"].nbytes)
+
+    def step(prefix: str, inputs: Mapping[str, Inputs]) -> Iterator[Mapping[str, Drifted]]:
+        made: dict[str, Drifted] = {}
+        found: dict[Inputs, Drifted] = {}
+        for name, read in inputs.items():
+            if read not in found:
+                with torch.inference_mode():
+                    found[read] = _products((read(exact, index), read(drifted, index)) for index in range(count))
+            made[f"{prefix}{name}.weight"] = found[read]
+        yield made
+        drifted.replace({name: rounded.pop(full) for name in inputs if (full := f"{prefix}{name}.weight") in rounded})
+
+    for index in range(checkpoint.architecture.num_hidden_layers):
+        prefix = f"model.layers.{index}."
+        tensors = {name.removeprefix(prefix): weights.tensor(name).float() for name in layer_names(checkpoint, prefix)}
+        for side in (exact, drifted):
+            side.layer.load_state_dict(tensors, assign=True)
+        query = "q_proj" if checkpoint.tensors.get(f"{prefix}self_attn.q_a_proj.weight") is None else "q_a_proj"
+        yield from step(prefix, dict.fromkeys((f"self_attn.{query}", "self_attn.kv_a_proj_with_mqa"), _normed))
+        behind: dict[str, Inputs] = {"self_attn.kv_b_proj": _latent}
+        if query == "q_a_proj":
+            behind["self_attn.q_b_proj"] = _compressed_query
+        yield from step(prefix, behind)
+        with torch.inference_mode():
+            for side in (exact, drifted):
+                side.attend()
+        yield from step(prefix, {"self_attn.o_proj": _attended})
+        with torch.inference_mode():
+            for side in (exact, drifted):
+                side.add_attention()
+        yield from step(prefix, dict.fromkeys(("mlp.gate_proj", "mlp.up_proj"), _normed_again))
+        yield from step(prefix, {"mlp.down_proj": _gated})
+        with torch.inference_mode():
+            for side in (exact, drifted):
+                side.add_mlp()
+        report(sum(checkpoint.tensors[name].nbytes for name in layer_names(checkpoint, prefix)))
+    with torch.inference_mode():
+        last = [[normed(checkpoint, config, weights, states[0]) for states in side.hidden] for side in (exact, drifted)]
+        found = _products(zip(*last, strict=True))
+    tied = checkpoint.architecture.tie_word_embeddings
+    yield {"lm_head.weight": found} | ({"model.embed_tokens.weight": found} if tied else {})
+
+
+class Side:
+    """One of the two models: a layer, and the hidden states of all sequences before it, each ``[1,S,hidden_size]``."""
+
+    def __init__(self, layer: YoutuDecoderLayer, hidden: list[Tensor], angles: Sequence[tuple[Tensor, Tensor]]) -> None:
+        self.layer, self.hidden, self._angles = layer, hidden, angles
+        self.attended: list[Tensor] = []
+
+    def replace(self, weights: Mapping[str, Tensor]) -> None:
+        """Weights of some of the layer's matrices, by their names in it."""
+        import torch
+
+        for name, weight in weights.items():
+            part = self.layer.get_submodule(name)
+            part.weight = torch.nn.Parameter(weight, requires_grad=False)
+
+    def attend(self) -> None:
+        """What ``o_proj`` is multiplied with."""
+        seen: list[Tensor] = []
+
+        def watch(part: torch.nn.Module, given: tuple[Tensor]) -> None:
+            seen.append(given[0])
+
+        handle = self.layer.self_attn.o_proj.register_forward_pre_hook(watch)
+        for states, pair in zip(self.hidden, self._angles, strict=True):
+            self.layer.self_attn(hidden_states=self.layer.input_layernorm(states), attention_mask=None, position_embeddings=pair)
+        handle.remove()
+        self.attended = seen
+
+    def add_attention(self) -> None:
+        attention = self.layer.self_attn
+        for index, attended in enumerate(self.attended):
+            self.hidden[index] = self.hidden[index] + attention.o_proj(attended)
+        self.attended = []
+
+    def add_mlp(self) -> None:
+        for index, states in enumerate(self.hidden):
+            self.hidden[index] = states + self.layer.mlp(self.layer.post_attention_layernorm(states))
+
+
+def _normed(side: Side, index: int) -> Tensor:
+    normed: Tensor = side.layer.input_layernorm(side.hidden[index])
+    return normed
+
+
+def _latent(side: Side, index: int) -> Tensor:
+    attention = side.layer.self_attn
+    both = attention.kv_a_proj_with_mqa(_normed(side, index))
+    latent: Tensor = attention.kv_a_layernorm(both[..., : attention.kv_lora_rank])
+    return latent
+
+
+def _compressed_query(side: Side, index: int) -> Tensor:
+    attention = side.layer.self_attn
+    assert attention.q_a_layernorm is not None
+    query: Tensor = attention.q_a_layernorm(attention.q_a_proj(_normed(side, index)))
+    return query
+
+
+def _attended(side: Side, index: int) -> Tensor:
+    return side.attended[index]
+
+
+def _normed_again(side: Side, index: int) -> Tensor:
+    normed: Tensor = side.layer.post_attention_layernorm(side.hidden[index])
+    return normed
+
+
+def _gated(side: Side, index: int) -> Tensor:
+    mlp, states = side.layer.mlp, _normed_again(side, index)
+    gated: Tensor = mlp.act_fn(mlp.gate_proj(states)) * mlp.up_proj(states)
+    return gated
+
+
+def _products(pairs: Iterator[tuple[Tensor, Tensor]]) -> Drifted:
+    """Of inputs ``[…,K]``, exact and drifted."""
+    moments, drift, count = None, None, 0
+    for exact, drifted in pairs:
+        rows = drifted.flatten(0, -2)
+        off = exact.flatten(0, -2) - rows
+        count += len(rows)
+        own, crossed = rows.T @ rows, off.T @ rows
+        moments = own if moments is None else moments.add_(own)
+        drift = crossed if drift is None else drift.add_(crossed)
+    assert moments is not None and drift is not None
+    return Drifted(moments / count, drift / count)
