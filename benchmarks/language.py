@@ -39,9 +39,11 @@ from youtu_onnx.text.passages import passages
 OURS: dict[str, dict[str, Any]] = {
     "int4": {},
     "int4, 5.2 bits": {"bits_per_weight": 5.2},
+    "int4, awq": {"algorithm": "awq"},
     "int4, gptq": {"algorithm": "gptq"},
-    "int4, gptq, 5.2 bits": {"algorithm": "gptq", "bits_per_weight": 5.2},
-    "int4, gptq, 6 bits": {"algorithm": "gptq", "bits_per_weight": 6.0},
+    "int4, gptq+awq": {"algorithm": "gptq+awq"},
+    "int4, gptq+awq, 5.2 bits": {"algorithm": "gptq+awq", "bits_per_weight": 5.2},
+    "int4, gptq+awq, 6 bits": {"algorithm": "gptq+awq", "bits_per_weight": 6.0},
     "int8": {"precision": "int8"},
 }
 THEIRS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0")

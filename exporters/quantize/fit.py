@@ -10,7 +10,12 @@ those and rounds all others finer. For each block:
 On Gaussian blocks of 128 the RMS error falls by 5.4 %; an exhaustive search over scales and zero points takes off 5.7 %.
 
 With weights, a number that a large input is multiplied with counts for more, and the best range may cut one that hardly counts:
-more and narrower ranges are tried, each with its zero point a step to either side, too, and least squares twice.
+more and narrower ranges are tried, each with its zero point a step to either side, too; then, about the best of them and its
+least squares, ranges that are a little narrower and wider; then least squares twice.
+
+An exhaustive search, over 120 ranges with each of the 16 zero points and the best scale for the codes so found, takes 0.4 to
+1.9 % off the weighted squared error in a language model's matrices, and finds nothing better in three of four blocks. Without
+the step about the best it would be 1.1 to 2.4 %.
 """
 
 from __future__ import annotations
@@ -20,6 +25,8 @@ from torch import Tensor
 
 SHRINKS = (0.95, 0.9, 0.85)
 WEIGHTED_SHRINKS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+ABOUT = (0.975, 1.025)
+"""Of the best of these: half-way to its neighbours."""
 
 
 def fit(
@@ -43,11 +50,18 @@ def fit(
     Memory: two more tensors like ``steps``.
     """
     search = _Search(steps, scales, zeros, top, weights)
-    for shrink in SHRINKS if weights is None else WEIGHTED_SHRINKS:
-        search.consider(search.first * shrink, zeros)
-        for aside in (-1, 1) if weights is not None and asymmetric else ():
-            search.consider(search.first * shrink, (zeros + aside).clamp(0, top))
-    for _ in range(1 if weights is None else 2):
+    if weights is None:
+        for shrink in SHRINKS:
+            search.consider(search.first * shrink, zeros)
+        search.consider(*search.least_squares(asymmetric))
+        return search.scales, search.zeros
+    for shrink in WEIGHTED_SHRINKS:
+        search.consider_with_zeros_beside(search.first * shrink, zeros, asymmetric)
+    search.consider(*search.least_squares(asymmetric))
+    best, its_zeros = search.scales.float(), search.zeros
+    for about in ABOUT:
+        search.consider_with_zeros_beside(best * about, its_zeros, asymmetric)
+    for _ in range(2):
         search.consider(*search.least_squares(asymmetric))
     return search.scales, search.zeros
 
@@ -69,6 +83,12 @@ class _Search:
         better = error < self._error
         self._error = torch.where(better, error, self._error)
         self.scales, self.zeros = torch.where(better, stored, self.scales), torch.where(better, zeros, self.zeros)
+
+    def consider_with_zeros_beside(self, scales: Tensor, zeros: Tensor, asymmetric: bool) -> None:
+        """And the zero points a step to either side, if they may change."""
+        self.consider(scales, zeros)
+        for aside in (-1, 1) if asymmetric else ():
+            self.consider(scales, (zeros + aside).clamp(0, self._top))
 
     def least_squares(self, asymmetric: bool) -> tuple[Tensor, Tensor]:
         """Scales and zero points that fit the integers of the best ones; NaN where all integers are equal."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st  # noqa: E402
 from youtu_onnx.core.recipe import BLOCK_SIZES, Blockwise, Recipe, block_for  # noqa: E402
 from youtu_onnx.exporters.quantize import chunks, packing  # noqa: E402
 from youtu_onnx.exporters.quantize.quantized import Quantized  # noqa: E402
-from youtu_onnx.exporters.quantize.quantizer import quantize  # noqa: E402
+from youtu_onnx.exporters.quantize.quantizer import InputStatistics, quantize  # noqa: E402
 from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest  # noqa: E402
 from youtu_onnx.graphs.parameter import Parameter  # noqa: E402
 
@@ -81,6 +81,25 @@ def test_fitting_takes_5_percent_off_the_error_of_blocks_of_128(symmetric, at_mo
     widest, fitted = ((round_to_nearest(weight, storage, fitted=fitted).dequantize() - weight).norm() for fitted in (False, True))
     assert fitted / widest < at_most
     assert torch.equal(round_to_nearest(weight, storage).codes, round_to_nearest(weight, storage, fitted=True).codes)
+
+
+def test_weighted_ranges_are_next_to_those_of_an_exhaustive_search():
+    """Which tries each zero point with 120 ranges, and the best scale for each of the codes so found."""
+    random = torch.Generator().manual_seed(4)
+    weight = matrix(40, 128, 4)
+    sizes = torch.rand(128, generator=random) ** 6 * 50 + 0.05
+    found = quantize(RoundToNearest(), weight, Blockwise(4, 64, False), inputs=InputStatistics(sizes)).dequantize()
+    blocks, counts = weight.view(40, 2, 64).double(), sizes.view(2, 64).double()
+    widest = (blocks.amax(-1).clamp(min=0) - blocks.amin(-1).clamp(max=0)) / 15
+    best = torch.full(widest.shape, torch.inf, dtype=torch.float64)
+    for zero in range(16):
+        for part in range(120):
+            scales = widest * (0.45 + 0.65 * part / 120)
+            steps = (torch.round(blocks / scales.unsqueeze(-1)) + zero).clamp(0, 15) - zero
+            fitted = (counts * steps * blocks).sum(-1) / (counts * steps * steps).sum(-1)
+            best = torch.minimum(best, (counts * (blocks - steps * fitted.unsqueeze(-1)).square()).sum(-1).nan_to_num(torch.inf))
+    error = (counts * (blocks - found.view_as(blocks)).square()).sum(-1)
+    assert error.sum() < 1.03 * best.sum() and (error < 1.001 * best).double().mean() > 0.6
 
 
 def test_8_bits_keep_the_widest_range():
