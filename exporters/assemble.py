@@ -37,7 +37,6 @@ def assemble(
 
     Raises:
         UsageError: an exception in the recipe that names no matrix; a form, precision or length that the target can't serve.
-        CheckpointError: a configuration that means something else to transformers.
     """
     architecture, family = checkpoint.architecture, checkpoint.family
     family.check_cache_form(form, recipe, target)
@@ -50,7 +49,6 @@ def assemble(
     sources = graphs.parameters(architecture, graph_form)
     refusals.refuse_exceptions(sources, recipe)
     refusals.refuse_columns(sources, recipe, target)
-    refusals.refuse_misreadings(checkpoint)
     choice = choice_of(checkpoint, sources, recipe, target, quantizer_for(recipe))
     for remark in (*checkpoint.remarks, *packed_remarks(checkpoint, sources, choice)):
         progress.note(remark)

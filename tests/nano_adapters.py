@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from tests.adapters import EVERY, make_adapter
 from youtu_onnx.core.hub import BUILT_IN
 from youtu_onnx.families.adapters.choice import AdapterChoice
-from youtu_onnx.publish.exporting import export_to
 from youtu_onnx.publish.options import ExportOptions
+from youtu_onnx.publish.several import export_to
 
 NANO = BUILT_IN["youtu-nano"]
 MODULES: dict[str, list[str]] = {"shy": ["q_b_proj", "o_proj"], "loud": EVERY}

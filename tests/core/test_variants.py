@@ -13,8 +13,8 @@ from tests.cli_process import run
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.bundle.variants import share_equal_files
 from youtu_onnx.core.errors import BundleError, UsageError
-from youtu_onnx.publish.exporting import export_several
 from youtu_onnx.publish.options import ExportOptions
+from youtu_onnx.publish.several import export_several
 from youtu_onnx.runtimes.providers.providers import variant_for
 
 

@@ -25,8 +25,8 @@ from youtu_onnx.exporters import saved_checkpoint
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.referenced import reference_of
 from youtu_onnx.graphs.stored import StoredGraph
-from youtu_onnx.publish.exporting import export_several
 from youtu_onnx.publish.options import ExportOptions
+from youtu_onnx.publish.several import export_several
 
 NANO = "youtu-nano"
 KEPT_AS_FLOATS = ("kv_b_proj", "embed_tokens")

@@ -20,7 +20,6 @@ from youtu_onnx.core.hub import BUILT_IN
 from youtu_onnx.core.progress import Silent
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import TARGETS
-from youtu_onnx.exporters import refusals
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.youtu.architecture import Architecture
@@ -157,8 +156,7 @@ def test_a_misreading_fails_verification(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Youtu, "parse", overlooking)
     with pytest.raises(CheckpointError, match=r"rope_parameters\.rope_type: 'default' to youtu-onnx, 'yarn' to transformers"):
         export(str(tmp_path / "checkpoint"), tmp_path / "refused", verify=False)
-    for module in (refusals, exporting):
-        monkeypatch.setattr(module, "refuse_misreadings", lambda _: None)
+    monkeypatch.setattr(exporting, "refuse_misreadings", lambda _: None)
     made = export(str(tmp_path / "checkpoint"), tmp_path / "made", precision="fp32", verify=False)
     found = verify_parity(made.bundle.path, Checkpoint.open(str(tmp_path / "checkpoint")))
     assert not found.passed

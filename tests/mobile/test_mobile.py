@@ -36,8 +36,9 @@ from youtu_onnx.families.memory import step_bytes
 from youtu_onnx.mobile import footprints, ort_format, rooms, write_mobile
 from youtu_onnx.mobile.fit import layouts
 from youtu_onnx.mobile.frame import ChatFrame
-from youtu_onnx.publish.exporting import export, export_several
+from youtu_onnx.publish.exporting import export
 from youtu_onnx.publish.options import ExportOptions
+from youtu_onnx.publish.several import export_several
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 

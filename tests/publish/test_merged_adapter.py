@@ -17,8 +17,8 @@ from youtu_onnx.core.hub import BUILT_IN
 from youtu_onnx.families.adapters.choice import AdapterChoice, NamedAdapter
 from youtu_onnx.families.adapters.merging import open_merged
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.publish.exporting import export_to
 from youtu_onnx.publish.options import ExportOptions
+from youtu_onnx.publish.several import export_to
 from youtu_onnx.verify.verify import verify_bundle
 
 NANO = BUILT_IN["youtu-nano"]

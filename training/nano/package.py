@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -16,7 +17,7 @@ from training.common import tokenizer as bpe
 from .tokenizer import MAX_LENGTH, VOCAB_SIZE
 
 CONTEXT = MAX_LENGTH
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "nano": {"intermediate_size": 640, "num_hidden_layers": 4, "q_lora_rank": 128, "kv_lora_rank": 64},
     "wide": {"intermediate_size": 768, "num_hidden_layers": 5, "q_lora_rank": 256, "kv_lora_rank": 256},
 }

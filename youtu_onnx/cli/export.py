@@ -17,9 +17,9 @@ from youtu_onnx.families.adapters.choice import MERGE, AdapterChoice
 from youtu_onnx.publish.options import ExportOptions
 
 if TYPE_CHECKING:
-    from youtu_onnx.publish import exporting
+    from youtu_onnx.publish import several
 else:
-    exporting = Deferred("youtu_onnx.publish.exporting", "exporting", extra="export")
+    several = Deferred("youtu_onnx.publish.several", "exporting", extra="export")
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def export(
     arguments: ExportArguments,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    made = exporting.export_to(model, output, arguments.targets, arguments.options(), progress())
+    made = several.export_to(model, output, arguments.targets, arguments.options(), progress())
     if as_json:
         described = [one.to_dict() for one in made]
         console.print_json(described[0] if len(described) == 1 else {"folder": str(output), "bundles": described})

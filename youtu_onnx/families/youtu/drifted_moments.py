@@ -136,7 +136,7 @@ def _latent(side: Side, index: int) -> Tensor:
 
 def _compressed_query(side: Side, index: int) -> Tensor:
     attention = side.layer.self_attn
-    assert attention.q_a_layernorm is not None
+    assert attention.q_a_layernorm is not None and attention.q_a_proj is not None
     query: Tensor = attention.q_a_layernorm(attention.q_a_proj(_normed(side, index)))
     return query
 
