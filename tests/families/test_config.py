@@ -17,10 +17,7 @@ from tests.tiny_checkpoint import CONFIG, OLD_GENERATION, VARIANTS, write_checkp
 from youtu_onnx import export
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.core.hub import BUILT_IN
-from youtu_onnx.core.progress import Silent
-from youtu_onnx.core.recipe import Recipe
-from youtu_onnx.core.target import TARGETS
-from youtu_onnx.exporters.assemble import assemble
+from youtu_onnx.exporters.refusals import refuse_misreadings
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.config_agreement import misreadings
@@ -132,7 +129,7 @@ def test_what_is_read_means_the_same_to_transformers(tmp_path: Path, name: str) 
 def test_what_is_not_is_refused_by_name(tmp_path: Path, name: str) -> None:
     changes, message = REFUSED[name]
     with pytest.raises(CheckpointError, match=message):
-        assemble(opened(tmp_path, CONFIG | changes), Recipe("fp32"), TARGETS["cpu"], "latent", Silent())
+        refuse_misreadings(opened(tmp_path, CONFIG | changes))
 
 
 def test_an_absent_rank_is_that_of_the_published_model() -> None:
