@@ -68,12 +68,12 @@ class GgufWeights:
         """
         if found := KV_B.fullmatch(name):
             return self._kv_b(int(found[1]))
-        return torch.from_numpy(self._numbers(_theirs(name)))
+        return torch.from_numpy(self._numbers(theirs(name)))
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
         if KV_B.fullmatch(name):
             return self.tensor(name)[start:stop]
-        return torch.from_numpy(self._numbers(_theirs(name), slice(start, stop)))
+        return torch.from_numpy(self._numbers(theirs(name), slice(start, stop)))
 
     def _numbers(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         found = self._tensors[name]
@@ -87,7 +87,8 @@ class GgufWeights:
         return torch.from_numpy(np.concatenate([k, v], 1).reshape(-1, a.kv_lora_rank))
 
 
-def _theirs(name: str) -> str:
+def theirs(name: str) -> str:
+    """llama.cpp's name of a tensor."""
     if found := LAYER.fullmatch(name):
         return f"blk.{found[1]}.{OF_LAYER[found[2]]}.{found[3]}"
     stem, _, kind = name.rpartition(".")

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gguf_weights import GgufWeights
-from benchmarks.llama_cpp import CACHE, IMPORTANCE, PROGRAMS, LlamaCpp, run_step
+from benchmarks.importance import write_importance
+from benchmarks.llama_cpp import CACHE, PROGRAMS, LlamaCpp, run_step
 from docs.pictures.language_chart import language_picture
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.softmax import log_softmax
@@ -50,6 +51,8 @@ THEIRS = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0")
 BY_IMPORTANCE = ("Q4_0", "Q4_K_M")
 """Types that are measured with an importance matrix of the calibration text, too."""
 ROWS = 256
+WINDOW, TOKENS = 512, 8192
+"""Of the calibration text, for both sides."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,9 @@ def _points(options: argparse.Namespace) -> Iterable[tuple[str, Callable[[], Mea
             )
 
 
-def _read(folder: Path, options: argparse.Namespace) -> list[list[int]]:
+def _read(folder: Path, files: Sequence[Path], window: int, tokens: int) -> list[list[int]]:
     tokenizer = Tokenizer.open(folder)
-    template = ChatTemplate.open(folder, tokenizer)
-    return passages(options.text, tokenizer, template, window=options.window, tokens=options.tokens)
+    return passages(files, tokenizer, ChatTemplate.open(folder, tokenizer), window=window, tokens=tokens)
 
 
 def _ours(checkpoint: Checkpoint, name: str, how: dict[str, Any], options: argparse.Namespace) -> Measured:
@@ -132,7 +134,7 @@ def _ours(checkpoint: Checkpoint, name: str, how: dict[str, Any], options: argpa
     bundle = Bundle.open(folder)
     decoder = open_decoder(bundle)
     try:
-        found = measure(bundle, decoder, _read(folder, options), checkpoint)
+        found = measure(bundle, decoder, _read(folder, options.text, options.window, options.tokens), checkpoint)
     finally:
         decoder.close()
     whole = found.whole
@@ -142,22 +144,24 @@ def _ours(checkpoint: Checkpoint, name: str, how: dict[str, Any], options: argpa
 
 
 def _theirs(checkpoint: Checkpoint, name: str, kind: str, importance: bool, options: argparse.Namespace) -> Measured:
-    llama = LlamaCpp.find_or_build(options.llama, programs=(*PROGRAMS[1:2], IMPORTANCE))
+    llama = LlamaCpp.find_or_build(options.llama, programs=PROGRAMS[1:2])
     half = llama.converted(options.checkpoint, options.scratch)
     output = options.scratch / f"{name.replace(', ', '-').lower()}.gguf"
     if not output.is_file():
         part = output.with_suffix(".part")
         command = llama.quantize_command(half, part, kind)
         if importance:
-            text = options.scratch / "calibration.txt"
-            text.write_text("\n\n".join(file.read_text(encoding="utf-8") for file in options.calibration), encoding="utf-8")
-            measured = llama.importance(half, text, options.scratch / "imatrix.gguf", 8192)
+            measured = options.scratch / "importance.dat"
+            if not measured.is_file():
+                write_importance(checkpoint, _read(options.checkpoint, options.calibration, WINDOW, TOKENS), measured)
             command[1:1] = ["--imatrix", str(measured)]
         run_step(command, "quantizing the GGUF failed")
         part.replace(output)
     weights = GgufWeights(output, youtu(checkpoint), llama.source / "gguf-py")
     bits = 8 * weights.nbytes / checkpoint.architecture.parameters
-    return _in_pytorch(checkpoint, weights, "llama.cpp", name, bits, _read(options.checkpoint, options))
+    return _in_pytorch(
+        checkpoint, weights, "llama.cpp", name, bits, _read(options.checkpoint, options.text, options.window, options.tokens)
+    )
 
 
 def youtu(checkpoint: Checkpoint) -> Architecture:

@@ -21,7 +21,6 @@ from pathlib import Path
 CACHE = Path.home() / ".cache" / "youtu-onnx" / "llama.cpp"
 PACKAGE, VERSION = "llama-cpp-python", "0.3.36"  # pinned: programs' options and CONVERT's inner names differ between versions
 PROGRAMS = ("llama-bench", "llama-quantize", "llama-completion")
-IMPORTANCE = "llama-imatrix"  # for benchmarks.language
 SERVER = "llama-server"  # some minutes more, for benchmarks.serving alone
 CONVERT = """
 import runpy, sys
@@ -97,16 +96,6 @@ class LlamaCpp:
             "--no-display-prompt",
             *arguments,
         ]
-
-    def importance(self, half: Path, text: Path, output: Path, tokens: int) -> Path:
-        """An importance matrix of a float16 GGUF by ``llama-imatrix``; written if it isn't there."""
-        if not output.is_file():
-            part = output.with_name(output.name + ".part")
-            chunks = ["-c", "512", "--chunks", str(max(1, tokens // 512))]
-            command = [str(self.programs / IMPORTANCE), "-m", str(half), "-f", str(text), "-o", str(part), *chunks]
-            run_step(command, "measuring the importance matrix failed")
-            part.replace(output)
-        return output
 
     def converted(self, checkpoint: Path, folder: Path) -> Path:
         """The checkpoint as a float16 GGUF in ``folder``; written there if it isn't."""

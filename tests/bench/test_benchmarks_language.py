@@ -12,8 +12,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from transformers import YoutuForCausalLM  # noqa: E402
+
 from benchmarks import language  # noqa: E402
 from benchmarks.gguf_weights import GgufWeights  # noqa: E402
+from benchmarks.importance import write_importance  # noqa: E402
 from docs.pictures.language_chart import language_picture  # noqa: E402
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint  # noqa: E402
 from tests.vectors.make import NANO  # noqa: E402
@@ -89,6 +92,37 @@ def test_a_ggufs_numbers_have_the_checkpoints_names(package: Path, monkeypatch: 
         assert torch.equal(weights.rows(name, 1, 3), tensor[1:3].float()), name
     assert weights.nbytes == 4 * sum(tensor.numel() for tensor in tensors.values())
     monkeypatch.delitem(sys.modules, "gguf", raising=False)
+
+
+def test_an_importance_matrix_has_the_mean_squares_of_inputs(tmp_path: Path) -> None:
+    """By the GGUF's names, in the format that llama-quantize reads, taken apart here by hand."""
+    import struct
+
+    checkpoint = Checkpoint.open(str(write_checkpoint(tmp_path / "checkpoint", CONFIG, random_tensors(CONFIG))))
+    write_importance(checkpoint, [list(range(5, 40))], tmp_path / "importance.dat")
+    data, place = (tmp_path / "importance.dat").read_bytes(), 4
+    found: dict[str, np.ndarray] = {}
+    for _ in range(struct.unpack_from("<i", data)[0]):
+        (length,) = struct.unpack_from("<i", data, place)
+        name = data[place + 4 : place + 4 + length].decode()
+        calls, numbers = struct.unpack_from("<ii", data, place + 4 + length)
+        place += 12 + length
+        found[name] = np.frombuffer(data, "<f4", numbers, place)
+        place += 4 * numbers
+        assert calls == 1
+    assert place == len(data)
+    model = YoutuForCausalLM.from_pretrained(checkpoint.path, dtype=torch.float32).eval()
+    seen: dict[str, torch.Tensor] = {}
+    for name, part in model.named_modules():
+        if isinstance(part, torch.nn.Linear):
+            part.register_forward_pre_hook(lambda part, given, name=name: seen.setdefault(f"{name}.weight", given[0][0]))
+    with torch.inference_mode():
+        model(torch.tensor([list(range(5, 40))]))
+    wanted = {name: rows.square().mean(0).numpy() for name, rows in seen.items() if "kv_b" not in name and "layers" in name}
+    theirs = {f"blk.{name.split('.')[2]}.{NAMES[name.split('.')[-2]]}.weight": sizes for name, sizes in wanted.items()}
+    assert found.keys() == theirs.keys()
+    for name, sizes in theirs.items():
+        np.testing.assert_allclose(found[name], sizes, rtol=1e-3, atol=1e-6, err_msg=name)
 
 
 def test_the_command_measures_ours_and_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
