@@ -113,9 +113,13 @@ def test_an_importance_matrix_has_the_mean_squares_of_inputs(tmp_path: Path) -> 
     assert place == len(data)
     model = YoutuForCausalLM.from_pretrained(checkpoint.path, dtype=torch.float32).eval()
     seen: dict[str, torch.Tensor] = {}
+
+    def see(name: str, rows: torch.Tensor) -> None:
+        seen[name] = rows
+
     for name, part in model.named_modules():
         if isinstance(part, torch.nn.Linear):
-            part.register_forward_pre_hook(lambda part, given, name=name: seen.setdefault(f"{name}.weight", given[0][0]))
+            part.register_forward_pre_hook(lambda part, given, name=name: see(f"{name}.weight", given[0][0]))
     with torch.inference_mode():
         model(torch.tensor([list(range(5, 40))]))
     wanted = {name: rows.square().mean(0).numpy() for name, rows in seen.items() if "kv_b" not in name and "layers" in name}
