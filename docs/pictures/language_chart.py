@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from math import ceil, floor, log10
 
 Point = tuple[str, str, float, float]
 """Side, name, bits a weight, mean KL divergence in nats."""
 
+Dot = tuple[float, float]
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 420, 62, 24, 46, 48
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
   .title { font-weight: 600; font-size: 15px } .small { fill: #59636e } .right { text-anchor: end } .mid { text-anchor: middle }
   .grid { stroke: #d1d9e0; stroke-width: 1 } .f0 { fill: #1a7f37 } .f1 { fill: #8250df }
+  .lead { stroke: #8c959f; stroke-width: 1 }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 } .small { fill: #9198a1 } .grid { stroke: #3d444d } .f0 { fill: #3fb950 } .f1 { fill: #ab7df8 }
   }
@@ -31,7 +36,7 @@ def language_picture(points: Sequence[Point], title: str = "What is lost of the 
     sides = list(dict.fromkeys(side for side, *_ in points))
     low, high = floor(log10(min(kl for *_, kl in points))), ceil(log10(max(kl for *_, kl in points)))
     high = max(high, low + 1)
-    first, last = floor(min(bits for *_, bits, _ in points)), ceil(max(bits for *_, bits, _ in points) + 0.2)
+    first, last = floor(min(bits for *_, bits, _ in points)) - 1, ceil(max(bits for *_, bits, _ in points) + 0.2)
     last = max(last, first + 1)
     bottom, width = HEIGHT - BOTTOM, WIDTH - LEFT - RIGHT
 
@@ -58,24 +63,42 @@ def language_picture(points: Sequence[Point], title: str = "What is lost of the 
     parts += [f'<text x="{x(bits):.1f}" y="{bottom + 20}" class="small mid">{bits}</text>' for bits in range(first, last + 1)]
     parts.append(f'<text x="{LEFT + width / 2:.1f}" y="{bottom + 38}" class="small mid">bits a weight</text>')
     parts.append(f'<text x="{LEFT}" y="{TOP - 8}" class="small">mean KL divergence from the float model, nats</text>')
-    taken: list[tuple[float, float, float]] = []
-    for side, name, bits, kl in sorted(points, key=lambda point: point[3]):
+    dots = [(x(bits), y(kl)) for _, _, bits, kl in points]
+    labels: list[Box] = []
+    for (side, name, _, _), (at_x, at_y) in sorted(zip(points, dots, strict=True), key=lambda pair: pair[1][1]):
         index = sides.index(side)
-        parts.append(f'<circle class="f{index}" cx="{x(bits):.1f}" cy="{y(kl):.1f}" r="5"/>')
-        parts.append(_label(name, x(bits), y(kl), taken, index))
+        parts.append(f'<circle class="f{index}" cx="{at_x:.1f}" cy="{at_y:.1f}" r="5"/>')
+        parts.append(_label(name, at_x, at_y, dots, labels, index))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
         f"<style>{STYLE}</style>\n{chr(10).join(parts)}\n</svg>\n"
     )
 
 
-def _label(name: str, x: float, y: float, taken: list[tuple[float, float, float]], index: int) -> str:
-    """To the right of its dot, or to the left where the picture ends; below, where another label is in the way."""
-    length = 7.0 * len(name)
-    right = x + 10 + length > WIDTH - RIGHT
-    left = x - 10 - length if right else x + 10
-    height = y + 4
-    while any(abs(height - other) < 14 and left < end and start < left + length for start, end, other in taken):
-        height += 3
-    taken.append((left, left + length, height))
-    return f'<text x="{left:.1f}" y="{height:.1f}" class="f{index}">{escape(name)}</text>'
+def _label(name: str, x: float, y: float, dots: Sequence[Dot], labels: list[Box], index: int) -> str:
+    """Beside its dot, as near as other labels and dots let it: to the right or to the left, level or higher or lower. A line
+    leads to one that isn't level."""
+    length = 7.3 * len(name)
+    box = min(_places(x, y, length), key=lambda place: (_meets(place, dots, labels), abs(place[1] + 9 - y)))
+    labels.append(box)
+    left, top, right, _ = box
+    end = left - 2 if left > x else right + 2
+    line = f'<line class="lead" x1="{x:.1f}" y1="{y:.1f}" x2="{end:.1f}" y2="{top + 9:.1f}"/>'
+    lead = "" if abs(top + 9 - y) < 7 else line
+    return f'{lead}<text x="{left:.1f}" y="{top + 13:.1f}" class="f{index}">{escape(name)}</text>'
+
+
+def _places(x: float, y: float, length: float) -> Iterator[Box]:
+    """The level ones first."""
+    for away in (0, 8, 16, 24, 32, 40, 48, 56, 64, 72):
+        for top in dict.fromkeys((y - 9 - away, y - 9 + away)):
+            for left in (x + 10 + away / 4, x - 10 - away / 4 - length):
+                if left >= LEFT and left + length <= WIDTH - RIGHT and TOP <= top <= HEIGHT - BOTTOM - 18:
+                    yield left, top, left + length, top + 17
+    yield x + 10, y - 9, x + 10 + length, y + 8
+
+
+def _meets(box: Box, dots: Sequence[Dot], labels: Sequence[Box]) -> bool:
+    left, top, right, bottom = box
+    on_dot = any(left - 6 < x < right + 6 and top - 3 < y < bottom + 3 for x, y in dots)
+    return on_dot or any(left < end and start < right and top < low and high < bottom for start, high, end, low in labels)
