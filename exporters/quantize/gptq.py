@@ -108,14 +108,13 @@ class _Plan:
         moments, drift = inputs.second_moments, inputs.drift
         assert moments is not None
         order = _order(moments, size)
-        padding = len(order) - len(moments)
-        sizes = torch.nn.functional.pad(moments.diagonal().float(), (0, padding))
+        sizes = torch.nn.functional.pad(moments.diagonal().float(), (0, len(order) - len(moments)))
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(_damped(moments, order, how.damping, how.shrinkage)))
         factor = torch.linalg.cholesky(inverse, upper=True).float()
         if drift is None or not how.correction:
             return cls(order, sizes[order], factor, None)
-        in_order = torch.nn.functional.pad(drift, (0, padding, 0, padding))[order][:, order]
-        return cls(order, sizes[order], factor, in_order.mul_(how.correction) @ inverse.float())
+        inverse = inverse.float()  # and the one of twice the size is gone
+        return cls(order, sizes[order], factor, _in_order(drift, order).mul_(how.correction) @ inverse)
 
 
 def _round_in_turn(block: Tensor, scales: Tensor, zeros: Tensor, factor: Tensor, top: int) -> tuple[Tensor, Tensor]:
@@ -143,12 +142,17 @@ def _order(moments: Tensor, size: int) -> Tensor:
 def _damped(moments: Tensor, order: Tensor, damping: float, shrinkage: float) -> Tensor:
     """M as it is believed, float64, in this order. Inputs that are always 0, padding among them, are alone: nothing makes up for
     them, and they for nothing."""
-    whole = torch.zeros(len(order), len(order), dtype=torch.float64)
-    whole[: len(moments), : len(moments)] = moments
-    whole *= 1 - shrinkage
-    sizes = whole.diagonal()
-    sizes[: len(moments)] = moments.diagonal()
+    in_order = _in_order(moments, order)  # in float32: it may have gigabytes
+    sizes = in_order.diagonal().double()
+    whole = in_order.double().mul_(1 - shrinkage)
     dead = sizes <= 0
     mean = sizes[~dead].mean() if not dead.all() else torch.ones((), dtype=torch.float64)
-    sizes += torch.where(dead, mean, damping * mean)
-    return whole[order][:, order]
+    whole.diagonal().copy_(sizes + torch.where(dead, mean, damping * mean))
+    return whole
+
+
+def _in_order(products: Tensor, order: Tensor) -> Tensor:
+    """Products of two inputs ``[K,K]``, rows and columns in this order, zeros for padding; a copy."""
+    padding = len(order) - len(products)
+    whole = torch.nn.functional.pad(products, (0, padding, 0, padding)) if padding else products
+    return whole[order[:, None], order]

@@ -38,7 +38,8 @@ def drifted_moments(
     with torch.inference_mode():  # and not while whoever asked has its turn, as below
         hidden = embedded(checkpoint, weights, sequences)
         angles = [rotary(checkpoint, config)(states, torch.arange(states.shape[1])[None]) for states in hidden]
-        exact, drifted = (Side(empty_layer(checkpoint, config), list(hidden), angles) for _ in range(2))
+        own = [states.clone() for states in hidden]  # each side adds to its states in place
+        exact, drifted = (Side(empty_layer(checkpoint, config), states, angles) for states in (hidden, own))
     report(checkpoint.tensors["model.embed_tokens.weight"].nbytes)
 
     def step(prefix: str, inputs: Mapping[str, Inputs]) -> Iterator[Mapping[str, Drifted]]:
@@ -57,6 +58,7 @@ def drifted_moments(
         tensors = {name.removeprefix(prefix): weights.tensor(name).float() for name in layer_names(checkpoint, prefix)}
         for side in (exact, drifted):
             side.layer.load_state_dict(tensors, assign=True)
+        del tensors
         query = "q_proj" if checkpoint.tensors.get(f"{prefix}self_attn.q_a_proj.weight") is None else "q_a_proj"
         yield from step(prefix, dict.fromkeys((f"self_attn.{query}", "self_attn.kv_a_proj_with_mqa"), _normed))
         behind: dict[str, Inputs] = {"self_attn.kv_b_proj": _latent}
@@ -113,13 +115,13 @@ class Side:
 
     def add_attention(self) -> None:
         attention = self.layer.self_attn
-        for index, attended in enumerate(self.attended):
-            self.hidden[index] = self.hidden[index] + attention.o_proj(attended)
+        for states, attended in zip(self.hidden, self.attended, strict=True):
+            states.add_(attention.o_proj(attended))
         self.attended = []
 
     def add_mlp(self) -> None:
-        for index, states in enumerate(self.hidden):
-            self.hidden[index] = states + self.layer.mlp(self.layer.post_attention_layernorm(states))
+        for states in self.hidden:
+            states.add_(self.layer.mlp(self.layer.post_attention_layernorm(states)))
 
 
 def _normed(side: Side, index: int) -> Tensor:
@@ -158,13 +160,15 @@ def _gated(side: Side, index: int) -> Tensor:
 
 def _products(pairs: Iterator[tuple[Tensor, Tensor]]) -> Drifted:
     """Of inputs ``[…,K]``, exact and drifted."""
-    moments, drift, count = None, None, 0
+    import torch
+
+    moments, drift, count = torch.zeros(0, 0), torch.zeros(0, 0), 0
     for exact, drifted in pairs:
         rows = drifted.flatten(0, -2)
         off = exact.flatten(0, -2) - rows
+        if not count:
+            moments, drift = (torch.zeros(rows.shape[1], rows.shape[1]) for _ in range(2))
+        moments.addmm_(rows.T, rows)  # in place: two of these may have hundreds of megabytes
+        drift.addmm_(off.T, rows)
         count += len(rows)
-        own, crossed = rows.T @ rows, off.T @ rows
-        moments = own if moments is None else moments.add_(own)
-        drift = crossed if drift is None else drift.add_(crossed)
-    assert moments is not None and drift is not None
-    return Drifted(moments / count, drift / count)
+    return Drifted(moments.div_(count), drift.div_(count))
