@@ -19,6 +19,7 @@ from pathlib import Path
 import onnx_ir as ir
 from filelock import FileLock
 
+from youtu_onnx.families.microreason.graph.exportable import MICROREASON_GRAPHS
 from youtu_onnx.families.youtu.graph.exportable import YOUTU_GRAPHS
 from youtu_onnx.graphs.traces import InMemory, Traces
 
@@ -28,6 +29,7 @@ ROOMS = ("core", "families", "graphs")
 TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript")
 VARIABLE = "YOUTU_ONNX_TEST_TRACES"
 DAY = 24 * 3600
+FAMILIES = (YOUTU_GRAPHS, MICROREASON_GRAPHS)
 NOT_THERE = "weights are not in traces"
 
 
@@ -95,7 +97,8 @@ def keep_traces(folder: Path) -> None:
     for other in folder.iterdir():
         if other.stat().st_mtime < time.time() - DAY:
             shutil.rmtree(other, ignore_errors=True)
-    YOUTU_GRAPHS.traces = InFiles(own)
+    for family in FAMILIES:
+        family.traces = InFiles(own)
 
 
 def keep_traces_of_the_run() -> None:
@@ -106,9 +109,11 @@ def keep_traces_of_the_run() -> None:
 @contextmanager
 def keeping(traces: Traces) -> Iterator[None]:
     """Traces are kept elsewhere for a while: in memory of its own for a test that changes what is traced."""
-    before = YOUTU_GRAPHS.traces
-    YOUTU_GRAPHS.traces = traces
+    before = [family.traces for family in FAMILIES]
+    for family in FAMILIES:
+        family.traces = traces
     try:
         yield
     finally:
-        YOUTU_GRAPHS.traces = before
+        for family, kept in zip(FAMILIES, before, strict=True):
+            family.traces = kept

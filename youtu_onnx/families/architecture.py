@@ -42,6 +42,9 @@ class Architecture(Protocol):
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor a checkpoint of this shape must hold: Hugging Face name → shape."""
 
+    def unread_tensors(self) -> frozenset[str]:
+        """Names of tensors that such a checkpoint may hold beside those, and that its model never reads."""
+
     def to_dict(self) -> dict[str, Any]:
         """What the manifest records; JSON-ready, and read back by :meth:`Family.read`."""
 

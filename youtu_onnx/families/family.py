@@ -54,7 +54,7 @@ class Family(Protocol[A]):
             KeyError, TypeError, ValueError: it is not what :meth:`Architecture.to_dict` wrote.
         """
 
-    def cache_form(self, recipe: Recipe, target: Target) -> str:
+    def cache_form(self, architecture: A, recipe: Recipe, target: Target) -> str:
         """The cache that a bundle has unless the user chooses."""
 
     def check_cache_form(self, form: str, recipe: Recipe, target: Target) -> None:

@@ -18,7 +18,8 @@ def misfits(architecture: Architecture, tensors: Mapping[str, TensorInfo]) -> li
     if architecture.num_hidden_layers > len(tensors):  # before a table of that many names is built
         return [f"config.json says num_hidden_layers {architecture.num_hidden_layers}; there are {len(tensors)} tensors in all"]
     needed = architecture.tensor_shapes()
-    there = {name: info.shape for name, info in tensors.items() if name in needed or not is_harmless(name)}
+    unread = architecture.unread_tensors()
+    there = {name: info.shape for name, info in tensors.items() if name in needed or not (is_harmless(name) or name in unread)}
     if there == needed:
         return []
     change = _one_change(architecture, needed, there)

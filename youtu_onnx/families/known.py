@@ -9,9 +9,10 @@ from youtu_onnx.core.bundle import ModelFacts
 from youtu_onnx.core.errors import BundleError, CheckpointError
 from youtu_onnx.families.architecture import Architecture
 from youtu_onnx.families.family import Family
+from youtu_onnx.families.microreason.family import MICROREASON
 from youtu_onnx.families.youtu.family import YOUTU
 
-FAMILIES: tuple[Family[Any], ...] = (YOUTU,)
+FAMILIES: tuple[Family[Any], ...] = (YOUTU, MICROREASON)
 
 
 def family_called(name: str) -> Family[Any]:

@@ -171,7 +171,7 @@ def export_bundle(
         refuse_choices_that_are_made(checkpoint, recipe, options)
         for remark in carried.text.remarks:
             progress.note(remark)
-        form = options.cache or checkpoint.family.cache_form(recipe, target)
+        form = options.cache or checkpoint.family.cache_form(checkpoint.architecture, recipe, target)
         recipe = _for_model(recipe, checkpoint, target, options)
         if options.bits_per_weight is not None:
             checkpoint.family.check_cache_form(form, recipe, target)

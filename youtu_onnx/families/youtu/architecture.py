@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from youtu_onnx.core.errors import CheckpointError, listed
-from youtu_onnx.families.youtu.config_fields import ConfigFields, shown
-from youtu_onnx.families.youtu.other_keys import note_faults
+from youtu_onnx.families.config_fields import ConfigFields, shown
+from youtu_onnx.families.other_keys import note_faults
 from youtu_onnx.families.youtu.read_rope import read_rope
 from youtu_onnx.families.youtu.rope import ROPE_FIELDS, Rope
 
@@ -127,6 +127,9 @@ class Architecture:
             if self.q_lora_rank is not None:
                 shapes["self_attn.q_a_proj.bias"] = (self.q_lora_rank,)
         return shapes
+
+    def unread_tensors(self) -> frozenset[str]:
+        return frozenset()
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready dict that :meth:`from_dict` reads back."""

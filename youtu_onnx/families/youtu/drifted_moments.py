@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from typing import TYPE_CHECKING
 
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.layerwise import drifted_products, embedded, layer_names, normed
 from youtu_onnx.families.reference import Drifted, Weights
-from youtu_onnx.families.youtu.layerwise import embedded, empty_layer, layer_names, normed, rotary
+from youtu_onnx.families.youtu.layerwise import YoutuParts
 from youtu_onnx.families.youtu.own_config import own_config
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ def drifted_moments(
     """Implements :meth:`youtu_onnx.families.reference.Reference.drifted_moments`; ``report`` is its ``on_bytes``."""
     import torch
 
-    config, count = own_config(checkpoint), len(sequences)
+    parts, count = YoutuParts(checkpoint, own_config(checkpoint)), len(sequences)
     with torch.inference_mode():  # and not while whoever asked has its turn, as below
         hidden = embedded(checkpoint, weights, sequences)
-        angles = [rotary(checkpoint, config)(states, torch.arange(states.shape[1])[None]) for states in hidden]
+        angles = [parts.turns(states) for states in hidden]
         own = [states.clone() for states in hidden]  # each side adds to its states in place
-        exact, drifted = (Side(empty_layer(checkpoint, config), states, angles) for states in (hidden, own))
+        exact, drifted = (Side(parts.empty_layer(), states, angles) for states in (hidden, own))
     report(checkpoint.tensors["model.embed_tokens.weight"].nbytes)
 
     def step(prefix: str, inputs: Mapping[str, Inputs]) -> Iterator[Mapping[str, Drifted]]:
@@ -48,7 +49,7 @@ def drifted_moments(
         for name, read in inputs.items():
             if read not in found:
                 with torch.inference_mode():
-                    found[read] = _products((read(exact, index), read(drifted, index)) for index in range(count))
+                    found[read] = drifted_products((read(exact, index), read(drifted, index)) for index in range(count))
             made[f"{prefix}{name}.weight"] = found[read]
         yield made
         drifted.replace({name: rounded.pop(full) for name in inputs if (full := f"{prefix}{name}.weight") in rounded})
@@ -79,8 +80,8 @@ def drifted_moments(
                 side.add_mlp()
         report(sum(checkpoint.tensors[name].nbytes for name in layer_names(checkpoint, prefix)))
     with torch.inference_mode():
-        last = [[normed(checkpoint, config, weights, states[0]) for states in side.hidden] for side in (exact, drifted)]
-        found = _products(zip(*last, strict=True))
+        last = [[normed(parts, weights, states[0]) for states in side.hidden] for side in (exact, drifted)]
+        found = drifted_products(zip(*last, strict=True))
     tied = checkpoint.architecture.tie_word_embeddings
     yield {"lm_head.weight": found} | ({"model.embed_tokens.weight": found} if tied else {})
 
@@ -156,19 +157,3 @@ def _gated(side: Side, index: int) -> Tensor:
     mlp, states = side.layer.mlp, _normed_again(side, index)
     gated: Tensor = mlp.act_fn(mlp.gate_proj(states)) * mlp.up_proj(states)
     return gated
-
-
-def _products(pairs: Iterator[tuple[Tensor, Tensor]]) -> Drifted:
-    """Of inputs ``[…,K]``, exact and drifted."""
-    import torch
-
-    moments, drift, count = torch.zeros(0, 0), torch.zeros(0, 0), 0
-    for exact, drifted in pairs:
-        rows = drifted.flatten(0, -2)
-        off = exact.flatten(0, -2) - rows
-        if not count:
-            moments, drift = (torch.zeros(rows.shape[1], rows.shape[1]) for _ in range(2))
-        moments.addmm_(rows.T, rows)  # in place: two of these may have hundreds of megabytes
-        drift.addmm_(off.T, rows)
-        count += len(rows)
-    return Drifted(moments.div_(count), drift.div_(count))

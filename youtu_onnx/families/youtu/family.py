@@ -39,7 +39,7 @@ class Youtu:
     def read(self, record: Mapping[str, Any]) -> Architecture:
         return Architecture.from_dict(record)
 
-    def cache_form(self, recipe: Recipe, target: Target) -> str:
+    def cache_form(self, architecture: Architecture, recipe: Recipe, target: Target) -> str:
         """Bytes need integer weights beside them: factors are moved between the two."""
         return LATENT_INT8 if target.little_memory and recipe.quantized else LATENT
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from youtu_onnx.families.youtu.config_fields import ConfigFields
+from youtu_onnx.families.config_fields import ConfigFields
 from youtu_onnx.families.youtu.rope import ROPE_FIELDS, Rope
 
 

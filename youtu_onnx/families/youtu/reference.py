@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, cast
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.layerwise import head_logits, last_states, need_torch, nobody
 from youtu_onnx.families.reference import ChooseFactors, Drifted, Floats, Weights
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.config_agreement import misreadings, other_numbers
 from youtu_onnx.families.youtu.drifted_moments import drifted_moments
-from youtu_onnx.families.youtu.layerwise import empty_layer, head_logits, last_states, need_torch, nobody, rotary
+from youtu_onnx.families.youtu.layerwise import YoutuParts
 from youtu_onnx.families.youtu.own_config import own_config
 from youtu_onnx.families.youtu.rescaled import Rescaled, rescaled
 from youtu_onnx.families.youtu.second_moments import second_moments
@@ -65,12 +66,12 @@ class YoutuReference:
         need_torch()
         import torch
 
-        config, used, report = own_config(checkpoint), weights or checkpoint, on_bytes or nobody
+        parts, used, report = _parts(checkpoint), weights or checkpoint, on_bytes or nobody
         with torch.inference_mode():
-            hidden = last_states(checkpoint, config, used, sequences, report)
+            hidden = last_states(checkpoint, parts, used, sequences, report)
             kept = [slice(None)] * len(hidden) if keep is None else keep
             states = [rows[part] for rows, part in zip(hidden, kept, strict=True)]  # each [kept, hidden_size]
-            logits = head_logits(checkpoint, config, used, torch.cat(states), report)
+            logits = head_logits(checkpoint, parts, used, torch.cat(states), report)
             return [part.numpy() for part in torch.split(logits, [len(rows) for rows in states])]
 
     def logits_in_pieces(
@@ -85,13 +86,13 @@ class YoutuReference:
         need_torch()
         import torch
 
-        config, used = own_config(checkpoint), weights or checkpoint
+        parts, used = _parts(checkpoint), weights or checkpoint
         with torch.inference_mode():
-            hidden = last_states(checkpoint, config, used, sequences, on_bytes or nobody)
+            hidden = last_states(checkpoint, parts, used, sequences, on_bytes or nobody)
         for states in hidden:
             for piece in torch.split(states, rows):
                 with torch.inference_mode():  # not while whoever asked has its turn
-                    logits = head_logits(checkpoint, config, used, piece, nobody)
+                    logits = head_logits(checkpoint, parts, used, piece, nobody)
                 yield logits.numpy()
 
     def second_moments(
@@ -134,13 +135,18 @@ class YoutuReference:
 YOUTU_REFERENCE = YoutuReference()
 
 
+def _parts(checkpoint: Checkpoint) -> YoutuParts:
+    return YoutuParts(checkpoint, own_config(checkpoint))
+
+
 def _numbers(checkpoint: Checkpoint, config: YoutuConfig) -> TwinNumbers:
     """What transformers makes of a configuration."""
     import torch
 
-    turns = rotary(checkpoint, config)
+    parts = YoutuParts(checkpoint, config)
+    turns = parts.rotary()
     return TwinNumbers(
-        softmax_scale=float(empty_layer(checkpoint, config).self_attn.scaling),
+        softmax_scale=float(parts.empty_layer().self_attn.scaling),
         inverse_frequencies=turns.inv_freq.to(torch.float32).numpy(),
         rotation_scale=float(turns.attention_scaling),
         interleaved=bool(config.rope_interleave),

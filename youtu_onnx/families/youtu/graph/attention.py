@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.heads import ByteHeads, Heads
-from youtu_onnx.families.youtu.graph.modules import merge_heads
 from youtu_onnx.families.youtu.graph.rows import UNIT, ByteRows, FloatRows
 from youtu_onnx.graphs import fused, integers
+from youtu_onnx.graphs.modules import merge_heads
 
 Soften = Callable[[Tensor], Tensor]
 """Scores ``[B,G,M,T]`` → weights of the same shape, whose rows sum to one."""

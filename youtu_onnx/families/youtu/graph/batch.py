@@ -21,13 +21,13 @@ from youtu_onnx.core import batch_graph
 from youtu_onnx.core.domains import MICROSOFT
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.cache import EXPANDS_FROM
-from youtu_onnx.families.youtu.graph.axes import IR_DTYPES
 from youtu_onnx.families.youtu.graph.form import GraphForm
-from youtu_onnx.families.youtu.graph.head import append_head, positions_from
 from youtu_onnx.families.youtu.graph.latent import Latent
 from youtu_onnx.families.youtu.graph.slot_parts import CHUNK, IN_SLOTS, PAST, TOTAL, SlotParts, traced_slots
 from youtu_onnx.families.youtu.graph.traced import ModelParts, traced_model
+from youtu_onnx.graphs.axes import IR_DTYPES
 from youtu_onnx.graphs.builder import Dims, GraphBuilder, declared
+from youtu_onnx.graphs.head import append_head, positions_from
 from youtu_onnx.graphs.parts import Place, put, put_branch
 from youtu_onnx.graphs.traces import Traces
 

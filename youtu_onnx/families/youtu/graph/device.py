@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph import positions
 from youtu_onnx.families.youtu.graph.dialect import Dialect
-from youtu_onnx.families.youtu.graph.modules import Projections, RMSNorm, split_heads
-from youtu_onnx.graphs import fused
+from youtu_onnx.families.youtu.graph.modules import Projections
+from youtu_onnx.graphs.modules import RMSNorm, SimplifiedRMSNorm, split_heads
 from youtu_onnx.graphs.parameter import Parameter
 
 
@@ -45,13 +45,6 @@ class DevicePrologue(nn.Module):
         seen = (keys.unsqueeze(1) <= rows.unsqueeze(2)) & (mask != 0).unsqueeze(1)  # [B,S,T]
         bias = torch.where(seen, 0.0, torch.finfo(hidden.dtype).min).to(hidden.dtype)
         return hidden, cos, sin, bias.unsqueeze(1)
-
-
-class SimplifiedRMSNorm(RMSNorm):
-    """As ONNX Runtime's own operator, which its providers had before ONNX got one."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return fused.rms_norm(x, self.weight, self.eps)
 
 
 class TableProjections(Projections):

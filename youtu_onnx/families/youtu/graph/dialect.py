@@ -17,10 +17,11 @@ from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.target import OPSET
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph import positions
-from youtu_onnx.families.youtu.graph.axes import BATCH, PAST, SEQUENCE, TORCH_DTYPES, TOTAL
 from youtu_onnx.families.youtu.graph.latent import Latent
-from youtu_onnx.families.youtu.graph.modules import Projections, Prologue, RMSNorm
+from youtu_onnx.families.youtu.graph.modules import Projections, Prologue
 from youtu_onnx.graphs import fused
+from youtu_onnx.graphs.axes import BATCH, PAST, SEQUENCE, TORCH_DTYPES, TOTAL
+from youtu_onnx.graphs.modules import RMSNorm
 from youtu_onnx.graphs.parameter import Parameter
 from youtu_onnx.graphs.trace import Part
 

@@ -18,16 +18,13 @@ from youtu_onnx.core.cache import UNUSED, CacheLayout, CacheTensor
 from youtu_onnx.core.domains import MICROSOFT
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.cache import EXPANDS_FROM, LATENT
-from youtu_onnx.families.youtu.graph.axes import BATCH, IR_DTYPES, PAST, SEQUENCE, TOTAL
 from youtu_onnx.families.youtu.graph.form import GraphForm
-from youtu_onnx.families.youtu.graph.head import append_head, positions_from
 from youtu_onnx.families.youtu.graph.traced import ModelParts, traced_model
+from youtu_onnx.graphs.axes import BATCH, IR_DTYPES, PAST, SEQUENCE, TOTAL
 from youtu_onnx.graphs.builder import GraphBuilder, declared
+from youtu_onnx.graphs.head import append_head, last_positions
 from youtu_onnx.graphs.parts import Place, put, put_branch
 from youtu_onnx.graphs.traces import Traces
-
-KEPT_FROM = "head.start"
-"""[1], the first position of which logits are computed, from the end; 0: all."""
 
 
 def build_graph(architecture: Architecture, form: GraphForm, traces: Traces) -> ir.Model:
@@ -87,7 +84,7 @@ class _Assembler:
                 twin = next(other for other in cache.tensors if other.layer == t.layer and other.role == LATENT)
                 self.presents[t.present] = builder.op("Identity", [self.presents[twin.present]], t.present)
         if self.form.dialect.both_orders:
-            hidden = self.last_positions(hidden)
+            hidden = last_positions(builder, hidden, self.inputs[1])
         logits = append_head(builder, self.parts.epilogue, hidden)
         builder.output(logits, "logits", IR_DTYPES[self.form.float_dtype], [BATCH, SEQUENCE, a.vocab_size])
         for t in cache.tensors:
@@ -131,15 +128,6 @@ class _Assembler:
         builder = self.builder
         scalar = builder.op("Squeeze", [builder.op("Shape", self.inputs[:1], "step.length", {"start": 1, "end": 2})], "step.new")
         return builder.op("GreaterOrEqual", [scalar, builder.integer("step.many_from", EXPANDS_FROM)], "step.many")
-
-    def last_positions(self, hidden: ir.Value) -> ir.Value:
-        """Those that the mask's last column asks for."""
-        builder, mask = self.builder, self.inputs[1]
-        column = positions_from(builder, mask, builder.integers("head.last_column", -1), "head.column")  # [B,1]
-        largest = builder.op("ReduceMax", [column, builder.integers("head.batch", 0)], "head.largest", {"keepdims": 0})  # [1]
-        one, none = builder.integers("head.one", 1), builder.integers("head.none", 0)
-        wanted = builder.op("Sub", [one, largest], "head.wanted")  # -k, or 1 where the column is all padding
-        return positions_from(builder, hidden, builder.op("Min", [wanted, none], KEPT_FROM), "head.kept")
 
 
 def _layer_tensors(cache: CacheLayout, layer: int) -> list[CacheTensor]:

@@ -5,7 +5,6 @@ Parameter names are Hugging Face's, except where several tensors are fused or on
 ``parameters.py`` says how each is built:
 
 - ``self_attn.qkv_a_proj``: ``q_a_proj`` (or ``q_proj``) and ``kv_a_proj_with_mqa``, which read the same input;
-- ``mlp.gate_up_proj``: ``gate_proj`` and ``up_proj``;
 - ``self_attn.heads.*``: the two halves of ``kv_b_proj``, W_UK and W_UV, which the latent form absorbs.
 
 Rows of a projection are reordered so that all heads' ``nope`` parts come before all heads' ``rope`` parts, and
@@ -16,28 +15,16 @@ Shapes: B batch, S new tokens, P past tokens, T = P + S, H heads, N qk_nope_head
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.onnx.ops import rotary_embedding
 
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.rope import attention_scaling
+from youtu_onnx.graphs.modules import RMSNorm, merge_heads, split_heads
 
 LATENT_NORM_EPS = 1e-6
 """transformers builds q_a_layernorm and kv_a_layernorm with this epsilon, whatever rms_norm_eps says."""
-
-
-class RMSNorm(nn.Module):
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 class Prologue(nn.Module):
@@ -147,16 +134,6 @@ class Projections(nn.Module):
         )
 
 
-def split_heads(x: Tensor, width: int) -> Tensor:
-    """``[B,S,H·width]`` → ``[B,H,S,width]``."""
-    return x.reshape(x.shape[0], x.shape[1], -1, width).transpose(1, 2)
-
-
-def merge_heads(x: Tensor) -> Tensor:
-    """``[B,H,S,width]`` → ``[B,S,H·width]``."""
-    return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], -1)
-
-
 class ExpandedCache(nn.Module):
     """Ordinary attention over every head's key and value, expanded from the latent before they are cached."""
 
@@ -177,50 +154,3 @@ class ExpandedCache(nn.Module):
         scores = torch.matmul(torch.cat([q_nope, q_rope], -1), key.transpose(2, 3)) + bias
         context = torch.matmul(torch.softmax(scores, -1), value)
         return merge_heads(context), key, value
-
-
-class MLP(nn.Module):
-    def __init__(self, architecture: Architecture, silu: Callable[[Tensor], Tensor] = F.silu) -> None:
-        super().__init__()
-        self.silu = silu
-        self.gate_up_proj = nn.Linear(architecture.hidden_size, 2 * architecture.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(architecture.intermediate_size, architecture.hidden_size, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up_proj(x).chunk(2, -1)
-        made: Tensor = self.down_proj(self.silu(gate) * up)
-        return made
-
-
-class Completion(nn.Module):
-    """What follows attention in a layer: its output projection and the MLP, each added to the hidden states."""
-
-    def __init__(
-        self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm, silu: Callable[[Tensor], Tensor] = F.silu
-    ) -> None:
-        super().__init__()
-        a = architecture
-        self.self_attn = nn.ModuleDict(
-            {"o_proj": nn.Linear(a.num_attention_heads * a.v_head_dim, a.hidden_size, bias=a.attention_bias)}
-        )
-        self.post_attention_layernorm = norm(a.hidden_size, a.rms_norm_eps)
-        self.mlp = MLP(a, silu)
-
-    def forward(self, hidden: Tensor, context: Tensor) -> Tensor:
-        """``[B,S,D]`` and ``[B,S,H·V]`` → ``[B,S,D]``."""
-        hidden = hidden + self.self_attn["o_proj"](context)
-        made: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
-        return made
-
-
-class Epilogue(nn.Module):
-    """Final norm and language-model head: hidden ``[B,S,D]`` → logits ``[B,S,vocab]``."""
-
-    def __init__(self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm) -> None:
-        super().__init__()
-        self.norm = norm(architecture.hidden_size, architecture.rms_norm_eps)
-        self.lm_head = nn.Linear(architecture.hidden_size, architecture.vocab_size, bias=False)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = self.lm_head(self.norm(hidden))
-        return logits

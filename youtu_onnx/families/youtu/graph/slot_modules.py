@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from youtu_onnx.families.youtu.graph.attention import OverBytes, OverFloats
 from youtu_onnx.families.youtu.graph.heads import Heads
-from youtu_onnx.families.youtu.graph.modules import Prologue, merge_heads, thresholds
+from youtu_onnx.families.youtu.graph.modules import Prologue, thresholds
 from youtu_onnx.families.youtu.graph.rows import ByteRows, FloatRows
+from youtu_onnx.graphs.modules import merge_heads
 
 
 class SlotsPrologue(Prologue):

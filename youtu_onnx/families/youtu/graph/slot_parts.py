@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from youtu_onnx.families.youtu.architecture import Architecture
-from youtu_onnx.families.youtu.graph.axes import TORCH_DTYPES
 from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.latent import Latent
 from youtu_onnx.families.youtu.graph.slot_modules import (
@@ -24,6 +23,7 @@ from youtu_onnx.families.youtu.graph.slot_modules import (
     Thresholds,
 )
 from youtu_onnx.families.youtu.graph.traced import traced_parts
+from youtu_onnx.graphs.axes import TORCH_DTYPES
 from youtu_onnx.graphs.trace import Part
 from youtu_onnx.graphs.traces import Traces
 

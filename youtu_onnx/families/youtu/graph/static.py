@@ -24,10 +24,10 @@ from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph import positions
 from youtu_onnx.families.youtu.graph.attention import Absorbed, OverFloats
-from youtu_onnx.families.youtu.graph.axes import BATCH, SEQUENCE
 from youtu_onnx.families.youtu.graph.device import DeviceDialect
 from youtu_onnx.families.youtu.graph.heads import FloatHeads
 from youtu_onnx.families.youtu.graph.latent import Latent
+from youtu_onnx.graphs.axes import BATCH, SEQUENCE
 from youtu_onnx.graphs.parameter import Parameter
 from youtu_onnx.graphs.trace import Part
 

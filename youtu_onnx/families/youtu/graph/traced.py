@@ -11,9 +11,11 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor
 
 from youtu_onnx.families.youtu.architecture import Architecture
-from youtu_onnx.families.youtu.graph.axes import BATCH, PAST, SEQUENCE, TORCH_DTYPES, TOTAL
+from youtu_onnx.families.youtu.graph.dialect import Dialect
 from youtu_onnx.families.youtu.graph.form import GraphForm
-from youtu_onnx.families.youtu.graph.modules import Completion, Epilogue, ExpandedCache, Projection
+from youtu_onnx.families.youtu.graph.modules import ExpandedCache, Projection
+from youtu_onnx.graphs.axes import BATCH, PAST, SEQUENCE, TORCH_DTYPES, TOTAL
+from youtu_onnx.graphs.modules import Completion, Epilogue
 from youtu_onnx.graphs.static_reshape import static_reshape
 from youtu_onnx.graphs.trace import Part, trace
 from youtu_onnx.graphs.traces import Traces
@@ -57,19 +59,29 @@ def _model(a: Architecture, form: GraphForm) -> dict[str, Part]:
             lambda: [torch.ones(2, length, dtype=torch.int64) for length in (3, 8, 3)],
             [new, total, new],
         ),
-        "epilogue": Part(lambda: Epilogue(a, dialect.norm), lambda: [torch.ones(2, 3, a.hidden_size)], [new]),
+        "epilogue": Part(
+            lambda: Epilogue(a.hidden_size, a.vocab_size, a.rms_norm_eps, dialect.norm),
+            lambda: [torch.ones(2, 3, a.hidden_size)],
+            [new],
+        ),
         "project": Part(
             lambda: Projection(a, dialect.norm, dialect.projections),
             lambda: [torch.ones(2, 3, a.hidden_size), *(torch.ones(2, 3, *dialect.turns(a)) for _ in ("cos", "sin"))],
             [new] * 3,
         ),
         "complete": Part(
-            lambda: Completion(a, dialect.norm, dialect.silu),
+            lambda: _completion(a, dialect),
             lambda: [torch.ones(2, 3, width) for width in (a.hidden_size, a.num_attention_heads * a.v_head_dim)],
             [new] * 2,
         ),
     }
     return found | (dialect.attention(a, latent, form.cache) if latent else {"attend": _expanded(a, form)})
+
+
+def _completion(a: Architecture, dialect: Dialect) -> Completion:
+    context = a.num_attention_heads * a.v_head_dim
+    sizes = (a.hidden_size, context, a.intermediate_size, a.rms_norm_eps)
+    return Completion(*sizes, dialect.norm, dialect.silu, bias=a.attention_bias)
 
 
 def _expanded(a: Architecture, form: GraphForm) -> Part:

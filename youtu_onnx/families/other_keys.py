@@ -1,4 +1,4 @@
-"""Keys of a ``config.json`` that Youtu's own code in transformers doesn't read, while code that serves all models does.
+"""Keys of a ``config.json`` that the exported models' own code doesn't read, while transformers' code for all models does.
 
 Most keys that stand in such a file mean nothing to the model: what tools noted, other models' fields. These would change what
 transformers computes, or which file it reads, and exports know none of them.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from youtu_onnx.families.youtu.config_fields import ConfigFields, shown
+from youtu_onnx.families.config_fields import ConfigFields, shown
 
 FLOATS = ("float32", "float", "float16", "half", "bfloat16", "float64", "double")
 """torch's names of dtypes that a model may be loaded in."""
@@ -35,9 +35,9 @@ def note_faults(fields: ConfigFields, max_position_embeddings: int) -> None:
         if name in INNER or (isinstance(value, Mapping) and "model_type" in value):
             fields.faults.append(f"{name}: not read by youtu-onnx, a model within a larger one to transformers")
     if config.get("is_causal", True) is not True:
-        fields.faults.append(f"is_causal is {config['is_causal']!r}; a Youtu model attends to earlier tokens only: true")
+        fields.faults.append(f"is_causal is {config['is_causal']!r}; the model attends to earlier tokens only: true")
     if config.get("is_encoder_decoder", False) is not False:
-        fields.faults.append(f"is_encoder_decoder is {config['is_encoder_decoder']!r}; a Youtu model is a decoder: false")
+        fields.faults.append(f"is_encoder_decoder is {config['is_encoder_decoder']!r}; the model is a decoder: false")
     for name in ("sliding_window", "attention_chunk_size"):
         window = config.get(name)
         if window is not None and not (type(window) is int and window >= max_position_embeddings):
@@ -46,7 +46,7 @@ def note_faults(fields: ConfigFields, max_position_embeddings: int) -> None:
             )
     layers = config.get("layer_types")
     if layers is not None and not (isinstance(layers, list) and all(one == "full_attention" for one in layers)):
-        fields.faults.append(f"layer_types is {shown(layers)}; every Youtu layer is 'full_attention'")
+        fields.faults.append(f"layer_types is {shown(layers)}; every layer is 'full_attention'")
     _note_dtype(fields)
 
 

@@ -1,0 +1,1 @@
+"""MicroReason: decoders whose layers choose, token by token, what stays visible."""

@@ -1,0 +1,1 @@
+"""MicroReason's traced modules, weights and graphs. Needs torch."""

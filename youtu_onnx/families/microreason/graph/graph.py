@@ -1,0 +1,89 @@
+"""The whole model's graph from traced parts: what precedes the layers, one layer repeated, what follows.
+
+A layer is three parts in a row, and behind them, in a routed cache, the removal of rows::
+
+    hidden ─ Projection ─┬─ queries ─────────┬─ Attention ─ Completion ─ hidden
+                         └─ rows ─ past rows ┴─ present rows ─ Removal ─ what is cached
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from youtu_onnx.core.domains import MICROSOFT
+from youtu_onnx.families.microreason.architecture import Architecture
+from youtu_onnx.families.microreason.graph.form import GraphForm
+from youtu_onnx.families.microreason.graph.removal import Removal
+from youtu_onnx.families.microreason.graph.traced import ModelParts, traced_model
+from youtu_onnx.graphs.axes import BATCH, IR_DTYPES, PAST, SEQUENCE, TOTAL
+from youtu_onnx.graphs.builder import GraphBuilder, declared
+from youtu_onnx.graphs.head import append_head, last_positions
+from youtu_onnx.graphs.parts import Place, put
+from youtu_onnx.graphs.traces import Traces
+
+PAST_ROWS, PRESENT_ROWS = "past_rows", "present_rows"
+"""Of a layer of a routed cache, with the layer's number behind."""
+
+
+def build_graph(architecture: Architecture, form: GraphForm, traces: Traces) -> ir.Model:
+    """Trace and assemble; weights are initializers without data, named as in ``parameters.py``.
+
+    Inputs ``input_ids`` [B,S], ``attention_mask`` [B,T], ``position_ids`` [B,S] (int64) and the layout's past tensors;
+    outputs ``logits`` [B,S,vocab] and the layout's presents. T counts tokens, whatever a routed cache keeps of them; of its mask
+    the last S are read. On the CPU a last column of 1 + k in the mask asks for logits of the last k positions only.
+    """
+    return _Assembler(architecture, form, traced_model(architecture, form, traces)).model()
+
+
+class _Assembler:
+    """Builds one graph; holds what all layers share."""
+
+    def __init__(self, a: Architecture, form: GraphForm, parts: ModelParts) -> None:
+        self.a, self.form, self.parts = a, form, parts
+        self.inputs = [
+            declared(name, ir.DataType.INT64, [BATCH, length])
+            for name, length in (("input_ids", SEQUENCE), ("attention_mask", TOTAL), ("position_ids", SEQUENCE))
+        ]
+        stored = IR_DTYPES[form.cache.dtype]
+        self.pasts = {
+            t.past: declared(t.past, stored, [BATCH, t.heads, self.length(PAST, PAST_ROWS, t.layer), t.width])
+            for t in form.cache.tensors
+        }
+        imports = {"": form.dialect.opset, MICROSOFT: 1}
+        graph = ir.Graph([*self.inputs, *self.pasts.values()], [], nodes=[], opset_imports=imports, name="microreason")
+        self.builder = GraphBuilder.of(graph)
+        self.presents: list[ir.Value] = []
+
+    def model(self) -> ir.Model:
+        a, builder, cache = self.a, self.builder, self.form.cache
+        hidden, cos, sin, *more = put(builder, self.parts.prologue, Place("model.", "embed."), self.inputs)
+        for index in range(a.num_hidden_layers):
+            hidden = self.layer(index, hidden, [cos, sin], more)
+        if self.form.dialect.on_request:
+            hidden = last_positions(builder, hidden, self.inputs[1])
+        logits = append_head(builder, self.parts.epilogue, hidden)
+        builder.output(logits, "logits", IR_DTYPES[self.form.float_dtype], [BATCH, SEQUENCE, a.vocab_size])
+        for t, present in zip(cache.tensors, self.presents, strict=True):
+            dims = (BATCH, t.heads, self.length(TOTAL, PRESENT_ROWS, t.layer), t.width)
+            builder.output(present, t.present, IR_DTYPES[cache.dtype], dims)
+        return ir.Model(builder.graph, ir_version=10, producer_name="youtu-onnx")
+
+    def layer(self, index: int, hidden: ir.Value, turns: list[ir.Value], more: list[ir.Value]) -> ir.Value:
+        """``more``: what the prologue says of masks; of a routed cache which tokens are padding."""
+        builder, prefix, removes = self.builder, f"model.layers.{index}.", self.form.dialect.removes
+        pasts = [self.pasts[t.past] for t in self.form.cache.tensors if t.layer == index]
+        padding, masks = (more, []) if removes else ([], more)
+        made = put(builder, self.parts.project, Place(prefix, "project."), [hidden, *turns, *padding])
+        scope = str(index) if removes else ""  # layers' lengths are their own
+        place = Place(f"{prefix}self_attn.", "attend.", scope)
+        context, key, value, *rows = put(builder, self.parts.attend, place, [*made, *pasts, *masks])
+        if removes:
+            removal = Removal(builder, f"{prefix}self_attn.", rows[0], rows[1], self.a.num_attention_heads)
+            key, value = removal.of(key, "key"), removal.of(value, "value")
+        self.presents += [key, value]
+        [hidden] = put(builder, self.parts.complete, Place(prefix, "complete."), [hidden, context])
+        return hidden
+
+    def length(self, shared: str, own: str, layer: int) -> int | str:
+        """Of a layer's tensors: reserved, the same in all layers, or the layer's own."""
+        return self.form.cache.length or (f"{own}_{layer}" if self.form.dialect.removes else shared)

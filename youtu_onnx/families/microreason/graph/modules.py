@@ -1,0 +1,171 @@
+"""MicroReason as torch modules made to be traced, in parts: what precedes the layers, one layer, what follows them.
+
+All layers are alike, so one is traced and repeated in the graph. Parameter names are Hugging Face's, except where several tensors
+are fused; ``parameters.py`` says how each is built:
+
+- ``self_attn.qkv_proj``: ``q_proj``, ``k_proj`` and ``v_proj``, which read the same input;
+- ``mlp.gate_up_proj``: ``gate_proj`` and ``up_proj``;
+- ``self_attn.gate_proj``: the gate's one row, as a column.
+
+The softmax scale is in ``q_norm``'s weight. A cached row's last number is a flag: see ``families/microreason/cache.py``.
+
+Shapes: B batch, S new tokens, P past rows, T = P + S, C hidden_size, H heads, D head_dim, W a cached row's width, D or D + 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.onnx.ops import rotary_embedding
+
+from youtu_onnx.families.microreason.architecture import Architecture
+from youtu_onnx.graphs import fused
+from youtu_onnx.graphs.modules import RMSNorm, merge_heads, split_heads
+
+
+def hidden_from_view(dtype: torch.dtype) -> float:
+    """What is added to a score that is not to count: finite, so that a padding row, which sees nothing, gives numbers that nobody
+    reads and not NaN, and with room for a second one."""
+    return torch.finfo(dtype).min / 4
+
+
+class Prologue(nn.Module):
+    """Token embedding, RoPE's cos and sin, and what order and padding allow, computed once and used by every layer."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.a = architecture
+        self.embed_tokens = nn.Embedding(architecture.vocab_size, architecture.hidden_size)
+        self.inv_freq = nn.Parameter(torch.ones(architecture.head_dim // 2, dtype=torch.float32))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> tuple[Tensor, ...]:
+        """Returns hidden ``[B,S,C]``, cos and sin ``[B,S,D/2]``, the bias ``[B,1,S,T]``, and where the model routes ``far``
+        ``[1,1,S,T]``: what is added to scores of shut tokens, nothing within the window."""
+        hidden, cos, sin = self.embedded(input_ids, position_ids)
+        new, total = input_ids.shape[1], attention_mask.shape[1]
+        distance = (torch.arange(new) + (total - new)).unsqueeze(1) - torch.arange(total).unsqueeze(0)  # [S,T]
+        seen = (distance >= 0) & (attention_mask != 0).unsqueeze(1).unsqueeze(1)  # [B,1,S,T]
+        never = hidden_from_view(hidden.dtype)
+        bias = torch.where(seen, 0.0, never).to(hidden.dtype)
+        if not self.a.attention_routing:
+            return hidden, cos, sin, bias
+        far = torch.where(distance >= self.a.attention_window, never, 0.0).to(hidden.dtype)
+        return hidden, cos, sin, bias, far.unsqueeze(0).unsqueeze(0)
+
+    def embedded(self, input_ids: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        hidden = self.embed_tokens(input_ids)
+        angles = position_ids.unsqueeze(-1).float() * self.inv_freq  # [B,S,D/2]
+        return hidden, angles.cos().to(hidden.dtype), angles.sin().to(hidden.dtype)
+
+
+class RoutedPrologue(Prologue):
+    """As ``Prologue``; how many rows there are is each layer's own matter."""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> tuple[Tensor, ...]:
+        """Returns hidden ``[B,S,C]``, cos and sin ``[B,S,D/2]``, and padding ``[B,S]``: 1 where a new token is none."""
+        hidden, cos, sin = self.embedded(input_ids, position_ids)
+        new, total = input_ids.shape[1], attention_mask.shape[1]
+        return hidden, cos, sin, (attention_mask[:, total - new :] == 0).to(hidden.dtype)
+
+
+class Projection(nn.Module):
+    """From hidden states to queries, and to the rows that a token leaves in the cache."""
+
+    def __init__(self, architecture: Architecture, norm: type[RMSNorm], projections: type[Projections]) -> None:
+        super().__init__()
+        self.input_layernorm = norm(architecture.hidden_size, architecture.rms_norm_eps)
+        self.self_attn = projections(architecture, norm)
+
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, *padding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns query, key and value, ``[B,H,S,W]`` each, the former two rotated."""
+        made: tuple[Tensor, Tensor, Tensor] = self.self_attn(self.input_layernorm(hidden), cos, sin, *padding)
+        return made
+
+
+class Projections(nn.Module):
+    def __init__(self, architecture: Architecture, norm: type[RMSNorm] = RMSNorm) -> None:
+        super().__init__()
+        a = self.a = architecture
+        self.qkv_proj = nn.Linear(a.hidden_size, 3 * a.inner_size, bias=False)
+        self.q_norm, self.k_norm = (norm(a.head_dim, a.rms_norm_eps) for _ in ("query", "key"))
+        if a.attention_routing:
+            self.gate_proj = Gate(a.hidden_size)
+
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, *padding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        a = self.a
+        query, key, value = self.qkv_proj(hidden).split([a.inner_size] * 3, -1)
+        query, key = self.rotated(self.q_norm(self.apart(query)), self.k_norm(self.apart(key)), cos, sin)
+        value = split_heads(value, a.head_dim)
+        if not a.attention_routing:
+            return query, key, value
+        shut = self.gate_proj(hidden).unsqueeze(1)  # [B,1,S,1]
+        none = query[..., :1] * 0  # [B,H,S,1]; a constant would have to be stretched by sizes
+        last = none + padding[0].unsqueeze(1).unsqueeze(3) if padding else none
+        return torch.cat([query, none], -1), torch.cat([key, none + shut], -1), torch.cat([value, last], -1)
+
+    def apart(self, x: Tensor) -> Tensor:
+        """``[B,S,H·D]`` → ``[B,S,H,D]``."""
+        return x.reshape(x.shape[0], x.shape[1], self.a.num_attention_heads, self.a.head_dim)
+
+    def rotated(self, query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B,S,H,D]`` → ``[B,H,S,D]``, both in one operator."""
+        both = torch.cat([query, key], 2).flatten(2)  # [B,S,2·H·D]
+        turned = rotary_embedding(both, cos, sin, num_heads=2 * self.a.num_attention_heads)
+        query, key = torch.split(turned, [self.a.inner_size] * 2, -1)
+        return split_heads(query, self.a.head_dim), split_heads(key, self.a.head_dim)
+
+
+class Gate(nn.Module):
+    """Normed hidden states ``[B,S,C]`` → ``[B,S,1]``, one where the gate ``sigmoid(x·w + b)`` is at most a half, else zero."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(hidden_size, 1)), nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(torch.matmul(x, self.weight) + self.bias > 0, 0.0, 1.0).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Over a row for every token."""
+
+    def __init__(self, architecture: Architecture, *, fused_product: bool) -> None:
+        """``fused_product``: whether ONNX Runtime's product with a transposed matrix runs there."""
+        super().__init__()
+        self.a, self.fused_product = architecture, fused_product
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, past_key: Tensor, past_value: Tensor, bias: Tensor, *far: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """``[B,H,S,W]`` each, pasts ``[B,H,P,W]``, and what the prologue says; returns the context ``[B,S,H·D]`` and both
+        presents ``[B,H,T,W]``."""
+        return self.attend(query, torch.cat([past_key, key], 2), torch.cat([past_value, value], 2), bias, *far)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, *far: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if far:
+            shut = key[:, :1, :, self.a.head_dim :].transpose(2, 3)  # [B,1,1,T]
+            bias = bias + far[0] * shut
+        product = fused.transposed_product(query, key) if self.fused_product else torch.matmul(query, key.transpose(2, 3))
+        context = torch.matmul(torch.softmax(product + bias, -1), value)[..., : self.a.head_dim]
+        return merge_heads(context), key, value
+
+
+class RoutedAttention(Attention):
+    """Over the rows that a layer kept, and which of them it keeps on."""
+
+    def forward(  # type: ignore[override]  # never called as one
+        self, query: Tensor, key: Tensor, value: Tensor, past_key: Tensor, past_value: Tensor
+    ) -> tuple[Tensor, ...]:
+        """As :class:`Attention`; returns context, key ``[B,H,T,W]`` and value of all rows, an ascending number for each row,
+        ``[B,T]``, below zero those that go, and how many stay, ``[1]``: as many as in the sequence that keeps most."""
+        key, value = torch.cat([past_key, key], 2), torch.cat([past_value, value], 2)
+        new, total, window = query.shape[2], key.shape[2], self.a.attention_window
+        rows = torch.arange(total)
+        opened, there = (x[:, 0, :, self.a.head_dim] == 0 for x in (key, value))  # [B,T]
+        distance = (torch.arange(new) + (total - new)).unsqueeze(1) - rows.unsqueeze(0)  # [S,T]
+        visible = (distance >= 0) & there.unsqueeze(1) & (opened.unsqueeze(1) | (distance < window))  # [B,S,T]
+        bias = torch.where(visible, 0.0, hidden_from_view(query.dtype)).to(query.dtype).unsqueeze(1)
+        context, key, value = self.attend(query, key, value, bias)
+        kept = there & (opened | (rows > total - window))
+        places = torch.where(kept, rows, rows - total)
+        return context, key, value, places, kept.to(torch.int64).sum(1).amax(0, keepdim=True)

@@ -1,0 +1,75 @@
+"""What is traced of the model: what precedes the layers, one layer, what follows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+import torch
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from youtu_onnx.families.microreason.architecture import Architecture
+from youtu_onnx.families.microreason.graph.form import GraphForm
+from youtu_onnx.families.microreason.graph.modules import Projection
+from youtu_onnx.graphs.axes import BATCH, SEQUENCE, TORCH_DTYPES, TOTAL
+from youtu_onnx.graphs.modules import Completion, Epilogue
+from youtu_onnx.graphs.static_reshape import static_reshape
+from youtu_onnx.graphs.trace import Part, trace
+from youtu_onnx.graphs.traces import Traces
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    prologue: ir.Model
+    project: ir.Model
+    attend: ir.Model
+    complete: ir.Model
+    epilogue: ir.Model
+
+
+def traced_model(architecture: Architecture, form: GraphForm, traces: Traces) -> ModelParts:
+    """Nobody changes it."""
+    a, form = architecture.traced(), form.traced()
+    return ModelParts(**traces.parts(("microreason", a, form), lambda: _traced(a, form)))
+
+
+def _traced(a: Architecture, form: GraphForm) -> dict[str, ir.Model]:
+    """Without what no step should compute."""
+    made = trace(_parts(a, form), dtype=TORCH_DTYPES[form.float_dtype], opset=form.dialect.opset)
+    for part in made.values():
+        static_reshape(part)
+        RemoveUnusedNodesPass()(part)
+    return made
+
+
+def _parts(a: Architecture, form: GraphForm) -> dict[str, Part]:
+    dialect = form.dialect
+    new, total = {0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}
+    padding = [torch.ones(2, 3)] if dialect.removes else []
+    return {
+        "prologue": Part(
+            lambda: dialect.prologue(a),
+            lambda: [torch.ones(2, length, dtype=torch.int64) for length in (3, 8, 3)],
+            [new, total, new],
+        ),
+        "epilogue": Part(
+            lambda: Epilogue(a.hidden_size, a.vocab_size, a.rms_norm_eps, dialect.norm),
+            lambda: [torch.ones(2, 3, a.hidden_size)],
+            [new],
+        ),
+        "project": Part(
+            lambda: Projection(a, dialect.norm, dialect.projections),
+            lambda: [
+                torch.ones(2, 3, a.hidden_size),
+                *(torch.ones(2, 3, *dialect.turns(a)) for _ in ("cos", "sin")),
+                *(torch.ones(2, 3) for _ in padding),
+            ],
+            [new] * (3 + len(padding)),
+        ),
+        "attend": dialect.attention(a),
+        "complete": Part(
+            lambda: Completion(a.hidden_size, a.inner_size, a.intermediate_size, a.rms_norm_eps, dialect.norm, dialect.silu),
+            lambda: [torch.ones(2, 3, width) for width in (a.hidden_size, a.inner_size)],
+            [new] * 2,
+        ),
+    }

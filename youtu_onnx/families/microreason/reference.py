@@ -1,0 +1,124 @@
+"""The PyTorch reference: :mod:`youtu_onnx.families.microreason.modeling`, sharing no line with the graphs that this project
+writes.
+
+Its configuration is made by transformers of the checkpoint's own ``config.json``, and not of what this project read in it. torch
+and transformers are imported where they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from youtu_onnx.core.cache import CacheLayout
+from youtu_onnx.core.checkpoint_files import CONFIG
+from youtu_onnx.core.deferred import Deferred
+from youtu_onnx.core.errors import CheckpointError
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.layerwise import head_logits, last_states, need_torch, nobody
+from youtu_onnx.families.microreason.architecture import SIZES, Architecture
+from youtu_onnx.families.microreason.second_moments import second_moments
+from youtu_onnx.families.microreason.twin import Twin
+from youtu_onnx.families.reference import Floats, Weights
+from youtu_onnx.graphs.stored import StoredGraph
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from youtu_onnx.families.microreason import modeling
+else:
+    modeling = Deferred("youtu_onnx.families.microreason.modeling", "the PyTorch reference", extra="export")
+
+SAME = (*SIZES, "attention_routing", "rms_norm_eps", "tie_word_embeddings")
+"""Fields with one name here and in transformers' configuration."""
+
+
+class MicroReasonReference:
+    """Implements :class:`youtu_onnx.families.reference.Reference`."""
+
+    def misreadings(self, checkpoint: Checkpoint) -> list[str]:
+        a, config = cast(Architecture, checkpoint.architecture), _parts(checkpoint).config
+        rope = dict(config.rope_parameters)
+        pairs = {name: (getattr(a, name), getattr(config, name)) for name in SAME}
+        pairs["num_key_value_heads"] = a.num_attention_heads, config.num_key_value_heads
+        pairs["rope_theta"] = a.rope_theta, rope.get("rope_theta")
+        pairs["rope_type"] = "default", rope.get("rope_type")
+        pairs["use_sliding_window"] = False, config.use_sliding_window
+        pairs["attention_bias"] = False, config.attention_bias
+        return [
+            f"{name}: {ours!r} to youtu-onnx, {theirs!r} to transformers"
+            for name, (ours, theirs) in pairs.items()
+            if ours != theirs
+        ]
+
+    def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint) -> Twin:
+        parts = _parts(checkpoint)
+        scale = float(parts.empty_layer().self_attn.scaling)
+        return Twin(stored, checkpoint, parts.rotary.inv_freq.float().numpy(), scale)
+
+    def logits(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        *,
+        keep: Sequence[slice] | None = None,
+        weights: Weights | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> list[Floats]:
+        parts, used, report = _parts(checkpoint), weights or checkpoint, on_bytes or nobody
+        import torch
+
+        with torch.inference_mode():
+            hidden = last_states(checkpoint, parts, used, sequences, report)
+            kept = [slice(None)] * len(hidden) if keep is None else keep
+            states = [rows[part] for rows, part in zip(hidden, kept, strict=True)]  # each [kept, hidden_size]
+            logits = head_logits(checkpoint, parts, used, torch.cat(states), report)
+            return [part.numpy() for part in torch.split(logits, [len(rows) for rows in states])]
+
+    def logits_in_pieces(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        *,
+        rows: int,
+        weights: Weights | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Iterator[Floats]:
+        parts, used = _parts(checkpoint), weights or checkpoint
+        import torch
+
+        with torch.inference_mode():
+            hidden = last_states(checkpoint, parts, used, sequences, on_bytes or nobody)
+        for states in hidden:
+            for piece in torch.split(states, rows):
+                with torch.inference_mode():  # not while whoever asked has its turn
+                    logits = head_logits(checkpoint, parts, used, piece, nobody)
+                yield logits.numpy()
+
+    def second_moments(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        *,
+        diagonal: bool = False,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Iterator[Mapping[str, Tensor]]:
+        return second_moments(checkpoint, _parts(checkpoint), sequences, on_bytes or nobody, diagonal=diagonal)
+
+    def balanced(self, checkpoint: Checkpoint, *, on_bytes: Callable[[int], None] | None = None) -> Weights:
+        """As it is: how much its inputs' channels differ in size has not been measured yet."""
+        return checkpoint
+
+
+MICROREASON_REFERENCE = MicroReasonReference()
+
+
+def _parts(checkpoint: Checkpoint) -> modeling.MicroReasonParts:
+    need_torch()
+    try:
+        return modeling.MicroReasonParts(checkpoint.config)
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{checkpoint.path / CONFIG}: transformers makes no model of it ({type(error).__name__}: {error})",
+            hint="compare it with the config.json that training wrote",
+        ) from error

@@ -1,0 +1,141 @@
+"""The checkpoint's tensors as a bundle has them, read back from its data file.
+
+Written from what each stored matrix computes, and without what made it: ``qkv_proj`` holds three of the checkpoint's matrices one
+above the other and ``gate_up_proj`` two, the softmax scale is in ``q_norm``, and the row of a gate is stored as a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.microreason.architecture import Architecture
+from youtu_onnx.families.reference import Comparison, Weights
+from youtu_onnx.graphs.rounded import Floats, Rounded
+from youtu_onnx.graphs.stored import StoredGraph
+from youtu_onnx.graphs.stored_matrix import StoredMatrix
+
+if TYPE_CHECKING:
+    import torch
+
+EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
+CHUNK = 2**23
+"""Numbers of an embedding, a head or a table of rotations that are compared at a time."""
+TABLE_STEP = 2.0**-10
+"""Of float16 between 0.5 and 1, where most cosines and sines are."""
+
+
+class Twin:
+    """Implements :class:`youtu_onnx.families.reference.Twin`. Holds one layer: that of the tensor asked for last."""
+
+    def __init__(self, stored: StoredGraph, checkpoint: Checkpoint, frequencies: Floats, softmax_scale: float) -> None:
+        """``frequencies``: of rotations, float32 ``[head_dim / 2]``; they and the scale are the reference's."""
+        self._stored, self._checkpoint = stored, checkpoint
+        self._frequencies, self._softmax_scale = frequencies, softmax_scale
+        self._a = cast(Architecture, checkpoint.architecture)
+        self._held: tuple[int, dict[str, Rounded]] = (-1, {})
+
+    def tensor(self, name: str) -> torch.Tensor:
+        import torch
+
+        if name in (EMBEDDING, HEAD):
+            return self.rows(name, 0, self._a.vocab_size)
+        found = self._column(NORM) if name == NORM else self._of_layer(name)
+        return torch.from_numpy(np.ascontiguousarray(found.values)).reshape(self._checkpoint.tensors[name].shape)
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Of an embedding or a head; of other tensors all are made."""
+        if name not in (EMBEDDING, HEAD):
+            return self.tensor(name)[start:stop]
+        import torch
+
+        matrix = self._table() if name == EMBEDDING else self._head()
+        return torch.from_numpy(matrix.rows(slice(start, stop)).values)
+
+    def heads_alone(self) -> Weights | None:
+        return None
+
+    def comparisons(self) -> Iterator[Comparison]:
+        yield from self._positions()
+        yield from self._chunks(EMBEDDING, EMBEDDING, self._table())
+        for index in range(self._a.num_hidden_layers):
+            for name, found in self._layer(index).items():
+                yield Comparison(name, found, self._wanted(name).reshape(found.values.shape))
+        yield Comparison(NORM, self._column(NORM), self._wanted(NORM).reshape(-1, 1))
+        yield from self._chunks(HEAD, EMBEDDING if self._a.tie_word_embeddings else HEAD, self._head())
+
+    def _of_layer(self, name: str) -> Rounded:
+        index = int(name.split(".")[2])
+        if self._held[0] != index:
+            self._held = (-1, {})  # dropped before the next is made
+            self._held = (index, self._layer(index))
+        return self._held[1][name]
+
+    def _layer(self, index: int) -> dict[str, Rounded]:
+        """A layer's tensors by the checkpoint's names."""
+        a, prefix = self._a, f"model.layers.{index}."
+
+        def matrix(name: str) -> Rounded:
+            return self._stored.matrix(f"{prefix}{name}.weight").rows()
+
+        qkv, both = matrix("self_attn.qkv_proj"), matrix("mlp.gate_up_proj")
+        scale = np.full(a.head_dim, 1 / self._softmax_scale, np.float32)
+        found = {"input_layernorm.weight": self._column(f"{prefix}input_layernorm.weight")}
+        for place, name in enumerate(("q_proj", "k_proj", "v_proj")):
+            found[f"self_attn.{name}.weight"] = qkv.rows(slice(place * a.inner_size, (place + 1) * a.inner_size))
+        found["self_attn.q_norm.weight"] = self._column(f"{prefix}self_attn.q_norm.weight").times(scale)
+        found["self_attn.k_norm.weight"] = self._column(f"{prefix}self_attn.k_norm.weight")
+        if a.attention_routing:
+            gate = self._column(f"{prefix}self_attn.gate_proj.weight")
+            found["self_attn.gate_proj.weight"] = gate
+            found["self_attn.gate_proj.bias"] = self._column(f"{prefix}self_attn.gate_proj.bias")
+        found["self_attn.o_proj.weight"] = matrix("self_attn.o_proj")
+        found["post_attention_layernorm.weight"] = self._column(f"{prefix}post_attention_layernorm.weight")
+        found["mlp.gate_proj.weight"] = both.rows(slice(0, a.intermediate_size))
+        found["mlp.up_proj.weight"] = both.rows(slice(a.intermediate_size, None))
+        found["mlp.down_proj.weight"] = matrix("mlp.down_proj")
+        return {prefix + name: one for name, one in found.items()}
+
+    def _column(self, name: str) -> Rounded:
+        """A vector as rows of one number."""
+        return Rounded.floats(self._stored.array(name).reshape(-1))
+
+    def _table(self) -> StoredMatrix:
+        return self._stored.table("input_ids", self._a.hidden_size)
+
+    def _head(self) -> StoredMatrix:
+        """A tied head of floats is read from the embedding's initializer."""
+        tied = self._a.tie_word_embeddings and self._stored.has(EMBEDDING)
+        return self._stored.matrix(EMBEDDING if tied else HEAD)
+
+    def _chunks(self, name: str, own: str, matrix: StoredMatrix) -> Iterator[Comparison]:
+        """``own``: the checkpoint's tensor that it should be."""
+        step = max(1, CHUNK // self._a.hidden_size)
+        for start in range(0, self._a.vocab_size, step):
+            stop = min(start + step, self._a.vocab_size)
+            wanted = self._checkpoint.rows(own, start, stop).float().numpy()
+            yield Comparison(name, matrix.rows(slice(start, stop)), wanted, start)
+
+    def _positions(self) -> Iterator[Comparison]:
+        """What says where a token is: frequencies, or cosines and sines, the sines of a pair's first half negative."""
+        if self._stored.has("model.inv_freq"):
+            found = Rounded.floats(self._stored.array("model.inv_freq"))
+            yield Comparison("model.inv_freq (of RoPE)", found, self._frequencies[:, None])
+        for name, turn, sign in (("model.rope_cos", np.cos, 1), ("model.rope_sin", np.sin, -1)):
+            if not self._stored.has(name):
+                continue
+            table = self._stored.array(name).astype(np.float32)
+            half = turn(np.outer(np.arange(len(table), dtype=np.float32), self._frequencies))
+            wanted = np.concatenate([sign * half, half], 1).astype(np.float32)
+            steps = np.full((len(table), 1), TABLE_STEP, np.float32)
+            yield Comparison(f"{name} (of RoPE)", Rounded(table, "float16", steps), wanted)
+        if self._stored.has("model.slots"):
+            numbers = Rounded.floats(self._stored.array("model.slots"))
+            yield Comparison("model.slots (numbers of rows)", numbers, np.arange(len(numbers), dtype=np.float32)[:, None])
+
+    def _wanted(self, name: str) -> Floats:
+        found: Floats = self._checkpoint.tensor(name).float().numpy()
+        return found
