@@ -24,12 +24,12 @@ def config(*, routing: bool) -> MicroReasonConfig:
 
 
 def random_weights(shape: MicroReasonConfig, seed: int = 0) -> dict[str, Tensor]:
-    """Weights large enough for logits of order 1 to 10, norms around 1; gates that are shut for about half of the tokens."""
+    """Weights large enough for logits of order 1, norms around 1; gates that are shut for about half of the tokens."""
     generator = torch.Generator().manual_seed(seed)
     weights = {}
     for name, given in MicroReasonForCausalLM(shape).state_dict().items():
         noise = torch.randn(given.shape, generator=generator)
-        scale = 1.0 if "embed" in name else 0.3 if given.ndim == 1 else 1.5 * given.shape[-1] ** -0.5
+        scale = 0.15 if "embed" in name else 0.3 if given.ndim == 1 else 1.5 * given.shape[-1] ** -0.5
         weights[name] = noise * scale + ("norm" in name)
         if "self_attn.gate_proj" in name:
             weights[name] = 8 * noise * given.shape[-1] ** -0.5 if name.endswith("weight") else 0.5 * noise

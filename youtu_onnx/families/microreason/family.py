@@ -50,8 +50,8 @@ class MicroReason:
     def step_bytes(
         self, architecture: Architecture, graph: GraphFacts, cache: CacheLayout, *, tokens: int, new: int, logits: int
     ) -> int:
-        """Scores and attention weights of every head, the masks that are added to them, the MLP's layers and their copies, queries,
-        keys and values, and the logits."""
+        """Scores and attention weights of every head, the masks that are added to them, the MLP's layers and their copies,
+        queries, keys and values, and the logits."""
         a, floats = architecture, 4
         scores = (2 * a.num_attention_heads + 3) * new * tokens
         widest = new * 4 * (2 * a.intermediate_size + 2 * a.hidden_size + 3 * a.inner_size)

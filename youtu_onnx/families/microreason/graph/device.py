@@ -30,7 +30,7 @@ class TablePrologue(nn.Module):
         return self.embed_tokens(input_ids), cos, sin
 
     def biases(self, seen: Tensor, far: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """Of what may be seen and what is beyond the window, ``[B,S,T]`` each, what is added to scores, ``[B,1,S,T]``."""
+        """Of what may be seen ``[B,S,T]`` and what is beyond the window ``[1,S,T]``, what is added to scores, ``[…,1,S,T]``."""
         never = hidden_from_view(dtype)
         bias = torch.where(seen, 0.0, never).to(dtype).unsqueeze(1)
         return (bias, torch.where(far, never, 0.0).to(dtype).unsqueeze(1)) if self.a.attention_routing else (bias,)
@@ -49,7 +49,8 @@ class DevicePrologue(TablePrologue):
         rows = (new + (keys.amax(1, keepdim=True) - new.amax(1, keepdim=True))).unsqueeze(2)  # [B,S,1]
         keys = keys.unsqueeze(1)
         seen = (keys <= rows) & (mask != 0).unsqueeze(1)  # [B,S,T]
-        return hidden, cos, sin, *self.biases(seen, keys <= rows - self.a.attention_window, hidden.dtype)
+        far = keys[:1] <= rows[:1] - self.a.attention_window  # all sequences end together
+        return hidden, cos, sin, *self.biases(seen, far, hidden.dtype)
 
 
 class StaticPrologue(TablePrologue):
@@ -63,8 +64,8 @@ class StaticPrologue(TablePrologue):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> tuple[Tensor, ...]:
         """The mask is ``[B,T…M]``: zeros behind token T may be there or not.
 
-        Returns hidden ``[B,S,C]``, cos and sin ``[B,S,1,D]``, kept ``[B,1,M,1]`` bool, written ``[1,1,M,S]``, one where a row takes
-        a new token and zero elsewhere, the bias ``[B,1,S,M]``, and ``far`` ``[1,1,S,M]`` where the model routes.
+        Returns hidden ``[B,S,C]``, cos and sin ``[B,S,1,D]``, kept ``[B,1,M,1]`` bool, written ``[1,1,M,S]``, one where a row
+        takes a new token and zero elsewhere, the bias ``[B,1,S,M]``, and ``far`` ``[1,1,S,M]`` where the model routes.
         """
         hidden, cos, sin = self.embedded(input_ids, position_ids)
         none = input_ids[:, :1].float() * 0 * self.slots  # [B,M]

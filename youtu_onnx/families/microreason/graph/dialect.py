@@ -24,7 +24,6 @@ from youtu_onnx.graphs.modules import RMSNorm, SimplifiedRMSNorm
 from youtu_onnx.graphs.parameter import Parameter
 from youtu_onnx.graphs.trace import Part
 
-BIAS = {0: BATCH, 2: SEQUENCE, 3: TOTAL}
 BY_HEAD = {0: BATCH, 2: SEQUENCE}
 
 
@@ -65,16 +64,16 @@ class Dialect:
         return self._attention(a, lambda: Attention(a, fused_product=True))
 
     def _attention(self, a: Architecture, build: Callable[[], nn.Module]) -> Part:
-        count = 2 if a.attention_routing else 1
+        past, far = {0: BATCH, 2: PAST}, {2: SEQUENCE, 3: TOTAL}
         return Part(
             build,
-            lambda: [*rows(a, 3, 3, 3, 5, 5), torch.ones(2, 1, 3, 8), *(torch.ones(1, 1, 3, 8) for _ in range(count - 1))],
-            [BY_HEAD, BY_HEAD, BY_HEAD, *({0: BATCH, 2: PAST} for _ in ("key", "value")), BIAS, *[self.far_axes] * (count - 1)],
+            lambda: [
+                *rows(a, 3, 3, 3, 5, 5),
+                torch.ones(2, 1, 3, 8),
+                *([torch.ones(1, 1, 3, 8)] if a.attention_routing else []),
+            ],
+            [BY_HEAD, BY_HEAD, BY_HEAD, past, past, {0: BATCH, **far}, *([far] if a.attention_routing else [])],
         )
-
-    @property
-    def far_axes(self) -> dict[int, str]:
-        return {2: SEQUENCE, 3: TOTAL}
 
 
 @dataclass(frozen=True)
@@ -118,10 +117,6 @@ class DeviceDialect(Dialect):
 
     def attention(self, a: Architecture) -> Part:
         return self._attention(a, lambda: Attention(a, fused_product=False))
-
-    @property
-    def far_axes(self) -> dict[int, str]:
-        return BIAS
 
 
 @dataclass(frozen=True)
