@@ -1,15 +1,15 @@
 """MicroReason's cache, in two forms of the same rows: key and value of every head, as ordinary attention caches them.
 
-- ``routed``: a layer keeps the rows that later tokens may still see. A row whose gate was shut goes when the next token is
-  beyond its window, and padding goes at once, so layers have different numbers of rows. The last ``attention_window - 1`` rows
-  are always the last tokens, and every row before them is open: a row's distance from a new token needs no other record.
+- ``routed``: a layer keeps the rows that later tokens may still see, so layers have different numbers of rows. A row whose gate
+  was shut goes when the next token is beyond its window, and padding goes at once. The last ``attention_window - 1`` rows are
+  always the last tokens, and what is before them is open: a row's distance from a new token needs no record. Beside key and
+  value a row has a number that says whether its gate was open (:data:`OPEN`). Of a batch, rows stay that any sequence needs.
 - ``masked``: a row for every token, for runtimes that know one length of cache only, or none that shrinks. Nothing is saved.
-
-Where the checkpoint routes, a row is one number longer than ``head_dim``. The key's says that the gate was shut, the value's (in
-the routed form) that the row is padding. So zeros are an open token, a query meets the number with a zero, the sum of values has
-one number more than is read, and keys and values stay of one shape, as onnxruntime-genai wants them. Beside two tensors of flags
-for each layer, which genai can't hold, the alternative is a row of the next multiple of eight numbers: of 512 tokens, 6 heads of
-64 and 14 layers, appending and attention on a CPU take 1.19 ms a step with 65 numbers, 1.36 with 72, and 1.09 with 64.
+  There a row of key or value is one number longer than ``head_dim`` where the checkpoint routes. The key's is 1 where its gate
+  was shut; a query meets it with a zero, and the sum of values has one number more than is read. onnxruntime-genai, which wants
+  keys and values of one shape and nothing else, couldn't hold a tensor of its own for it, and rows of the next multiple of eight
+  numbers cost more than odd ones: at 512 tokens, 6 heads of 64 and 14 layers, appending and attention on a CPU take 1.19 ms a
+  step with 65 numbers, 1.36 with 72, and 1.09 with 64.
 """
 
 from __future__ import annotations
@@ -22,9 +22,14 @@ ROUTED, MASKED = "routed", "masked"
 CACHE_FORMS = (ROUTED, MASKED)
 
 
-def row_width(architecture: Architecture) -> int:
+OPEN, SHUT, PADDING = 0, -1, -3
+"""A routed cache's numbers of rows. What a query adds to them is 1 within the window, 0 before it, and far below zero for tokens
+that are yet to come: it sees what comes to 0 or more."""
+
+
+def row_width(architecture: Architecture, form: str) -> int:
     """Numbers of a head's key, and of its value, in a row."""
-    return architecture.head_dim + architecture.attention_routing
+    return architecture.head_dim + (form == MASKED and architecture.attention_routing)
 
 
 def cache_layout(architecture: Architecture, form: str, dtype: str, length: int | None = None) -> CacheLayout:
@@ -48,17 +53,16 @@ def cache_layout(architecture: Architecture, form: str, dtype: str, length: int 
             f"a cache of {length:,} tokens can't be reserved: this model has positions for 1 to {longest:,}",
             hint=f"choose a --max-length from 1 to {longest}",
         )
-    tensors = tuple(
-        CacheTensor(
-            f"past_key_values.{layer}.{role}",
-            f"present.{layer}.{role}",
-            architecture.num_attention_heads,
-            row_width(architecture),
-            layer,
-            role,
-        )
-        for layer in range(architecture.num_hidden_layers)
-        for role in ("key", "value")
-    )
+    tensors = tuple(tensor for layer in range(architecture.num_hidden_layers) for tensor in _of_layer(architecture, form, layer))
     whole = form == MASKED
     return CacheLayout(form, dtype, tensors, length, uniform=whole, rewindable=whole, prefix_shareable=whole)
+
+
+def _of_layer(a: Architecture, form: str, layer: int) -> tuple[CacheTensor, ...]:
+    sizes = (a.num_attention_heads, row_width(a, form), layer)
+    key, value = (CacheTensor(*_names(layer, role), *sizes, role) for role in ("key", "value"))
+    return (key, value) if form == MASKED else (key, value, CacheTensor(*_names(layer, "gate"), 1, 1, layer, "gate"))
+
+
+def _names(layer: int, role: str) -> tuple[str, str]:
+    return f"past_key_values.{layer}.{role}", f"present.{layer}.{role}"

@@ -1,7 +1,8 @@
 """The checkpoint's tensors as a bundle has them, read back from its data file.
 
 Written from what each stored matrix computes, and without what made it: ``qkv_proj`` holds three of the checkpoint's matrices one
-above the other and ``gate_up_proj`` two, the softmax scale is in ``q_norm``, and the row of a gate is stored as a column.
+above the other and ``gate_up_proj`` two, the softmax scale is in ``q_norm``, and of a
+gate its row is stored as a column and its bias with the other sign.
 """
 
 from __future__ import annotations
@@ -89,9 +90,9 @@ class Twin:
         found["self_attn.q_norm.weight"] = self._column(f"{prefix}self_attn.q_norm.weight").times(scale)
         found["self_attn.k_norm.weight"] = self._column(f"{prefix}self_attn.k_norm.weight")
         if a.attention_routing:
-            gate = self._column(f"{prefix}self_attn.gate_proj.weight")
-            found["self_attn.gate_proj.weight"] = gate
-            found["self_attn.gate_proj.bias"] = self._column(f"{prefix}self_attn.gate_proj.bias")
+            found["self_attn.gate_proj.weight"] = self._column(f"{prefix}self_attn.gate_proj.weight")
+            threshold = self._column(f"{prefix}self_attn.gate_proj.threshold")
+            found["self_attn.gate_proj.bias"] = threshold.times(np.full(1, -1, np.float32))
         found["self_attn.o_proj.weight"] = matrix("self_attn.o_proj")
         found["post_attention_layernorm.weight"] = self._column(f"{prefix}post_attention_layernorm.weight")
         found["mlp.gate_proj.weight"] = both.rows(slice(0, a.intermediate_size))

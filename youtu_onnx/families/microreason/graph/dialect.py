@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from youtu_onnx.families.microreason.architecture import Architecture
-from youtu_onnx.families.microreason.cache import row_width
+from youtu_onnx.families.microreason.cache import MASKED, row_width
 from youtu_onnx.families.microreason.graph import positions
 from youtu_onnx.families.microreason.graph.device import DevicePrologue, StaticAttention, StaticPrologue, TableProjections
 from youtu_onnx.families.microreason.graph.modules import Attention, Projections, Prologue, RoutedAttention, RoutedPrologue
@@ -25,6 +25,8 @@ from youtu_onnx.graphs.parameter import Parameter
 from youtu_onnx.graphs.trace import Part
 
 BY_HEAD = {0: BATCH, 2: SEQUENCE}
+NEXT = "sequence_length_and_next"
+"""New tokens, and the one behind them."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Dialect:
         return positions.frequencies(a)
 
     def attention(self, a: Architecture) -> Part:
-        """Takes queries, new rows, pasts, and whatever the prologue says more than how to turn; see :class:`Attention`."""
+        """Takes queries, new rows, pasts, and what the prologue says of masks; see :class:`Attention`."""
         return self._attention(a, lambda: Attention(a, fused_product=True))
 
     def _attention(self, a: Architecture, build: Callable[[], nn.Module]) -> Part:
@@ -86,12 +88,15 @@ class RoutedDialect(Dialect):
         return RoutedPrologue(a)
 
     def attention(self, a: Architecture) -> Part:
-        past = {0: BATCH, 2: PAST}
-        return Part(
-            lambda: RoutedAttention(a, fused_product=True),
-            lambda: rows(a, 3, 3, 3, 5, 5),
-            [BY_HEAD, BY_HEAD, BY_HEAD, past, past],
-        )
+        past, count, width = {0: BATCH, 2: PAST}, a.num_attention_heads, a.head_dim
+
+        def inputs() -> list[Tensor]:
+            sizes = ((count, width), (count, width), (1, 1))
+            new, old = ([torch.ones(2, heads, length, size) for heads, size in sizes] for length in (3, 5))
+            return [torch.ones(2, count, 3, width), *new, *old, torch.ones(1, 1, 4, 8)]
+
+        axes = [*[BY_HEAD] * 4, *[past] * 3, {2: NEXT, 3: TOTAL}]
+        return Part(lambda: RoutedAttention(a, fused_product=True), inputs, axes)
 
 
 @dataclass(frozen=True)
@@ -148,5 +153,5 @@ class StaticDialect(DeviceDialect):
 
 
 def rows(a: Architecture, *lengths: int) -> list[Tensor]:
-    """Examples ``[2, H, length, W]``."""
-    return [torch.ones(2, a.num_attention_heads, length, row_width(a)) for length in lengths]
+    """Examples ``[2, H, length, W]`` of a masked cache."""
+    return [torch.ones(2, a.num_attention_heads, length, row_width(a, MASKED)) for length in lengths]

@@ -3,7 +3,7 @@
 A layer is three parts in a row, and behind them, in a routed cache, the removal of rows::
 
     hidden ─ Projection ─┬─ queries ─────────┬─ Attention ─ Completion ─ hidden
-                         └─ rows ─ past rows ┴─ present rows ─ Removal ─ what is cached
+                         └─ rows ─ past rows ┴─ present rows ─ removal ─ what is cached
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import onnx_ir as ir
 from youtu_onnx.core.domains import MICROSOFT
 from youtu_onnx.families.microreason.architecture import Architecture
 from youtu_onnx.families.microreason.graph.form import GraphForm
-from youtu_onnx.families.microreason.graph.removal import Removal
+from youtu_onnx.families.microreason.graph.removal import kept_rows, of_rows
 from youtu_onnx.families.microreason.graph.traced import ModelParts, traced_model
 from youtu_onnx.graphs.axes import BATCH, IR_DTYPES, PAST, SEQUENCE, TOTAL
 from youtu_onnx.graphs.builder import GraphBuilder, declared
@@ -57,6 +57,8 @@ class _Assembler:
     def model(self) -> ir.Model:
         a, builder, cache = self.a, self.builder, self.form.cache
         hidden, cos, sin, *more = put(builder, self.parts.prologue, Place("model.", "embed."), self.inputs)
+        if self.form.dialect.removes:
+            more.append(self.minus_new())
         for index in range(a.num_hidden_layers):
             hidden = self.layer(index, hidden, [cos, sin], more)
         if self.form.dialect.on_request:
@@ -69,20 +71,29 @@ class _Assembler:
         return ir.Model(builder.graph, ir_version=10, producer_name="youtu-onnx")
 
     def layer(self, index: int, hidden: ir.Value, turns: list[ir.Value], more: list[ir.Value]) -> ir.Value:
-        """``more``: what the prologue says of masks; of a routed cache which tokens are padding."""
-        builder, prefix, removes = self.builder, f"model.layers.{index}.", self.form.dialect.removes
+        """``more``: what the prologue says of masks."""
+        builder, prefix = self.builder, f"model.layers.{index}."
+        own = f"{prefix}self_attn."
         pasts = [self.pasts[t.past] for t in self.form.cache.tensors if t.layer == index]
-        padding, masks = (more, []) if removes else ([], more)
-        made = put(builder, self.parts.project, Place(prefix, "project."), [hidden, *turns, *padding])
-        scope = str(index) if removes else ""  # layers' lengths are their own
-        place = Place(f"{prefix}self_attn.", "attend.", scope)
-        context, key, value, *rows = put(builder, self.parts.attend, place, [*made, *pasts, *masks])
-        if removes:
-            removal = Removal(builder, f"{prefix}self_attn.", rows[0], rows[1], self.a.num_attention_heads)
-            key, value = removal.of(key, "key"), removal.of(value, "value")
-        self.presents += [key, value]
+        project, scope = Place(prefix, "project."), ""
+        if self.form.dialect.removes:
+            padding, near, new = more
+            made = put(builder, self.parts.project, project, [hidden, *turns, padding])
+            more, scope = [of_rows(builder, near, pasts, new, own)], str(index)  # layers' lengths are their own
+        else:
+            made = put(builder, self.parts.project, project, [hidden, *turns])
+        context, *rows = put(builder, self.parts.attend, Place(own, "attend.", scope), [*made, *pasts, *more])
+        if self.form.dialect.removes:
+            *rows, kept = rows
+            rows = kept_rows(builder, rows, kept, own)
+        self.presents += rows
         [hidden] = put(builder, self.parts.complete, Place(prefix, "complete."), [hidden, context])
         return hidden
+
+    def minus_new(self) -> ir.Value:
+        """[1], minus the number of new tokens."""
+        new = self.builder.op("Shape", self.inputs[:1], "step.new", {"start": 1, "end": 2})
+        return self.builder.op("Neg", [new], "step.minus_new")
 
     def length(self, shared: str, own: str, layer: int) -> int | str:
         """Of a layer's tensors: reserved, the same in all layers, or the layer's own."""

@@ -5,9 +5,9 @@ are fused; ``parameters.py`` says how each is built:
 
 - ``self_attn.qkv_proj``: ``q_proj``, ``k_proj`` and ``v_proj``, which read the same input;
 - ``mlp.gate_up_proj``: ``gate_proj`` and ``up_proj``;
-- ``self_attn.gate_proj``: the gate's one row, as a column.
+- ``self_attn.gate_proj``: the gate's one row as a column, and its bias, negative, as what it has to exceed.
 
-The softmax scale is in ``q_norm``'s weight. A cached row's last number is a flag: see ``families/microreason/cache.py``.
+The softmax scale is in ``q_norm``'s weight. What is cached of a gate: see ``families/microreason/cache.py``.
 
 Shapes: B batch, S new tokens, P past rows, T = P + S, C hidden_size, H heads, D head_dim, W a cached row's width, D or D + 1.
 """
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.onnx.ops import rotary_embedding
 
 from youtu_onnx.families.microreason.architecture import Architecture
+from youtu_onnx.families.microreason.cache import OPEN, PADDING, SHUT
 from youtu_onnx.graphs import fused
 from youtu_onnx.graphs.modules import RMSNorm, merge_heads, split_heads
 
@@ -62,10 +63,16 @@ class RoutedPrologue(Prologue):
     """As ``Prologue``; how many rows there are is each layer's own matter."""
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> tuple[Tensor, ...]:
-        """Returns hidden ``[B,S,C]``, cos and sin ``[B,S,D/2]``, and padding ``[B,S]``: 1 where a new token is none."""
+        """Returns hidden ``[B,S,C]``, cos and sin ``[B,S,D/2]``, padding ``[B,1,S,1]``, which is added to a gate's number, and
+        ``near`` ``[1,1,S+1,T]``: what a query adds to the numbers of rows, the last ones of which are the last tokens. The query
+        behind all others is that of the next step's first token."""
         hidden, cos, sin = self.embedded(input_ids, position_ids)
-        new, total = input_ids.shape[1], attention_mask.shape[1]
-        return hidden, cos, sin, (attention_mask[:, total - new :] == 0).to(hidden.dtype)
+        new, total, window = input_ids.shape[1], attention_mask.shape[1], self.a.attention_window
+        none = attention_mask[:, total - new :] == 0
+        padding = torch.where(none, float(PADDING), 0.0).to(hidden.dtype).unsqueeze(1).unsqueeze(3)
+        distance = (torch.arange(new + 1) + (total - new)).unsqueeze(1) - torch.arange(total).unsqueeze(0)  # [S+1,T]
+        near = torch.where(distance < window, 1.0, 0.0) + torch.where(distance < 0, 2.0 * PADDING, 0.0)
+        return hidden, cos, sin, padding, near.to(hidden.dtype).unsqueeze(0).unsqueeze(0)
 
 
 class Projection(nn.Module):
@@ -76,9 +83,10 @@ class Projection(nn.Module):
         self.input_layernorm = norm(architecture.hidden_size, architecture.rms_norm_eps)
         self.self_attn = projections(architecture, norm)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, *padding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns query, key and value, ``[B,H,S,W]`` each, the former two rotated."""
-        made: tuple[Tensor, Tensor, Tensor] = self.self_attn(self.input_layernorm(hidden), cos, sin, *padding)
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, *padding: Tensor) -> tuple[Tensor, ...]:
+        """Returns query, key and value, ``[B,H,S,W]`` each, the former two rotated; and for a routed cache the gates' numbers
+        ``[B,1,S,1]``."""
+        made: tuple[Tensor, ...] = self.self_attn(self.input_layernorm(hidden), cos, sin, *padding)
         return made
 
 
@@ -91,17 +99,19 @@ class Projections(nn.Module):
         if a.attention_routing:
             self.gate_proj = Gate(a.hidden_size)
 
-    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, *padding: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, *padding: Tensor) -> tuple[Tensor, ...]:
         a = self.a
         query, key, value = self.qkv_proj(hidden).split([a.inner_size] * 3, -1)
         query, key = self.rotated(self.q_norm(self.apart(query)), self.k_norm(self.apart(key)), cos, sin)
         value = split_heads(value, a.head_dim)
         if not a.attention_routing:
             return query, key, value
-        shut = self.gate_proj(hidden).unsqueeze(1)  # [B,1,S,1]
+        opened = self.gate_proj(hidden).unsqueeze(1)  # [B,1,S,1]
+        if padding:
+            return query, key, value, torch.where(opened, float(OPEN), float(SHUT)).to(hidden.dtype) + padding[0]
         none = query[..., :1] * 0  # [B,H,S,1]; a constant would have to be stretched by sizes
-        last = none + padding[0].unsqueeze(1).unsqueeze(3) if padding else none
-        return torch.cat([query, none], -1), torch.cat([key, none + shut], -1), torch.cat([value, last], -1)
+        shut = torch.where(opened, 0.0, 1.0).to(hidden.dtype)
+        return torch.cat([query, none], -1), torch.cat([key, none + shut], -1), torch.cat([value, none], -1)
 
     def apart(self, x: Tensor) -> Tensor:
         """``[B,S,H·D]`` → ``[B,S,H,D]``."""
@@ -116,14 +126,14 @@ class Projections(nn.Module):
 
 
 class Gate(nn.Module):
-    """Normed hidden states ``[B,S,C]`` → ``[B,S,1]``, one where the gate ``sigmoid(x·w + b)`` is at most a half, else zero."""
+    """Normed hidden states ``[B,S,C]`` → ``[B,S,1]``, whether the gate ``sigmoid(x·w + b)`` is over a half."""
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(hidden_size, 1)), nn.Parameter(torch.ones(1))
+        self.weight, self.threshold = nn.Parameter(torch.ones(hidden_size, 1)), nn.Parameter(torch.ones(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.where(torch.matmul(x, self.weight) + self.bias > 0, 0.0, 1.0).to(x.dtype)
+        return torch.matmul(x, self.weight) > self.threshold
 
 
 class Attention(nn.Module):
@@ -145,27 +155,34 @@ class Attention(nn.Module):
         if far:
             shut = key[:, :1, :, self.a.head_dim :].transpose(2, 3)  # [B,1,1,T]
             bias = bias + far[0] * shut
+        context = self.sums(query, key, value, bias)
+        return merge_heads(context[..., : self.a.head_dim] if far else context), key, value
+
+    def sums(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
         product = fused.transposed_product(query, key) if self.fused_product else torch.matmul(query, key.transpose(2, 3))
-        context = torch.matmul(torch.softmax(product + bias, -1), value)[..., : self.a.head_dim]
-        return merge_heads(context), key, value
+        return torch.matmul(torch.softmax(product + bias, -1), value)
 
 
 class RoutedAttention(Attention):
     """Over the rows that a layer kept, and which of them it keeps on."""
 
     def forward(  # type: ignore[override]  # never called as one
-        self, query: Tensor, key: Tensor, value: Tensor, past_key: Tensor, past_value: Tensor
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        gate: Tensor,
+        past_key: Tensor,
+        past_value: Tensor,
+        past_gate: Tensor,
+        near: Tensor,
     ) -> tuple[Tensor, ...]:
-        """As :class:`Attention`; returns context, key ``[B,H,T,W]`` and value of all rows, an ascending number for each row,
-        ``[B,T]``, below zero those that go, and how many stay, ``[1]``: as many as in the sequence that keeps most."""
-        key, value = torch.cat([past_key, key], 2), torch.cat([past_value, value], 2)
-        new, total, window = query.shape[2], key.shape[2], self.a.attention_window
-        rows = torch.arange(total)
-        opened, there = (x[:, 0, :, self.a.head_dim] == 0 for x in (key, value))  # [B,T]
-        distance = (torch.arange(new) + (total - new)).unsqueeze(1) - rows.unsqueeze(0)  # [S,T]
-        visible = (distance >= 0) & there.unsqueeze(1) & (opened.unsqueeze(1) | (distance < window))  # [B,S,T]
-        bias = torch.where(visible, 0.0, hidden_from_view(query.dtype)).to(query.dtype).unsqueeze(1)
-        context, key, value = self.attend(query, key, value, bias)
-        kept = there & (opened | (rows > total - window))
-        places = torch.where(kept, rows, rows - total)
-        return context, key, value, places, kept.to(torch.int64).sum(1).amax(0, keepdim=True)
+        """As :class:`Attention`, with gates' numbers ``[B,1,S,1]`` and ``[B,1,P,1]``; ``near`` is that of these rows,
+        ``[1,1,S+1,T]``. Returns the context, key, value and gate of all rows, and which of these stay, ``[T]`` bool."""
+        pairs = ((past_key, key), (past_value, value), (past_gate, gate))
+        key, value, gate = (torch.cat(pair, 2) for pair in pairs)
+        seen = near + gate.reshape(gate.shape[0], 1, 1, gate.shape[2])  # [B,1,S+1,T]
+        new = query.shape[2]
+        bias = torch.where(seen[:, :, :new] >= 0, 0.0, hidden_from_view(query.dtype)).to(query.dtype)
+        kept = seen[:, :, new:].amax((0, 1, 2)) >= 0
+        return merge_heads(self.sums(query, key, value, bias)), key, value, gate, kept

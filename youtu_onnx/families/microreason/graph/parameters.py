@@ -51,7 +51,7 @@ def _of_layer(a: Architecture, prefix: str) -> dict[str, Parameter]:
     found[f"{own}k_norm.weight"] = _vector(f"{own}k_norm.weight", a.head_dim)
     if a.attention_routing:
         found[gate] = Parameter((gate,), (a.hidden_size, 1), lambda given: given[gate].T, "vector")
-        found[bias] = _vector(bias, 1)
+        found[f"{own}gate_proj.threshold"] = Parameter((bias,), (1,), lambda given: -given[bias], "vector")
     found[f"{own}o_proj.weight"] = _same(f"{own}o_proj.weight", (a.hidden_size, a.inner_size))
     found[f"{prefix}post_attention_layernorm.weight"] = _vector(f"{prefix}post_attention_layernorm.weight", a.hidden_size)
     found[f"{mlp}gate_up_proj.weight"] = _above([f"{mlp}{name}.weight" for name in GATE_UP], a.intermediate_size, a.hidden_size)

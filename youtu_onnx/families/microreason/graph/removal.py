@@ -1,33 +1,31 @@
-"""Rows leave a routed cache: nodes behind each layer's attention.
+"""Rows of a routed cache: which part of a table of distances is theirs, and how they leave.
 
-How many rows a layer keeps depends on numbers, which torch's exporter can't follow, so these few nodes are made by hand.
+How many rows a layer has depends on numbers, which torch's exporter can't follow, so these few nodes are made by hand.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
 from youtu_onnx.graphs.builder import GraphBuilder
 
 
-class Removal:
-    """Of one layer, named after it."""
+def of_rows(builder: GraphBuilder, near: ir.Value, pasts: Sequence[ir.Value], new: ir.Value, prefix: str) -> ir.Value:
+    """Of ``[1,1,S+1,T]`` the last columns, one for each row that a layer has with the step's own.
 
-    def __init__(self, builder: GraphBuilder, prefix: str, places: ir.Value, most: ir.Value, heads: int) -> None:
-        """``places`` [B,T] and ``most`` [1]: see :class:`youtu_onnx.families.microreason.graph.modules.RoutedAttention`.
+    Args:
+        pasts: of the layer, of which the last has the fewest numbers.
+        new: [1], minus the number of new tokens.
+    """
+    past = builder.op("Shape", [pasts[-1]], f"{prefix}rows.past", {"start": 2, "end": 3})
+    first = builder.op("Sub", [new, past], f"{prefix}rows.first")
+    bounds = [builder.integers(f"rows.{bound}", number) for bound, number in (("end", 2**31), ("axis", 3))]
+    return builder.op("Slice", [near, first, *bounds], f"{prefix}rows.near")
 
-        Rows stay in their order, at the right. A sequence that keeps fewer than the one that keeps most has others on the left:
-        padding, or shut rows beyond the window, which are never seen, and go as soon as they fall behind.
-        """
-        self.builder, self.prefix = builder, prefix
-        everything = builder.op("Shape", [places], f"{prefix}rows.all", {"start": 1, "end": 2})  # [1]
-        ordered = builder.ops("TopK", [places, everything], [f"{prefix}rows.sorted", f"{prefix}rows.order"], {"largest": 0})
-        first = builder.op("Neg", [most], f"{prefix}rows.first")
-        bounds = [builder.integers(f"rows.{bound}", number) for bound, number in (("end", 2**31), ("axis", 1))]
-        kept = builder.op("Slice", [ordered[1], first, *bounds], f"{prefix}rows.kept")  # [B, kept]
-        columns = builder.op("Unsqueeze", [kept, builder.integers("rows.axes", 1, 3)], f"{prefix}rows.column")
-        self.indices = builder.op("Expand", [columns, builder.integers("rows.heads", 1, heads, 1, 1)], f"{prefix}rows.indices")
 
-    def of(self, rows: ir.Value, role: str) -> ir.Value:
-        """``[B,H,T,W]`` → ``[B,H,kept,W]``."""
-        return self.builder.op("GatherND", [rows, self.indices], f"{self.prefix}rows.{role}", {"batch_dims": 2})
+def kept_rows(builder: GraphBuilder, rows: Sequence[ir.Value], kept: ir.Value, prefix: str) -> list[ir.Value]:
+    """Of tensors ``[B,…,T,…]`` the rows that stay, in their order; ``kept`` [T] bool."""
+    names = [f"{prefix}rows.kept.{place}" for place in range(len(rows))]
+    return [builder.op("Compress", [one, kept], name, {"axis": 2}) for one, name in zip(rows, names, strict=True)]

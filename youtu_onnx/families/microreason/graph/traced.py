@@ -45,7 +45,7 @@ def _traced(a: Architecture, form: GraphForm) -> dict[str, ir.Model]:
 def _parts(a: Architecture, form: GraphForm) -> dict[str, Part]:
     dialect = form.dialect
     new, total = {0: BATCH, 1: SEQUENCE}, {0: BATCH, 1: TOTAL}
-    padding = [torch.ones(2, 3)] if dialect.removes else []
+    padding = [{0: BATCH, 2: SEQUENCE}] if dialect.removes else []
     return {
         "prologue": Part(
             lambda: dialect.prologue(a),
@@ -62,9 +62,9 @@ def _parts(a: Architecture, form: GraphForm) -> dict[str, Part]:
             lambda: [
                 torch.ones(2, 3, a.hidden_size),
                 *(torch.ones(2, 3, *dialect.turns(a)) for _ in ("cos", "sin")),
-                *(torch.ones(2, 3) for _ in padding),
+                *(torch.ones(2, 1, 3, 1) for _ in padding),
             ],
-            [new] * (3 + len(padding)),
+            [new, new, new, *padding],
         ),
         "attend": dialect.attention(a),
         "complete": Part(
