@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from youtu_onnx.core.bundle import Manifest, names
-from youtu_onnx.families.known import architecture_of
+from youtu_onnx.families.known import architecture_of, family_called
 
 
 def write_model_card(manifest: Manifest, folder: Path) -> None:
@@ -36,7 +36,7 @@ model = og.Model("path/of/this/folder")
     return f"""---
 library_name: onnx
 pipeline_tag: text-generation
-{hub}tags: [onnx, youtu, multi-head-latent-attention]
+{hub}tags: [{", ".join(("onnx", *family_called(manifest.model.family).tags))}]
 ---
 
 # {manifest.source.model.rpartition("/")[2]}, {recipe.precision}, for {manifest.target}
@@ -50,7 +50,7 @@ Made from {source} by youtu-onnx {manifest.tools.get("youtu-onnx", "")} on {mani
 | context | {manifest.context_length:,} tokens |
 | weights | {stored} |
 | size | {size / 1e6:,.1f} MB |
-| cache | {cache.form}, {cache.dtype}, {cache.bytes_per_token / 1024:,.1f} KiB per token |
+| cache | {cache.form}, {cache.dtype}, {cache.bytes_per_token / 1024:,.1f} KiB per token{"" if cache.uniform else " at most"} |
 
 ## Run it
 

@@ -36,6 +36,10 @@ class Decoder(Protocol):
         """Tokens in the cache."""
 
     @property
+    def rows(self) -> tuple[int, ...] | None:
+        """Rows that each layer keeps of these tokens; None where that is one for each."""
+
+    @property
     def rewindable(self) -> bool:
         """Whether some of the tokens can be dropped. If not, :meth:`rewind` drops none or all."""
 

@@ -74,6 +74,11 @@ class GenaiDecoder:
     def length(self) -> int:
         return self._length
 
+    @property
+    def rows(self) -> None:
+        """One for each token: genai holds no other cache."""
+        return None
+
     def prefill(self, ids: Sequence[int]) -> np.ndarray:
         for chunk in steps(self._check(ids)):
             self._append(chunk)

@@ -21,6 +21,10 @@ class BoundCache(SequenceCache, Protocol):
     ``length`` is counted, not read off shapes.
     """
 
+    @property
+    def rows(self) -> tuple[int, ...] | None:
+        """As :attr:`youtu_onnx.runtimes.decoder.Decoder.rows`."""
+
     def bind(self, binding: ort.IOBinding, count: int) -> None:
         """Bind its tensors as pasts, and the presents of P + ``count`` tokens."""
 

@@ -43,6 +43,10 @@ class OrtDecoder:
     def length(self) -> int:
         return self._cache.length
 
+    @property
+    def rows(self) -> tuple[int, ...] | None:
+        return self._cache.rows
+
     def prefill(self, ids: Sequence[int]) -> np.ndarray:
         for chunk in steps(self._check(ids)):
             logits = self._append(chunk, last_only=True)

@@ -47,6 +47,11 @@ class InPlaceCache:
         return device == "cpu" and layout.appends_in_place and droppable(layout)
 
     @property
+    def rows(self) -> None:
+        """One for each token."""
+        return None
+
+    @property
     def nbytes(self) -> int:
         return sum(buffer.nbytes for buffer in self._buffers)
 

@@ -31,6 +31,10 @@ class ReturnedCache:
         return self._state[1]
 
     @property
+    def rows(self) -> tuple[int, ...] | None:
+        return self._layout.rows_by_layer([value.shape()[2] for value in self._state[0]])
+
+    @property
     def nbytes(self) -> int:
         return sum(np.prod(value.shape(), dtype=np.int64).item() for value in self._state[0]) * self._dtype.itemsize
 

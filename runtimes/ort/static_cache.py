@@ -37,6 +37,11 @@ class StaticCache:
         self.length = 0
 
     @property
+    def rows(self) -> None:
+        """One for each token."""
+        return None
+
+    @property
     def nbytes(self) -> int:
         return self.batch * self._reserved_length * self._layout.bytes_per_token if self._buffers else 0
 

@@ -63,7 +63,7 @@ class EchoDecoder:
     """Its cache is the ids that it was given."""
 
     def __init__(self, *, rewindable: bool) -> None:
-        self.rewindable = rewindable
+        self.rewindable, self.rows = rewindable, None
         self.ids: list[int] = []
 
     @property

@@ -36,6 +36,7 @@ class Scripted:
 
     vocab_size = 1280
     rewindable = True
+    rows = None
 
     def __init__(self, reply: str | Sequence[int], context_length: int = 100) -> None:
         self.reply = [*TOKENIZER.encode(reply, special=True), EOS] if isinstance(reply, str) else list(reply)

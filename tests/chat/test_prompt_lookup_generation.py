@@ -32,6 +32,7 @@ class Toy:
     """A Decoder that likes to go on as the text did, but not always; ``follow`` says how much."""
 
     vocab_size = VOCAB
+    rows = None
 
     def __init__(self, follow: float = 4.0, context_length: int = 400, eos_from: int | None = None) -> None:
         self.follow, self.context_length, self.eos_from = follow, context_length, eos_from

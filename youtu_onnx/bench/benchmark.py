@@ -167,6 +167,10 @@ class _Witness:
     def length(self) -> int:
         return self.sequences.length
 
+    @property
+    def rows(self) -> tuple[int, ...] | None:
+        return self.sequences.rows
+
     def append(self, count: int) -> None:
         started = self.clock()
         self.sequences.append(count)

@@ -22,6 +22,7 @@ FLAT = (
     "batch",
     "threads",
     *(f"{name}_{part}" for name in STATISTICS for part in PARTS),
+    "rows_kept",
 )
 """Columns of one result in a spreadsheet."""
 
@@ -88,7 +89,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         (
             "memory",
             f"{report.memory_after_load / 1e9:.2f} GB after loading, {report.peak_memory / 1e9:.2f} GB at most; "
-            f"cache {per_token / 1024:.1f} KiB per token",
+            f"cache {per_token / 1024:.1f} KiB per token{'' if report.bundle.manifest.cache.uniform else ' at most'}",
         ),
         ("runs", f"{report.plan.repetitions} each, {'after a warm-up' if report.plan.warmup else 'without a warm-up'}"),
     ]
@@ -99,11 +100,17 @@ def _columns(report: Report) -> tuple[Row, list[Row]]:
     """Rates are medians; columns that would say nothing are left out."""
     batches = any(result.trial.batch > 1 for result in report.results)
     both = any(result.trial.has_both for result in report.results)
-    head = ["threads", *["batch"] * batches, "test", "t/s", "min", "max", "spread", *["total s", "ttft s", "tg t/s"] * both]
-    return head, [_cells(result, batches, both) for result in report.results]
+    rows = any(result.rows is not None for result in report.results)
+    head = ["threads", *["batch"] * batches, "test", "t/s", "min", "max", "spread"]
+    head += [*["total s", "ttft s", "tg t/s"] * both, *["rows kept"] * rows]
+    return head, [[*_cells(result, batches, both), *[_share(result.rows_kept)] * rows] for result in report.results]
 
 
-def _cells(result: Result, batches: bool, both: bool) -> Row:
+def _share(part: float | None) -> str:
+    return "-" if part is None else f"{part:.1%}"
+
+
+def _cells(result: Result, batches: bool, both: bool) -> list[str]:
     rate, first, generation = result.tokens_per_second, result.time_to_first_token, result.generation
     cells = [
         str(result.threads),
@@ -125,6 +132,7 @@ def _cells(result: Result, batches: bool, both: bool) -> Row:
 
 def _flat(result: Result) -> dict[str, Any]:
     fields = result.to_dict()
+    del fields["rows_by_layer"]
     for name in STATISTICS:
         found = fields.pop(name) or {}
         fields |= {f"{name}_{part}": found.get(part) for part in PARTS}

@@ -43,10 +43,12 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Sample:
-    """Seconds of one run of a trial, and of its prompt alone (0 without one)."""
+    """Seconds of one run of a trial, and of its prompt alone (0 without one). ``rows``: that each layer kept at its end of each
+    sequence; None where that is one for each token."""
 
     seconds: float
     prompt_seconds: float
+    rows: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,16 @@ class Result:
         tokens = self.trial.batch * self.trial.steps
         return Statistics(tuple(_rate(tokens, sample.seconds - sample.prompt_seconds) for sample in self.samples))
 
+    @property
+    def rows(self) -> tuple[int, ...] | None:
+        """That each layer kept of each sequence at the end of the last run; None where that is one for each token."""
+        return self.samples[-1].rows
+
+    @property
+    def rows_kept(self) -> float | None:
+        """Of all tokens and layers the part that was kept; None where that is everything."""
+        return sum(self.rows) / (len(self.rows) * self.trial.length) if self.rows else None
+
     def to_dict(self) -> dict[str, Any]:
         first, generation = self.time_to_first_token, self.generation
         return {
@@ -91,6 +103,8 @@ class Result:
             "seconds": self.seconds.to_dict(),
             "time_to_first_token_seconds": first and first.to_dict(),
             "generation_tokens_per_second": generation and generation.to_dict(),
+            "rows_kept": self.rows_kept,
+            "rows_by_layer": self.rows and list(self.rows),
         }
 
 
@@ -103,8 +117,9 @@ def take_sample(trial: Trial, sequences: Sequences, clock: Clock) -> Sample:
     for _ in range(trial.steps):
         sequences.append(1)
     ended = clock()
+    rows = sequences.rows
     sequences.rewind_to(trial.depth)
-    return Sample(ended - started, prompted - started)
+    return Sample(ended - started, prompted - started, rows)
 
 
 def warm_up(trial: Trial, sequences: Sequences) -> None:

@@ -22,6 +22,10 @@ class Sequences(Protocol):
     def length(self) -> int:
         """Tokens of each sequence in the cache."""
 
+    @property
+    def rows(self) -> tuple[int, ...] | None:
+        """Rows that each layer keeps of each sequence; None where that is one for each token."""
+
     def append(self, count: int) -> None:
         """Compute the text's next tokens, logits included: all in one go, as a prompt, or a single one."""
 
@@ -38,6 +42,10 @@ class OneSequence:
     @property
     def length(self) -> int:
         return self._decoder.length
+
+    @property
+    def rows(self) -> tuple[int, ...] | None:
+        return self._decoder.rows
 
     def append(self, count: int) -> None:
         self._decoder.prefill(self._ids[self.length : self.length + count])
@@ -67,6 +75,11 @@ class ManySequences:
         self._past: list[ort.OrtValue] | None = None
         self._kept: tuple[int, list[ort.OrtValue] | None] = (0, None)
         self.length = 0
+
+    @property
+    def rows(self) -> tuple[int, ...] | None:
+        past = self._past or []
+        return self._model.bundle.manifest.cache.rows_by_layer([value.shape()[2] for value in past]) if past else None
 
     def append(self, count: int) -> None:
         end = self.length + count

@@ -146,6 +146,7 @@ class Generation(Iterator[Piece]):
             usage=Usage(len(self._prompt), len(self._token_ids)),
             timing=timing,
             speculation=None if self._drafter is None else self._drafter.counts,
+            cached=self._cache.cached,
         )
 
 

@@ -34,6 +34,17 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Cached:
+    """Tokens that a cache was made of, and rows that each layer keeps of them."""
+
+    tokens: int
+    rows: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"tokens": self.tokens, "rows": list(self.rows)}
+
+
+@dataclass(frozen=True)
 class Result:
     """A finished reply.
 
@@ -45,6 +56,7 @@ class Result:
         finish_reason: ``stop`` (the model ended its reply), ``length`` (max_tokens or the context is used up) or
             ``cancelled``.
         speculation: what prompt lookup did; None without it.
+        cached: what the cache holds at the end; None where every layer has a row for each token.
     """
 
     text: str
@@ -55,10 +67,11 @@ class Result:
     usage: Usage
     timing: Timing
     speculation: Speculation | None = None
+    cached: Cached | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What ``youtu-onnx generate --json`` prints."""
-        fields = {
+        fields: dict[str, Any] = {
             "text": self.text,
             "thinking": self.thinking,
             "answer": self.answer,
@@ -66,4 +79,5 @@ class Result:
             "finish_reason": self.finish_reason,
             "usage": self.usage.to_dict(),
         }
-        return fields | ({} if self.speculation is None else {"speculation": self.speculation.to_dict()})
+        fields |= {} if self.speculation is None else {"speculation": self.speculation.to_dict()}
+        return fields | ({} if self.cached is None else {"cache": self.cached.to_dict()})

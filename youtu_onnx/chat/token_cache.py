@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from youtu_onnx.chat.prefix import common_prefix
+from youtu_onnx.chat.result import Cached
 from youtu_onnx.runtimes.decoder import Decoder
 
 
@@ -58,6 +59,12 @@ class TokenCache:
             return self._ahead.pop(0)
         self.drop_guesses()
         return None
+
+    @property
+    def cached(self) -> Cached | None:
+        """What is in the decoder, where its layers don't have a row for each token."""
+        rows = self.decoder.rows
+        return None if rows is None else Cached(self.decoder.length, rows)
 
     def drop_guesses(self) -> None:
         """Rewind the guesses that weren't taken."""

@@ -9,7 +9,7 @@ that want one shape from the first step to the last. B batch, P past tokens, S n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -61,6 +61,13 @@ class CacheLayout:
     @property
     def num_layers(self) -> int:
         return 1 + max(tensor.layer for tensor in self.tensors)
+
+    def rows_by_layer(self, rows: Sequence[int]) -> tuple[int, ...] | None:
+        """Rows that each layer keeps, where the tensors, in their order, have so many; None where that is one for each token."""
+        if self.uniform:
+            return None
+        found = {tensor.layer: count for tensor, count in zip(self.tensors, rows, strict=True)}
+        return tuple(found[layer] for layer in range(self.num_layers))
 
     @property
     def appends_in_place(self) -> bool:

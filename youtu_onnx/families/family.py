@@ -20,6 +20,7 @@ class Family(Protocol[A]):
     Attributes:
         name: what a manifest calls it.
         model_types: the ``model_type`` of a checkpoint's ``config.json`` that it answers to.
+        tags: by which the Hugging Face hub finds such models.
         cache_forms: what a user may choose of with ``--cache``, the first that every target takes first.
         sensitive: shell patterns of the matrices whose rounding to 4 bits costs most for what it saves: int4 exports keep them
             at 8 unless told otherwise.
@@ -36,6 +37,9 @@ class Family(Protocol[A]):
 
     @property
     def sensitive(self) -> tuple[str, ...]: ...
+
+    @property
+    def tags(self) -> tuple[str, ...]: ...
 
     def parse(self, config: Mapping[str, Any], *, where: str) -> A:
         """A checkpoint's configuration.

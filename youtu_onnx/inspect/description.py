@@ -63,13 +63,18 @@ def _model(found: Inspection) -> list[Row]:
 def _cache(found: Inspection) -> list[Row]:
     cache = found.manifest.cache
     reserved = "" if cache.length is None else f", reserved for {cache.length:,} tokens"
-    rows = [("cache", f"{cache.form}, {cache.dtype}, {_bytes(cache.bytes_per_token)} per token{reserved}")]
+    most = "" if cache.uniform else " at most"
+    rows = [("cache", f"{cache.form}, {cache.dtype}, {_bytes(cache.bytes_per_token)} per token{most}{reserved}")]
+    if found.rows_kept is not None:
+        parts = [f"{part:.0%}" for part in found.rows_kept]
+        rows += [("", line) for line in textwrap.wrap(f"(rows kept at verification, by layer: {', '.join(parts)})", 96)]
     expanded = found.expanded_bytes_per_token
     if cache.form == "latent" and expanded is not None:
         times = expanded / cache.bytes_per_token
         rows.append(("", f"(per-head keys and values: {_bytes(expanded)}, {times:.1f} times as much)"))
     lengths = [
-        f"{c.tokens:>7,} tokens: {_bytes(c.memory)} at least (cache {_bytes(c.cache)}), "
+        f"{c.tokens:>7,} tokens: {_bytes(c.memory)} {'at least' if cache.uniform else 'where all are kept'} "
+        f"(cache {_bytes(c.cache)}), "
         f"{_bytes(c.prompt)} while it reads a prompt"
         for c in found.contexts
     ]

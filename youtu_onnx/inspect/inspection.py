@@ -66,6 +66,13 @@ class Inspection:
         return layout.bytes_per_token
 
     @property
+    def rows_kept(self) -> tuple[float, ...] | None:
+        """Which part of a sequence's tokens each layer kept when the bundle was verified; None where that is all, or wasn't
+        done."""
+        found = (self.manifest.verification or {}).get("rows_kept")
+        return None if found is None else tuple(found)
+
+    @property
     def contexts(self) -> tuple[Context, ...]:
         full, per_token = self.manifest.context_length, self.manifest.cache.bytes_per_token
         # a static cache takes its whole length from the first token on
@@ -122,6 +129,7 @@ class Inspection:
                 "length": cache.length,
                 "bytes_per_token": cache.bytes_per_token,
                 "expanded_bytes_per_token": self.expanded_bytes_per_token,
+                "rows_kept": self.rows_kept and list(self.rows_kept),
             },
             "contexts": [asdict(context) for context in self.contexts],
             "operators": None if self.operators is None else dict(self.operators),

@@ -72,7 +72,13 @@ def verify_parity(
     comparison = _Comparison(bundle, checkpoint, twin, progress)
     compared, nll, twin_nll = comparison.prompts([text for text, _ in prompts], runs)
     progress.finish()
-    return Parity(bundle.manifest.recipe.precision, used, compared, nll, twin_nll, weights)
+    return Parity(bundle.manifest.recipe.precision, used, compared, nll, twin_nll, weights, _rows_kept(runs))
+
+
+def _rows_kept(runs: Sequence[PromptRun]) -> tuple[float, ...] | None:
+    by_layer = [run.rows for run in runs if run.rows is not None]
+    tokens = sum(len(run.sequence) for run in runs)
+    return tuple(sum(rows) / tokens for rows in zip(*by_layer, strict=True)) or None
 
 
 def refuse_another_shape(bundle: Bundle, checkpoint: Checkpoint) -> None:

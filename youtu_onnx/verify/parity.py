@@ -109,6 +109,8 @@ class Parity:
         reference_nll, bundle_nll: mean nats per prompt token that each gives to the prompts; None where no prompt is
             longer than one token.
         weights: what the bundle stores against the checkpoint's tensors.
+        rows_kept: of the tokens of all prompts and their continuations, which part each layer keeps in the cache; None where that
+            is all.
     """
 
     precision: Precision
@@ -117,6 +119,7 @@ class Parity:
     reference_nll: float | None
     bundle_nll: float | None
     weights: WeightReport = field(default_factory=WeightReport)
+    rows_kept: tuple[float, ...] | None = None
     _gates: Mapping[Precision, Gate] = field(default_factory=lambda: GATES, repr=False)
 
     @property
@@ -202,6 +205,7 @@ class Parity:
             **self.total.to_dict(),
             "paths": {name: found.to_dict() for name, found in self.paths.items()},
             "graph": {name: found.to_dict() for name, found in self.graph.items()},
+            **({} if self.rows_kept is None else {"rows_kept": [_short(part) for part in self.rows_kept]}),
             "prompts": [prompt.to_dict() for prompt in self.prompts],
         }
 

@@ -39,11 +39,13 @@ BATCHED = 3
 
 @dataclass
 class PromptRun:
-    """What one prompt's runs gave. ``paths``: name → (first position, reader of the logits ``[N, V]`` from there on)."""
+    """What one prompt's runs gave. ``paths``: name → (first position, reader of the logits ``[N, V]`` from there on). ``rows``:
+    those that each layer kept of ``sequence``; None where that is one for each token."""
 
     ids: list[int]
     spool: Spool
     greedy: list[int] = field(default_factory=list)
+    rows: tuple[int, ...] | None = None
     paths: dict[str, tuple[int, Callable[[], Floats]]] = field(default_factory=dict)
 
     def keep(self, path: str, first: int, logits: Floats) -> None:
@@ -139,6 +141,7 @@ def _run_greedy(model: OrtModel, run: PromptRun, steps: int, advance: Callable[[
         rows.append(logits[0, -1])
         advance(1)
     advance(1)
+    run.rows = model.bundle.manifest.cache.rows_by_layer([value.shape()[2] for value in past])
     if len(rows) > 1:
         run.keep("decode", length, np.stack(rows[1:]))
 

@@ -19,6 +19,7 @@ class MicroReason:
 
     name = "microreason"
     model_types = MODEL_TYPES
+    tags = ("microreason", "dynamic-memory-sparsification")
     cache_forms = CACHE_FORMS
     sensitive = ()
     """Gates, on which it depends what is seen at all, are kept as floats in any recipe: 1 row of each layer."""

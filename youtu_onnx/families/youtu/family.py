@@ -19,6 +19,7 @@ class Youtu:
 
     name = "youtu"
     model_types = MODEL_TYPES
+    tags = ("youtu", "multi-head-latent-attention")
     cache_forms = CACHE_FORMS
     sensitive = ("*.kv_a_proj_with_mqa",)
     """What every head reads of a token. In a language model of 177 million parameters, all others at 4 bits by GPTQ, these 4 % of

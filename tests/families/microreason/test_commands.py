@@ -1,0 +1,154 @@
+"""What is generic takes MicroReason's bundles: export with verification, decoders, chat, bench, inspect, adapters."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.families.microreason.tiny import VOCABULARY
+from tests.verify.changed_bundle import rewrite_manifest, stored
+from youtu_onnx import export, load
+from youtu_onnx.bench.benchmark import Benchmark
+from youtu_onnx.bench.plan import Plan
+from youtu_onnx.bench.render import RENDERERS
+from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.errors import UsageError
+from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.inspect import description
+from youtu_onnx.inspect.inspection import inspect_bundle
+from youtu_onnx.runtimes.batch import Chunk
+from youtu_onnx.runtimes.ort.decoder import OrtDecoder
+from youtu_onnx.runtimes.ort.model import OrtModel
+from youtu_onnx.runtimes.ort.turns import TurnsModel
+from youtu_onnx.verify.verify import verify_bundle
+
+Checkpoints = Callable[[bool], Path]
+IDS = np.random.default_rng(1).integers(4, VOCABULARY, 40).tolist()
+
+
+@pytest.fixture(scope="module")
+def bundle(checkpoint: Checkpoints, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """int4 for the CPU, by the way that users go."""
+    made = export(str(checkpoint(True)), tmp_path_factory.mktemp("bundle") / "int4")
+    assert made.parity is not None and made.parity.passed
+    return made.bundle.path
+
+
+@pytest.fixture(scope="module")
+def masked(checkpoint: Checkpoints, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = export(str(checkpoint(True)), tmp_path_factory.mktemp("bundle") / "masked", cache="masked")
+    assert made.parity is not None and made.parity.passed
+    return made.bundle.path
+
+
+@pytest.mark.parametrize(("precision", "target"), [("fp32", "cpu"), ("fp16", "cuda"), ("int8", "mobile"), ("int4", "dml")])
+def test_an_export_is_equal_to_pytorch(checkpoint: Checkpoints, tmp_path: Path, precision: str, target: str) -> None:
+    made = export(str(checkpoint(True)), tmp_path / "bundle", precision=precision, target=target)
+    assert made.parity is not None and made.parity.passed
+    assert {"prefill", "chunks", "tokens", "decode", "batch"} <= made.parity.graph.keys()
+    assert (made.parity.rows_kept is not None) is (target in ("cpu", "mobile"))
+
+
+def test_a_dense_checkpoint_is_exported_as_one(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    made = export(str(checkpoint(False)), tmp_path / "bundle", precision="int8")
+    assert made.parity is not None and made.parity.passed and made.parity.rows_kept is None
+    assert made.bundle.manifest.cache.form == "masked"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.layers.1.self_attn.gate_proj.weight",
+        "model.layers.2.self_attn.gate_proj.threshold",
+        "model.layers.0.self_attn.q_norm.weight",
+        "model.layers.2.self_attn.k_norm.weight",
+        "model.layers.1.post_attention_layernorm.weight",
+        "model.norm.weight",
+        "model.inv_freq",
+    ],
+)
+def test_a_changed_weight_is_named(bundle: Path, checkpoint: Checkpoints, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(bundle, tmp_path / "changed")
+    numbers = stored(folder, name)
+    numbers.reshape(-1)[-1] *= 1.25
+    numbers.flush()
+    rewrite_manifest(folder)
+    found = verify_bundle(folder, Checkpoint.open(checkpoint(True)))
+    [fault] = found.parity.weights.faults if found.parity else []
+    assert fault.startswith(name.replace("threshold", "bias")) and not found.passed
+
+
+@pytest.mark.parametrize("matrix", ["self_attn.qkv_proj", "mlp.gate_up_proj", "mlp.down_proj", "self_attn.o_proj"])
+def test_a_changed_scale_is_named(bundle: Path, checkpoint: Checkpoints, tmp_path: Path, matrix: str) -> None:
+    folder = shutil.copytree(bundle, tmp_path / "changed")
+    scales = stored(folder, f"model.layers.1.{matrix}.weight_scales")
+    scales[-1] *= 2
+    scales.flush()
+    rewrite_manifest(folder)
+    found = verify_bundle(folder, Checkpoint.open(checkpoint(True)))
+    part = {"self_attn.qkv_proj": "self_attn.v_proj", "mlp.gate_up_proj": "mlp.up_proj"}.get(matrix, matrix)
+    assert found.parity and found.parity.weights.faults[0].startswith(f"model.layers.1.{part}.weight")
+
+
+def test_decoders_of_both_forms_say_the_same(bundle: Path, masked: Path) -> None:
+    routed, whole = (OrtDecoder.open(Bundle.open(path)) for path in (bundle, masked))
+    for start, stop in ((0, 25), (25, 26), (26, 40)):
+        assert np.abs(routed.prefill(IDS[start:stop]) - whole.prefill(IDS[start:stop])).max() < 1e-4
+    assert routed.length == whole.length == 40 and whole.rows is None
+    assert routed.rows is not None and len(routed.rows) == 3 and max(routed.rows) < 40
+
+
+def test_tokens_can_t_be_taken_back_where_rows_are_gone(bundle: Path, masked: Path) -> None:
+    routed, whole = (OrtDecoder.open(Bundle.open(path)) for path in (bundle, masked))
+    assert whole.rewindable and not routed.rewindable
+    first = routed.prefill(IDS)
+    with pytest.raises(UsageError, match="can't drop 3 of its 40 tokens"):
+        routed.rewind(3)
+    routed.rewind(40)
+    assert routed.length == 0 and np.array_equal(routed.prefill(IDS), first)
+
+
+def test_a_reply_counts_rows_and_a_chat_goes_on_in_its_cache(bundle: Path, masked: Path) -> None:
+    with load(bundle) as routed, load(masked) as whole:
+        replies = [model.generate("12 + 30", max_tokens=20, greedy=True) for model in (routed, whole)]
+    assert replies[0].token_ids == replies[1].token_ids
+    cache = replies[0].to_dict()["cache"]
+    assert cache["tokens"] >= 20 and all(0 < rows <= cache["tokens"] for rows in cache["rows"])
+    assert "cache" not in replies[1].to_dict()
+
+
+def test_sequences_take_turns(bundle: Path) -> None:
+    batch = TurnsModel(OrtModel(Bundle.open(bundle)))
+    assert not batch.prefix_shareable
+    caches = [batch.new_cache() for _ in range(2)]
+    for cache in caches:
+        batch.step({}, Chunk(cache, IDS[:20], True))
+    together = batch.step({0: (caches[0], IDS[20]), 1: (caches[1], IDS[21])})
+    alone = OrtDecoder.open(Bundle.open(bundle))
+    alone.prefill(IDS[:20])
+    assert np.abs(together[0] - alone.prefill([IDS[20]])).max() < 1e-5
+    with pytest.raises(UsageError, match="can't drop"):
+        caches[0].truncate(5)
+
+
+def test_a_benchmark_counts_rows(bundle: Path) -> None:
+    benchmark = Benchmark.open(bundle, Plan(prompts=(32,), generate=(4,), batches=(1, 2), repetitions=1, warmup=False))
+    benchmark.run()
+    report = benchmark.report()
+    for result in report.to_dict()["results"]:
+        assert len(result["rows_by_layer"]) == 3 and 0 < result["rows_kept"] <= 1
+    assert "rows kept" in RENDERERS["table"](report) and "at most" in RENDERERS["table"](report)
+    assert "rows_kept" in RENDERERS["csv"](report).splitlines()[0]
+
+
+def test_inspect_shows_rows_kept_by_layer(bundle: Path, masked: Path) -> None:
+    found = inspect_bundle(bundle)
+    assert found.rows_kept is not None and len(found.rows_kept) == 3
+    assert json.loads(json.dumps(found.to_dict()))["cache"]["rows_kept"] == list(found.rows_kept)
+    assert any("rows kept at verification, by layer:" in line for _, line in description.facts(found))
+    assert inspect_bundle(masked).rows_kept is None
