@@ -37,9 +37,9 @@ class GenaiDecoder:
         """
         if not bundle.file(names.GENAI_CONFIG).is_file():
             raise UsageError(
-                f"the bundle at {bundle.path} has no {names.GENAI_CONFIG}: onnxruntime-genai needs the latent cache form, "
-                f"and this one is {bundle.manifest.cache.form}",
-                hint="run it with --runtime ort, or export it with the latent cache",
+                f"the bundle at {bundle.path} has no {names.GENAI_CONFIG}: onnxruntime-genai needs a cache of one shape, "
+                f"with a row for each token, and this one is {bundle.manifest.cache.form}",
+                hint="run it with --runtime ort, or export it with another --cache",
             )
         if not bundle.manifest.cache.uniform:
             raise UsageError(

@@ -39,6 +39,8 @@ def test_a_clock_too_coarse_for_the_work_is_no_division_by_zero() -> None:
 class FakeSequences:
     """A prompt's token takes 0.25 s, a step 2 s, and going back 100 s that nobody should see."""
 
+    rows = None
+
     def __init__(self, length: int = 0) -> None:
         self.length, self.now, self.calls = length, 0.0, []
 

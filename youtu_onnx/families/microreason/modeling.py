@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,26 +26,25 @@ def microreason_config(fields: Mapping[str, Any]) -> Qwen3Config:
     return made
 
 
-class MicroReasonDecoderLayer(Qwen3DecoderLayer):  # type: ignore[misc]  # transformers' classes have no types
+class MicroReasonDecoderLayer(Qwen3DecoderLayer):  # type: ignore[no-untyped-call]
     """A Qwen3 layer in which a token that isn't gated open is seen by the next tokens of its window only."""
 
-    def __init__(self, config: Qwen3Config, layer_idx: int = 0) -> None:
-        super().__init__(config, layer_idx)
-        self.attention_window, self.attention_routing = config.attention_window, config.attention_routing
+    def __init__(self, config: Qwen3Config) -> None:
+        super().__init__(config, layer_idx=0)
+        self.attention_window, self.attention_routing = int(config.attention_window), bool(config.attention_routing)
         if self.attention_routing:
             self.self_attn.gate_proj = nn.Linear(config.hidden_size, 1)
 
-    def forward(self, hidden_states: Tensor, position_embeddings: Turns) -> Tensor:
-        """``[B, S, hidden_size]`` of whole sequences."""
+    def visible(self, hidden_states: Tensor) -> Tensor:
+        """Of whole sequences ``[B, S, hidden_size]`` the mask ``[B or 1, 1, S, S]``: true where a query (third axis) sees a
+        key."""
         queries, keys = (torch.arange(hidden_states.shape[1]).unsqueeze(axis) for axis in (1, 0))
-        visible = (keys <= queries)[None]  # [1, S, S]
+        seen = (keys <= queries)[None]
         if self.attention_routing:
-            gates = torch.sigmoid(self.self_attn.gate_proj(self.input_layernorm(hidden_states)))  # [B, S, 1]
-            visible = visible & ((gates.transpose(1, 2) > 0.5) | (queries - keys < self.attention_window))
-        made: Tensor = super().forward(
-            hidden_states, attention_mask=visible.unsqueeze(1), position_embeddings=position_embeddings
-        )
-        return made
+            gate_proj = cast(nn.Linear, self.self_attn.gate_proj)
+            gates = torch.sigmoid(gate_proj(self.input_layernorm(hidden_states)))  # [B, S, 1]
+            seen = seen & ((gates.transpose(1, 2) > 0.5) | (queries - keys < self.attention_window))
+        return seen.unsqueeze(1)
 
 
 class MicroReasonParts:
@@ -68,5 +67,5 @@ class MicroReasonParts:
         return made
 
     def run(self, layer: MicroReasonDecoderLayer, states: Tensor, turns: Turns) -> Tensor:
-        made: Tensor = layer(states, position_embeddings=turns)
+        made: Tensor = layer(states, attention_mask=layer.visible(states), position_embeddings=turns)
         return made

@@ -8,7 +8,7 @@ and transformers are imported where they are used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.checkpoint_files import CONFIG
@@ -38,7 +38,7 @@ class MicroReasonReference:
 
     def misreadings(self, checkpoint: Checkpoint) -> list[str]:
         a, config = cast(Architecture, checkpoint.architecture), _parts(checkpoint).config
-        rope = dict(config.rope_parameters)
+        rope: dict[str, Any] = dict(config.rope_parameters or {})
         pairs = {name: (getattr(a, name), getattr(config, name)) for name in SAME}
         pairs["num_key_value_heads"] = a.num_attention_heads, config.num_key_value_heads
         pairs["rope_theta"] = a.rope_theta, rope.get("rope_theta")

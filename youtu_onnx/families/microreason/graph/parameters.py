@@ -32,7 +32,7 @@ def parameters(a: Architecture, form: GraphForm) -> dict[str, Parameter]:
 
 def adapted(a: Architecture) -> dict[str, tuple[AdaptedRows, ...]]:
     """Which rows of the graph's matrices are which of the checkpoint's, by the graph's names."""
-    found = {"lm_head.weight": (AdaptedRows("lm_head", a.vocab_size),)}
+    found: dict[str, tuple[AdaptedRows, ...]] = {"lm_head.weight": (AdaptedRows("lm_head", a.vocab_size),)}
     for layer in range(a.num_hidden_layers):
         own, mlp = (f"model.layers.{layer}.{part}." for part in ("self_attn", "mlp"))
         found[f"{own}qkv_proj.weight"] = tuple(AdaptedRows(own + name, a.inner_size) for name in QKV)
