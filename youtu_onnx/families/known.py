@@ -41,7 +41,7 @@ def family_of(config: Mapping[str, Any], *, where: str) -> Family[Any]:
         if model_type in family.model_types:
             return family
     known = [name for family in FAMILIES for name in family.model_types]
-    hint = "point --model at a Youtu-LLM checkpoint, or name the built-in 'youtu-nano'"
+    hint = "point --model at a Youtu-LLM or MicroReason checkpoint, or name the built-in 'youtu-nano'"
     classes = config.get("architectures")
     listed = ", ".join(map(str, classes)) if isinstance(classes, list) else ""
     if "Youtu" in listed or {"q_lora_rank", "kv_lora_rank"} <= set(config):
