@@ -7,17 +7,17 @@ from transformers import GenerationConfig, PretrainedConfig
 
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import BundleError
-from youtu_onnx.families.known import architecture_of
+from youtu_onnx.families.known import architecture_of, family_called
 
 
 def config_of(bundle: Bundle) -> PretrainedConfig:
-    """``YoutuConfig``, whichever generation the checkpoint's was; a plain one in releases that have no Youtu."""
-    fields = architecture_of(bundle.manifest.model).to_hf_config()
-    kind = getattr(transformers, "YoutuConfig", None)
+    """The family's, such as ``YoutuConfig``, whichever generation the checkpoint's was; a plain one in releases without it."""
+    family, fields = family_called(bundle.manifest.model.family), architecture_of(bundle.manifest.model).to_hf_config()
+    kind = getattr(transformers, family.transformers_config, None)
     config: PretrainedConfig = PretrainedConfig(**fields) if kind is None else kind(**fields)
     if kind is None:
-        vars(config)["model_type"] = "youtu"  # of the class, says its type
-    config.architectures = ["YoutuForCausalLM"]
+        vars(config)["model_type"] = family.name  # of the class, says its type
+    config.architectures = [family.transformers_class]
     config._name_or_path = str(bundle.path)
     return config
 

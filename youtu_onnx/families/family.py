@@ -20,6 +20,8 @@ class Family(Protocol[A]):
     Attributes:
         name: what a manifest calls it.
         model_types: the ``model_type`` of a checkpoint's ``config.json`` that it answers to.
+        transformers_config: transformers' configuration class that :meth:`Architecture.to_hf_config` has the fields of.
+        transformers_class: what a checkpoint's ``config.json`` calls the model's class.
         tags: by which the Hugging Face hub finds such models.
         cache_forms: what a user may choose of with ``--cache``, the first that every target takes first.
         sensitive: shell patterns of the matrices whose rounding to 4 bits costs most for what it saves: int4 exports keep them
@@ -37,6 +39,12 @@ class Family(Protocol[A]):
 
     @property
     def sensitive(self) -> tuple[str, ...]: ...
+
+    @property
+    def transformers_config(self) -> str: ...
+
+    @property
+    def transformers_class(self) -> str: ...
 
     @property
     def tags(self) -> tuple[str, ...]: ...
