@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.exported import load as load_graph
 from tests.families.microreason.tiny import VOCABULARY
 from tests.verify.changed_bundle import rewrite_manifest, stored
 from youtu_onnx import export, load
@@ -58,6 +59,32 @@ def test_a_dense_checkpoint_is_exported_as_one(checkpoint: Checkpoints, tmp_path
     made = export(str(checkpoint(False)), tmp_path / "bundle", precision="int8")
     assert made.parity is not None and made.parity.passed and made.parity.rows_kept is None
     assert made.bundle.manifest.cache.form == "masked"
+
+
+def test_int4_weights_become_a_checkpoint_and_come_back(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    first = export(str(checkpoint(True)), tmp_path / "first", save_checkpoint=tmp_path / "saved")
+    again = export(str(tmp_path / "saved"), tmp_path / "again")
+    assert again.parity is not None and again.parity.passed
+    tied = ("model.embed_tokens", "lm_head")  # no linear layer of compressed-tensors': a float there
+    names = [one.name for one in load_graph(first.bundle.path).graph.initializer if one.external_data]
+    same = [name for name in names if not name.startswith(tied)]
+    assert len(same) > 20
+    for name in same:
+        assert np.array_equal(stored(first.bundle.path, name), stored(again.bundle.path, name)), name
+
+
+def test_codes_are_calibrated(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    made = export(str(checkpoint(True)), tmp_path / "gptq", algorithm="gptq", calibration_tokens=512)
+    assert made.parity is not None and made.parity.passed
+
+
+def test_genai_runs_the_masked_form_and_refuses_the_routed(bundle: Path, masked: Path) -> None:
+    pytest.importorskip("onnxruntime_genai")
+    with load(masked) as ours, load(masked, runtime="genai") as theirs:
+        replies = [model.generate("12 + 30", max_tokens=20, greedy=True).token_ids for model in (ours, theirs)]
+    assert replies[0] == replies[1]
+    with pytest.raises(UsageError, match="a row for each token, and this one is routed"):
+        load(bundle, runtime="genai")
 
 
 @pytest.mark.parametrize(

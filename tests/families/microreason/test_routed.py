@@ -10,12 +10,13 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from tests.exported import Graph, load
+from tests.exported import Graph, export_tiny, load
 from tests.families.microreason.conftest import Exported
 from tests.families.microreason.test_masked import ONE_CODE, check_batch, shapes
-from tests.families.microreason.tiny import VOCABULARY, WINDOW, training_model
+from tests.families.microreason.tiny import VOCABULARY, WINDOW, training_model, write_tiny
 from training.microreason.cache import Cache
 from youtu_onnx.core.bundle import names
+from youtu_onnx.core.recipe import Recipe
 
 Checkpoints = Callable[[bool], Path]
 IDS = np.random.default_rng(9).integers(0, VOCABULARY, (1, 60))
@@ -59,6 +60,23 @@ def test_logits_are_those_of_the_masked_form(exported: Exported, precision: str)
             wanted.append(logits)
             start += size
         assert np.abs(found - np.concatenate(wanted, 1)).max() < (1e-4 if precision == "fp32" else ONE_CODE)
+
+
+ODD = {"hidden_size": 20, "intermediate_size": 36, "num_attention_heads": 3, "head_dim": 6, "num_hidden_layers": 2}
+
+
+@pytest.mark.parametrize("window", [1, 100])
+def test_windows_of_one_token_and_of_all(tmp_path: Path, window: int) -> None:
+    checkpoint = write_tiny(tmp_path / "checkpoint", attention_window=window, **ODD)
+    graph = Graph(tmp_path, export_tiny(checkpoint, tmp_path, Recipe("fp32"), form="routed"))
+    model, cache, start = training_model(checkpoint), Cache(), 0
+    sizes = [20, *[1] * 10, 30]
+    for size, (logits, rows) in zip(sizes, in_steps(graph, sizes), strict=True):
+        with torch.no_grad():
+            wanted = model(torch.from_numpy(IDS[:, start : start + size]), cache=cache).numpy()
+        assert np.abs(logits - wanted).max() < 1e-4 and list(rows) == cache.rows
+        start += size
+    assert (max(cache.rows) == 60) is (window == 100)
 
 
 def test_a_plain_loop_gets_the_saving(exported: Exported) -> None:

@@ -36,9 +36,9 @@ def random_weights(shape: MicroReasonConfig, seed: int = 0) -> dict[str, Tensor]
     return weights
 
 
-def write_tiny(folder: Path, *, routing: bool = True, seed: int = 0) -> Path:
-    """A checkpoint in bfloat16, with a tokenizer and a chat template."""
-    shape = config(routing=routing)
+def write_tiny(folder: Path, *, routing: bool = True, seed: int = 0, **changes: int) -> Path:
+    """A checkpoint in bfloat16, with a tokenizer and a chat template. ``changes``: of the configuration."""
+    shape = replace(config(routing=routing), **changes)  # type: ignore[arg-type]
     save(random_weights(shape, seed), shape, common.build([TEXT] * 4, VOCABULARY), folder)
     return folder
 

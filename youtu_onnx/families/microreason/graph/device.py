@@ -90,7 +90,7 @@ class TableProjections(Projections):
         first, second = both.chunk(2, -1)
         turned = both * cos + torch.cat([second, first], -1) * sin
         query, key = torch.split(turned, [heads, heads], 2)
-        return query.transpose(1, 2), key.transpose(1, 2)
+        return query, key
 
 
 class StaticAttention(Attention):

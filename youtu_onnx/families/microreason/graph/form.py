@@ -34,7 +34,7 @@ class GraphForm:
             provider=target.provider,
             float_dtype=self.float_dtype,
             opset=self.dialect.opset,
-            optimized=False,
+            optimized=self.dialect.on_request and self.float_dtype == "float32",  # in float16 the CPU's session adds casts
             attention=(EXPANDED,),
             mask_keeps_logits=self.dialect.on_request,
         )

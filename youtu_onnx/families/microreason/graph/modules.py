@@ -21,7 +21,7 @@ from torch.onnx.ops import rotary_embedding
 from youtu_onnx.families.microreason.architecture import Architecture
 from youtu_onnx.families.microreason.cache import OPEN, PADDING, SHUT
 from youtu_onnx.graphs import fused
-from youtu_onnx.graphs.modules import RMSNorm, merge_heads, split_heads
+from youtu_onnx.graphs.modules import RMSNorm, merge_heads
 
 
 def hidden_from_view(dtype: torch.dtype) -> float:
@@ -100,29 +100,30 @@ class Projections(nn.Module):
             self.gate_proj = Gate(a.hidden_size)
 
     def forward(self, hidden: Tensor, cos: Tensor, sin: Tensor, *padding: Tensor) -> tuple[Tensor, ...]:
-        a = self.a
-        query, key, value = self.qkv_proj(hidden).split([a.inner_size] * 3, -1)
-        query, key = self.rotated(self.q_norm(self.apart(query)), self.k_norm(self.apart(key)), cos, sin)
-        value = split_heads(value, a.head_dim)
-        if not a.attention_routing:
-            return query, key, value
-        opened = self.gate_proj(hidden).unsqueeze(1)  # [B,1,S,1]
-        if padding:
-            return query, key, value, torch.where(opened, float(OPEN), float(SHUT)).to(hidden.dtype) + padding[0]
-        none = query[..., :1] * 0  # [B,H,S,1]; a constant would have to be stretched by sizes
-        shut = torch.where(opened, 0.0, 1.0).to(hidden.dtype)
-        return torch.cat([query, none], -1), torch.cat([key, none + shut], -1), torch.cat([value, none], -1)
+        parts = self.qkv_proj(hidden).split([self.a.inner_size] * 3, -1)
+        query, key, value = (self.apart(part) for part in parts)
+        query, key = self.rotated(self.q_norm(query), self.k_norm(key), cos, sin)
+        gates = []
+        if self.a.attention_routing:
+            opened = self.gate_proj(hidden)  # [B,S,1]
+            if padding:
+                gates = [torch.where(opened.unsqueeze(1), float(OPEN), float(SHUT)).to(hidden.dtype) + padding[0]]
+            else:
+                none = query[..., :1] * 0  # [B,S,H,1]; a constant would have to be stretched by sizes
+                shut = none + torch.where(opened.unsqueeze(2), 0.0, 1.0).to(hidden.dtype)
+                query, key, value = (torch.cat(pair, -1) for pair in ((query, none), (key, shut), (value, none)))
+        return *(x.transpose(1, 2) for x in (query, key, value)), *gates
 
     def apart(self, x: Tensor) -> Tensor:
         """``[B,S,H·D]`` → ``[B,S,H,D]``."""
         return x.reshape(x.shape[0], x.shape[1], self.a.num_attention_heads, self.a.head_dim)
 
     def rotated(self, query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        """``[B,S,H,D]`` → ``[B,H,S,D]``, both in one operator."""
+        """``[B,S,H,D]`` each, both in one operator."""
         both = torch.cat([query, key], 2).flatten(2)  # [B,S,2·H·D]
         turned = rotary_embedding(both, cos, sin, num_heads=2 * self.a.num_attention_heads)
         query, key = torch.split(turned, [self.a.inner_size] * 2, -1)
-        return split_heads(query, self.a.head_dim), split_heads(key, self.a.head_dim)
+        return self.apart(query), self.apart(key)
 
 
 class Gate(nn.Module):
@@ -153,7 +154,7 @@ class Attention(nn.Module):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, *far: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if far:
-            shut = key[:, :1, :, self.a.head_dim :].transpose(2, 3)  # [B,1,1,T]
+            shut = key[:, :1, :, self.a.head_dim :].reshape(key.shape[0], 1, 1, key.shape[2])
             bias = bias + far[0] * shut
         context = self.sums(query, key, value, bias)
         return merge_heads(context[..., : self.a.head_dim] if far else context), key, value
