@@ -76,6 +76,8 @@ def test_int4_weights_become_a_checkpoint_and_come_back(checkpoint: Checkpoints,
 def test_codes_are_calibrated(checkpoint: Checkpoints, tmp_path: Path) -> None:
     made = export(str(checkpoint(True)), tmp_path / "gptq", algorithm="gptq", calibration_tokens=512)
     assert made.parity is not None and made.parity.passed
+    with pytest.raises(UsageError, match="not searched for MicroReason"):
+        export(str(checkpoint(True)), tmp_path / "awq", algorithm="awq", calibration_tokens=512)
 
 
 def test_genai_runs_the_masked_form_and_refuses_the_routed(bundle: Path, masked: Path) -> None:

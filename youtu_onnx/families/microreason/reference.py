@@ -7,19 +7,20 @@ and transformers are imported where they are used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.checkpoint_files import CONFIG
 from youtu_onnx.core.deferred import Deferred
-from youtu_onnx.core.errors import CheckpointError
+from youtu_onnx.core.errors import CheckpointError, UsageError
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.layerwise import head_logits, last_states, need_torch, nobody
 from youtu_onnx.families.microreason.architecture import SIZES, Architecture
+from youtu_onnx.families.microreason.drifted_moments import drifted_moments
 from youtu_onnx.families.microreason.second_moments import second_moments
 from youtu_onnx.families.microreason.twin import Twin
-from youtu_onnx.families.reference import Floats, Weights
+from youtu_onnx.families.reference import ChooseFactors, Drifted, Floats, Weights
 from youtu_onnx.graphs.stored import StoredGraph
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class MicroReasonReference:
             if ours != theirs
         ]
 
-    def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint) -> Twin:
+    def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint, *, rescaled: bool = False) -> Twin:
         parts = _parts(checkpoint)
         scale = float(parts.empty_layer().self_attn.scaling)
         return Twin(stored, checkpoint, parts.rotary.inv_freq.float().numpy(), scale)
@@ -101,12 +102,43 @@ class MicroReasonReference:
         sequences: Sequence[Sequence[int]],
         *,
         diagonal: bool = False,
+        weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Mapping[str, Tensor]]:
-        return second_moments(checkpoint, _parts(checkpoint), sequences, on_bytes or nobody, diagonal=diagonal)
+        parts, report = _parts(checkpoint), on_bytes or nobody
+        return second_moments(checkpoint, parts, sequences, report, diagonal=diagonal, weights=weights)
 
-    def balanced(self, checkpoint: Checkpoint, *, on_bytes: Callable[[int], None] | None = None) -> Weights:
-        """As it is: how much its inputs' channels differ in size has not been measured yet."""
+    def drifted_moments(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        rounded: MutableMapping[str, Tensor],
+        *,
+        weights: Weights | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Iterator[Mapping[str, Drifted]]:
+        parts, report = _parts(checkpoint), on_bytes or nobody
+        return drifted_moments(checkpoint, parts, sequences, rounded, weights or checkpoint, report)
+
+    def rescaled(
+        self,
+        checkpoint: Checkpoint,
+        sequences: Sequence[Sequence[int]],
+        choose: ChooseFactors,
+        *,
+        diagonal: bool = False,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Weights:
+        """As it is, where only sizes of inputs would be balanced: how much these differ has not been measured yet.
+
+        Raises:
+            UsageError: factors are to be searched.
+        """
+        if not diagonal:
+            raise UsageError(
+                "scales of channels are not searched for MicroReason yet",
+                hint="choose --algorithm gptq, or none",
+            )
         return checkpoint
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.layerwise import LayerParts, layers, normed
+from youtu_onnx.families.reference import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,11 +30,12 @@ def second_moments(
     report: Callable[[int], None],
     *,
     diagonal: bool,
+    weights: Weights | None = None,
 ) -> Iterator[Mapping[str, Tensor]]:
     """Implements :meth:`youtu_onnx.families.reference.Reference.second_moments`; ``report`` is its ``on_bytes``."""
     import torch
 
-    positions = sum(map(len, sequences))
+    positions, used = sum(map(len, sequences)), weights or checkpoint
     sums: dict[str, Tensor] = {}
 
     def products(rows: Tensor) -> Tensor:
@@ -48,7 +50,7 @@ def second_moments(
         total = products(given[0].flatten(0, -2))
         sums[name] = sums[name].add_(total) if name in sums else total
 
-    each = layers(checkpoint, parts, checkpoint, sequences, report, watch)
+    each = layers(checkpoint, parts, used, sequences, report, watch)
     hidden: list[Tensor] = []
     while True:
         with torch.inference_mode():  # not while whoever asked has its turn
@@ -61,7 +63,7 @@ def second_moments(
         sums.clear()
         yield {f"{prefix}{name}.weight": moments for name, moments in made.items()}
     with torch.inference_mode():
-        rows = normed(parts, checkpoint, torch.cat([states[0] for states in hidden]))
+        rows = normed(parts, used, torch.cat([states[0] for states in hidden]))
         last = products(rows) / positions
     tied = checkpoint.architecture.tie_word_embeddings
     yield {"lm_head.weight": last} | ({"model.embed_tokens.weight": last} if tied else {})
