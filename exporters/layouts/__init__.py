@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from youtu_onnx.core.bundle import Manifest
+from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.target import Target
 from youtu_onnx.exporters.layouts import transformers_js
@@ -27,6 +28,18 @@ def check_layout(name: str | None, row: Target) -> None:
         raise UsageError(
             f"{name} takes the rows of a cache for the tokens in it, and target {row.name} reserves rows",
             hint="choose --target cpu or webgpu for it",
+        )
+
+
+def check_cache(name: str | None, cache: CacheLayout) -> None:
+    """
+    Raises:
+        UsageError: the layout's library can't hold this cache.
+    """
+    if name is not None and not cache.uniform:
+        raise UsageError(
+            f"{name} takes the rows of a cache for the tokens in it, and rows leave a {cache.form} cache",
+            hint="export with another --cache for it",
         )
 
 

@@ -19,6 +19,7 @@ import onnx_ir as ir
 from youtu_onnx.core.bundle import Manifest, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.exporters.layouts.plain_embedding import plain_embedding
+from youtu_onnx.families.known import family_called
 from youtu_onnx.graphs.builder import GraphBuilder
 
 FOLDER = "onnx"
@@ -45,7 +46,7 @@ def add(manifest: Manifest, folder: Path) -> Manifest:
     _same_file(folder / names.MODEL_DATA, folder / FOLDER / f"{model}_data")
 
     config = _read(folder / names.CONFIG)
-    config["model_type"] = "youtu"  # older checkpoints say youtu_llm
+    config["model_type"] = family_called(manifest.model.family).transformers_type  # older checkpoints say youtu_llm
     config["transformers.js_config"] = {"dtype": dtype(manifest), "use_external_data_format": {model: 1}}
     _write(folder / names.CONFIG, config)
 

@@ -16,7 +16,7 @@ def config_of(bundle: Bundle) -> PretrainedConfig:
     kind = getattr(transformers, family.transformers_config, None)
     config: PretrainedConfig = PretrainedConfig(**fields) if kind is None else kind(**fields)
     if kind is None:
-        vars(config)["model_type"] = family.name  # of the class, says its type
+        vars(config)["model_type"] = family.transformers_type  # of the class, says its type
     config.architectures = [family.transformers_class]
     config._name_or_path = str(bundle.path)
     return config

@@ -20,7 +20,8 @@ class Family(Protocol[A]):
     Attributes:
         name: what a manifest calls it.
         model_types: the ``model_type`` of a checkpoint's ``config.json`` that it answers to.
-        transformers_config: transformers' configuration class that :meth:`Architecture.to_hf_config` has the fields of.
+        transformers_type: the ``model_type`` by which Hugging Face's libraries know such a model.
+        transformers_config: transformers' configuration class for it, which :meth:`Architecture.to_hf_config` has the fields of.
         transformers_class: what a checkpoint's ``config.json`` calls the model's class.
         tags: by which the Hugging Face hub finds such models.
         cache_forms: what a user may choose of with ``--cache``, the first that every target takes first.
@@ -39,6 +40,9 @@ class Family(Protocol[A]):
 
     @property
     def sensitive(self) -> tuple[str, ...]: ...
+
+    @property
+    def transformers_type(self) -> str: ...
 
     @property
     def transformers_config(self) -> str: ...

@@ -80,6 +80,14 @@ def test_codes_are_calibrated(checkpoint: Checkpoints, tmp_path: Path) -> None:
         export(str(checkpoint(True)), tmp_path / "awq", algorithm="awq", calibration_tokens=512)
 
 
+def test_a_layout_whose_library_counts_rows_takes_the_masked_form_only(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="rows leave a routed cache"):
+        export(str(checkpoint(True)), tmp_path / "routed", layout="transformers.js")
+    made = export(str(checkpoint(True)), tmp_path / "masked", layout="transformers.js", cache="masked", verify=False)
+    config = json.loads((made.bundle.path / "config.json").read_text())
+    assert config["model_type"] == "qwen3" and (made.bundle.path / "onnx" / "model_q4.onnx").is_file()
+
+
 def test_genai_runs_the_masked_form_and_refuses_the_routed(bundle: Path, masked: Path) -> None:
     pytest.importorskip("onnxruntime_genai")
     with load(masked) as ours, load(masked, runtime="genai") as theirs:

@@ -19,7 +19,7 @@ class MicroReason:
 
     name = "microreason"
     model_types = MODEL_TYPES
-    transformers_config, transformers_class = "Qwen3Config", "MicroReasonForCausalLM"
+    transformers_type, transformers_config, transformers_class = "qwen3", "Qwen3Config", "MicroReasonForCausalLM"
     tags = ("microreason", "dynamic-memory-sparsification")
     cache_forms = CACHE_FORMS
     sensitive = ()
