@@ -106,7 +106,7 @@ def test_random_checkpoints_of_odd_sizes_are_read_back(tmp_path: Path, case: str
     )
     found = report(tmp_path, checkpoint, manifest)
     assert not found.faults
-    assert max(one.steps for one in found.tensors) <= (0.55 if recipe.searches_scales else 0.51), (
+    assert max(one.steps for one in found.tensors) <= (0.6 if recipe.searches_scales else 0.51), (
         "factors are known but for rounding"
     )
     assert {one.name for one in found.tensors} >= set(checkpoint.tensors)

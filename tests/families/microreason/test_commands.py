@@ -76,8 +76,42 @@ def test_int4_weights_become_a_checkpoint_and_come_back(checkpoint: Checkpoints,
 def test_codes_are_calibrated(checkpoint: Checkpoints, tmp_path: Path) -> None:
     made = export(str(checkpoint(True)), tmp_path / "gptq", algorithm="gptq", calibration_tokens=512)
     assert made.parity is not None and made.parity.passed
-    with pytest.raises(UsageError, match="not searched for MicroReason"):
-        export(str(checkpoint(True)), tmp_path / "awq", algorithm="awq", calibration_tokens=512)
+
+
+@pytest.fixture(scope="module")
+def scaled(checkpoint: Checkpoints, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With factors between inputs and matrices."""
+    made = export(str(checkpoint(True)), tmp_path_factory.mktemp("scaled") / "awq", algorithm="awq", calibration_tokens=512)
+    assert made.parity is not None and made.parity.passed
+    return made.bundle.path
+
+
+def test_scales_of_channels_are_in_norms_gates_and_matrices(scaled: Path, checkpoint: Checkpoints) -> None:
+    given = Checkpoint.open(checkpoint(True))
+    norm = "model.layers.1.input_layernorm.weight"
+    gate = "model.layers.1.self_attn.gate_proj.weight"
+    factors = given.tensor(norm).float().numpy() / stored(scaled, norm)
+    assert np.ptp(factors) > 0.1
+    np.testing.assert_allclose(stored(scaled, gate).reshape(-1), given.tensor(gate).float().numpy()[0] * factors, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.layers.1.input_layernorm.weight",
+        "model.layers.1.self_attn.gate_proj.weight",
+        "model.layers.0.self_attn.o_proj.weight_scales",
+        "model.layers.2.mlp.down_proj.weight_scales",
+    ],
+)
+def test_a_change_behind_scaled_channels_is_named(scaled: Path, checkpoint: Checkpoints, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(scaled, tmp_path / "changed")
+    numbers = stored(folder, name)
+    numbers[-1 if "scales" in name else 3] *= 2 if "scales" in name else 4  # of so few rows, rounded ones say little of a factor
+    numbers.flush()
+    rewrite_manifest(folder)
+    found = verify_bundle(folder, Checkpoint.open(checkpoint(True)))
+    assert found.parity and any(fault.startswith(name.removesuffix("_scales")) for fault in found.parity.weights.faults)
 
 
 def test_a_layout_whose_library_counts_rows_takes_the_masked_form_only(checkpoint: Checkpoints, tmp_path: Path) -> None:

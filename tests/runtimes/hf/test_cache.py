@@ -36,6 +36,10 @@ def kind(request, nano_bundle: Callable[..., Path]) -> Iterator[ORTYoutuForCausa
         yield opened
 
 
+def rounds(model: ORTYoutuForCausalLM) -> bool:
+    return model.model.bundle.manifest.recipe.quantized
+
+
 def follow(model: ORTYoutuForCausalLM, cache: OrtCache) -> torch.Tensor:
     """Logits of token 30 behind each sequence."""
     return model(torch.full((cache.batch_size, 1), 30), past_key_values=cache).logits
@@ -49,13 +53,13 @@ def test_rows_are_reordered_repeated_and_selected(kind) -> None:
         cache = kind(ids).past_key_values
         getattr(cache, name)(torch.tensor(wanted))
         assert (cache.batch_size, cache.get_seq_length()) == (len(expected), 6)
-        same(follow(kind, cache), alone[expected])
+        same(follow(kind, cache), alone[expected], rounded=rounds(kind))
     cache = kind(ids).past_key_values
     cache.batch_select_indices(torch.tensor([False, True, True]))
-    same(follow(kind, cache), alone[1:])
+    same(follow(kind, cache), alone[1:], rounded=rounds(kind))
     one = kind(ids[:1]).past_key_values
     one.batch_repeat_interleave(2)
-    same(follow(kind, one), alone[[0, 0]])
+    same(follow(kind, one), alone[[0, 0]], rounded=rounds(kind))
 
 
 def test_tokens_are_dropped(kind) -> None:
@@ -66,12 +70,12 @@ def test_tokens_are_dropped(kind) -> None:
             cache = kind(ids).past_key_values
             cache.crop(argument)
             assert cache.get_seq_length() == 6
-            same(follow(kind, cache), expected)
+            same(follow(kind, cache), expected, rounded=rounds(kind))
         with pytest.raises(UsageError, match="the cache holds 7"):
             cache.crop(-8)
         cache.reset()
         assert (cache.get_seq_length(), cache.batch_size, cache.is_initialized) == (0, -1, False)
-        same(kind(ids, past_key_values=cache).logits, kind(ids).logits)
+        same(kind(ids, past_key_values=cache).logits, kind(ids).logits, rounded=rounds(kind))
 
 
 def test_a_copied_cache_goes_its_own_way(kind) -> None:
@@ -82,8 +86,8 @@ def test_a_copied_cache_goes_its_own_way(kind) -> None:
         twin = copy.deepcopy(start)
         found = kind(ids[:, 8:], past_key_values=twin).logits
         assert (start.get_seq_length(), twin.get_seq_length()) == (8, 12)
-        same(found, kind(ids).logits[:, 8:])
-        same(follow(kind, start), follow(kind, kind(ids[:, :8]).past_key_values))
+        same(found, kind(ids).logits[:, 8:], rounded=rounds(kind))
+        same(follow(kind, start), follow(kind, kind(ids[:, :8]).past_key_values), rounded=rounds(kind))
 
 
 def test_generate_continues_a_cache(model, reference, single) -> None:

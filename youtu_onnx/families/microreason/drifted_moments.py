@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.layerwise import drifted_products, embedded, layer_names, normed
+from youtu_onnx.families.microreason.inputs import GATE_UP, QKV
 from youtu_onnx.families.reference import Drifted, Weights
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from youtu_onnx.families.microreason.modeling import MicroReasonDecoderLayer, MicroReasonParts
-
-QKV = tuple(f"self_attn.{name}_proj" for name in "qkv")
-GATE_UP = ("mlp.gate_proj", "mlp.up_proj")
 
 
 def drifted_moments(

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, cast
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.checkpoint_files import CONFIG
 from youtu_onnx.core.deferred import Deferred
-from youtu_onnx.core.errors import CheckpointError, UsageError
+from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.layerwise import head_logits, last_states, need_torch, nobody
 from youtu_onnx.families.microreason.architecture import SIZES, Architecture
 from youtu_onnx.families.microreason.drifted_moments import drifted_moments
-from youtu_onnx.families.microreason.second_moments import second_moments
+from youtu_onnx.families.microreason.inputs import GATE, SAME_INPUT, SOURCES
 from youtu_onnx.families.microreason.twin import Twin
 from youtu_onnx.families.reference import ChooseFactors, Drifted, Floats, Weights
+from youtu_onnx.families.rescaled import Rescaled, rescaled
+from youtu_onnx.families.second_moments import second_moments
 from youtu_onnx.graphs.stored import StoredGraph
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class MicroReasonReference:
     def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint, *, rescaled: bool = False) -> Twin:
         parts = _parts(checkpoint)
         scale = float(parts.empty_layer().self_attn.scaling)
-        return Twin(stored, checkpoint, parts.rotary.inv_freq.float().numpy(), scale)
+        return Twin(stored, checkpoint, parts.rotary.inv_freq.float().numpy(), scale, rescaled=rescaled)
 
     def logits(
         self,
@@ -106,7 +108,9 @@ class MicroReasonReference:
         on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Mapping[str, Tensor]]:
         parts, report = _parts(checkpoint), on_bytes or nobody
-        return second_moments(checkpoint, parts, sequences, report, diagonal=diagonal, weights=weights)
+        return second_moments(
+            checkpoint, parts, sequences, SAME_INPUT, report, passed_over=(GATE,), diagonal=diagonal, weights=weights
+        )
 
     def drifted_moments(
         self,
@@ -128,18 +132,9 @@ class MicroReasonReference:
         *,
         diagonal: bool = False,
         on_bytes: Callable[[int], None] | None = None,
-    ) -> Weights:
-        """As it is, where only sizes of inputs would be balanced: how much these differ has not been measured yet.
-
-        Raises:
-            UsageError: factors are to be searched.
-        """
-        if not diagonal:
-            raise UsageError(
-                "scales of channels are not searched for MicroReason yet",
-                hint="choose --algorithm gptq, or none",
-            )
-        return checkpoint
+    ) -> Rescaled:
+        moments = self.second_moments(checkpoint, sequences, diagonal=diagonal, on_bytes=on_bytes)
+        return rescaled(checkpoint, SOURCES, moments, choose)
 
 
 MICROREASON_REFERENCE = MicroReasonReference()

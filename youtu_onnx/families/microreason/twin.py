@@ -7,13 +7,14 @@ gate its row is stored as a column and its bias with the other sign.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.microreason.architecture import Architecture
+from youtu_onnx.families.microreason.twin_factors import LayerFactors
 from youtu_onnx.families.reference import Comparison, Weights
 from youtu_onnx.graphs.rounded import Floats, Rounded
 from youtu_onnx.graphs.stored import StoredGraph
@@ -32,14 +33,18 @@ TABLE_STEP = 2.0**-10
 class Twin:
     """Implements :class:`youtu_onnx.families.reference.Twin`. Holds one layer: that of the tensor asked for last."""
 
-    def __init__(self, stored: StoredGraph, checkpoint: Checkpoint, frequencies: Floats, softmax_scale: float) -> None:
-        """``frequencies``: of rotations, float32 ``[head_dim / 2]``; they and the scale are the reference's."""
-        self._stored, self._checkpoint = stored, checkpoint
+    def __init__(
+        self, stored: StoredGraph, checkpoint: Checkpoint, frequencies: Floats, softmax_scale: float, *, rescaled: bool
+    ) -> None:
+        """``frequencies``: of rotations, float32 ``[head_dim / 2]``; they and the scale are the reference's. ``rescaled``: there
+        may be factors between inputs and matrices."""
+        self._stored, self._checkpoint, self._rescaled = stored, checkpoint, rescaled
         self._frequencies, self._softmax_scale = frequencies, softmax_scale
         self._a = cast(Architecture, checkpoint.architecture)
         self._held: tuple[int, dict[str, Rounded]] = (-1, {})
 
     def tensor(self, name: str) -> torch.Tensor:
+        """float32, as it is stored: factors between inputs and matrices are part of both."""
         import torch
 
         if name in (EMBEDDING, HEAD):
@@ -63,10 +68,18 @@ class Twin:
         yield from self._positions()
         yield from self._chunks(EMBEDDING, EMBEDDING, self._table())
         for index in range(self._a.num_hidden_layers):
-            for name, found in self._layer(index).items():
-                yield Comparison(name, found, self._wanted(name).reshape(found.values.shape))
+            yield from self._compared(f"model.layers.{index}.", self._layer(index))
         yield Comparison(NORM, self._column(NORM), self._wanted(NORM).reshape(-1, 1))
         yield from self._chunks(HEAD, EMBEDDING if self._a.tie_word_embeddings else HEAD, self._head())
+
+    def _compared(self, prefix: str, layer: Mapping[str, Rounded]) -> Iterator[Comparison]:
+        if not self._rescaled:
+            yield from (Comparison(name, one, self._wanted(name).reshape(one.values.shape)) for name, one in layer.items())
+            return
+        stored = {name.removeprefix(prefix): one for name, one in layer.items()}
+        factors = LayerFactors(stored, lambda name: self._wanted(prefix + name))
+        for name, found, wanted in factors.compared():
+            yield Comparison(prefix + name, found, wanted)
 
     def _of_layer(self, name: str) -> Rounded:
         index = int(name.split(".")[2])

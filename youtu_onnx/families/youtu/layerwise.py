@@ -3,13 +3,10 @@ used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from youtu_onnx.families import layerwise
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.reference import Weights
 from youtu_onnx.families.youtu.own_config import what_transformers_says
 
 if TYPE_CHECKING:
@@ -53,20 +50,3 @@ class YoutuParts:
     def run(self, layer: YoutuDecoderLayer, states: Tensor, turns: Any) -> Tensor:
         made: Tensor = layer(states, attention_mask=None, position_embeddings=turns)
         return made
-
-
-def layers(
-    checkpoint: Checkpoint,
-    config: YoutuConfig,
-    weights: Weights,
-    sequences: Sequence[Sequence[int]],
-    report: Callable[[int], None],
-    watch: Callable[[YoutuDecoderLayer], None] | None = None,
-) -> Iterator[tuple[str, list[Tensor]]]:
-    """:func:`youtu_onnx.families.layerwise.layers` of a configuration."""
-    return layerwise.layers(checkpoint, YoutuParts(checkpoint, config), weights, sequences, report, watch)
-
-
-def normed(checkpoint: Checkpoint, config: YoutuConfig, weights: Weights, states: Tensor) -> Tensor:
-    """:func:`youtu_onnx.families.layerwise.normed` of a configuration."""
-    return layerwise.normed(YoutuParts(checkpoint, config), weights, states)

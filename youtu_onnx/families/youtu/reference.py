@@ -16,13 +16,14 @@ from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.layerwise import head_logits, last_states, need_torch, nobody
 from youtu_onnx.families.reference import ChooseFactors, Drifted, Floats, Weights
+from youtu_onnx.families.rescaled import Rescaled, rescaled
+from youtu_onnx.families.second_moments import second_moments
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.config_agreement import misreadings, other_numbers
 from youtu_onnx.families.youtu.drifted_moments import drifted_moments
+from youtu_onnx.families.youtu.inputs import SAME_INPUT, sources
 from youtu_onnx.families.youtu.layerwise import YoutuParts
 from youtu_onnx.families.youtu.own_config import own_config
-from youtu_onnx.families.youtu.rescaled import Rescaled, rescaled
-from youtu_onnx.families.youtu.second_moments import second_moments
 from youtu_onnx.families.youtu.twin import Twin
 from youtu_onnx.families.youtu.twin_layer import TwinNumbers
 from youtu_onnx.graphs.stored import StoredGraph
@@ -105,7 +106,8 @@ class YoutuReference:
         on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Mapping[str, Tensor]]:
         need_torch()
-        return second_moments(checkpoint, sequences, on_bytes or nobody, diagonal, weights)
+        parts, report = YoutuParts(checkpoint, own_config(checkpoint)), on_bytes or nobody
+        return second_moments(checkpoint, parts, sequences, SAME_INPUT, report, diagonal=diagonal, weights=weights)
 
     def drifted_moments(
         self,
@@ -128,8 +130,8 @@ class YoutuReference:
         diagonal: bool = False,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Rescaled:
-        need_torch()
-        return rescaled(checkpoint, sequences, choose, on_bytes or nobody, diagonal)
+        moments = self.second_moments(checkpoint, sequences, diagonal=diagonal, on_bytes=on_bytes)
+        return rescaled(checkpoint, sources(cast(Architecture, checkpoint.architecture)), moments, choose)
 
 
 YOUTU_REFERENCE = YoutuReference()

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from youtu_onnx.families.checkpoint import Checkpoint
+from youtu_onnx.families.moved_factors import Evidence, beside_columns, between, given_away, moved_factors
 from youtu_onnx.families.youtu.architecture import Architecture
-from youtu_onnx.families.youtu.moved_factors import Evidence, beside_columns, given_away, moved_factors
 from youtu_onnx.graphs.rounded import Floats, Rounded
 from youtu_onnx.graphs.stored import StoredGraph
 
@@ -111,7 +111,7 @@ class TwinLayer:
         if not self.rescaled or (self.columns[names[0]] == 1).all():
             return self.same(name, found)
         exact = np.concatenate([self.read(one) for one in names])[: len(behind)]
-        return Undone(name, *_beside(found, gain, behind.values, exact), gain)
+        return Undone(name, *_beside(found, gain, behind, exact), gain)
 
     def attention(self, output: Rounded) -> Iterator[Undone]:
         """``output``: of the heads, what ``o_proj`` is stored as."""
@@ -177,7 +177,7 @@ class TwinLayer:
                 own = np.where(gain == 0, self.read(KV_B), own * (norm.values[:, 0] / gain))
         yield Undone(KV_B, both, self.gained, own)
         if self.byte_cache:
-            yield Undone(name, *_beside(norm, gain, both.values, self.read(KV_B)), gain)
+            yield Undone(name, *_beside(norm, gain, both, self.read(KV_B)), gain)
         else:
             yield self.same(name, norm)
         if self.integer_heads:
@@ -271,11 +271,8 @@ class TwinLayer:
 
     def between(self, exact: Floats, rows: Rounded, name: str, behind: Rounded) -> Floats:
         """``[K]``: what rows ``[K,…]`` were divided by and columns of the matrix ``name`` ``[N,K]`` multiplied."""
-        true_columns, columns = (np.ascontiguousarray(one.T) for one in (self.read(name), behind.values))
-        evidence = [Evidence(exact, rows.values, exact), Evidence(columns, true_columns, true_columns)]
-        factors = moved_factors(evidence, perhaps_none=True)
-        self.columns[name] = factors
-        return factors
+        self.columns[name] = between(exact, rows, self.read(name), behind)
+        return self.columns[name]
 
     # The checkpoint
 
@@ -307,8 +304,8 @@ class TwinLayer:
         return Undone(name, found, lambda: self.wanted(name).reshape(found.values.shape), values)
 
 
-def _beside(norm: Rounded, gain: Floats, stored: Floats, exact: Floats) -> tuple[Rounded, Callable[[], Floats]]:
-    found, wanted = beside_columns(norm, gain, stored, exact)
+def _beside(norm: Rounded, gain: Floats, columns: Rounded, exact: Floats) -> tuple[Rounded, Callable[[], Floats]]:
+    found, wanted = beside_columns(norm, gain, [columns], exact)
     return found, lambda: wanted
 
 

@@ -56,6 +56,12 @@ def moved_factors(evidence: Sequence[Evidence], *, perhaps_none: bool = False) -
     return best
 
 
+def between(exact: Floats, rows: Rounded, true_columns: Floats, columns: Rounded) -> Floats:
+    """``[K]``: what rows ``[K,…]`` were divided by and columns of a matrix ``[N,K]`` multiplied. Exactly ones if all may be."""
+    stored, wanted = np.ascontiguousarray(columns.values.T), np.ascontiguousarray(true_columns.T)
+    return moved_factors([Evidence(exact, rows.values, exact), Evidence(stored, wanted, wanted)], perhaps_none=True)
+
+
 def given_away(norm: Rounded, gain: Floats) -> Floats:
     """What a norm's channels were divided by, ``[K]``: stored ``[K,1]`` against the checkpoint's gain. Exactly ones where what is
     stored is the gain, as its dtype has it."""
@@ -67,14 +73,16 @@ def given_away(norm: Rounded, gain: Floats) -> Floats:
     return made
 
 
-def beside_columns(norm: Rounded, gain: Floats, stored: Floats, exact: Floats) -> tuple[Rounded, Floats]:
-    """A norm whose channels were divided by what columns ``[N,K]`` behind it were multiplied by, stored and exact: what is
-    found and what is wanted. Columns are rounded, so a step is what they leave open. Where they say nothing, the norm is taken
-    as it is."""
+def beside_columns(norm: Rounded, gain: Floats, columns: Sequence[Rounded], exact: Floats) -> tuple[Rounded, Floats]:
+    """A norm whose channels were divided by what columns behind it were multiplied by, as they are stored in one matrix or
+    several and exact, ``[N,K]``: what is found and what is wanted. Columns are rounded, so a step is what they leave open, and
+    what is found is as good as integers of their bits. Where they say nothing, the norm is taken as it is."""
+    stored = np.concatenate([one.values for one in columns])
+    bits = "int4" if any(one.storage == "int4" for one in columns) else "int8"
     factors, uncertain = Evidence(np.ascontiguousarray(stored.T), exact.T, exact.T).factors()
     rounding, found = uncertain * np.sqrt(np.float32(len(stored))), norm.values[:, 0]
     says = rounding < SAYS_NOTHING
     wanted = np.where(says, gain / factors, found).astype(np.float32)
     open_ = np.where(says, LEFT_OPEN * uncertain + 4 * np.square(rounding), 0) + LEAST_OPEN  # the square: of what rounds to zero
     steps = (np.where(found == 0, 1, np.abs(found)) * open_).astype(np.float32)
-    return Rounded(norm.values, "int8", steps[:, None]), wanted[:, None]
+    return Rounded(norm.values, bits, steps[:, None]), wanted[:, None]
