@@ -42,7 +42,8 @@ def test_whole_chunked_and_token_by_token_are_training_s_model(
 def test_rounded_weights_stay_near_and_are_cut_as_one_likes(checkpoint: Checkpoints, exported: Exported, precision: str) -> None:
     graph = Graph(*exported(precision, "masked"))
     whole = graph.chunks(IDS, 41)
-    assert np.abs(graph.chunks(IDS, 9) - whole).max() < ONE_CODE
+    off = np.abs(graph.chunks(IDS, 9) - whole)
+    assert off.max() < 4 * ONE_CODE and off.mean() < ONE_CODE / 5, "an activation half-way between two codes may become the other"
     correlation = np.corrcoef(whole.ravel(), wanted(checkpoint(True), IDS).ravel())[0, 1]
     assert correlation > {"int8": 0.995, "int4": 0.8}[precision]
 

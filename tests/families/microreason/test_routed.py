@@ -59,7 +59,11 @@ def test_logits_are_those_of_the_masked_form(exported: Exported, precision: str)
             logits, past = masked.step(IDS[:, start : start + size], past)
             wanted.append(logits)
             start += size
-        assert np.abs(found - np.concatenate(wanted, 1)).max() < (1e-4 if precision == "fp32" else ONE_CODE)
+        off = np.abs(found - np.concatenate(wanted, 1))
+        if precision == "fp32":
+            assert off.max() < 1e-4
+        else:  # sums run in another order, so that an activation half-way between two codes may become the other
+            assert off.max() < 4 * ONE_CODE and off.mean() < ONE_CODE / 5, (off.max(), off.mean())
 
 
 ODD = {"hidden_size": 20, "intermediate_size": 36, "num_attention_heads": 3, "head_dim": 6, "num_hidden_layers": 2}
