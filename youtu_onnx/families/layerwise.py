@@ -5,13 +5,13 @@ Everything is computed in float32, whatever dtype the checkpoint has. torch is i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.reference import Drifted, Weights
+from youtu_onnx.families.reference import Floats, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,6 +34,9 @@ class LayerParts(Protocol):
 
     def run(self, layer: Any, states: Tensor, turns: Any) -> Tensor:
         """``[1, S, hidden_size]`` through a layer, each token attending to what it may see of itself and those before it."""
+
+    def attend(self, layer: Any, states: Tensor, turns: Any) -> None:
+        """The attention of a layer alone, for whoever watches its parts: of states as :meth:`run` takes them."""
 
 
 def layers(
@@ -75,6 +78,45 @@ def last_states(
     return [states[0] for states in hidden]
 
 
+def logits(
+    checkpoint: Checkpoint,
+    parts: LayerParts,
+    sequences: Sequence[Sequence[int]],
+    keep: Sequence[slice] | None,
+    weights: Weights,
+    report: Callable[[int], None],
+) -> list[Floats]:
+    """Implements :meth:`youtu_onnx.families.reference.Reference.logits`; ``report`` is its ``on_bytes``."""
+    import torch
+
+    with torch.inference_mode():
+        hidden = last_states(checkpoint, parts, weights, sequences, report)
+        kept = [slice(None)] * len(hidden) if keep is None else keep
+        states = [rows[part] for rows, part in zip(hidden, kept, strict=True)]  # each [kept, hidden_size]
+        found = head_logits(checkpoint, parts, weights, torch.cat(states), report)
+        return [part.numpy() for part in torch.split(found, [len(rows) for rows in states])]
+
+
+def logits_in_pieces(
+    checkpoint: Checkpoint,
+    parts: LayerParts,
+    sequences: Sequence[Sequence[int]],
+    rows: int,
+    weights: Weights,
+    report: Callable[[int], None],
+) -> Iterator[Floats]:
+    """Implements :meth:`youtu_onnx.families.reference.Reference.logits_in_pieces`; ``report`` is its ``on_bytes``."""
+    import torch
+
+    with torch.inference_mode():
+        hidden = last_states(checkpoint, parts, weights, sequences, report)
+    for states in hidden:
+        for piece in torch.split(states, rows):
+            with torch.inference_mode():  # not while whoever asked has its turn
+                found = head_logits(checkpoint, parts, weights, piece, nobody)
+            yield found.numpy()
+
+
 def head_logits(
     checkpoint: Checkpoint, parts: LayerParts, weights: Weights, states: Tensor, report: Callable[[int], None]
 ) -> Tensor:
@@ -101,22 +143,6 @@ def normed(parts: LayerParts, weights: Weights, states: Tensor) -> Tensor:
     norm.load_state_dict({"weight": weights.tensor("model.norm.weight").float()}, assign=True)
     normed: Tensor = norm(states)
     return normed
-
-
-def drifted_products(pairs: Iterable[tuple[Tensor, Tensor]]) -> Drifted:
-    """Of inputs ``[…,K]``, exact and drifted."""
-    import torch
-
-    moments, drift, count = torch.zeros(0, 0), torch.zeros(0, 0), 0
-    for exact, drifted in pairs:
-        rows = drifted.flatten(0, -2)
-        off = exact.flatten(0, -2) - rows
-        if not count:
-            moments, drift = (torch.zeros(rows.shape[1], rows.shape[1]) for _ in range(2))
-        moments.addmm_(rows.T, rows)  # in place: two of these may have hundreds of megabytes
-        drift.addmm_(off.T, rows)
-        count += len(rows)
-    return Drifted(moments.div_(count), drift.div_(count))
 
 
 def layer_names(checkpoint: Checkpoint, prefix: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from youtu_onnx.families.drifted_moments import Projections, normed_hidden
 from youtu_onnx.families.rescaled import Source
 from youtu_onnx.families.second_moments import SameInput
 
@@ -16,3 +17,4 @@ SOURCES = (
     Source("post_attention_layernorm", GATE_UP),
     Source("mlp.up_proj", ("mlp.down_proj",)),
 )
+PROJECTIONS: Projections = (dict.fromkeys(QKV, normed_hidden),)

@@ -69,3 +69,7 @@ class MicroReasonParts:
     def run(self, layer: MicroReasonDecoderLayer, states: Tensor, turns: Turns) -> Tensor:
         made: Tensor = layer(states, attention_mask=layer.visible(states), position_embeddings=turns)
         return made
+
+    def attend(self, layer: MicroReasonDecoderLayer, states: Tensor, turns: Turns) -> None:
+        normed, visible = layer.input_layernorm(states), layer.visible(states)
+        layer.self_attn(hidden_states=normed, attention_mask=visible, position_embeddings=turns)

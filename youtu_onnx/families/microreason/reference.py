@@ -15,10 +15,10 @@ from youtu_onnx.core.checkpoint_files import CONFIG
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.layerwise import head_logits, last_states, need_torch, nobody
+from youtu_onnx.families.drifted_moments import drifted_moments
+from youtu_onnx.families.layerwise import logits, logits_in_pieces, need_torch, nobody
 from youtu_onnx.families.microreason.architecture import SIZES, Architecture
-from youtu_onnx.families.microreason.drifted_moments import drifted_moments
-from youtu_onnx.families.microreason.inputs import GATE, SAME_INPUT, SOURCES
+from youtu_onnx.families.microreason.inputs import GATE, PROJECTIONS, SAME_INPUT, SOURCES
 from youtu_onnx.families.microreason.twin import Twin
 from youtu_onnx.families.reference import ChooseFactors, Drifted, Floats, Weights
 from youtu_onnx.families.rescaled import Rescaled, rescaled
@@ -68,15 +68,7 @@ class MicroReasonReference:
         weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> list[Floats]:
-        parts, used, report = _parts(checkpoint), weights or checkpoint, on_bytes or nobody
-        import torch
-
-        with torch.inference_mode():
-            hidden = last_states(checkpoint, parts, used, sequences, report)
-            kept = [slice(None)] * len(hidden) if keep is None else keep
-            states = [rows[part] for rows, part in zip(hidden, kept, strict=True)]  # each [kept, hidden_size]
-            logits = head_logits(checkpoint, parts, used, torch.cat(states), report)
-            return [part.numpy() for part in torch.split(logits, [len(rows) for rows in states])]
+        return logits(checkpoint, _parts(checkpoint), sequences, keep, weights or checkpoint, on_bytes or nobody)
 
     def logits_in_pieces(
         self,
@@ -87,16 +79,7 @@ class MicroReasonReference:
         weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Floats]:
-        parts, used = _parts(checkpoint), weights or checkpoint
-        import torch
-
-        with torch.inference_mode():
-            hidden = last_states(checkpoint, parts, used, sequences, on_bytes or nobody)
-        for states in hidden:
-            for piece in torch.split(states, rows):
-                with torch.inference_mode():  # not while whoever asked has its turn
-                    logits = head_logits(checkpoint, parts, used, piece, nobody)
-                yield logits.numpy()
+        return logits_in_pieces(checkpoint, _parts(checkpoint), sequences, rows, weights or checkpoint, on_bytes or nobody)
 
     def second_moments(
         self,
@@ -122,7 +105,7 @@ class MicroReasonReference:
         on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Mapping[str, Drifted]]:
         parts, report = _parts(checkpoint), on_bytes or nobody
-        return drifted_moments(checkpoint, parts, sequences, rounded, weights or checkpoint, report)
+        return drifted_moments(checkpoint, parts, sequences, PROJECTIONS, rounded, weights or checkpoint, report)
 
     def rescaled(
         self,

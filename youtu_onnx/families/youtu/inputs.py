@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from youtu_onnx.families.drifted_moments import Projections, Side, normed_hidden
 from youtu_onnx.families.rescaled import Source
 from youtu_onnx.families.second_moments import SameInput
 from youtu_onnx.families.youtu.architecture import Architecture
@@ -33,3 +34,23 @@ def sources(architecture: Architecture) -> tuple[Source, ...]:
         Source("post_attention_layernorm", ("mlp.gate_proj", "mlp.up_proj")),
         Source("mlp.up_proj", ("mlp.down_proj",)),
     )
+
+
+def _latent(side: Side, index: int) -> Tensor:
+    attention = side.layer.self_attn
+    both = attention.kv_a_proj_with_mqa(normed_hidden(side, index))
+    latent: Tensor = attention.kv_a_layernorm(both[..., : attention.kv_lora_rank])
+    return latent
+
+
+def _compressed_query(side: Side, index: int) -> Tensor:
+    attention = side.layer.self_attn
+    assert attention.q_a_layernorm is not None and attention.q_a_proj is not None
+    query: Tensor = attention.q_a_layernorm(attention.q_a_proj(normed_hidden(side, index)))
+    return query
+
+
+PROJECTIONS: Projections = (
+    dict.fromkeys(("self_attn.q_a_proj", "self_attn.q_proj", "self_attn.kv_a_proj_with_mqa"), normed_hidden),
+    {"self_attn.kv_b_proj": _latent, "self_attn.q_b_proj": _compressed_query},
+)

@@ -50,3 +50,6 @@ class YoutuParts:
     def run(self, layer: YoutuDecoderLayer, states: Tensor, turns: Any) -> Tensor:
         made: Tensor = layer(states, attention_mask=None, position_embeddings=turns)
         return made
+
+    def attend(self, layer: YoutuDecoderLayer, states: Tensor, turns: Any) -> None:
+        layer.self_attn(hidden_states=layer.input_layernorm(states), attention_mask=None, position_embeddings=turns)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, cast
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.layerwise import head_logits, last_states, need_torch, nobody
+from youtu_onnx.families.drifted_moments import drifted_moments
+from youtu_onnx.families.layerwise import logits, logits_in_pieces, need_torch, nobody
 from youtu_onnx.families.reference import ChooseFactors, Drifted, Floats, Weights
 from youtu_onnx.families.rescaled import Rescaled, rescaled
 from youtu_onnx.families.second_moments import second_moments
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.config_agreement import misreadings, other_numbers
-from youtu_onnx.families.youtu.drifted_moments import drifted_moments
-from youtu_onnx.families.youtu.inputs import SAME_INPUT, sources
+from youtu_onnx.families.youtu.inputs import PROJECTIONS, SAME_INPUT, sources
 from youtu_onnx.families.youtu.layerwise import YoutuParts
 from youtu_onnx.families.youtu.own_config import own_config
 from youtu_onnx.families.youtu.twin import Twin
@@ -64,16 +64,7 @@ class YoutuReference:
         weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> list[Floats]:
-        need_torch()
-        import torch
-
-        parts, used, report = _parts(checkpoint), weights or checkpoint, on_bytes or nobody
-        with torch.inference_mode():
-            hidden = last_states(checkpoint, parts, used, sequences, report)
-            kept = [slice(None)] * len(hidden) if keep is None else keep
-            states = [rows[part] for rows, part in zip(hidden, kept, strict=True)]  # each [kept, hidden_size]
-            logits = head_logits(checkpoint, parts, used, torch.cat(states), report)
-            return [part.numpy() for part in torch.split(logits, [len(rows) for rows in states])]
+        return logits(checkpoint, _parts(checkpoint), sequences, keep, weights or checkpoint, on_bytes or nobody)
 
     def logits_in_pieces(
         self,
@@ -84,17 +75,7 @@ class YoutuReference:
         weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Floats]:
-        need_torch()
-        import torch
-
-        parts, used = _parts(checkpoint), weights or checkpoint
-        with torch.inference_mode():
-            hidden = last_states(checkpoint, parts, used, sequences, on_bytes or nobody)
-        for states in hidden:
-            for piece in torch.split(states, rows):
-                with torch.inference_mode():  # not while whoever asked has its turn
-                    logits = head_logits(checkpoint, parts, used, piece, nobody)
-                yield logits.numpy()
+        return logits_in_pieces(checkpoint, _parts(checkpoint), sequences, rows, weights or checkpoint, on_bytes or nobody)
 
     def second_moments(
         self,
@@ -105,8 +86,7 @@ class YoutuReference:
         weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Mapping[str, Tensor]]:
-        need_torch()
-        parts, report = YoutuParts(checkpoint, own_config(checkpoint)), on_bytes or nobody
+        parts, report = _parts(checkpoint), on_bytes or nobody
         return second_moments(checkpoint, parts, sequences, SAME_INPUT, report, diagonal=diagonal, weights=weights)
 
     def drifted_moments(
@@ -118,8 +98,8 @@ class YoutuReference:
         weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Iterator[Mapping[str, Drifted]]:
-        need_torch()
-        return drifted_moments(checkpoint, sequences, rounded, weights or checkpoint, on_bytes or nobody)
+        parts, report = _parts(checkpoint), on_bytes or nobody
+        return drifted_moments(checkpoint, parts, sequences, PROJECTIONS, rounded, weights or checkpoint, report)
 
     def rescaled(
         self,
@@ -138,6 +118,7 @@ YOUTU_REFERENCE = YoutuReference()
 
 
 def _parts(checkpoint: Checkpoint) -> YoutuParts:
+    need_torch()
     return YoutuParts(checkpoint, own_config(checkpoint))
 
 

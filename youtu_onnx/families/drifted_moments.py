@@ -1,33 +1,34 @@
 """What calibration learns of the inputs of each matrix while those before it are rounded.
 
 Two models read the same text a step at a time: the checkpoint's, and one whose matrices are replaced by what they were rounded
-to, as soon as that is known. Within a layer there are five such steps, since matrices that read the same input are rounded
-together: the projections of the hidden states, those of the two compressed ones, ``o_proj``, gate and up, ``down_proj``.
+to, as soon as that is known. Within a layer there are several such steps, since matrices that read the same input are rounded
+together: the projections before attention, as the family has them, then ``o_proj``, gate and up, ``down_proj``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.layerwise import drifted_products, embedded, layer_names, normed
+from youtu_onnx.families.layerwise import LayerParts, embedded, layer_names, normed
 from youtu_onnx.families.reference import Drifted, Weights
-from youtu_onnx.families.youtu.layerwise import YoutuParts
-from youtu_onnx.families.youtu.own_config import own_config
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-    from transformers.models.youtu.modeling_youtu import YoutuDecoderLayer
 
 Inputs = Callable[["Side", int], "Tensor"]
 """Of the sequence of this number, ``[1,S,K]``."""
+Projections = Sequence[Mapping[str, Inputs]]
+"""Step by step, the matrices before attention, those that a layer has of them, and what they read."""
 
 
 def drifted_moments(
     checkpoint: Checkpoint,
+    parts: LayerParts,
     sequences: Sequence[Sequence[int]],
+    projections: Projections,
     rounded: MutableMapping[str, Tensor],
     weights: Weights,
     report: Callable[[int], None],
@@ -35,12 +36,12 @@ def drifted_moments(
     """Implements :meth:`youtu_onnx.families.reference.Reference.drifted_moments`; ``report`` is its ``on_bytes``."""
     import torch
 
-    parts, count = YoutuParts(checkpoint, own_config(checkpoint)), len(sequences)
+    count = len(sequences)
     with torch.inference_mode():  # and not while whoever asked has its turn, as below
         hidden = embedded(checkpoint, weights, sequences)
-        angles = [parts.turns(states) for states in hidden]
+        turns = [parts.turns(states) for states in hidden]
         own = [states.clone() for states in hidden]  # each side adds to its states in place
-        exact, drifted = (Side(parts.empty_layer(), states, angles) for states in (hidden, own))
+        exact, drifted = (Side(parts, states, turns) for states in (hidden, own))
     report(checkpoint.tensors["model.embed_tokens.weight"].nbytes)
 
     def step(prefix: str, inputs: Mapping[str, Inputs]) -> Iterator[Mapping[str, Drifted]]:
@@ -49,7 +50,7 @@ def drifted_moments(
         for name, read in inputs.items():
             if read not in found:
                 with torch.inference_mode():
-                    found[read] = drifted_products((read(exact, index), read(drifted, index)) for index in range(count))
+                    found[read] = _products((read(exact, index), read(drifted, index)) for index in range(count))
             made[f"{prefix}{name}.weight"] = found[read]
         yield made
         drifted.replace({name: rounded.pop(full) for name in inputs if (full := f"{prefix}{name}.weight") in rounded})
@@ -60,12 +61,9 @@ def drifted_moments(
         for side in (exact, drifted):
             side.layer.load_state_dict(tensors, assign=True)
         del tensors
-        query = "q_proj" if checkpoint.tensors.get(f"{prefix}self_attn.q_a_proj.weight") is None else "q_a_proj"
-        yield from step(prefix, dict.fromkeys((f"self_attn.{query}", "self_attn.kv_a_proj_with_mqa"), _normed))
-        behind: dict[str, Inputs] = {"self_attn.kv_b_proj": _latent}
-        if query == "q_a_proj":
-            behind["self_attn.q_b_proj"] = _compressed_query
-        yield from step(prefix, behind)
+        for inputs in projections:
+            there = {name: read for name, read in inputs.items() if f"{prefix}{name}.weight" in checkpoint.tensors}
+            yield from step(prefix, there)
         with torch.inference_mode():
             for side in (exact, drifted):
                 side.attend()
@@ -81,7 +79,7 @@ def drifted_moments(
         report(sum(checkpoint.tensors[name].nbytes for name in layer_names(checkpoint, prefix)))
     with torch.inference_mode():
         last = [[normed(parts, weights, states[0]) for states in side.hidden] for side in (exact, drifted)]
-        found = drifted_products(zip(*last, strict=True))
+        found = _products(zip(*last, strict=True))
     tied = checkpoint.architecture.tie_word_embeddings
     yield {"lm_head.weight": found} | ({"model.embed_tokens.weight": found} if tied else {})
 
@@ -89,9 +87,10 @@ def drifted_moments(
 class Side:
     """One of the two models: a layer, and the hidden states of all sequences before it, each ``[1,S,hidden_size]``."""
 
-    def __init__(self, layer: YoutuDecoderLayer, hidden: list[Tensor], angles: Sequence[tuple[Tensor, Tensor]]) -> None:
-        self.layer, self.hidden, self._angles = layer, hidden, angles
+    def __init__(self, parts: LayerParts, hidden: list[Tensor], turns: Sequence[Any]) -> None:
+        self.hidden, self.layer = hidden, cast(Any, parts.empty_layer())
         self.attended: list[Tensor] = []
+        self._parts, self._turns = parts, turns
 
     def replace(self, weights: Mapping[str, Tensor]) -> None:
         """Weights of some of the layer's matrices, by their names in it."""
@@ -109,8 +108,8 @@ class Side:
             seen.append(given[0])
 
         handle = self.layer.self_attn.o_proj.register_forward_pre_hook(watch)
-        for states, pair in zip(self.hidden, self._angles, strict=True):
-            self.layer.self_attn(hidden_states=self.layer.input_layernorm(states), attention_mask=None, position_embeddings=pair)
+        for states, turns in zip(self.hidden, self._turns, strict=True):
+            self._parts.attend(self.layer, states, turns)
         handle.remove()
         self.attended = seen
 
@@ -125,23 +124,10 @@ class Side:
             states.add_(self.layer.mlp(self.layer.post_attention_layernorm(states)))
 
 
-def _normed(side: Side, index: int) -> Tensor:
+def normed_hidden(side: Side, index: int) -> Tensor:
+    """What the projections before attention read."""
     normed: Tensor = side.layer.input_layernorm(side.hidden[index])
     return normed
-
-
-def _latent(side: Side, index: int) -> Tensor:
-    attention = side.layer.self_attn
-    both = attention.kv_a_proj_with_mqa(_normed(side, index))
-    latent: Tensor = attention.kv_a_layernorm(both[..., : attention.kv_lora_rank])
-    return latent
-
-
-def _compressed_query(side: Side, index: int) -> Tensor:
-    attention = side.layer.self_attn
-    assert attention.q_a_layernorm is not None and attention.q_a_proj is not None
-    query: Tensor = attention.q_a_layernorm(attention.q_a_proj(_normed(side, index)))
-    return query
 
 
 def _attended(side: Side, index: int) -> Tensor:
@@ -157,3 +143,19 @@ def _gated(side: Side, index: int) -> Tensor:
     mlp, states = side.layer.mlp, _normed_again(side, index)
     gated: Tensor = mlp.act_fn(mlp.gate_proj(states)) * mlp.up_proj(states)
     return gated
+
+
+def _products(pairs: Iterable[tuple[Tensor, Tensor]]) -> Drifted:
+    """Of inputs ``[…,K]``, exact and drifted."""
+    import torch
+
+    moments, drift, count = torch.zeros(0, 0), torch.zeros(0, 0), 0
+    for exact, drifted in pairs:
+        rows = drifted.flatten(0, -2)
+        off = exact.flatten(0, -2) - rows
+        if not count:
+            moments, drift = (torch.zeros(rows.shape[1], rows.shape[1]) for _ in range(2))
+        moments.addmm_(rows.T, rows)  # in place: two of these may have hundreds of megabytes
+        drift.addmm_(off.T, rows)
+        count += len(rows)
+    return Drifted(moments.div_(count), drift.div_(count))
