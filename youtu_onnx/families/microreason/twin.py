@@ -16,18 +16,15 @@ from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.microreason.architecture import Architecture
 from youtu_onnx.families.microreason.twin_factors import LayerFactors
 from youtu_onnx.families.reference import Comparison, Weights
+from youtu_onnx.families.stored_tables import StoredTables
+from youtu_onnx.families.tied_head import EMBEDDING, HEAD
 from youtu_onnx.graphs.rounded import Floats, Rounded
 from youtu_onnx.graphs.stored import StoredGraph
-from youtu_onnx.graphs.stored_matrix import StoredMatrix
 
 if TYPE_CHECKING:
     import torch
 
-EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
-CHUNK = 2**23
-"""Numbers of an embedding, a head or a table of rotations that are compared at a time."""
-TABLE_STEP = 2.0**-10
-"""Of float16 between 0.5 and 1, where most cosines and sines are."""
+NORM = "model.norm.weight"
 
 
 class Twin:
@@ -41,6 +38,7 @@ class Twin:
         self._stored, self._checkpoint, self._rescaled = stored, checkpoint, rescaled
         self._frequencies, self._softmax_scale = frequencies, softmax_scale
         self._a = cast(Architecture, checkpoint.architecture)
+        self._tables = StoredTables(stored, checkpoint)
         self._held: tuple[int, dict[str, Rounded]] = (-1, {})
 
     def tensor(self, name: str) -> torch.Tensor:
@@ -56,21 +54,18 @@ class Twin:
         """Of an embedding or a head; of other tensors all are made."""
         if name not in (EMBEDDING, HEAD):
             return self.tensor(name)[start:stop]
-        import torch
-
-        matrix = self._table() if name == EMBEDDING else self._head()
-        return torch.from_numpy(matrix.rows(slice(start, stop)).values)
+        return self._tables.rows(name, start, stop)
 
     def heads_alone(self) -> Weights | None:
         return None
 
     def comparisons(self) -> Iterator[Comparison]:
-        yield from self._positions()
-        yield from self._chunks(EMBEDDING, EMBEDDING, self._table())
+        yield from self._tables.positions(self._frequencies)
+        yield from self._tables.embedding()
         for index in range(self._a.num_hidden_layers):
             yield from self._compared(f"model.layers.{index}.", self._layer(index))
         yield Comparison(NORM, self._column(NORM), self._wanted(NORM).reshape(-1, 1))
-        yield from self._chunks(HEAD, EMBEDDING if self._a.tie_word_embeddings else HEAD, self._head())
+        yield from self._tables.head()
 
     def _compared(self, prefix: str, layer: Mapping[str, Rounded]) -> Iterator[Comparison]:
         if not self._rescaled:
@@ -116,39 +111,6 @@ class Twin:
     def _column(self, name: str) -> Rounded:
         """A vector as rows of one number."""
         return Rounded.floats(self._stored.array(name).reshape(-1))
-
-    def _table(self) -> StoredMatrix:
-        return self._stored.table("input_ids", self._a.hidden_size)
-
-    def _head(self) -> StoredMatrix:
-        """A tied head of floats is read from the embedding's initializer."""
-        tied = self._a.tie_word_embeddings and self._stored.has(EMBEDDING)
-        return self._stored.matrix(EMBEDDING if tied else HEAD)
-
-    def _chunks(self, name: str, own: str, matrix: StoredMatrix) -> Iterator[Comparison]:
-        """``own``: the checkpoint's tensor that it should be."""
-        step = max(1, CHUNK // self._a.hidden_size)
-        for start in range(0, self._a.vocab_size, step):
-            stop = min(start + step, self._a.vocab_size)
-            wanted = self._checkpoint.rows(own, start, stop).float().numpy()
-            yield Comparison(name, matrix.rows(slice(start, stop)), wanted, start)
-
-    def _positions(self) -> Iterator[Comparison]:
-        """What says where a token is: frequencies, or cosines and sines, the sines of a pair's first half negative."""
-        if self._stored.has("model.inv_freq"):
-            found = Rounded.floats(self._stored.array("model.inv_freq"))
-            yield Comparison("model.inv_freq (of RoPE)", found, self._frequencies[:, None])
-        for name, turn, sign in (("model.rope_cos", np.cos, 1), ("model.rope_sin", np.sin, -1)):
-            if not self._stored.has(name):
-                continue
-            table = self._stored.array(name).astype(np.float32)
-            half = turn(np.outer(np.arange(len(table), dtype=np.float32), self._frequencies))
-            wanted = np.concatenate([sign * half, half], 1).astype(np.float32)
-            steps = np.full((len(table), 1), TABLE_STEP, np.float32)
-            yield Comparison(f"{name} (of RoPE)", Rounded(table, "float16", steps), wanted)
-        if self._stored.has("model.slots"):
-            numbers = Rounded.floats(self._stored.array("model.slots"))
-            yield Comparison("model.slots (numbers of rows)", numbers, np.arange(len(numbers), dtype=np.float32)[:, None])
 
     def _wanted(self, name: str) -> Floats:
         found: Floats = self._checkpoint.tensor(name).float().numpy()

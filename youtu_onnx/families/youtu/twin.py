@@ -23,19 +23,16 @@ import numpy as np
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.reference import Comparison, Weights
+from youtu_onnx.families.stored_tables import StoredTables
+from youtu_onnx.families.tied_head import EMBEDDING, HEAD
 from youtu_onnx.families.youtu.twin_layer import KV_B, TwinLayer, TwinNumbers
 from youtu_onnx.graphs.rounded import Floats, Rounded
 from youtu_onnx.graphs.stored import StoredGraph
-from youtu_onnx.graphs.stored_matrix import StoredMatrix
 
 if TYPE_CHECKING:
     import torch
 
-EMBEDDING, HEAD, NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
-CHUNK = 2**23
-"""Numbers of an embedding, a head or a table of rotations that are compared at a time."""
-TABLE_STEP = 2.0**-10
-"""Of float16 between 0.5 and 1, where most cosines and sines are."""
+NORM = "model.norm.weight"
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,7 @@ class Twin:
         self._stored, self._checkpoint, self._numbers, self._rescaled = stored, checkpoint, numbers, rescaled
         self._byte_cache = cache.dtype == "uint8"
         self._a = checkpoint.architecture
+        self._tables = StoredTables(stored, checkpoint)
         self._held: tuple[int, dict[str, Floats]] = (-1, {})
 
     def tensor(self, name: str) -> torch.Tensor:
@@ -80,67 +78,26 @@ class Twin:
         """Of an embedding or a head; of other tensors all are made."""
         if name not in (EMBEDDING, HEAD):
             return self.tensor(name)[start:stop]
-        import torch
-
-        matrix = self._table() if name == EMBEDDING else self._head()
-        return torch.from_numpy(matrix.rows(slice(start, stop)).values)
+        return self._tables.rows(name, start, stop)
 
     def heads_alone(self) -> Weights | None:
         return HeadsAlone(self, self._checkpoint) if self._layer(0).integer_heads else None
 
     def comparisons(self) -> Iterator[Comparison]:
-        yield from self._positions()
-        yield from self._chunks(EMBEDDING, EMBEDDING, self._table())
+        yield from self._tables.positions(self._numbers.inverse_frequencies, self._numbers.rotation_scale)
+        yield from self._tables.embedding()
         for index in range(self._a.num_hidden_layers):
             layer = self._layer(index)
             for one in layer.undone():
                 yield Comparison(f"{layer.prefix}{one.name}", one.found, one.wanted())
         norm = Rounded.floats(self._stored.array(NORM))
         yield Comparison(NORM, norm, self._checkpoint.tensor(NORM).float().numpy().reshape(-1, 1))
-        yield from self._chunks(HEAD, EMBEDDING if self._a.tie_word_embeddings else HEAD, self._head())
+        yield from self._tables.head()
 
     def _layer(self, index: int) -> TwinLayer:
         return TwinLayer(
             self._stored, self._checkpoint, self._numbers, index, byte_cache=self._byte_cache, rescaled=self._rescaled
         )
-
-    def _table(self) -> StoredMatrix:
-        return self._stored.table("input_ids", self._a.hidden_size)
-
-    def _head(self) -> StoredMatrix:
-        """A tied head of floats is read from the embedding's initializer."""
-        tied = self._a.tie_word_embeddings and self._stored.has(EMBEDDING)
-        return self._stored.matrix(EMBEDDING if tied else HEAD)
-
-    def _chunks(self, name: str, own: str, matrix: StoredMatrix) -> Iterator[Comparison]:
-        """``own``: the checkpoint's tensor that it should be."""
-        step = max(1, CHUNK // self._a.hidden_size)
-        for start in range(0, self._a.vocab_size, step):
-            stop = min(start + step, self._a.vocab_size)
-            wanted = self._checkpoint.rows(own, start, stop).float().numpy()
-            yield Comparison(name, matrix.rows(slice(start, stop)), wanted, start)
-
-    def _positions(self) -> Iterator[Comparison]:
-        """What says where a token is: frequencies, or cosines and sines, the sines of a pair's first half negative."""
-        frequencies = self._numbers.inverse_frequencies
-        if self._stored.has("model.inv_freq"):
-            found = Rounded.floats(self._stored.array("model.inv_freq"))
-            yield Comparison("model.inv_freq (of RoPE)", found, frequencies[:, None])
-        for name, turn, sign in (("model.rope_cos", np.cos, 1), ("model.rope_sin", np.sin, -1)):
-            if not self._stored.has(name):
-                continue
-            table = self._stored.array(name)
-            step = max(1, CHUNK // table.shape[1])
-            for start in range(0, len(table), step):
-                part = table[start : start + step].astype(np.float32)
-                angles = np.outer(np.arange(start, start + len(part), dtype=np.float32), frequencies)
-                half = turn(angles) * np.float32(self._numbers.rotation_scale)
-                steps = np.full((len(part), 1), TABLE_STEP * self._numbers.rotation_scale, np.float32)
-                wanted = np.concatenate([sign * half, half], 1).astype(np.float32)
-                yield Comparison(f"{name} (of RoPE)", Rounded(part, "float16", steps), wanted, start)
-        if self._stored.has("model.slots"):
-            numbers = Rounded.floats(self._stored.array("model.slots"))
-            yield Comparison("model.slots (numbers of rows)", numbers, np.arange(len(numbers), dtype=np.float32)[:, None])
 
     def _given(self, name: str, values: Floats) -> torch.Tensor:
         import torch
