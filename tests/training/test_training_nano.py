@@ -7,9 +7,10 @@ from random import Random
 import pytest
 from tokenizers import Tokenizer
 
-from training.common.problem import LANGUAGES, final_answer, is_correct, is_held_out
-from training.nano import conversation, held_out_file, lists, strings, tasks
-from training.nano.arithmetic import add_thought, divide_thought, multiply_thought, subtract_thought
+from training.nano import conversation, held_out_file, tasks
+from youtu_onnx.problems.nano import lists, strings
+from youtu_onnx.problems.nano.arithmetic import add_thought, divide_thought, multiply_thought, subtract_thought
+from youtu_onnx.problems.problem import LANGUAGES, final_answer, is_correct, is_held_out
 
 MODEL = Path(__file__).parents[2] / "youtu_onnx" / "models" / "youtu_nano"
 

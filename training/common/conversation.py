@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from .problem import LANGUAGES, Problem
+from youtu_onnx.problems.problem import LANGUAGES, Problem
 
 SYSTEM = {
     "en": ["You are a helpful assistant.", "You are a careful assistant.", "Answer briefly."],

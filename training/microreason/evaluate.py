@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from training.common.problem import Problem, final_answer
+from youtu_onnx.problems import families, steps
+from youtu_onnx.problems.problem import Problem, final_answer
 
-from . import package, tasks
+from . import package
 from .generate import replies
 from .model import MicroReasonForCausalLM
 
@@ -39,11 +40,11 @@ def thought(reply: str) -> str:
 
 def mark(problem: Problem, reply: str) -> Mark:
     answer = final_answer(reply)
-    return Mark(problem, reply, answer == problem.answer, tasks.sound(tasks.verified(thought(reply), answer, problem.family)))
+    return Mark(problem, reply, answer == problem.answer, steps.sound(families.verified(thought(reply), answer, problem.family)))
 
 
 def measure(model: MicroReasonForCausalLM, tokenizer: Tokenizer, count: int, seed: int, level: int | None = None) -> list[Mark]:
-    problems = [p for family in tasks.MEASURED for p in tasks.held_out(family, count, seed, level)]
+    problems = [p for family in families.MEASURED for p in families.held_out(family, count, seed, level)]
     return [mark(p, reply) for p, reply in zip(problems, replies(model, tokenizer, problems), strict=True)]
 
 
@@ -72,7 +73,7 @@ def main() -> int:
     parser.add_argument("model", type=Path)
     parser.add_argument("--count", type=int, default=100, help="problems of each family")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--level", type=int, choices=(1, 2, 3, tasks.HARDER), help="4 is longer and harder than trained")
+    parser.add_argument("--level", type=int, choices=(1, 2, 3, families.HARDER), help="4 is longer and harder than trained")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show-wrong", type=int, default=0, metavar="N")

@@ -8,8 +8,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from training.common.problem import Problem
 from training.common.tokenizer import EOS
+from youtu_onnx.problems.problem import Problem
 
 from .cache import Cache
 from .model import MicroReasonForCausalLM

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 
 from training.common import tokenizer as common
 from training.common.conversation import conversation
-from training.common.problem import Problem
 from training.nano import small_talk
+from youtu_onnx.problems.problem import Problem
 
 from .tasks import sample
 

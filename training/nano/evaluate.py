@@ -15,8 +15,8 @@ from typing import Any, cast
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, YoutuForCausalLM
 
-from training.common.problem import LANGUAGES, Problem, is_correct
 from training.common.rounding import round_to_int4
+from youtu_onnx.problems.problem import LANGUAGES, Problem, is_correct
 
 from .tasks import MEASURED, held_out
 

@@ -15,7 +15,7 @@ import json
 import sys
 from pathlib import Path
 
-from training.common.problem import LANGUAGES
+from youtu_onnx.problems.problem import LANGUAGES
 
 from .tasks import MEASURED, held_out
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from random import Random
 
-from training.common.problem import Problem
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "small_talk"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from training.common.problem import LANGUAGES, Problem, is_held_out
+from youtu_onnx.problems.nano import arithmetic, lists, logic, strings, word_problems
+from youtu_onnx.problems.problem import LANGUAGES, Problem, is_held_out
 
-from . import arithmetic, lists, logic, small_talk, strings, word_problems
+from . import small_talk
 
 MODULES = (arithmetic, word_problems, strings, lists, logic, small_talk)
 FAMILIES: dict[str, Callable[[Random, str], Problem]] = {module.FAMILY: module.generate for module in MODULES}

@@ -9,7 +9,7 @@ import re
 from decimal import Decimal
 from fractions import Fraction
 
-from training.microreason.problems import calendar_words, units
+from youtu_onnx.problems import calendar_words, units
 
 
 def arithmetic(p):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.common.problem import LANGUAGES, is_held_out
-from training.microreason import tasks
-from training.microreason.problems import equations, steps, stories, talk, work
+from training.microreason import talk, tasks
+from youtu_onnx.problems import equations, families, steps, stories, work
+from youtu_onnx.problems.problem import LANGUAGES, is_held_out
 
 from .independent import ANSWERS
 
@@ -18,27 +18,27 @@ EACH = 120
 
 def problems(family: str, level: int, count: int = EACH):
     rng = Random(f"test {family} {level}")
-    return [tasks.GENERATORS[family](rng, LANGUAGES[n % 2], level) for n in range(count)]
+    return [families.GENERATORS[family](rng, LANGUAGES[n % 2], level) for n in range(count)]
 
 
-@pytest.mark.parametrize("level", [1, 2, 3, tasks.HARDER])
-@pytest.mark.parametrize("family", tasks.MEASURED)
+@pytest.mark.parametrize("level", [1, 2, 3, families.HARDER])
+@pytest.mark.parametrize("family", families.MEASURED)
 def test_answers_are_those_of_an_independent_computation(family, level):
     for problem in problems(family, level):
         assert ANSWERS[family](problem) == problem.answer, problem
 
 
-@pytest.mark.parametrize("level", [1, 2, 3, tasks.HARDER])
-@pytest.mark.parametrize("family", tasks.MEASURED)
+@pytest.mark.parametrize("level", [1, 2, 3, families.HARDER])
+@pytest.mark.parametrize("family", families.MEASURED)
 def test_every_step_is_valid_and_found_by_its_notation(family, level):
     for problem in problems(family, level):
-        assert tasks.family_of(problem.thought) == family == problem.family
-        verdict = tasks.verified(problem.thought, problem.answer)
+        assert families.family_of(problem.thought) == family == problem.family
+        verdict = families.verified(problem.thought, problem.answer)
         assert len(verdict) == problem.thought.count("\n") + 2
         assert all(step.valid for step in verdict), (problem, verdict)
 
 
-@pytest.mark.parametrize("family", tasks.MEASURED)
+@pytest.mark.parametrize("family", families.MEASURED)
 def test_a_changed_digit_or_sign_in_a_step_is_seen(family):
     rng = Random(f"spoil {family}")
     for problem in problems(family, 3):
@@ -53,41 +53,41 @@ def test_a_changed_digit_or_sign_in_a_step_is_seen(family):
         other = rng.choice([d for d in "123456789" if d != lines[index][at]])
         lines[index] = lines[index][:at] + other + lines[index][at + 1 :]
         spoiled = "\n".join(lines)
-        assert not all(step.valid for step in tasks.verified(spoiled, problem.answer, family)), spoiled
+        assert not all(step.valid for step in families.verified(spoiled, problem.answer, family)), spoiled
 
 
-@pytest.mark.parametrize("family", tasks.MEASURED)
+@pytest.mark.parametrize("family", families.MEASURED)
 def test_a_missing_last_step_and_a_wrong_answer_are_seen(family):
     for problem in problems(family, 2, 40):
         lines = problem.thought.split("\n")
-        assert not tasks.verified(problem.thought, f"{problem.answer}7", family)[-1].valid
-        assert not tasks.verified(problem.thought, "", family)[-1].valid
+        assert not families.verified(problem.thought, f"{problem.answer}7", family)[-1].valid
+        assert not families.verified(problem.thought, "", family)[-1].valid
         if len(lines) > 1:
-            assert not tasks.verified("\n".join(lines[:-1]), problem.answer, family)[-1].valid
+            assert not families.verified("\n".join(lines[:-1]), problem.answer, family)[-1].valid
 
 
-@pytest.mark.parametrize("family", tasks.MEASURED)
+@pytest.mark.parametrize("family", families.MEASURED)
 @given(st.text(alphabet="0123456789+-*/=<>()&|!:;,. \nabcxgdrS", max_size=80))
 @settings(max_examples=60, deadline=None)
 def test_a_verifier_reads_any_text(family, text):
     statement = problems(family, 1, 1)[0].thought.split("\n")[0]
     for thought in (text, f"{statement}\n{text}"):
-        assert len(tasks.verified(thought, text, family)) == thought.strip("\n").count("\n") + 2
+        assert len(families.verified(thought, text, family)) == thought.strip("\n").count("\n") + 2
 
 
-@pytest.mark.parametrize("family", tasks.MEASURED)
+@pytest.mark.parametrize("family", families.MEASURED)
 def test_training_never_shows_a_held_out_problem(family):
     rng = Random(5)
     trained = {tasks.sample(rng, n / 1000, family).key for n in range(1000)}
-    kept = {p.key for level in (None, tasks.HARDER) for p in tasks.held_out(family, 60, seed=1, level=level)}
+    kept = {p.key for level in (None, families.HARDER) for p in families.held_out(family, 60, seed=1, level=level)}
     assert not trained & kept
     assert all(map(is_held_out, kept))
 
 
-@pytest.mark.parametrize("family", tasks.MEASURED)
+@pytest.mark.parametrize("family", families.MEASURED)
 def test_held_out_problems_are_fixed_by_the_seed_and_in_both_languages(family):
-    first = tasks.held_out(family, 20, seed=4)
-    assert first == tasks.held_out(family, 20, seed=4) != tasks.held_out(family, 20, seed=5)
+    first = families.held_out(family, 20, seed=4)
+    assert first == families.held_out(family, 20, seed=4) != families.held_out(family, 20, seed=5)
     assert [p.language for p in first] == list(LANGUAGES) * 10
 
 
@@ -96,9 +96,9 @@ def size(problem):
     return len(problem.thought)
 
 
-@pytest.mark.parametrize("family", tasks.MEASURED)
+@pytest.mark.parametrize("family", families.MEASURED)
 def test_levels_grow(family):
-    lengths = [sum(map(size, problems(family, level))) for level in (1, 3, tasks.HARDER)]
+    lengths = [sum(map(size, problems(family, level))) for level in (1, 3, families.HARDER)]
     assert lengths[0] < lengths[2] and lengths[1] < lengths[2]
 
 
@@ -110,14 +110,14 @@ def test_the_curriculum_begins_with_short_problems():
 def test_stories_for_measuring_are_about_others():
     trained = {p.prompt for n in range(300) for p in [stories.generate(Random(n), "en", 1)]}
     assert not any("Hannah" in text or "lemons" in text for text in trained)
-    assert any("Hannah" in p.prompt for p in tasks.held_out("word_problem", 100, seed=1))
+    assert any("Hannah" in p.prompt for p in families.held_out("word_problem", 100, seed=1))
 
 
 def test_small_talk_is_about_this_model_and_is_not_measured():
     replies = {talk.generate(Random(n), "en", 1).final for n in range(200)}
     assert any("MicroReason" in reply for reply in replies) and not any("nano" in reply for reply in replies)
     with pytest.raises(KeyError, match="arithmetic"):
-        tasks.held_out(talk.FAMILY, 1, seed=0)
+        families.held_out(talk.FAMILY, 1, seed=0)
 
 
 @given(st.integers(0, 99999), st.integers(0, 99999), st.integers(1, 9))

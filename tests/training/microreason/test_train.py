@@ -18,6 +18,7 @@ from training.microreason.store import PAUSE, Store  # noqa: E402
 from training.microreason.stream import Shape, Stream  # noqa: E402
 from training.microreason.train import Plan, Session  # noqa: E402
 from training.microreason.trainer import Rates, Trainer  # noqa: E402
+from youtu_onnx.problems import families  # noqa: E402
 
 SHAPE = Shape(row_length=128, rows=2, context=512)
 PLAN = Plan(budget=8, first_depth=1, grow_at=0.5, save_every=3, measure_every=1e9, log_every=2, measured=1, threads=1)
@@ -107,7 +108,7 @@ def test_the_end_is_measured_and_leaves_a_model_that_loads(words, tmp_path):
     run = session(words, tmp_path, replace(PLAN, budget=2))
     run.run()
     record = log(tmp_path)[-1]
-    assert record["kind"] == "accuracy" and set(record["correct"]) == {*tasks.MEASURED, "all"}
+    assert record["kind"] == "accuracy" and set(record["correct"]) == {*families.MEASURED, "all"}
     model, saved_words = package.load(tmp_path / "base")
     assert model.config.num_hidden_layers == 2 and saved_words.to_str() == words.to_str()
     assert json.loads((tmp_path / "base" / "config.json").read_text())["model_type"] == "microreason"
@@ -164,7 +165,7 @@ def test_batched_replies_are_those_of_each_prompt_alone(words):
     torch.manual_seed(4)
     trainer = Trainer(PRESETS["tiny"], 2, torch.device("cpu"), Rates(), compiled=False)
     model = trainer.averaged()
-    problems = [p for family in ("arithmetic", "maze") for p in tasks.held_out(family, 2, seed=1)]
+    problems = [p for family in ("arithmetic", "maze") for p in families.held_out(family, 2, seed=1)]
     asked = [words.encode(prompt(p), add_special_tokens=False).ids for p in problems]
     with torch.inference_mode():
         for p in model.parameters():

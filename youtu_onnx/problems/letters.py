@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
-from training.common.problem import Problem
-from training.nano import strings
+from youtu_onnx.problems.nano import strings
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "letters"
 KINDS = tuple(strings.PHRASES)

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from training.common.problem import Problem
-
-from . import work
+from youtu_onnx.problems import work
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "unit"
 KINDS = ("down", "up", "sum")

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 
-from training.common.problem import Problem
-
-from . import chaining
+from youtu_onnx.problems import chaining
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "logic"
 KINDS = ("evaluate", "evaluate", "deduce", "deduce")

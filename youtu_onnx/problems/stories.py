@@ -9,11 +9,10 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from training.common.problem import Problem
-
-from . import story_words as words
-from . import work
-from .steps import value
+from youtu_onnx.problems import story_words as words
+from youtu_onnx.problems import work
+from youtu_onnx.problems.problem import Problem
+from youtu_onnx.problems.steps import value
 
 FAMILY = "word_problem"
 KINDS = ("chain", "chain", "price", "distance", "compare", "share")

@@ -73,3 +73,8 @@ def holds(equation: str) -> bool:
         return a == b * q + r and 0 <= r < b
     sides = equation.split("=")
     return len(sides) > 1 and len({value(side) for side in sides}) == 1
+
+
+def sound(parts: Sequence[Step]) -> float:
+    """The share of steps that are valid, 0 to 1; 0 where there are none."""
+    return sum(step.valid for step in parts) / len(parts) if parts else 0.0

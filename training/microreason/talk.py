@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from random import Random
 
-from training.common.problem import Problem
 from training.nano import small_talk
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = small_talk.FAMILY
 ABOUT = {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from training.common.problem import Problem
-
-from .arithmetic import add_thought, multiply_thought, subtract_thought
+from youtu_onnx.problems.nano.arithmetic import add_thought, multiply_thought, subtract_thought
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "word_problem"
 

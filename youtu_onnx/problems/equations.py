@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from random import Random
 
-from training.common.problem import Problem
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "equation"
 KINDS = ("one_step", "two_step", "both_sides", "bracket")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from training.common.problem import Problem
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "program"
 KINDS = ("straight", "branch", "loop", "list")

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from training.common.problem import Problem
-from training.nano.arithmetic import PHRASES, number, quotient
-
-from . import work
+from youtu_onnx.problems import work
+from youtu_onnx.problems.nano.arithmetic import PHRASES, number, quotient
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "arithmetic"
 KINDS = ("add", "subtract", "multiply", "divide")

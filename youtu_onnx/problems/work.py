@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 
-from training.nano.arithmetic import add_thought, divide_thought, multiply_thought, subtract_thought
-
-from .steps import holds
+from youtu_onnx.problems.nano.arithmetic import add_thought, divide_thought, multiply_thought, subtract_thought
+from youtu_onnx.problems.steps import holds
 
 OPERATION = re.compile(r"(\d+)([-+*/])(\d+)")
 

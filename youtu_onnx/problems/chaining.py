@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from training.common.problem import Problem
-
-from .story_words import NAMES
+from youtu_onnx.problems.problem import Problem
+from youtu_onnx.problems.story_words import NAMES
 
 STATEMENT = re.compile(r"rules ((?:[^;|>&]+(?:&[^;|>&]+)?>[^;|>&]+;?)+)\|([^|]+)\|([^|]+)")
 NONE = "no more"

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from training.common.problem import Problem
-
-from . import work
-from .steps import holds
+from youtu_onnx.problems import work
+from youtu_onnx.problems.problem import Problem
+from youtu_onnx.problems.steps import holds
 
 FAMILY = "gcd"
 KINDS = ("gcd", "gcd", "lcm")

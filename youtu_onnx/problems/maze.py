@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from training.common.problem import Problem
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "maze"
 KINDS = ("maze",)

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from training.common.problem import Problem
-
-from . import calendar_words as words
-from . import work
-from .steps import holds
+from youtu_onnx.problems import calendar_words as words
+from youtu_onnx.problems import work
+from youtu_onnx.problems.problem import Problem
+from youtu_onnx.problems.steps import holds
 
 FAMILY = "date"
 KINDS = ("weekday", "date_after", "days_between", "time_after", "minutes_between")

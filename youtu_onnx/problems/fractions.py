@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from random import Random
 
-from training.common.problem import Problem
-
-from . import work
-from .euclid import DIVISION, division, euclid
-from .steps import holds
+from youtu_onnx.problems import work
+from youtu_onnx.problems.euclid import DIVISION, division, euclid
+from youtu_onnx.problems.problem import Problem
+from youtu_onnx.problems.steps import holds
 
 FAMILY = "fraction"
 KINDS = ("simplify", "add", "subtract", "multiply", "divide", "compare")

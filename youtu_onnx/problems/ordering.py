@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from random import Random
 
-from training.common.problem import Problem
-from training.nano.lists import PHRASES as LISTS
-from training.nano.lists import insertions
-from training.nano.logic import COMPARE
+from youtu_onnx.problems.nano.lists import PHRASES as LISTS
+from youtu_onnx.problems.nano.lists import insertions
+from youtu_onnx.problems.nano.logic import COMPARE
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "ordering"
 KINDS = ("sort", "sort", "sort_down", "max", "min", "compare", "decimals")

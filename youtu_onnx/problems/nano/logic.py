@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from training.common.problem import Problem
-
-from .word_problems import NAMES
+from youtu_onnx.problems.nano.word_problems import NAMES
+from youtu_onnx.problems.problem import Problem
 
 FAMILY = "logic"
 

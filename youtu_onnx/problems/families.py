@@ -1,0 +1,72 @@
+"""The families together: problems that no training shows, the same for the same seed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from random import Random
+
+from youtu_onnx.problems import (
+    arithmetic,
+    bases,
+    dates,
+    equations,
+    euclid,
+    fractions,
+    knights,
+    letters,
+    maze,
+    ordering,
+    programs,
+    propositions,
+    steps,
+    stories,
+    sudoku,
+    units,
+)
+from youtu_onnx.problems.problem import LANGUAGES, Problem, is_held_out
+
+MODULES = (
+    arithmetic, euclid, bases, fractions, equations, ordering, propositions, knights,
+    sudoku, maze, dates, units, stories, programs, letters,
+)  # fmt: skip
+GENERATORS: dict[str, Callable[[Random, str, int], Problem]] = {module.FAMILY: module.generate for module in MODULES}
+CHECKERS: dict[str, steps.Checker] = {module.FAMILY: module.check for module in MODULES}
+STATEMENTS: dict[str, re.Pattern[str]] = {module.FAMILY: module.STATEMENT for module in MODULES}
+MEASURED = tuple(GENERATORS)
+
+HARDER = 4  # the level beyond training
+
+
+def held_out(family: str, count: int, seed: int, level: int | None = None) -> list[Problem]:
+    """`count` different problems that training never shows, languages in turn, the same for the same seed.
+
+    Levels 1 to 3 in turn unless one is named; `HARDER` gives problems longer than trained. Word problems are about
+    people and things that training never names. Raises KeyError for a family without held-out problems.
+    """
+    if family not in MEASURED:
+        raise KeyError(f"no held-out problems for {family!r}; choose from {', '.join(MEASURED)}")
+    generate = stories.elsewhere if family == stories.FAMILY else GENERATORS[family]
+    rng = Random(f"held-out {family} {seed}")
+    problems: dict[str, Problem] = {}
+    while len(problems) < count:
+        wanted = level or len(problems) // len(LANGUAGES) % 3 + 1
+        problem = generate(rng, LANGUAGES[len(problems) % len(LANGUAGES)], wanted)
+        if is_held_out(problem.key):
+            problems.setdefault(problem.prompt, problem)
+    return list(problems.values())
+
+
+def family_of(thought: str) -> str | None:
+    """The family whose notation a thought's first line is in."""
+    first = thought.split("\n", 1)[0]
+    for family, pattern in STATEMENTS.items():
+        if (pattern.match(first) if family == arithmetic.FAMILY else pattern.fullmatch(first)) is not None:
+            return family
+    return None
+
+
+def verified(thought: str, answer: str, family: str | None = None) -> tuple[steps.Step, ...]:
+    """Each line of a thought and the answer, with whether it is valid. Empty where no verifier knows the notation."""
+    family = family or family_of(thought)
+    return steps.verify(CHECKERS[family], thought, answer) if family is not None else ()
