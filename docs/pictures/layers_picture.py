@@ -30,8 +30,8 @@ STYLE = """
 def layers() -> list[list[str]]:
     """Names of rooms, layer by layer, the highest first."""
     found = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    [contract] = [one for one in found["tool"]["importlinter"]["contracts"] if one["type"] == "layers"]
-    return [[name.strip() for name in re.split(r"[|:]", layer)] for layer in contract["layers"]]
+    [contract] = [one for one in found["tool"]["importlinter"]["contracts"] if one.get("containers") == ["youtu_onnx"]]
+    return [[name.strip() for name in re.split(r"[|:]", layer)] for layer in contract["layers"] if layer != "__main__"]
 
 
 def sentence(room: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from docs.pictures import layers_picture
 from youtu_onnx.families.youtu.cache import cache_layout
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +32,11 @@ def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         if not link.startswith(("http://", "https://", "mailto:")):
             assert (page.parent / link).exists(), link
+
+
+def test_the_picture_of_the_layers_is_the_contracts():
+    """Drawn by ``python -m docs.pictures.layers_picture``."""
+    assert (ROOT / "docs" / "pictures" / "layers.svg").read_text(encoding="utf-8") == layers_picture.picture()
 
 
 def test_the_reference_has_every_command_and_option():

@@ -1,4 +1,4 @@
-"""Problems of many families, each with worked steps and a verifier of every step: what MicroReason is trained and asked on.
+"""Problems for small reasoning models, each with worked steps and a verifier of every step.
 
 A thought is a few lines. The first states the problem in a formal notation, up to a colon where the work follows on the
 same line; so a thought can be verified without its question. Each module has
