@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": "Say what a bundle is: source, precision, sizes, memory at several lengths, operators.",
     "generate": "Reply to a prompt, streamed to stdout.",
     "chat": "Talk with the model. Lines come from the terminal or a pipe; /help lists the commands.",
+    "explain": "Reply in steps that are checked, and show which tokens each layer kept.",
     "serve": "Serve a bundle over HTTP: OpenAI's API, a smaller one, and a web page.",
     "evaluate": "Say what rounding costs: perplexity and divergence on text, or held-out problems answered right.",
     "bench": "Measure tokens per second, time to first token and memory. Every combination of the lists is a test.",

@@ -1,6 +1,6 @@
 """How much of a text verifiers read. The text is a model's, or a stranger's who says so: none may keep them busy for long.
 
-The longest thoughts that generators write, those beyond training included, have a third of these lines and half of these characters.
+The longest thoughts of the generators, those beyond training included, have a third of these lines and half of these characters.
 """
 
 from __future__ import annotations
