@@ -27,7 +27,7 @@ COMMANDS = {
     "prepare": "Keep a copy with weights packed for this CPU: less memory, quicker to open. It is used from then on.",
     "mobile": "Write a bundle for phones, and say how much memory it takes there.",
     "doctor": "Say what this machine has and what is missing. Exit code 4: no bundle, or not this one, can run here.",
-    "demo": "Export the built-in youtu-nano to int4, verify it against PyTorch, and talk to it.",
+    "demo": "Export the built-in youtu-nano to int4, verify it, and talk to it; or watch a MicroReason solve puzzles.",
 }
 """Name → help. A command is the function of its name in the module of its name."""
 
