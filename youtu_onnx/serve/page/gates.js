@@ -4,7 +4,7 @@ import { el, svgElement } from "./dom.js";
 import { number, words } from "./language.js";
 
 const CELL = 10, ROW = 9, EDGE = 26, NAMES = 54; // pixels: a token's width, a layer's height, room for layers' and tokens' names
-const ACROSS = 60; // tokens of a line
+const ACROSS = 70; // tokens of a line
 const LONGEST = 8; // characters of a token
 
 /** → elements for what `explain` said of the layers and the tokens. */
