@@ -7,10 +7,14 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from tests.explain.conftest import Bundles
-from youtu_onnx import load
+from tests.families.microreason.test_adapters import write_adapter
+from tests.families.microreason.tiny import training_model
+from youtu_onnx import export, load
 from youtu_onnx.chat.opening import OpeningOptions, open_model
 from youtu_onnx.chat.reply_options import ReplyOptions
 from youtu_onnx.core.bundle import Bundle
@@ -19,6 +23,7 @@ from youtu_onnx.explain import picture
 from youtu_onnx.explain.explainer import Explainer
 from youtu_onnx.explain.explanation import Explanation, explain, watched
 from youtu_onnx.explain.steps import Asked
+from youtu_onnx.runtimes.ort.adapters import open_adapters
 from youtu_onnx.text import ChatTemplate, Prompt, Tokenizer
 
 PROMPT = "What is 12 + 30?"
@@ -117,3 +122,23 @@ def test_a_model_without_gates_has_steps_and_no_picture(nano_bundle: Callable[..
 def test_a_model_that_nobody_watches_can_t_be_explained(bundles: Bundles) -> None:
     with load(bundles("routed"), threads=1) as model, pytest.raises(UsageError, match="aren't watched"):
         explain(model, PROMPT, ReplyOptions(greedy=True, max_tokens=2))
+
+
+def test_a_reply_that_was_written_with_an_adapter_is_read_with_it(checkpoint: Path, tmp_path: Path) -> None:
+    model = training_model(checkpoint)
+    base = {name: one.clone() for name, one in model.state_dict().items()}
+    adapted = write_adapter(tmp_path / "roman", base, 0)
+    hot = [f"roman={tmp_path / 'roman'}"]
+    made = export(str(checkpoint), tmp_path / "hot", precision="fp32", adapter=hot, adapter_mode="hot", verify=False)
+    one, prompt = explainer(made.bundle.path)
+    adapters = open_adapters(made.bundle)  # of another session, as a server's are
+    assert adapters is not None
+    seen = []
+    for adapter, weights in ((None, base), (adapters.active("roman"), adapted), (None, base)):
+        found = one.explain(prompt("12 + 30"), "12+30=42", "42", most=500, adapter=adapter)
+        model.load_state_dict(weights)
+        with torch.no_grad():
+            gates = model.model(torch.tensor([[token.id for token in found.tokens]])).gates
+        assert found.kept is not None and (found.kept.gates == np.stack([(gate[0] > 0).numpy() for gate in gates])).all()
+        seen.append(found.kept.gates)
+    assert (seen[0] == seen[2]).all() and (seen[0] != seen[1]).any()

@@ -148,7 +148,7 @@ def evaluate(
         return
     listed = read_problems(problems or HELD_OUT)
     with open_model(bundle, how) as opened:
-        made = evaluate_model(opened, listed, max_tokens=max_tokens or 160, progress=progress())
+        made = evaluate_model(opened, listed, max_tokens=160 if max_tokens is None else max_tokens, progress=progress())
     if as_json:
         console.print_json(made.to_dict())
         return
@@ -162,7 +162,7 @@ def evaluate(
 def _reason(bundle: Path, how: OpeningOptions, tasks: TaskArguments, max_tokens: int | None, as_json: bool) -> None:
     asked = reasoning.problems(20 if tasks.count is None else tasks.count, tasks.seed or 0, tasks.level)
     with open_model(bundle, how) as opened:
-        made = reasoning.solve(opened, asked, max_tokens=max_tokens or 512, progress=progress())
+        made = reasoning.solve(opened, asked, max_tokens=512 if max_tokens is None else max_tokens, progress=progress())
     if as_json:
         console.print_json(made.to_dict())
         return

@@ -11,6 +11,7 @@ from youtu_onnx.explain.explanation import Explanation, watched, writes_steps
 from youtu_onnx.explain.steps import checked
 from youtu_onnx.explain.tokens import reply_ids, tokens
 from youtu_onnx.explain.watched import WatchedDecoder
+from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.text import Prompt, Tokenizer
 
 
@@ -30,10 +31,13 @@ class Explainer:
     def context_length(self) -> int:
         return self.bundle.manifest.context_length
 
-    def explain(self, prompt: Prompt, thinking: str, answer: str, *, most: int) -> Explanation:
+    def explain(
+        self, prompt: Prompt, thinking: str, answer: str, *, most: int, adapter: ActiveAdapter | None = None
+    ) -> Explanation:
         """
         Args:
             most: tokens of prompt and reply together.
+            adapter: that the reply was written with, of any session on this bundle.
 
         Raises:
             UsageError: they are more.
@@ -49,7 +53,7 @@ class Explainer:
         with self._lock:
             if self._decoder is None:
                 self._decoder = watched(self.bundle, self._options)
-            self._decoder.reset()
+            self._decoder.use(adapter)
             try:
                 self._decoder.prefill(ids)
                 kept = self._decoder.kept

@@ -18,7 +18,7 @@ from tests.serve.http.serving import OneAtATime
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.explain.steps import Asked
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
-from youtu_onnx.serve.http import explain_route
+from youtu_onnx.serve.http import answers, explain_route
 from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.http.explain_route import explainer_of
 from youtu_onnx.serve.http.service import service_of
@@ -53,6 +53,7 @@ def refused(answer: httpx.Response, status: int) -> str:
 def test_a_reply_is_explained(client: TestClient) -> None:
     found = client.post("/explain", json=body(model="micro")).json()
     assert found.keys() == {"steps", "tokens", "kept"}
+    answers.Explained.model_validate(found, strict=True)
     assert found["steps"]["family"] == "gcd" and found["steps"]["sound"] == 1.0
     assert [line["text"] for line in found["steps"]["lines"]] == SOLVED.thought.split("\n")
     assert {len(layer) for layer in found["kept"]["open"]} == {len(found["tokens"])}

@@ -67,15 +67,15 @@ def _check(service: Service, body: Explain) -> None:
     """
     if service.draining:
         raise problems.draining()
-    if body.model is not None and body.model != service.text.id:
-        service.models.check(body.model)
-        raise Problem(400, "replies of the model without adapters are explained", param="model", code="unsupported_value")
+    service.models.check(body.model)
     limit = service.settings.explain_characters
     if len(body.thinking) + len(body.answer) > limit:
         raise Problem(413, f"thinking and answer are longer than {limit:,} characters", param="thinking", code="body_too_large")
 
 
 def _explained(service: Service, explainer: Explainer, body: Explain) -> Json:
+    adapter = service.models.active(body.model)
     prompt = chat_prompt(service, [message.for_template() for message in body.messages], body.enable_thinking)
-    found = explainer.explain(prompt, body.thinking, body.answer, most=service.settings.explain_tokens).to_dict()
+    most = service.settings.explain_tokens
+    found = explainer.explain(prompt, body.thinking, body.answer, most=most, adapter=adapter).to_dict()
     return {name: found[name] for name in ("steps", "tokens", "kept")}

@@ -67,7 +67,7 @@ class Explain(Body):
         }
     )
 
-    model: str | None = Field(None, max_length=500, description="The served model's id, or left out.")
+    model: str | None = Field(None, max_length=500, description="The served model's id, one with an adapter, or left out.")
     messages: list[Message] = Field(min_length=1, max_length=10_000, description="What the reply is to.")
     thinking: Text = Field("", description="The reply's thought, without the tags around it.")
     answer: Text = Field(description="What follows the thought.")
