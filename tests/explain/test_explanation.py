@@ -88,7 +88,7 @@ def test_no_more_is_read_than_is_allowed(bundles: Bundles) -> None:
     with pytest.raises(UsageError, match="at most 40 are explained"):
         one.explain(prompt("12 + 30"), "1+1=2\n" * 50, "42", most=40)
     with pytest.raises(UsageError, match="are explained"):
-        one.explain(prompt("12 + 30"), "1+1=2\n" * 50_000, "42", most=10**9)
+        one.explain(prompt("12 + 30"), "1+1=2\n" * 2_000, "42", most=10**9)
     assert one.explain(prompt("12 + 30"), "1+1=2", "42", most=40).steps.lines[0].valid
 
 

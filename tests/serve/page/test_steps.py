@@ -135,6 +135,7 @@ def test_a_real_server_explains_what_its_model_wrote(tab: Browser, bundles: Bund
     with running(bundles("routed")) as (_, url, _):
         tab.open(url)
         ready(tab)
+        tab.js("import('./static/preferences.js').then((module) => module.preferNumber('max_tokens', 24))")
         ask(tab, "What is 12 + 30?")  # to which these random weights think something
         tab.click(".steps summary")
         tab.wait_shown(".gates")

@@ -21,13 +21,13 @@ export function stepsView(node, page) {
 }
 
 function folded(node, page) {
-  const inside = el("div", { class: "steps-inside", "aria-live": "polite" });
+  const inside = el("div", { class: "steps-inside" });
   const fold = el("details", { class: "steps" },
     el("summary", {}, icon("check"), el("span", {}, words("steps")), icon("right")), inside);
   let asked = false;
   const ask = async () => {
     asked = true;
-    inside.replaceChildren(el("p", { class: "faint small" }, words("stepsAsked")));
+    inside.replaceChildren(el("p", { class: "faint small", role: "status" }, words("stepsAsked")));
     try {
       inside.replaceChildren(...explanation(await explain(request(node, page))));
     } catch (error) {
@@ -55,7 +55,7 @@ function explanation({ steps, tokens, kept }) {
   const said = steps.family === null ? words("stepsUnknown") : words("stepsSound", { valid: number(valid), count: number(all.length) });
   return [
     el("ol", { class: "step-list" }, ...steps.lines.map((step) => line(step)), line(steps.answer, "step-answer")),
-    el("p", { class: "faint small steps-sound" }, said),
+    el("p", { class: "faint small steps-sound", role: "status" }, said),
     ...(kept ? gateMap(kept, tokens) : []),
   ];
 }
