@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from youtu_onnx.cli import main
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -30,3 +34,10 @@ def failed(done: subprocess.CompletedProcess[bytes], code: int) -> str:
     assert done.returncode == code, text
     assert "error:" in text.lower() and "Traceback" not in text
     return text
+
+
+def run_here(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str, str]:
+    """The command in this process, which takes a tenth of the time: exit code, stdout and stderr."""
+    code = main([*map(str, args)])
+    out, err = capsys.readouterr()
+    return code, out, err

@@ -27,13 +27,15 @@ LARGEST = 150_000  # bytes of a picture
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: the browser's options, what is asked, whether the last thinking is unfolded, and what is clicked then."""
+    """One picture: the browser's options, what is asked, whether the last thinking is unfolded, and what is clicked then.
+    ``steps``: it is taken where it is named, of a server that explains its model's steps."""
 
     name: str
     options: dict[str, Any]
     asked: tuple[str, ...] = ()
     unfold: bool = False
     then: tuple[str, ...] = field(default=())
+    steps: bool = False
 
 
 WINDOW = {"viewport": {"width": 1200, "height": 760}}
@@ -63,6 +65,9 @@ PICTURES = (
     ),
     Picture("serve-settings", WINDOW, then=("#settings-open",)),
     Picture("serve-start", WINDOW | {"colorScheme": "dark"}),
+    Picture(
+        "serve-steps", WINDOW, ("The number 1111 is in base 2. What is it in base 10?",), then=(".steps summary",), steps=True
+    ),
 )
 
 
@@ -96,6 +101,8 @@ def take(page: Browser, picture: Picture, address: str) -> Path:
         page.click(".assistant:last-child .thinking summary")
     for selector in picture.then:
         page.click(selector)
+    if picture.steps:
+        page.wait_shown(".gates")
     page.js("document.activeElement.blur()")
     page.mouse("move", 640, 5)  # away from the buttons
     page.page("waitForTimeout", 500)  # animations
@@ -121,7 +128,7 @@ def main() -> None:
             browser(furnish(shop, arguments.cache)) as page,
         ):
             for picture in PICTURES:
-                if not arguments.names or picture.name in arguments.names:
+                if picture.name in arguments.names or not (arguments.names or picture.steps):
                     print(take(page, picture, address))
 
 

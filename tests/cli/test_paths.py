@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "inspect": (),
     "verify": (),
     "evaluate": (),
+    "explain": ("-p", "hello"),
     "prepare": (),
     "mobile": ("-o", "phone"),
     "doctor": (),

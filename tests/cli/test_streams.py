@@ -40,6 +40,7 @@ def commands(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         "inspect": [str(bundle)],
         "generate": [str(bundle), "-p", "-", "--max-tokens", "2"],
         "chat": [str(bundle), "--max-tokens", "2"],
+        "explain": [str(bundle), "-p", "hello", "--max-tokens", "2"],
         "serve": [nothing],
         "evaluate": [str(bundle), "--problems", str(few)],
         "bench": [str(bundle), "-p", "4", "-n", "2", "-r", "1"],

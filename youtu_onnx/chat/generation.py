@@ -82,6 +82,10 @@ class Generation(Iterator[Piece]):
         self._cancelled.set()
 
     @property
+    def prompt_ids(self) -> tuple[int, ...]:
+        return tuple(self._prompt)
+
+    @property
     def result(self) -> Result:
         """The whole reply; runs what is left of it."""
         for _ in self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -84,21 +84,15 @@ def load(
     return open_model(path, OpeningOptions(choice, runtime, threads, lookup, None if adapter is None else str(adapter)))
 
 
-def open_model(path: str | Path, options: OpeningOptions) -> Model:
-    """:func:`load` with its options as one object."""
+def open_model(
+    path: str | Path, options: OpeningOptions, decoder: Callable[[Bundle, OpeningOptions], Decoder] | None = None
+) -> Model:
+    """:func:`load` with its options as one object. ``decoder``: what opens it; None: what the options say."""
     choice = options.provider
     bundle = Bundle.open(path, target=variant_for(choice.name))
     # The runtime packs weights on one core; the other reads the tokenizer meanwhile.
     with ThreadPoolExecutor(1) as background, ExitStack() as undo:
-        opening = background.submit(
-            open_decoder,
-            bundle,
-            options.runtime,
-            choice.name,
-            options.threads,
-            options=choice.options,
-            require_provider=choice.required,
-        )
+        opening = background.submit(decoder or _open, bundle, options)
         undo.callback(_close, opening)
         tokenizer = Tokenizer.open(bundle.path)
         template = ChatTemplate.open(bundle.path, tokenizer)
@@ -107,6 +101,13 @@ def open_model(path: str | Path, options: OpeningOptions) -> Model:
             model.adapter = _chosen(model, options.adapter)
         undo.pop_all()
     return model
+
+
+def _open(bundle: Bundle, options: OpeningOptions) -> Decoder:
+    choice = options.provider
+    return open_decoder(
+        bundle, options.runtime, choice.name, options.threads, options=choice.options, require_provider=choice.required
+    )
 
 
 def _chosen(model: Model, adapter: str) -> str:

@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": "Say what a bundle is: source, precision, sizes, memory at several lengths, operators.",
     "generate": "Reply to a prompt, streamed to stdout.",
     "chat": "Talk with the model. Lines come from the terminal or a pipe; /help lists the commands.",
+    "explain": "Reply in steps that are checked, and show which tokens each layer kept.",
     "serve": "Serve a bundle over HTTP: OpenAI's API, a smaller one, and a web page.",
     "evaluate": "Say what rounding costs: perplexity and divergence on text, or held-out problems answered right.",
     "bench": "Measure tokens per second, time to first token and memory. Every combination of the lists is a test.",
@@ -26,7 +27,7 @@ COMMANDS = {
     "prepare": "Keep a copy with weights packed for this CPU: less memory, quicker to open. It is used from then on.",
     "mobile": "Write a bundle for phones, and say how much memory it takes there.",
     "doctor": "Say what this machine has and what is missing. Exit code 4: no bundle, or not this one, can run here.",
-    "demo": "Export the built-in youtu-nano to int4, verify it against PyTorch, and talk to it.",
+    "demo": "Export the built-in youtu-nano to int4, verify it, and talk to it; or watch a MicroReason solve puzzles.",
 }
 """Name → help. A command is the function of its name in the module of its name."""
 

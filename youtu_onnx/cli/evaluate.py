@@ -3,35 +3,89 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from youtu_onnx.chat.opening import open_model
+from youtu_onnx.chat.opening import OpeningOptions, open_model
 from youtu_onnx.cli import console
 from youtu_onnx.cli.opening_arguments import OpeningArguments
 from youtu_onnx.cli.options import BundleFolder, MergedAdapter, Offline, Revision
 from youtu_onnx.cli.progress import progress
+from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.evaluate import reasoning
 from youtu_onnx.evaluate.distance import Distance
 from youtu_onnx.evaluate.evaluation import evaluate as evaluate_model
 from youtu_onnx.evaluate.language import BUILT_IN, Language, measure
 from youtu_onnx.evaluate.problem import HELD_OUT, read_problems
+from youtu_onnx.explain.explanation import writes_steps
 from youtu_onnx.families.adapters.choice import merged_adapter
 from youtu_onnx.families.adapters.merging import open_merged
 from youtu_onnx.inspect.inspection import inspect_bundle
 from youtu_onnx.text.passages import passages
 from youtu_onnx.verify.comparing import refuse_another_shape
 
+NANO, MICROREASON = "youtu-nano", "microreason"
+
+
+@dataclass(frozen=True)
+class TaskArguments:
+    """Which of the package's problems are asked."""
+
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Ask youtu-nano's held-out problems, or microreason's: by family, with 95 % intervals and the share of steps "
+            "that their verifiers find valid. Default: those that the bundle's family writes.",
+            show_default=False,
+        ),
+    ] = None
+    count: Annotated[
+        int | None, typer.Option(help="Of microreason's problems, so many of each family. Default: 20.", show_default=False)
+    ] = None
+    level: Annotated[
+        int | None,
+        typer.Option(help="Of microreason's problems: 1 to 4, 4 is harder than trained. Default: 1 to 3.", show_default=False),
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="Of microreason's problems. Default: 0.", show_default=False)] = None
+
+    @property
+    def given(self) -> list[str]:
+        """Options that were given."""
+        return [f"--{one.name}" for one in fields(self) if getattr(self, one.name) is not None]
+
+    def chosen(self, bundle: Path) -> str:
+        """
+        Raises:
+            UsageError: no such tasks, or a choice that changes nothing of them.
+            BundleError: no bundle.
+        """
+        name = self.tasks or (MICROREASON if writes_steps(Bundle.open(bundle)) else NANO)
+        if name not in (NANO, MICROREASON):
+            raise UsageError(f"no tasks {name!r}", hint=f"choose one of: {NANO}, {MICROREASON}")
+        if name == NANO and (more := [one for one in self.given if one != "--tasks"]):
+            raise UsageError(
+                f"{more[0]} is of microreason's problems", hint=f"drop {' and '.join(more)}, or add --tasks microreason"
+            )
+        return name
+
 
 def evaluate(
     bundle: BundleFolder,
     *,
     problems: Annotated[
-        Path | None, typer.Option(help="JSON Lines of problems; the default is youtu-nano's held-out set.")
+        Path | None,
+        typer.Option(help="JSON Lines of problems; the default is youtu-nano's held-out set, or MicroReason's problems for it."),
     ] = None,
-    max_tokens: Annotated[int, typer.Option(help="Longest reply in tokens.")] = 160,
+    tasks: TaskArguments,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="Longest reply in tokens. Default: 160, and for microreason's problems 512.", show_default=False),
+    ] = None,
     text: Annotated[
         list[Path] | None,
         typer.Option(
@@ -67,9 +121,10 @@ def evaluate(
     if beside is not None and model is None:
         raise UsageError("--beside is a second bundle's distance from a checkpoint", hint="name the checkpoint with --model")
     if text or model:
-        if problems is not None:
+        if problems is not None or tasks.given:
             raise UsageError(
-                "problems are asked, and text is read: that are two measurements", hint="drop --problems, or --text and --model"
+                "problems are asked, and text is read: that are two measurements",
+                hint="drop --problems and what is about them, or --text and --model",
             )
         checkpoint = None if model is None else open_merged(model, merged, revision=revision, offline=offline)
         with ExitStack() as stack:
@@ -86,9 +141,14 @@ def evaluate(
         else:
             _print_language(found, bits)
         return
+    if problems is not None and tasks.given:
+        raise UsageError("--problems says which problems are asked", hint=f"drop {' and '.join(tasks.given)}, or --problems")
+    if problems is None and tasks.chosen(bundle) == MICROREASON:
+        _reason(bundle, how, tasks, max_tokens, as_json)
+        return
     listed = read_problems(problems or HELD_OUT)
     with open_model(bundle, how) as opened:
-        made = evaluate_model(opened, listed, max_tokens=max_tokens, progress=progress())
+        made = evaluate_model(opened, listed, max_tokens=160 if max_tokens is None else max_tokens, progress=progress())
     if as_json:
         console.print_json(made.to_dict())
         return
@@ -97,6 +157,20 @@ def evaluate(
     for language in made.languages:
         typer.echo(f"{language:14s} {_share(*made.score(language=language))}")
     typer.echo(f"{'all':14s} {_share(*made.score())}")
+
+
+def _reason(bundle: Path, how: OpeningOptions, tasks: TaskArguments, max_tokens: int | None, as_json: bool) -> None:
+    asked = reasoning.problems(20 if tasks.count is None else tasks.count, tasks.seed or 0, tasks.level)
+    with open_model(bundle, how) as opened:
+        made = reasoning.solve(opened, asked, max_tokens=512 if max_tokens is None else max_tokens, progress=progress())
+    if as_json:
+        console.print_json(made.to_dict())
+        return
+    for family in (*made.families, None):
+        score = made.score(family)
+        low, high = score.interval
+        certain = f"{low:6.1%} to {high:6.1%}"
+        typer.echo(f"{family or 'all':14s} {_share(score.right, score.total)}  {certain}  {score.sound:6.1%} of steps sound")
 
 
 def _print_language(found: Language, bits: float) -> None:

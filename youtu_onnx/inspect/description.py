@@ -65,7 +65,12 @@ def _cache(found: Inspection) -> list[Row]:
     reserved = "" if cache.length is None else f", reserved for {cache.length:,} tokens"
     most = "" if cache.uniform else " at most"
     rows = [("cache", f"{cache.form}, {cache.dtype}, {_bytes(cache.bytes_per_token)} per token{most}{reserved}")]
+    if found.window is not None:
+        shut = "is dropped" if cache.form == "routed" else "is hidden"
+        rows.append(("", f"(a token whose gate is shut {shut} when it is {found.window} tokens back)"))
     if found.rows_kept is not None:
+        share = sum(found.rows_kept) / len(found.rows_kept)
+        rows.append(("", f"({share:.0%} of all rows kept at verification; youtu-onnx explain says it of a reply)"))
         parts = [f"{part:.0%}" for part in found.rows_kept]
         rows += [("", line) for line in textwrap.wrap(f"(rows kept at verification, by layer: {', '.join(parts)})", 96)]
     expanded = found.expanded_bytes_per_token

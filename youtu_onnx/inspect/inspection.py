@@ -73,6 +73,12 @@ class Inspection:
         return None if found is None else tuple(found)
 
     @property
+    def window(self) -> int | None:
+        """Tokens that see a token whose gate is shut, that token itself included; None where the model has no gates in use."""
+        record = self.manifest.model.record
+        return record.get("attention_window") if record.get("attention_routing") else None
+
+    @property
     def contexts(self) -> tuple[Context, ...]:
         full, per_token = self.manifest.context_length, self.manifest.cache.bytes_per_token
         # a static cache takes its whole length from the first token on
@@ -130,6 +136,7 @@ class Inspection:
                 "bytes_per_token": cache.bytes_per_token,
                 "expanded_bytes_per_token": self.expanded_bytes_per_token,
                 "rows_kept": self.rows_kept and list(self.rows_kept),
+                "attention_window": self.window,
             },
             "contexts": [asdict(context) for context in self.contexts],
             "operators": None if self.operators is None else dict(self.operators),

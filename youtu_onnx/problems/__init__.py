@@ -7,4 +7,6 @@ same line; so a thought can be verified without its question. Each module has
 - `STATEMENT`, a pattern that its statements match and no other family's do;
 - `generate(rng, language, level)`, a problem of level 1 to 3 for training, 4 for longer and harder than trained;
 - `check(lines, answer)`, which yields for every line whether it is valid, and then whether the answer follows.
+
+`families` has them together; `bounds` says how much of a text is read, which may be anyone's.
 """

@@ -88,15 +88,18 @@ def check(written: Sequence[str], answer: str) -> Iterator[bool]:
     found = STATEMENT.fullmatch(written[0])
     if not found:
         raise ValueError(f"no statement in {written[0]!r}")
+    base = int(found[2] or found[4])
+    if not 2 <= base <= len(DIGITS):
+        raise ValueError(f"no base: {base}")
     yield True
     if found[1]:
-        n, base = int(found[1]), int(found[2])
+        n = int(found[1])
         expected = divisions(n, base)
         for at, line in enumerate(written[1:]):
             yield at < len(expected) and line == expected[at]
         yield len(written) == len(expected) + 1 and answer == written_in(n, base)
         return
-    expected = horner(found[3], int(found[4]))
+    expected = horner(found[3], base)
     for at, line in enumerate(written[1:]):
         yield at < len(expected) and line == expected[at]
-    yield len(written) == len(expected) + 1 and answer == str(int(found[3], int(found[4])))
+    yield len(written) == len(expected) + 1 and answer == str(int(found[3], base))

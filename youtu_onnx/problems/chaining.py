@@ -10,7 +10,7 @@ from random import Random
 from youtu_onnx.problems.problem import Problem
 from youtu_onnx.problems.story_words import NAMES
 
-STATEMENT = re.compile(r"rules ((?:[^;|>&]+(?:&[^;|>&]+)?>[^;|>&]+;?)+)\|([^|]+)\|([^|]+)")
+STATEMENT = re.compile(r"rules ({rule}(?:;{rule})*)\|([^|]+)\|([^|]+)".format(rule="[^;|>&]+(?:&[^;|>&]+)?>[^;|>&]+"))
 NONE = "no more"
 
 ADJECTIVES = {

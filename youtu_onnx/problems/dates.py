@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from youtu_onnx.problems import bounds, work
 from youtu_onnx.problems import calendar_words as words
-from youtu_onnx.problems import work
 from youtu_onnx.problems.problem import Problem
 from youtu_onnx.problems.steps import holds
 
@@ -96,6 +96,13 @@ def minutes_lines(first: str, last: str) -> tuple[list[str], str]:
     )
 
 
+def counted(days: int) -> int:
+    """Raises ValueError for more days than are counted, and for fewer than none."""
+    if not 0 <= days <= bounds.DAYS:
+        raise ValueError(f"not so many days: {days}")
+    return days
+
+
 def solve(statement: str) -> tuple[list[str], str]:
     """The lines after a statement, and the result: a date, a time, a number or a short weekday."""
     found = STATEMENT.fullmatch(statement)
@@ -104,9 +111,11 @@ def solve(statement: str) -> tuple[list[str], str]:
     if found[1]:
         return weekday_lines(words.DAYS.index(found[1]), found[2], int(found[3]))
     if found[4]:
-        return date_lines(dt.date.fromisoformat(found[4]), int(found[5]))
+        return date_lines(dt.date.fromisoformat(found[4]), counted(int(found[5])))
     if found[6]:
-        return days_lines(dt.date.fromisoformat(found[6]), dt.date.fromisoformat(found[7]))
+        first, last = (dt.date.fromisoformat(found[place]) for place in (6, 7))
+        counted((last - first).days)
+        return days_lines(first, last)
     if found[8]:
         return time_lines(found[8], int(found[9]))
     return minutes_lines(found[10], found[11])

@@ -9,6 +9,7 @@ from random import Random
 from youtu_onnx.problems import (
     arithmetic,
     bases,
+    bounds,
     dates,
     equations,
     euclid,
@@ -57,13 +58,27 @@ def held_out(family: str, count: int, seed: int, level: int | None = None) -> li
     return list(problems.values())
 
 
+def fresh(family: str, seed: int, level: int, language: str) -> Problem:
+    """One problem that training never shows, the same for the same arguments. Raises as :func:`held_out`."""
+    return next(one for one in held_out(family, len(LANGUAGES), seed, level) if one.language == language)
+
+
+def stated(thought: str) -> tuple[str, str] | None:
+    """The family in whose notation a thought's first line is, and the statement in it; None where that is no family's."""
+    first = thought.strip("\n").split("\n", 1)[0]
+    if not bounds.readable(first):
+        return None
+    for family, pattern in STATEMENTS.items():
+        found = pattern.match(first) if family == arithmetic.FAMILY else pattern.fullmatch(first)
+        if found is not None:
+            return family, found[0]
+    return None
+
+
 def family_of(thought: str) -> str | None:
     """The family whose notation a thought's first line is in."""
-    first = thought.split("\n", 1)[0]
-    for family, pattern in STATEMENTS.items():
-        if (pattern.match(first) if family == arithmetic.FAMILY else pattern.fullmatch(first)) is not None:
-            return family
-    return None
+    found = stated(thought)
+    return None if found is None else found[0]
 
 
 def verified(thought: str, answer: str, family: str | None = None) -> tuple[steps.Step, ...]:

@@ -7,12 +7,16 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from youtu_onnx.problems import bounds
 from youtu_onnx.problems.problem import Problem
 
 FAMILY = "program"
 KINDS = ("straight", "branch", "loop", "list")
 STATEMENT = re.compile(r"run ([^\s].*)")
 LARGEST = (9, 12, 20, 30)
+PROGRAM = re.compile(r"[a-z0-9 \n.,:=+*<>()\[\]-]*")
+NESTED = re.compile(r"[(\[][^)\]]*[(\[]")
+"""Brackets in brackets, which no such program has, and which parsers may take long for."""
 
 PHRASES = {
     "en": ["What does this program print?\n{p}", "What is the output?\n{p}", "Run this Python code:\n{p}"],
@@ -70,7 +74,10 @@ ALLOWED = (ast.Add, ast.Sub, ast.Mult)
 
 
 class Tracer:
-    """Runs assignments, if, for over a range or a list, and one print; writes a line for each assignment and test."""
+    """Runs assignments, if, for over a range or a list, and one print; writes a line for each assignment and test.
+
+    Raises ValueError for other things, and where it would go on beyond :mod:`bounds`.
+    """
 
     def __init__(self) -> None:
         self.values: dict[str, int] = {}
@@ -93,9 +100,13 @@ class Tracer:
 
     def run(self, body: Sequence[ast.stmt]) -> None:
         for node in body:
+            if len(self.lines) > bounds.LINES:
+                raise ValueError("a program that runs for long")
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 name = node.targets[0].id
                 self.values[name], text = self.evaluate(node.value)
+                if abs(self.values[name]) >= 10**bounds.DIGITS:
+                    raise ValueError("a number of too many digits")
                 self.lines.append(f"{name}={text}" + (f"={self.values[name]}" if text != str(self.values[name]) else ""))
             elif isinstance(node, ast.If):
                 self.run(node.body if self.test(node.test) else node.orelse)
@@ -122,7 +133,7 @@ class Tracer:
         if isinstance(node, ast.List):
             return [self.evaluate(item)[0] for item in node.elts]
         if isinstance(node, ast.Call):
-            return list(range(self.evaluate(node.args[0])[0]))
+            return list(range(min(self.evaluate(node.args[0])[0], bounds.LINES + 1)))
         raise ValueError("a loop of another kind")
 
 
@@ -143,6 +154,8 @@ def expanded(text: str) -> str:
 
 def trace(program: str) -> Tracer:
     """Raises ValueError for what isn't such a program."""
+    if not PROGRAM.fullmatch(program) or NESTED.search(program):
+        raise ValueError(f"not a program: {program!r}")
     tracer = Tracer()
     try:
         tracer.run(ast.parse(program).body)

@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from youtu_onnx.problems import bounds
+
 Checker = Callable[[Sequence[str], str], Iterator[bool]]
 
+UNREAD = ""
+"""In the place of a line beyond bounds: no verifier takes it for valid."""
 EXPRESSION = re.compile(r"[0-9+*/()%<>=!-]{1,200}")
 QUOTIENT = re.compile(r"(\d+)/(\d+)=(\d+)r(\d+)")
 
@@ -23,14 +27,18 @@ class Step:
 
 
 def verify(check: Checker, thought: str, answer: str) -> tuple[Step, ...]:
-    """The steps of a thought and the answer, in order. Whatever can't be read is invalid, as is all after it."""
+    """The steps of a thought and the answer, in order. Whatever can't be read, or is beyond :mod:`bounds`, is invalid, as is all
+    after what can't be read."""
     lines = thought.strip("\n").split("\n")
     verdicts: list[bool] = []
+    read = [line if bounds.readable(line) else UNREAD for line in lines[: bounds.LINES]]
     try:
-        for verdict in check(lines, answer):
+        for verdict in check(read, answer if bounds.readable(answer) else UNREAD):
             verdicts.append(verdict)  # noqa: PERF402 - what was read before an error stays
-    except (ValueError, IndexError, KeyError, ZeroDivisionError):  # the text is a model's: any number may be missing in it
+    except (ValueError, IndexError, KeyError, ArithmeticError):  # the text is a model's: any number may be missing in it
         pass
+    if len(read) < len(lines):
+        del verdicts[len(read) :]  # what follows of a part doesn't follow of the whole
     verdicts += [False] * (len(lines) + 1 - len(verdicts))
     return tuple(Step(text, valid) for text, valid in zip([*lines, answer], verdicts, strict=True))
 

@@ -15,9 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
 from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.serve.engine.limits import MAX_QUEUE, Limits, free_cache_memory
 from youtu_onnx.serve.engine.opening import open_engine
 from youtu_onnx.serve.http.application import application
+from youtu_onnx.serve.http.explain_route import explainer_of
 from youtu_onnx.serve.http.settings import KEY_VARIABLE, LOOPBACK, Settings
 from youtu_onnx.serve.http.workers import prepare
 from youtu_onnx.serve.text.model_text import ModelText
@@ -91,5 +93,6 @@ def open_replica(arguments: Arguments, settings: Settings) -> FastAPI:
         context=arguments.context,
         cache_memory=arguments.cache_memory or free_cache_memory(arguments.replicas),
     )
-    engine = open_engine(Bundle.open(bundle, target="cpu"), provider="cpu", limits=limits)
-    return application(engine, text=ModelText.open(bundle, name=arguments.name, target="cpu"), settings=settings)
+    opened, text = Bundle.open(bundle, target="cpu"), ModelText.open(bundle, name=arguments.name, target="cpu")
+    engine = open_engine(opened, provider="cpu", limits=limits)
+    return application(engine, text=text, settings=settings, explainer=explainer_of(opened, text, ProviderChoice("cpu")))

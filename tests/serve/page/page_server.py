@@ -80,6 +80,7 @@ class Scripted:
     key: str | None = None
     healthy: bool = True
     render: Callable[[str], str] | None = None
+    explain: Callable[[dict[str, Any]], dict[str, Any] | Refusal] | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
     cancelled: int = 0
@@ -138,7 +139,7 @@ def application(state: Callable[[], Scripted]) -> FastAPI:
             return refuse(Refusal(503, "not ready"))
         if (
             state().key
-            and path in ("/v1/models", "/v1/chat/completions", "/render")
+            and path in ("/v1/models", "/v1/chat/completions", "/render", "/explain")
             and request.headers.get("authorization") != f"Bearer {state().key}"
         ):
             return refuse(Refusal(401, "an API key is needed"))
@@ -171,6 +172,12 @@ def application(state: Callable[[], Scripted]) -> FastAPI:
         await asyncio.sleep(0.01)
         now.rendering -= 1
         return {"html": (now.render or render)((await request.json())["markdown"])}
+
+    @app.post("/explain")
+    async def explained(request: Request) -> Any:
+        explain = state().explain
+        made = Refusal(404, "no such route") if explain is None else explain(await request.json())
+        return refuse(made) if isinstance(made, Refusal) else made
 
     @app.get("/")
     def index() -> Response:

@@ -277,3 +277,9 @@ def test_a_formula_on_lines_of_its_own_is_no_list() -> None:
 def test_much_of_the_same_ends(piece: str) -> None:
     """What takes time squared wouldn't in ours."""
     check(piece * (20_000 // len(piece)))
+
+
+def test_products_keep_their_stars_and_words_their_emphasis() -> None:
+    assert markdown.render("17*9:7*9=63 and 2*3*4") == "<p>17*9:7*9=63 and 2*3*4</p>\n"
+    assert markdown.render("*so* **5*6=30** *2*3*") == "<p><em>so</em> <strong>5*6=30</strong> <em>2*3</em></p>\n"
+    assert markdown.render("3*a*4, ²*²*²") == "<p>3<em>a</em>4, ²<em>²</em>²</p>\n"

@@ -135,7 +135,8 @@ class SamplingDefaults(Shape):
 
 
 class Model(Shape):
-    """``context_length``, ``defaults`` and what follows are this server's own additions; ``parent``: what an adapter is of."""
+    """``context_length``, ``defaults`` and what follows are this server's own additions; ``parent``: what an adapter is of;
+    ``steps``: whether ``/explain`` takes its replies."""
 
     id: str
     object: Literal["model"]
@@ -148,6 +149,7 @@ class Model(Shape):
     chat: bool
     tools: bool
     thinking_switch: bool
+    steps: bool | None = None
 
 
 class Models(Shape):
@@ -176,6 +178,51 @@ class Adapters(Shape):
 
 class Rendered(Shape):
     html: str
+
+
+class Step(Shape):
+    """``valid``: null where no verifier knows the notation."""
+
+    text: str
+    valid: bool | None
+
+
+class Steps(Shape):
+    """``sound``: the share of lines and answer that are valid."""
+
+    family: str | None
+    lines: list[Step]
+    answer: Step
+    sound: float | None
+
+
+class ReadToken(Shape):
+    id: int
+    text: str
+    reply: bool
+
+
+class Kept(Shape):
+    """``open``: for each layer a digit a token, 1 where its gate was open. The rest is counted by layer and over all layers."""
+
+    form: str
+    window: int
+    open: list[str]
+    share_by_layer: list[float]
+    rows_by_layer: list[int]
+    rows: int
+    dense_rows: int
+    pairs_by_layer: list[int]
+    pairs: int
+    dense_pairs: int
+
+
+class Explained(Shape):
+    """``kept``: null where the model has no gates."""
+
+    steps: Steps
+    tokens: list[ReadToken]
+    kept: Kept | None
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {

@@ -7,8 +7,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from youtu_onnx.core.version import __version__
+from youtu_onnx.explain.explainer import Explainer
 from youtu_onnx.serve.engine.engine import Engine
-from youtu_onnx.serve.http import adapter_routes, documentation, page_files, problems, routes
+from youtu_onnx.serve.http import adapter_routes, documentation, explain_route, page_files, problems, routes
 from youtu_onnx.serve.http.guard import Guard
 from youtu_onnx.serve.http.metrics import CountRequests, Metrics
 from youtu_onnx.serve.http.origins import CrossOrigin
@@ -26,14 +27,21 @@ Errors are `{"error": {"message", "type", "param", "code"}}`.
 """
 
 
-def application(engine: Engine, *, text: ModelText, settings: Settings | None = None, metrics: Metrics | None = None) -> FastAPI:
-    """A FastAPI application that answers from an engine.
+def application(
+    engine: Engine,
+    *,
+    text: ModelText,
+    settings: Settings | None = None,
+    metrics: Metrics | None = None,
+    explainer: Explainer | None = None,
+) -> FastAPI:
+    """A FastAPI application that answers from an engine, and explains replies where there is something to do so.
 
     ``service_of(app).draining = True`` makes it refuse new work and say so at ``/health``.
     """
     settings = settings or Settings()
     metrics = metrics or Metrics(engine)
-    service = Service(engine, text, settings, metrics)
+    service = Service(engine, text, settings, metrics, explainer)
     app = FastAPI(
         title="youtu-onnx serve",
         version=__version__,
@@ -50,6 +58,8 @@ def application(engine: Engine, *, text: ModelText, settings: Settings | None = 
     routes.add_state(app, service)
     if settings.adapters is not None and engine.adapters is not None:
         adapter_routes.add_adapters(app, service, settings.adapters, engine.adapters)
+    if explainer is not None:
+        explain_route.add_explain(app, service, explainer)
     documentation.add(app)
     page_files.add(app)
     app.add_middleware(Guard, settings=settings, routes=app.routes)

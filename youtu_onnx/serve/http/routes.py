@@ -139,6 +139,7 @@ def _model(service: Service, name: str) -> Json:
         "chat": text.template is not None,
         "tools": text.calls_tools and text.template is not None,
         "thinking_switch": text.thinking_switch,
+        **({} if service.explainer is None else {"steps": True}),
         "defaults": {
             "temperature": 0.0 if text.sampling.deterministic else text.sampling.temperature,
             "top_p": text.sampling.top_p,

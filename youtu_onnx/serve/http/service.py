@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
+from youtu_onnx.explain.explainer import Explainer
 from youtu_onnx.serve.engine.engine import Engine
 from youtu_onnx.serve.engine.request import Ended
 from youtu_onnx.serve.http import problems, sse
@@ -32,6 +33,7 @@ class Service:
     """One server's state.
 
     Attributes:
+        explainer: of replies' steps; None: they are not explained.
         draining: no more requests are taken.
     """
 
@@ -39,6 +41,7 @@ class Service:
     text: ModelText
     settings: Settings
     metrics: Metrics
+    explainer: Explainer | None = None
     draining: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _grammars: Grammars | None = None

@@ -20,6 +20,7 @@ from youtu_onnx.serve.engine.opening import open_engine
 from youtu_onnx.serve.http import server, workers
 from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.http.connections import connection_limit
+from youtu_onnx.serve.http.explain_route import explainer_of
 from youtu_onnx.serve.http.guard import host_name
 from youtu_onnx.serve.http.origins import origin
 from youtu_onnx.serve.http.settings import LOOPBACK, Settings
@@ -128,7 +129,8 @@ def serve(serving: Serving, progress: Progress, told: Told) -> None:
             options=serving.provider.options,
             limits=serving.limits,
         )
-        app = application(engine, text=text, settings=serving.settings)
+        explainer = explainer_of(Bundle.open(serving.bundle, target=target), text, serving.provider)
+        app = application(engine, text=text, settings=serving.settings, explainer=explainer)
         server.run(app, listening, drain_seconds=serving.drain_seconds, ready=lambda: _tell(serving, url, text, told, engine))
 
 

@@ -26,6 +26,9 @@ class Settings:
         depth_limit: objects and lists inside one another in a body.
         replies_limit: the most of ``n`` times prompts.
         markdown_limit: characters that ``/render`` takes.
+        explain_characters: of a reply that ``/explain`` takes.
+        explain_tokens: of prompt and reply together.
+        explain_queue: requests to ``/explain`` that may wait; one is answered at a time.
         keep_alive_seconds: between comments in a stream that has nothing to say, so that proxies keep it open.
         connections: open at once; None: as many as :func:`connection_limit` allows.
         idle_seconds: a connection may stand open without a request whose head is complete.
@@ -42,6 +45,9 @@ class Settings:
     depth_limit: int = 64
     replies_limit: int = 8
     markdown_limit: int = 100_000
+    explain_characters: int = 20_000
+    explain_tokens: int = 2048
+    explain_queue: int = 8
     keep_alive_seconds: float = 10.0
     connections: int | None = None
     idle_seconds: float = 30.0

@@ -27,10 +27,12 @@ from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import ResourceError, YoutuOnnxError
 from youtu_onnx.core.progress import Progress, Silent
 from youtu_onnx.runtimes.ort import prepared, preparing
+from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.serve.engine.limits import Limits, capacity
 from youtu_onnx.serve.engine.opening import open_engine
 from youtu_onnx.serve.http import connections
 from youtu_onnx.serve.http.application import application
+from youtu_onnx.serve.http.explain_route import explainer_of
 from youtu_onnx.serve.http.server import CLOSING_SECONDS
 from youtu_onnx.serve.http.service import Service, service_of
 from youtu_onnx.serve.http.settings import Settings
@@ -69,12 +71,14 @@ class Worker:
         """Runs inside ``uvicorn.Server.serve``, whose signal handlers are set by then."""
         try:
             text = ModelText.open(self.bundle, name=self.name, target="cpu")
-            engine = open_engine(Bundle.open(self.bundle, target="cpu"), provider="cpu", limits=self.limits)
+            bundle = Bundle.open(self.bundle, target="cpu")
+            engine = open_engine(bundle, provider="cpu", limits=self.limits)
         except Exception as error:  # noqa: BLE001
             why = str(error) if isinstance(error, YoutuOnnxError) else traceback.format_exc()
             self.told(f"worker {os.getpid()} can't start: {why}")
             os._exit(FAILED_TO_START)  # at once: the parent would wait HEALTH_SECONDS for the answer of one that is shutting down
-        app = application(engine, text=text, settings=self.settings, metrics=SharedMetrics(engine))
+        explainer = explainer_of(bundle, text, ProviderChoice("cpu"))
+        app = application(engine, text=text, settings=self.settings, metrics=SharedMetrics(engine), explainer=explainer)
         _end_with_parent()
         _drain_on_signal(service_of(app), self.drain_seconds)
         self.told(f"worker {os.getpid()} answers: {capacity(engine)}")

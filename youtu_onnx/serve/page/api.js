@@ -32,6 +32,13 @@ export async function render(markdown) {
   return html;
 }
 
+/** Of an answer to messages: { steps, tokens, kept }. Only of models with `steps`. */
+export async function explain(body) {
+  const found = await (await ask("explain", { method: "POST", body })).json();
+  if (!Array.isArray(found?.steps?.lines) || !Array.isArray(found.tokens)) throw new ApiError("failed", "explain: no steps");
+  return found;
+}
+
 /** "ok"; "starting" where the server answers that it isn't ready; "gone". */
 export async function health() {
   try {

@@ -32,7 +32,8 @@ const renderer = new Renderer();
 let found = []; // the server's models
 let banner = null; // "key", "gone", "starting", "back" or null
 
-const page = { chat, renderer, copy, useKey, open, fill: (text) => composer.fill(text), menu: conversationMenu };
+const page = { chat, renderer, copy, useKey, open, fill: (text) => composer.fill(text), menu: conversationMenu,
+  explains: (id) => found.some((model) => model.id === id && model.steps) };
 translate();
 const thread = new Thread(page);
 const composer = new Composer(chat, { onsend: () => thread.follow(), oneditlast: () => thread.editLast() });
@@ -53,6 +54,7 @@ async function askForModels() {
     else toast(words("errorFailed", { message: error.message }));
   }
   chooseModel(preference("model"));
+  if (found.some((model) => model.steps)) thread.show();
 }
 
 function chooseModel(id) {

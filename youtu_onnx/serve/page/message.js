@@ -5,6 +5,7 @@ import { versions } from "./conversation.js";
 import { fault } from "./fault.js";
 import { duration, number, words } from "./language.js";
 import { Block } from "./rendering.js";
+import { stepsView } from "./steps.js";
 
 /** → { element, update() } for a node of the chat's conversation. `page`: { chat, renderer, copy, useKey, speed }. */
 export function messageView(node, page) {
@@ -70,6 +71,7 @@ function answerView(node, page) {
   const summary = el("span", {});
   const fold = el("details", { class: "thinking", hidden: true },
     el("summary", {}, icon("bulb"), summary, icon("right")), thinking.element);
+  const steps = stepsView(node, page);
   const waiting = el("div", { class: "waiting" }, el("i"), el("i"), el("i"));
   const answer = new Block(page.renderer, el("div", { class: "answer", dir: "auto" }), () => busy());
   const notice = el("div", { class: "notice" });
@@ -77,7 +79,7 @@ function answerView(node, page) {
   const facts = el("span", { class: "facts" });
   const element = el("article", { class: "assistant", "data-node": node.id,
     "aria-label": words("answered", { model: node.model ?? words("assistant") }) },
-    fold, waiting, answer.element, notice, actions);
+    fold, waiting, answer.element, steps.element, notice, actions);
   let folded = null; // what the reader chose; null: open while it thinks
   fold.firstElementChild.addEventListener("click", () => { folded = fold.open; });
   let built = "";
@@ -92,7 +94,9 @@ function answerView(node, page) {
     fold.classList.toggle("now", thinkingNow);
     summary.textContent = thinkingNow ? words("thinkingNow") : thoughtFor(node);
     fold.open = folded === null ? thinkingNow : !folded;
-    thinking.show(node.thinking.trim(), running && !node.text);
+    if (page.explains(node.model)) thinking.showLiteral(node.thinking.trim()); // lines of a notation, whose stars are products
+    else thinking.show(node.thinking.trim(), running && !node.text);
+    steps.update();
     answer.show(node.text, running);
     answer.element.hidden = !node.text;
     busy();

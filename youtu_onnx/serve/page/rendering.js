@@ -73,6 +73,7 @@ export class Renderer {
 export class Block {
   text = "";
   growing = false;
+  #literal = false; // its text isn't Markdown
   waits = false; // what it shows is not yet the rendering of its text
   #renderer;
   #rendered = null; // the text that the HTML is of
@@ -96,8 +97,16 @@ export class Block {
     this.#renderer.want(this);
   }
 
+  /** Text that isn't Markdown, as it is. */
+  showLiteral(text) {
+    if (this.#literal && text === this.text) return;
+    this.#literal = true;
+    this.text = text;
+    this.giveUp();
+  }
+
   take(text, html) {
-    if (!this.text.startsWith(text)) return; // it became another text meanwhile
+    if (this.#literal || !this.text.startsWith(text)) return; // it became another text meanwhile
     this.element.classList.remove("plain");
     exchange(this.element, sanitize(html), this.#rendered === null);
     this.#rendered = text;

@@ -1,4 +1,4 @@
-"""The bodies of this server's own routes, ``POST /chat`` and ``POST /render``."""
+"""The bodies of this server's own routes."""
 
 from __future__ import annotations
 
@@ -50,6 +50,28 @@ class Render(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"markdown": "**Pythagoras**: $a^2 + b^2 = c^2$"}]})
 
     markdown: Text
+
+
+class Explain(Body):
+    """POST /explain"""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "messages": [{"role": "user", "content": "What is 47 + 38?"}],
+                    "thinking": "47+38:7+8=15,4+3+1=8;85",
+                    "answer": "85",
+                }
+            ]
+        }
+    )
+
+    model: str | None = Field(None, max_length=500, description="The served model's id, one with an adapter, or left out.")
+    messages: list[Message] = Field(min_length=1, max_length=10_000, description="What the reply is to.")
+    thinking: Text = Field("", description="The reply's thought, without the tags around it.")
+    answer: Text = Field(description="What follows the thought.")
+    enable_thinking: bool | None = Field(None, description="As the reply was asked for.")
 
 
 class LoadAdapter(Body):
