@@ -10,7 +10,8 @@ export function served(base, progress) {
   return async (name, size) => {
     const response = await fetch(new URL(name, base));
     if (!response.ok) throw new Error(`${name}: the server says ${response.status}`);
-    if (size === undefined) return new Uint8Array(await response.arrayBuffer());
+    const unpacked = name.endsWith(".gz") && response.headers.has("content-encoding"); // by the browser, so it is larger
+    if (size === undefined || unpacked) return new Uint8Array(await response.arrayBuffer());
     const bytes = new Uint8Array(size); // the manifest knows the size, so that nothing is held twice
     let loaded = 0;
     const reader = response.body.getReader();
