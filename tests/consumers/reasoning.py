@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
+from tests.consumer_bundles import Program
 from youtu_onnx.core.bundle import names
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
@@ -108,3 +110,15 @@ class Reasoner:
         assert greedy == [one["tokens"] for one in self.asked]
         for one, row in zip(self.asked, logits, strict=True):
             assert np.abs(np.array(row) - self.logits(one["ids"])).max() < TOLERANCE
+
+    def check_program(self, program: Program, cache: str, folder: Path) -> None:
+        """One that answers vectors. ``folder``: for the questions."""
+        done = program(self.written(folder / "asked.json"), self.bundle(cache))
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        self.check(found["greedy"], found["logits"])
+
+    def written(self, file: Path) -> Path:
+        """:attr:`asked`, in the form of the shared vectors."""
+        file.write_text(json.dumps({"texts": [], "literals": [], "chats": [], "greedy": self.asked}), encoding="utf-8")
+        return file

@@ -76,7 +76,7 @@ export class Decoder {
       return;
     }
     if (length === 0) return this.reset();
-    if (!this.rewindable) throw new RangeError(`${count} of ${this.ids.length} tokens can't be taken back: rows of this cache are gone`);
+    if (!this.rewindable) throw new RangeError(`can't take back ${count} of ${this.ids.length} tokens: rows of this cache are gone`);
     const kept = {};
     for (const { past, heads, width } of this.cache.tensors) {
       const data = await this.pasts[past].getData(); // from a GPU it has to come back to be cut
