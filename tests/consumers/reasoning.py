@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from youtu_onnx.text import ChatTemplate, Tokenizer
 if TYPE_CHECKING:
     from training.microreason.model import MicroReasonForCausalLM
 
+TEXT = Path(__file__).parents[2] / "docs" / "design.md"
 MOST = 24
 """Tokens of a greedy answer: more than the window, so that rows leave while it is written."""
 TOLERANCE = 1e-3
@@ -34,11 +38,20 @@ class Reasoner:
 
     @property
     def checkpoint(self) -> Path:
-        from tests.families.microreason.tiny import write_tiny
+        """With a token for each row of the embedding, as programs refuse to write what is none."""
+        from tests.families.microreason.tiny import VOCABULARY, write_tiny
+        from training.common import tokenizer
 
         path = self.folder / "microreason"
         with FileLock(f"{path}.lock"):
-            return path if (path / "config.json").is_file() else write_tiny(path)
+            if not (path / "tokenizer.json").is_file():
+                write_tiny(path)
+                generation = json.loads((path / "generation_config.json").read_text(encoding="utf-8"))
+                (path / "generation_config.json").write_text(json.dumps(generation | {"max_new_tokens": MOST}), encoding="utf-8")
+                built = tokenizer.build([TEXT.read_text(encoding="utf-8")], VOCABULARY)
+                assert built.get_vocab_size() == VOCABULARY
+                tokenizer.save(built, path, 2048)
+        return path
 
     def bundle(self, cache: str = "routed") -> Path:
         """In float32, exported once per run; the masked form with the layout of transformers.js. Read only."""
@@ -68,31 +81,24 @@ class Reasoner:
         return training_model(self.checkpoint)
 
     def answer(self, ids: list[int], most: int = MOST) -> list[int]:
-        """Greedy tokens, the end token last where it came."""
-        import torch
-
+        """Greedy tokens, the end token last where it came. Each is computed from all before it, without a cache."""
         tokens: list[int] = []
-        with torch.no_grad():
-            while len(tokens) < most and (not tokens or tokens[-1] != self.tokenizer.eos_id):
-                tokens.append(int(self.model(torch.tensor([ids + tokens]))[0, -1].argmax()))
+        while len(tokens) < most and (not tokens or tokens[-1] != self.tokenizer.eos_id):
+            tokens.append(int(self.logits(ids + tokens).argmax()))
         return tokens
 
     def logits(self, ids: list[int]) -> np.ndarray:
         """The row that follows, ``[V]``."""
-        import torch
-
-        with torch.no_grad():
+        with _one_thread() as torch:
             row: np.ndarray = self.model(torch.tensor([ids]))[0, -1].numpy()
         return row
 
     def rows(self, ids: list[int]) -> list[int]:
         """What training's own cache keeps of them, layer by layer."""
-        import torch
-
         from training.microreason.cache import Cache
 
         cache = Cache()
-        with torch.no_grad():
+        with _one_thread() as torch:
             self.model(torch.tensor([ids]), cache=cache)
         return list(cache.rows)
 
@@ -122,3 +128,46 @@ class Reasoner:
         """:attr:`asked`, in the form of the shared vectors."""
         file.write_text(json.dumps({"texts": [], "literals": [], "chats": [], "greedy": self.asked}), encoding="utf-8")
         return file
+
+
+@contextmanager
+def _one_thread() -> Iterator[ModuleType]:
+    """torch, for matrices so tiny that a second thread costs more than it brings."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            yield torch
+    finally:
+        torch.set_num_threads(threads)
+
+
+def bytes_of_27m(folder: Path) -> tuple[int, int, int]:
+    """Of the preset of 27 million parameters, routed and in int4: bytes of its weights, and of its graph when compressed, and
+    tokens of its vocabulary. No weight is rounded for that: the recipe says how many bytes they are."""
+    import onnx_ir as ir
+    import torch
+
+    from tests.families.microreason.tiny import TEXT as FEW
+    from training.common import tokenizer
+    from training.microreason.config import PRESETS
+    from training.microreason.model import MicroReasonForCausalLM
+    from training.microreason.package import save
+    from youtu_onnx.core.progress import Silent
+    from youtu_onnx.core.recipe import Recipe
+    from youtu_onnx.core.target import target
+    from youtu_onnx.exporters.assemble import assemble
+    from youtu_onnx.exporters.weights import packed_bytes
+    from youtu_onnx.families.checkpoint import Checkpoint
+
+    shape = replace(PRESETS["27m"], attention_routing=True)
+    with torch.device("meta"):
+        empty = MicroReasonForCausalLM(shape).state_dict()
+    zeros = {name: torch.zeros(tensor.shape) for name, tensor in empty.items()}
+    save(zeros, shape, tokenizer.build([FEW], 400), folder / "27m")
+    recipe = Recipe("int4").for_width(shape.hidden_size)
+    assembly = assemble(Checkpoint.open(folder / "27m"), recipe, target("cpu"), "routed", Silent())
+    graph = ir.to_proto(assembly.model).SerializeToString()
+    return packed_bytes(assembly), len(gzip.compress(graph)), shape.vocab_size
