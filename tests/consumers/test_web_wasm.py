@@ -1,5 +1,5 @@
 """The table of WebAssembly's kernels against onnxruntime-web in Node, operator by operator, and what its sessions compute of the
-CPU's graphs. Browsers run the same file; ``test_consumer_browser.py`` is about them."""
+CPU's graphs. Browsers run the same file; ``test_browser.py`` is about them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.consumers.javascript.workshop import drive, workshop
+from tests.consumers.reasoning import Reasoner
 from tests.consumers.test_vectors import TOLERANCES, VECTORS
 from tests.one_node import offers, untried
 from youtu_onnx.conformance import WEB_WASM
@@ -65,6 +66,11 @@ def test_nothing_in_the_table_is_left_untried() -> None:
 def test_the_table_takes_every_graph_for_the_cpu(nano_bundle: Callable[..., Path], precision: str, cache: str) -> None:
     placed = inspect_bundle(nano_bundle(precision, cache)).conformance("web-wasm")
     assert placed is not None and placed.placements and not placed.faults, placed.summary()
+
+
+def test_the_table_takes_a_graph_that_rows_leave(reasoner: Reasoner) -> None:
+    placed = inspect_bundle(reasoner.bundle()).conformance("web-wasm")
+    assert placed is not None and not placed.faults, placed.summary()
 
 
 @pytest.mark.parametrize("index", range(len(COMPUTED)), ids=["-".join(form) for form in COMPUTED])
