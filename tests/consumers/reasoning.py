@@ -54,10 +54,11 @@ class Reasoner:
         return path
 
     def bundle(self, cache: str = "routed") -> Path:
-        """In float32, exported once per run; the masked form with the layout of transformers.js. Read only."""
+        """In float32, exported once per run; the masked form with the layout of transformers.js, the routed one with that of a
+        page in the browser. Read only."""
         from youtu_onnx import export
 
-        path, layout = self.folder / f"microreason-{cache}", "transformers.js" if cache == "masked" else None
+        path, layout = self.folder / f"microreason-{cache}", "transformers.js" if cache == "masked" else "browser"
         checkpoint = str(self.checkpoint)
         with FileLock(f"{path}.lock"):
             if not (path / names.MANIFEST).is_file():

@@ -105,7 +105,8 @@ def export(
             Of MicroReason ``routed`` (rows leave it; for the CPU, and taken there) or ``masked`` (a row for every token).
         max_length: tokens to reserve, for targets whose cache is static (``dml``): each step works on all of them. None takes
             4096, or the model's positions where it has fewer.
-        layout: ``transformers.js`` adds the names under which that library looks for a model.
+        layout: ``transformers.js`` adds the names under which that library looks for a model, ``browser`` a graph that is
+            faster in WebAssembly.
         save_checkpoint: also write the int4 weights as a checkpoint of compressed-tensors, which transformers loads, into this
             folder, which isn't there yet.
         verify: compare logits and greedy tokens with PyTorch before publishing.

@@ -23,7 +23,7 @@ const LIBRARIES = {
 const NAMES = { "@huggingface/jinja/dist/index.js": "jinja.js" }; // what says more than index.js
 /** A bundle's files that the page reads. */
 const READ = [
-  "model.onnx", "model.onnx.data", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json",
+  "model.onnx", "browser/model.onnx", "model.onnx.data", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json",
 ];
 /** Bytes; unpacking takes memory twice, and larger files than this gain little. */
 const MOST_COMPRESSED = 64 * 2 ** 20;
@@ -56,8 +56,8 @@ function assemble(out, bundle) {
 function addBundle(out, bundle) {
   const manifest = JSON.parse(readFileSync(join(bundle, "youtu_onnx.json"), "utf8"));
   const files = Object.fromEntries(READ.filter((name) => manifest.files[name]).map((name) => [name, manifest.files[name]]));
-  mkdirSync(out, { recursive: true });
   for (const [name, entry] of Object.entries(files)) {
+    mkdirSync(dirname(join(out, name)), { recursive: true });
     if (entry.size > MOST_COMPRESSED) cpSync(join(bundle, name), join(out, name));
     else files[name] = { ...entry, gzip: compress(join(bundle, name), join(out, name)) };
   }

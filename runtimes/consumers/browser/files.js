@@ -32,7 +32,7 @@ export function served(base, progress) {
  * @param {File[]} files of one folder
  */
 export function chosen(files, progress) {
-  const named = new Map(files.map((file) => [file.name, file]));
+  const named = new Map(files.map((file) => [file.webkitRelativePath.split("/").slice(1).join("/"), file]));
   return async (name) => {
     const file = named.get(name);
     if (!file) throw new Error(`the folder has no ${name}: choose one that youtu-onnx export wrote`);

@@ -12,6 +12,9 @@ const BUILDS = {
   webgpu: ["ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm.gz"],
 };
 
+/** The graph of `--layout browser`: weights that are unpacked once. */
+const UNPACKING = "browser/model.onnx";
+
 /**
  * @param {(name: string, size?: number) => Promise<Uint8Array>} read
  * @param {"wasm"|"webgpu"|null} wanted where to run; null takes what the bundle was exported for
@@ -23,8 +26,9 @@ export async function openModel(read, wanted = null) {
   if (!BUILDS[provider]) throw new BundleError(`unknown provider ${provider}; choose one of: ${Object.keys(BUILDS).join(", ")}`);
   if (provider === "webgpu") await requireAdapter(bundle.manifest);
   const [module, binary] = BUILDS[provider];
+  const unpacks = provider === "wasm" && bundle.has(UNPACKING);
   const [ort, wasm, graph, data] = await Promise.all([
-    import(LIBRARIES + module), library(binary), bundle.bytes("model.onnx"), bundle.bytes("model.onnx.data"),
+    import(LIBRARIES + module), library(binary), bundle.bytes(unpacks ? UNPACKING : "model.onnx"), bundle.bytes("model.onnx.data"),
   ]);
   ort.env.wasm.wasmPaths = LIBRARIES; // of the module that goes with the binary
   ort.env.wasm.wasmBinary = wasm;
@@ -32,6 +36,7 @@ export async function openModel(read, wanted = null) {
   const session = await ort.InferenceSession.create(graph, {
     executionProviders: [provider], logSeverityLevel: 3,
     externalData: [{ path: "model.onnx.data", data }],
+    ...(unpacks ? { extra: { session: { disable_quant_qdq: "1" } } } : {}), // makes floats of weights now, and not at each step
     ...(provider === "webgpu" ? { preferredOutputLocation: locations(bundle.manifest) } : {}),
   });
   const model = await Model.create(bundle, { ort, Tokenizer, Template }, session);

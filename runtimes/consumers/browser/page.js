@@ -153,7 +153,7 @@ part("language").onclick = () => {
 };
 part("open").onclick = part("open-first").onclick = () => part("folder").click();
 part("folder").onchange = () => {
-  const files = [...part("folder").files].filter((file) => file.webkitRelativePath.split("/").length <= 2);
+  const files = [...part("folder").files].filter((file) => file.webkitRelativePath.split("/").length <= 3);
   if (files.length) open({ files });
   part("folder").value = "";
 };
