@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from youtu_onnx.core.bundle import Manifest
-from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.target import Target
+from youtu_onnx.exporters.assembly import Assembly
 from youtu_onnx.exporters.layouts import browser, transformers_js
 
 BROWSER, TRANSFORMERS_JS = "browser", "transformers.js"
@@ -37,11 +37,14 @@ def check_layout(name: str | None, row: Target) -> None:
         )
 
 
-def check_cache(name: str | None, cache: CacheLayout) -> None:
+def check_assembly(name: str | None, assembly: Assembly) -> None:
     """
     Raises:
-        UsageError: the layout's library can't hold this cache.
+        UsageError: the layout's library can't hold this cache, or a browser these weights.
     """
+    cache = assembly.cache
+    if name == BROWSER:
+        browser.check(assembly.graph)
     if name == TRANSFORMERS_JS and not cache.uniform:
         raise UsageError(
             f"{name} takes the rows of a cache for the tokens in it, and rows leave a {cache.form} cache",

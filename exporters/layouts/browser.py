@@ -1,9 +1,9 @@
 """A second graph for a browser's processor: weights that ONNX Runtime makes floats of when it opens it.
 
 WebAssembly has no kernel for products with 4-bit weights. ``MatMulNBits`` unpacks its whole matrix there at every step, and then
-multiplies floats: MicroReason's 27 million parameters write 12 tokens a second. This graph has ``DequantizeLinear`` and ``MatMul``
-instead, over the same bytes of the same file. With the session option ``session.disable_quant_qdq`` ONNX Runtime folds the former
-into constants: 65 tokens a second, for 4 bytes of memory a weight. N rows of K numbers, in G blocks each.
+multiplies floats: MicroReason's 27 million parameters write 12 tokens a second. This graph has ``DequantizeLinear`` and
+``MatMul`` instead, over the same bytes of the same file. With the session option ``session.disable_quant_qdq`` ONNX Runtime folds
+the former into constants: 65 tokens a second, for 4 bytes of memory a weight. N rows of K numbers, in G blocks each.
 """
 
 from __future__ import annotations
@@ -24,21 +24,23 @@ MOST = 1 << 30
 """Bytes of weights as floats: WebAssembly addresses 4 GiB, and while it opens a graph it holds some of them twice."""
 
 
-def add(manifest: Manifest, folder: Path) -> Manifest:
-    """Write the graph. Its weights are in the bundle's data file, by the name that this has for a page.
-
+def check(graph: ir.Graph) -> None:
+    """
     Raises:
         UsageError: too many weights for a browser.
     """
-    model = ir.load(folder / names.MODEL)
-    matrices = [found for node in model.graph if (found := _Matrix.of(node)) is not None]
-    floats = sum(4 * matrix.rows * matrix.columns for matrix in matrices)
+    floats = sum(4 * matrix.rows * matrix.columns for matrix in _matrices(graph))
     if floats > MOST:
         raise UsageError(
             f"as floats, which a browser would hold, the matrices are {floats / 1e9:.1f} GB, and {MOST / 1e9:.1f} are possible",
             hint="export without --layout browser: the page takes the bundle's own graph then",
         )
-    for matrix in matrices:
+
+
+def add(manifest: Manifest, folder: Path) -> Manifest:
+    """Write the graph. Its weights are in the bundle's data file, by the name that this has for a page."""
+    model = ir.load(folder / names.MODEL)
+    for matrix in _matrices(model.graph):
         matrix.unpack(model.graph)
     for name, value in list(model.graph.initializers.items()):
         if not value.uses():
@@ -46,6 +48,10 @@ def add(manifest: Manifest, folder: Path) -> Manifest:
     (folder / GRAPH).parent.mkdir()
     ir.save(model, folder / GRAPH)
     return replace(manifest, files=dict(sorted({**manifest.files, GRAPH: describe_file(folder / GRAPH)}.items())))
+
+
+def _matrices(graph: ir.Graph) -> list[_Matrix]:
+    return [found for node in graph if (found := _Matrix.of(node)) is not None]
 
 
 class _Matrix:

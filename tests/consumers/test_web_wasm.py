@@ -19,6 +19,7 @@ from tests.one_node import offers, untried
 from youtu_onnx import export
 from youtu_onnx.conformance import WEB_WASM
 from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.errors import UsageError
 from youtu_onnx.exporters.layouts import add_layout, browser
 from youtu_onnx.families.youtu.cache import EXPANDS_FROM
 from youtu_onnx.inspect.inspection import inspect_bundle
@@ -103,6 +104,17 @@ def test_weights_that_are_unpacked_once_are_those_that_are_unpacked_at_each_step
     )
     for ours, theirs in zip(once, each, strict=True):
         assert np.abs(ours - theirs).max() < 1e-3
+
+
+def test_a_graph_for_a_browser_is_refused_for_other_devices_and_for_more_than_it_holds(
+    reasoner: Reasoner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="WebAssembly, which is a CPU, and the target is webgpu"):
+        export(str(reasoner.checkpoint), tmp_path / "never", layout="browser", target="webgpu")
+    monkeypatch.setattr(browser, "MOST", 10_000)
+    with pytest.raises(UsageError, match="which a browser would hold"):
+        export(str(reasoner.checkpoint), tmp_path / "never", layout="browser")
+    assert not (tmp_path / "never").exists()
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

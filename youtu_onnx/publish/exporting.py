@@ -18,7 +18,7 @@ from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import with_file, write_bundle
 from youtu_onnx.exporters.carried import Carried
-from youtu_onnx.exporters.layouts import add_layout, check_cache, check_layout
+from youtu_onnx.exporters.layouts import add_layout, check_assembly, check_layout
 from youtu_onnx.exporters.mixed import mixed
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
@@ -240,7 +240,7 @@ def _write(
         checkpoint, recipe, target, form, progress, options.max_length, calibration, adaptable=options.adapters.hot
     )
     refuse_unfit(checkpoint, assembly, options.adapters.beside)
-    check_cache(options.layout, assembly.cache)
+    check_assembly(options.layout, assembly)
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)
