@@ -119,19 +119,15 @@ def check_too_long(program: Program, bundle: Path, length: int, *words: str) -> 
 
 
 def check_formats(program: Program, bundle: Path, folder: Path) -> None:
-    """A console chat opens manifests of format 1 and 2, each by what it says of its graph, and refuses what it can't hold."""
+    """A console chat opens manifests of format 1 and 2, each by what it says of its graph, and reads a prompt again
+    where its cache can't drop tokens."""
     check_chat(program, in_format_1(bundle, folder / "one", target="mobile"), 5)
     check_chat(program, edited(bundle, folder / "two", target="a target of tomorrow"), 5)
-    for number, (changes, words) in enumerate(
-        (
-            ({"format_version": 3}, ("3", "reads 1 to 2")),
-            ({"cache": {"uniform": False}}, ("one row for each token",)),
-            ({"cache": {"rewindable": False}}, ("one row for each token",)),
-        )
-    ):
-        done = program(edited(bundle, folder / f"refused-{number}", **changes), input="hi\n")
-        said = done.stderr.splitlines()
-        assert done.returncode == 1 and said[-1].startswith("error: ") and all(word in said[-1] for word in words), said
+    for flag in ("uniform", "rewindable"):
+        check_chat(program, edited(bundle, folder / flag, cache={flag: False}), 5)
+    done = program(edited(bundle, folder / "refused", format_version=3), input="hi\n")
+    said = done.stderr.splitlines()
+    assert done.returncode == 1 and said[-1].startswith("error: ") and "reads 1 to 2" in said[-1], said
 
 
 def in_format_1(bundle: Path, folder: Path, **changes: Any) -> Path:

@@ -115,6 +115,7 @@ TRIED: dict[str, Make] = {
     ),
     "Cast": lambda p: ([p.x], {"to": TensorProto.FLOAT16 if p.element == FLOAT else FLOAT}),
     "Clip": lambda p: ([p.x, p.typed(0), p.typed(1)], {}),
+    "Compress": lambda p: ([p.x, p.input("c", "n", element=BOOL)], {"axis": 0}),
     "Concat": lambda p: ([p.x, p.x], {"axis": 0}),
     "CumSum": lambda p: ([p.x, p.constant(np.array(1))], {}),
     "Expand": lambda p: ([p.x, p.whole(2, 1, 64)], {}),

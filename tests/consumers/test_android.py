@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli_process import ROOT
 from tests.consumers import android_tools
+from tests.consumers.reasoning import Reasoner
 from tests.consumers.test_vectors import TOLERANCES, VECTORS
 from tests.vectors.make import FILE
 from youtu_onnx.core.bundle import Bundle
@@ -40,8 +41,8 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return jar
 
 
-def steps(core: Path, folder: Path) -> dict[str, Any]:
-    done = android_tools.java(TOOLS, core.with_name("native"), core, folder, FILE)
+def steps(core: Path, folder: Path, vectors: Path = FILE) -> dict[str, Any]:
+    done = android_tools.java(TOOLS, core.with_name("native"), core, folder, vectors)
     assert done.returncode == 0, done.stderr
     return {name: value for line in done.stdout.splitlines() for name, value in json.loads(line).items()}
 
@@ -75,19 +76,28 @@ def test_a_file_that_was_not_copied_whole_is_named(nano_bundle: Callable[..., Pa
     assert done.returncode != 0 and "model.ort has 1000 bytes" in done.stderr
 
 
+@pytest.mark.parametrize("cache", ["routed", "masked"])
+def test_microreason(reasoner: Reasoner, core: Path, tmp_path: Path, cache: str):
+    write_mobile(Bundle.open(reasoner.bundle(cache)), tmp_path / "model", form="ort" if cache == "routed" else "onnx")
+    found = steps(core, tmp_path / "model", reasoner.written(tmp_path / "asked.json"))
+    reasoner.check(found["greedy"], found["logits"])
+    assert [*reversed(found["rewound"])] == found["greedy"]
+
+
 @pytest.mark.parametrize("flag", ["uniform", "rewindable"])
-def test_a_cache_without_one_row_for_each_token_is_refused(
+def test_a_prompt_is_read_again_where_tokens_cannot_be_dropped(
     nano_bundle: Callable[..., Path], core: Path, tmp_path: Path, flag: str
 ):
-    write_mobile(Bundle.open(nano_bundle("int4")), tmp_path / "model", form="onnx")
+    write_mobile(Bundle.open(nano_bundle("fp32")), tmp_path / "model", form="onnx")
     record = tmp_path / "model" / "model.json"
     fields = json.loads(record.read_text(encoding="utf-8"))
     assert fields["cache"][flag] is True
     fields["cache"][flag] = False
     record.write_text(json.dumps(fields), encoding="utf-8")
-    done = android_tools.java(TOOLS, core.with_name("native"), core, tmp_path / "model", FILE)
-    assert done.returncode != 0 and "one row for each token" in done.stderr
+    answers = [one["tokens"] for one in VECTORS["greedy"]]
+    found = steps(core, tmp_path / "model")
+    assert found["greedy"] == answers and [*reversed(found["rewound"])] == [one[:-1] for one in answers]
     for name in ("uniform", "rewindable", "prefix_shareable"):
         del fields["cache"][name]  # as before there were such words
     record.write_text(json.dumps(fields), encoding="utf-8")
-    assert steps(core, tmp_path / "model")["texts"]
+    assert steps(core, tmp_path / "model")["greedy"] == answers

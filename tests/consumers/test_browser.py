@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from tests.consumer_bundles import edited, in_format_1
 from tests.consumers.javascript.pages import NO_GPU, SOFTWARE_GPU, chromium, served
 from tests.consumers.javascript.workshop import drive, workshop
+from tests.consumers.reasoning import MOST, Reasoner, bytes_of_27m
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO
 from youtu_onnx import export
@@ -28,10 +30,17 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def site(shop: Path) -> Path:
-    """The folder that is served; a test puts bundles in it."""
-    subprocess.run(["node", "browser/assemble.js", "site"], cwd=shop, check=True, capture_output=True, timeout=60)
-    return shop / "site"
+def whole(shop: Path, reasoner: Reasoner) -> Path:
+    """What a visitor of a page with MicroReason in it is served."""
+    command = ["node", "browser/assemble.js", "whole", "--bundle", str(reasoner.bundle())]
+    subprocess.run(command, cwd=shop, check=True, capture_output=True, timeout=120)
+    return shop / "whole"
+
+
+@pytest.fixture(scope="module")
+def site(shop: Path, whole: Path) -> Path:
+    """The same without a bundle; a test puts bundles in it."""
+    return Path(shutil.copytree(whole, shop / "site", ignore=shutil.ignore_patterns("bundle")))
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +156,49 @@ def test_what_the_graph_was_written_for_says_where_it_runs(
         seen = drive(shop, "drive_page.js", asked | {"logits": [VECTORS["greedy"][0]["ids"]]})
         assert (seen["settled"]["state"], seen["bundle"]["provider"]) == ("ready", "wasm")
         np.testing.assert_allclose(seen["logits"], VECTORS["logits"][:1], atol=TOLERANCES["fp32"])
+
+
+@pytest.fixture(scope="module")
+def visit(shop: Path, whole: Path, reasoner: Reasoner, tmp_path_factory: pytest.TempPathFactory):
+    """One with MicroReason's bundle, routed, and the files that it loads: path → bytes as they travel."""
+    asked: set[str] = set()
+    with served(whole, asked) as where:
+        job: dict[str, Any] = {"chromium": chromium(), "flags": NO_GPU, "profile": str(tmp_path_factory.mktemp("visit"))}
+        job |= {"url": where, "logits": [one["ids"] for one in reasoner.asked], "thoughts": ["\n12+30", ":2+0=2\n1+", "3=4"]}
+        seen = drive(shop, "drive_page.js", job | {"questions": [{"text": "What is 12 + 30?"}, {"text": "And 7 more?"}]})
+    return seen, {path: (whole / path).stat().st_size for path in asked}
+
+
+def test_microreason_runs_without_a_server(visit: tuple[dict[str, Any], dict[str, int]], reasoner: Reasoner):
+    seen, loaded = visit
+    assert (seen["settled"]["state"], seen["bundle"]["cache"]["form"], seen["faults"]) == ("ready", "routed", [])
+    for got in seen["answers"]:
+        ids, wanted = got["reply"]["ids"], reasoner.answer(got["reply"]["prompt"])
+        assert ids == wanted[: len(ids)] and len(ids) == MOST
+        assert "% of cached rows kept" in got["facts"]
+    reasoner.check([one["tokens"] for one in reasoner.asked], seen["logits"])
+    assert {"bundle/browser/model.onnx.gz", "bundle/model.onnx.data.gz"} < loaded.keys(), "not the graph that is made for it"
+    assert not {"bundle/model.onnx.gz", "bundle/model.onnx.data"} & loaded.keys()
+
+
+def test_thoughts_are_steps_that_grow(visit: tuple[dict[str, Any], dict[str, int]]):
+    before, after = visit[0]["stepwise"]
+    assert before == {"steps": ["12+30:2+0=2", "1+"], "open": True, "summary": "Thinking…"}
+    assert after == {"steps": ["12+30:2+0=2", "1+3=4"], "open": True, "summary": "Steps · 2"}
+
+
+def test_page_and_model_are_under_20_mb(visit: tuple[dict[str, Any], dict[str, int]], reasoner: Reasoner, tmp_path: Path):
+    """The page as it travels, onnxruntime-web's WebAssembly included, and the preset of 27 million parameters in int4: its
+    weights as they are in the bundle, though the page loads them compressed; its graph compressed; a tokenizer larger than the
+    tiny one by as much as its vocabulary is."""
+    weights, graph, tokens = bytes_of_27m(tmp_path)
+    loaded = visit[1]
+    page = sum(size for path, size in loaded.items() if not path.startswith("bundle/"))
+    texts = sum(size for path, size in loaded.items() if path.startswith("bundle/") and "model.onnx" not in path)
+    texts += loaded["bundle/tokenizer.json.gz"] * tokens // reasoner.tokenizer.vocab_size
+    assert loaded["libraries/ort-wasm-simd-threaded.wasm.gz"] > 0.8 * page > 3e6
+    assert 15e6 < weights < 16e6 and 10_000 < graph < 50_000
+    assert page + texts + weights + graph < 20e6
 
 
 def test_webgpu(shop: Path, site: Path, address: str, tmp_path: Path):

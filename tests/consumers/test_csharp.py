@@ -136,6 +136,19 @@ def test_manifests_of_both_formats(run, nano_bundle, tmp_path):
 
 
 @needs_mono
+@pytest.mark.parametrize(("runtime", "cache"), [("onnxruntime", "routed"), pytest.param("genai", "masked", marks=needs_genai)])
+def test_microreason(runtime, cache, run, reasoner, tmp_path):
+    reasoner.check_program(partial(run, runtime, VECTORS_MAIN), cache, tmp_path)
+
+
+@needs_mono
+@needs_genai
+def test_genai_says_that_it_cannot_hold_a_cache_that_rows_leave(run, reasoner):
+    done = run("genai", MAINS["genai"], reasoner.bundle("routed"))
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and "--cache latent, or masked" in done.stderr
+
+
+@needs_mono
 @needs_genai
 def test_genai_in_format_1(run, nano_bundle, tmp_path):
     """By the manifest it is known whether a sequence can be continued: DirectML's begins anew with each message."""

@@ -90,6 +90,11 @@ def test_manifests_of_both_formats(run, nano_bundle, tmp_path):
 
 
 @needs_java
+def test_microreason(run, reasoner, tmp_path):
+    reasoner.check_program(partial(run, "Vectors"), "routed", tmp_path)
+
+
+@needs_java
 def test_the_program_says_what_is_wrong(run, nano_bundle, tmp_path):
     wrong_call = run("Main", tmp_path, "--what")
     assert wrong_call.returncode == 2

@@ -15,6 +15,7 @@ import pytest
 
 from tests.consumer_bundles import CACHES, edited, in_format_1
 from tests.consumers.javascript.workshop import drive, workshop
+from tests.consumers.reasoning import MOST, Reasoner
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO
 from youtu_onnx.chat.distribution import distribution
@@ -161,17 +162,30 @@ def console(shop: Path, *arguments: str, text: str | None = None) -> subprocess.
 
 def test_manifests_of_both_formats(shop: Path, nano_bundle: Callable[..., Path], tmp_path: Path):
     bundle, one = nano_bundle("fp32"), VECTORS["greedy"][0]
-    for folder in (in_format_1(bundle, tmp_path / "one"), edited(bundle, tmp_path / "two", target="a target of tomorrow")):
+    changed = ({"target": "a target of tomorrow"}, {"cache": {"uniform": False}}, {"cache": {"rewindable": False}})
+    opened = [edited(bundle, tmp_path / str(number), **changes) for number, changes in enumerate(changed)]
+    for folder in (in_format_1(bundle, tmp_path / "one"), *opened):
         assert json.loads(console(shop, str(folder), "--prompt", one["text"], "--json").stdout)["token_ids"] == one["tokens"][:-1]
-    for number, (changes, words) in enumerate(
-        (
-            ({"format_version": 3}, "format version 3; this reader knows 1 and 2"),
-            ({"cache": {"uniform": False}}, "one row for each token"),
-            ({"cache": {"rewindable": False}}, "one row for each token"),
-        )
-    ):
-        done = console(shop, str(edited(bundle, tmp_path / f"refused-{number}", **changes)), "--prompt", "hi")
-        assert done.returncode == 1 and words in done.stderr and "    at " not in done.stderr
+    done = console(shop, str(edited(bundle, tmp_path / "three", format_version=3)), "--prompt", "hi")
+    assert done.returncode == 1 and "format version 3; this reader knows 1 and 2" in done.stderr and "    at " not in done.stderr
+
+
+def test_a_cache_that_rows_leave(shop: Path, reasoner: Reasoner):
+    """MicroReason's: what can't be taken back is read again, and rows are as many as in Python."""
+    job = {"texts": [], "chats": [], "questions": [], "distributions": [], "asked": reasoner.asked}
+    job["prompts"] = [one["ids"] for one in reasoner.asked]
+    routed, masked = (
+        drive(shop, "drive_model.js", job | {"bundle": str(reasoner.bundle(form))}) for form in ("routed", "masked")
+    )
+    for found in (routed, masked):
+        reasoner.check([one["ids"] for one in found["asked"]], found["logits"])
+        reasoner.check([one["ids"] for one in found["asked"]], [one["logits"] for one in found["again"]])
+    lengths = [len(one["ids"]) for one in reasoner.asked]
+    assert [one["reused"] for one in routed["asked"]] == [0, lengths[0] + MOST - 1, 0]
+    assert [one["reused"] for one in masked["asked"]] == [0, lengths[0] + MOST - 1, 30]
+    for one, got in zip(reasoner.asked, routed["asked"], strict=True):
+        assert got["cached"] == {"tokens": len(one["ids"]) + MOST - 1, "rows": reasoner.rows(one["ids"] + one["tokens"][:-1])}
+    assert all(one["cached"] is None for one in masked["asked"])
 
 
 def test_the_console_answers_a_prompt(shop: Path, nano_bundle: Callable[..., Path]):

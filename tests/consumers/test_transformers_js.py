@@ -15,6 +15,7 @@ import pytest
 
 from tests.consumers.javascript.pages import NO_GPU, chromium, served
 from tests.consumers.javascript.workshop import drive, workshop
+from tests.consumers.reasoning import MOST, TOLERANCE, Reasoner
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import MOST_TOKENS
 from youtu_onnx import export
@@ -80,6 +81,15 @@ def test_logits(shop: Path, laid_out: Callable[..., Path], precision: str, cache
     furthest = np.abs(np.array(found["logits"]) - np.array(VECTORS["logits"])).max()
     assert furthest <= TOLERANCES[precision]
     assert precision == "fp32" or furthest > TOLERANCES[precision] / 20, "the tolerance says nothing"
+
+
+def test_microreason_in_its_masked_form(shop: Path, reasoner: Reasoner):
+    texts = ["What is 12 + 30?", "第一步是什么？"]
+    prompts = [reasoner.prompt(text) for text in texts]
+    found = pipeline(shop, reasoner.bundle("masked"), prompts=prompts, questions=texts, tokens=MOST)
+    assert [one["ids"] for one in found["answers"]] == [reasoner.answer(ids) for ids in prompts]
+    for ids, row in zip(prompts, found["logits"], strict=True):
+        assert np.abs(np.array(row) - reasoner.logits(ids)).max() < TOLERANCE
 
 
 def test_the_program_in_the_folder_answers(shop: Path, laid_out: Callable[..., Path]):

@@ -33,6 +33,7 @@ WEB_WASM = Table(
         ("Cos Sin", (7, 22), {0: REALS}),
         ("Round", (11, 22), {0: REALS}),
         ("Cast Size", (13, 19, 21, 23), {0: ANY | REALS}),
+        ("Compress", (11,), {0: ANY | REALS}),
         ("Concat Expand Gather GatherElements Slice", (13,), {0: ANY | REALS}),
         ("Identity", (16, 19, 21, 23), {0: ANY | REALS}),
         ("Shape", (15, 19, 21, 23), {0: ANY | REALS}),

@@ -18,7 +18,7 @@ from youtu_onnx.core.target import target as target_called
 from youtu_onnx.exporters.assemble import assemble
 from youtu_onnx.exporters.bundle_writer import with_file, write_bundle
 from youtu_onnx.exporters.carried import Carried
-from youtu_onnx.exporters.layouts import add_layout, check_cache, check_layout
+from youtu_onnx.exporters.layouts import add_layout, check_assembly, check_layout
 from youtu_onnx.exporters.mixed import mixed
 from youtu_onnx.exporters.model_card import write_model_card
 from youtu_onnx.exporters.needs import Needs, needs_of
@@ -105,7 +105,8 @@ def export(
             Of MicroReason ``routed`` (rows leave it; for the CPU, and taken there) or ``masked`` (a row for every token).
         max_length: tokens to reserve, for targets whose cache is static (``dml``): each step works on all of them. None takes
             4096, or the model's positions where it has fewer.
-        layout: ``transformers.js`` adds the names under which that library looks for a model.
+        layout: ``transformers.js`` adds the names under which that library looks for a model, ``browser`` a graph that is
+            faster in WebAssembly.
         save_checkpoint: also write the int4 weights as a checkpoint of compressed-tensors, which transformers loads, into this
             folder, which isn't there yet.
         verify: compare logits and greedy tokens with PyTorch before publishing.
@@ -239,7 +240,7 @@ def _write(
         checkpoint, recipe, target, form, progress, options.max_length, calibration, adaptable=options.adapters.hot
     )
     refuse_unfit(checkpoint, assembly, options.adapters.beside)
-    check_cache(options.layout, assembly.cache)
+    check_assembly(options.layout, assembly)
     needs = needs_of(assembly, checkpoint, verified=options.verify)
     progress.note(f"needs {needs.memory / 1e9:.1f} GB of memory and {needs.disk / 1e9:.2f} GB of disk")
     _refuse_what_does_not_fit(needs, folder)

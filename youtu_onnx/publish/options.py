@@ -28,7 +28,8 @@ class ExportOptions:
         cache: one of the family's forms: ``latent``, ``latent-int8`` or ``expanded`` of Youtu-LLM, ``routed`` or ``masked`` of
             MicroReason; None takes the target's.
         max_length: tokens to reserve, where the cache is static.
-        layout: ``transformers.js`` adds the names under which that library looks for a model.
+        layout: ``transformers.js`` adds the names under which that library looks for a model, ``browser`` a graph that is
+            faster in WebAssembly.
         save_checkpoint: a folder for the int4 weights as a checkpoint, see :mod:`youtu_onnx.exporters.saved_checkpoint`.
         verify: compare with PyTorch before publishing.
         force: replace a bundle that is already there, and publish one that failed verification.

@@ -1,5 +1,7 @@
 // The messages on the page. Everything that a person or the model wrote is put in as text, never as HTML.
 
+import { Steps } from "./steps.js";
+
 function element(name, className, text = "") {
   const made = document.createElement(name);
   made.className = className;
@@ -10,6 +12,8 @@ function element(name, className, text = "") {
 export class Conversation {
   /** @type {{role: string, content: string}[]} as the chat template reads them */
   messages = [];
+  /** Whether thoughts are steps to be followed: numbered, and unfolded. */
+  stepwise = false;
 
   /** @param {HTMLElement} list */
   constructor(list) {
@@ -39,6 +43,11 @@ export class Conversation {
   }
 }
 
+/** Of the rows that layers would have if each kept one for each token. */
+function share({ tokens, rows }) {
+  return rows.reduce((total, one) => total + one, 0) / rows.length / tokens;
+}
+
 class AssistantMessage {
   constructor(conversation, words) {
     this.conversation = conversation;
@@ -46,9 +55,11 @@ class AssistantMessage {
     this.box = element("div", "message assistant waiting");
     this.thoughts = element("details", "thoughts");
     this.thoughts.hidden = true;
+    this.thoughts.open = conversation.stepwise;
     this.summary = element("summary", "", words.thinking);
-    this.thinking = element("div", "thinking");
-    this.thoughts.append(this.summary, this.thinking);
+    const list = element("ol", conversation.stepwise ? "thinking numbered" : "thinking");
+    this.thinking = new Steps(list);
+    this.thoughts.append(this.summary, list);
     this.answer = element("div", "answer");
     this.facts = element("div", "facts");
     this.box.append(this.thoughts, this.answer, this.facts);
@@ -60,23 +71,29 @@ class AssistantMessage {
     this.box.classList.remove("waiting");
     if (kind === "thinking") {
       this.thoughts.hidden = false;
-      this.thinking.append(this.thinking.textContent ? text : text.trimStart());
+      this.thinking.append(this.thinking.count ? text : text.trimStart());
     } else if (kind === "answer") {
-      this.summary.textContent = this.words.thought;
+      this.summary.textContent = this.thoughtWord;
       this.answer.append(this.answer.textContent ? text : text.trimStart());
     }
     this.conversation.follow();
+  }
+
+  /** What the thoughts are called when they are there. */
+  get thoughtWord() {
+    return this.conversation.stepwise ? `${this.words.steps} · ${this.thinking.count}` : this.words.thought;
   }
 
   finish(result) {
     const { words } = this;
     const facts = [`${result.ids.length} ${words.tokens}`];
     if (result.tokensPerSecond) facts.push(`${result.tokensPerSecond.toFixed(result.tokensPerSecond < 10 ? 1 : 0)} ${words.rate}`);
+    if (result.cached) facts.push(`${Math.round(100 * share(result.cached))} % ${words.kept}`);
     if (result.finishReason === "cancelled") facts.push(words.stopped);
     if (result.finishReason === "length") facts.push(words.cut);
     this.box.classList.remove("waiting");
-    this.summary.textContent = words.thought;
-    this.thinking.textContent = result.thinking;
+    this.thinking.replace(result.thinking);
+    this.summary.textContent = this.thoughtWord;
     this.answer.textContent = result.answer;
     this.facts.textContent = facts.join(" · ");
     this.conversation.messages.push({ role: "assistant", content: result.answer, reasoning_content: result.thinking });

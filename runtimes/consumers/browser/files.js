@@ -10,7 +10,8 @@ export function served(base, progress) {
   return async (name, size) => {
     const response = await fetch(new URL(name, base));
     if (!response.ok) throw new Error(`${name}: the server says ${response.status}`);
-    if (size === undefined) return new Uint8Array(await response.arrayBuffer());
+    const unpacked = name.endsWith(".gz") && response.headers.has("content-encoding"); // by the browser, so it is larger
+    if (size === undefined || unpacked) return new Uint8Array(await response.arrayBuffer());
     const bytes = new Uint8Array(size); // the manifest knows the size, so that nothing is held twice
     let loaded = 0;
     const reader = response.body.getReader();
@@ -31,7 +32,7 @@ export function served(base, progress) {
  * @param {File[]} files of one folder
  */
 export function chosen(files, progress) {
-  const named = new Map(files.map((file) => [file.name, file]));
+  const named = new Map(files.map((file) => [file.webkitRelativePath.split("/").slice(1).join("/"), file]));
   return async (name) => {
     const file = named.get(name);
     if (!file) throw new Error(`the folder has no ${name}: choose one that youtu-onnx export wrote`);

@@ -2,7 +2,7 @@
 
 import { Client } from "./client.js";
 import { Conversation } from "./conversation.js";
-import { firstLanguage, rememberLanguage, WORDS } from "./words.js";
+import { firstLanguage, NAMES, rememberLanguage, WORDS } from "./words.js";
 
 const part = (id) => document.getElementById(id);
 const root = document.documentElement;
@@ -10,6 +10,7 @@ const parameters = new URLSearchParams(location.search);
 const conversation = new Conversation(part("messages"));
 const sizes = new Map(); // of the files that are being loaded: name → [loaded, size]
 let language = firstLanguage();
+let family = "youtu"; // of the bundle that is open, or was last
 let current = null; // the message that is being written
 
 const client = new Client((event) => {
@@ -19,7 +20,7 @@ const client = new Client((event) => {
 
 /** For tests, and for whoever opens the console. data-state on <html> says: loading, choose, ready, answering or failed. */
 window.youtu = {
-  bundle: null, // what was opened: provider, threads, source, recipe, target, cache, architecture
+  bundle: null, // what was opened: provider, threads, family, source, recipe, target, cache, architecture
   replies: [], // every finished reply: prompt, ids, text, thinking, answer, finishReason, tokensPerSecond, …
   encode: (text, options) => client.call("encode", { text, options }),
   decode: (ids) => client.call("decode", { ids }),
@@ -41,14 +42,18 @@ function speak(next) {
   language = next;
   const words = WORDS[language];
   root.lang = language === "zh" ? "zh-CN" : "en";
-  document.title = words.title;
-  for (const labelled of document.querySelectorAll("[data-word]")) labelled.textContent = words[labelled.dataset.word];
+  const name = NAMES[family] ?? family;
+  document.title = words.title.replace("{name}", name);
+  part("name").textContent = name;
+  for (const labelled of document.querySelectorAll("[data-word]")) {
+    labelled.textContent = words[labelled.dataset.word].replace("{name}", name);
+  }
   for (const labelled of document.querySelectorAll("[data-label]")) {
     labelled.title = words[labelled.dataset.label];
     labelled.setAttribute("aria-label", words[labelled.dataset.label]);
   }
   part("text").placeholder = words.placeholder;
-  part("examples").replaceChildren(...words.examples.map((text) => {
+  part("examples").replaceChildren(...(words.examples[family] ?? words.examples.youtu).map((text) => {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = text;
@@ -65,7 +70,10 @@ async function open(where) {
     const bundle = await client.call("open", { ...where, provider: parameters.get("provider") });
     window.youtu.bundle = bundle;
     part("bundle").textContent = `${bundle.source.model} · ${bundle.recipe.precision} · ${bundle.provider}`;
+    family = bundle.family;
+    conversation.stepwise = family === "microreason";
     conversation.clear();
+    speak(language);
     setState("ready");
     part("text").focus();
   } catch (error) {
@@ -145,7 +153,7 @@ part("language").onclick = () => {
 };
 part("open").onclick = part("open-first").onclick = () => part("folder").click();
 part("folder").onchange = () => {
-  const files = [...part("folder").files].filter((file) => file.webkitRelativePath.split("/").length <= 2);
+  const files = [...part("folder").files].filter((file) => file.webkitRelativePath.split("/").length <= 3);
   if (files.length) open({ files });
   part("folder").value = "";
 };

@@ -17,9 +17,9 @@ const calls = {
     const opened = await openModel(files ? chosen(files, progress) : served(new URL(base), progress), provider);
     model = opened.model;
     model.decoder.breathe = turn;
-    const { source, recipe, target, cache, architecture, files: sizes } = model.bundle.manifest;
+    const { family = "youtu", source, recipe, target, cache, architecture, files: sizes } = model.bundle.manifest;
     return {
-      provider: opened.provider, threads: opened.threads, source, recipe, target, cache, architecture,
+      provider: opened.provider, threads: opened.threads, family, source, recipe, target, cache, architecture,
       bytes: Object.values(sizes).reduce((total, { size }) => total + size, 0),
     };
   },
@@ -28,8 +28,11 @@ const calls = {
     stop = new AbortController();
     const reply = model.reply(messages, { ...options, signal: stop.signal });
     for await (const piece of reply) postMessage({ event: "piece", ...piece });
-    const { prompt, ids, text, thinking, answer, finishReason, prefillSeconds, decodeSeconds, reusedTokens, tokensPerSecond } = reply;
-    return { prompt, ids, text, thinking, answer, finishReason, prefillSeconds, decodeSeconds, reusedTokens, tokensPerSecond };
+    const { prompt, ids, text, thinking, answer, finishReason, cached } = reply;
+    const { prefillSeconds, decodeSeconds, reusedTokens, tokensPerSecond } = reply;
+    return {
+      prompt, ids, text, thinking, answer, finishReason, cached, prefillSeconds, decodeSeconds, reusedTokens, tokensPerSecond,
+    };
   },
 
   stop: async () => stop?.abort(),

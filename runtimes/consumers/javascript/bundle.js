@@ -1,6 +1,6 @@
 // A bundle's files, through a function that fetches one of them by name.
 
-/** Of manifests. Format 1 has no `graph`, and every cache that it describes has one row for each token. */
+/** Of manifests. Format 1 has no `graph` and no flags of the cache: each token has a row there. */
 export const FORMAT_VERSIONS = [1, 2];
 
 export class BundleError extends Error {
@@ -23,9 +23,6 @@ export class Bundle {
       const known = FORMAT_VERSIONS.join(" and ");
       throw new BundleError(`the bundle has format version ${manifest.format_version}; this reader knows ${known}`);
     }
-    if (manifest.cache.uniform === false || manifest.cache.rewindable === false) {
-      throw new BundleError("the bundle's cache hasn't one row for each token, and this reader holds no other");
-    }
     for (const name of ["model.onnx", "model.onnx.data", "tokenizer.json"]) {
       if (!manifest.files?.[name]) throw new BundleError(`youtu_onnx.json does not list ${name}`);
     }
@@ -42,10 +39,10 @@ export class Bundle {
     return Object.hasOwn(this.manifest.files, name);
   }
 
-  /** Bytes of a file, of the size that the manifest promises. */
+  /** Bytes of a file, of the size that the manifest promises. Where it has a size of `gzip`, the file is there compressed. */
   async bytes(name) {
-    const size = this.manifest.files[name]?.size;
-    const bytes = await this.read(name, size);
+    const { size, gzip } = this.manifest.files[name] ?? {};
+    const bytes = gzip ? await unpacked(await this.read(`${name}.gz`, gzip)) : await this.read(name, size);
     if (bytes.length !== size) {
       throw new BundleError(`${name} has ${bytes.length} bytes, expected ${size}: copy or export the bundle again`);
     }
@@ -60,6 +57,13 @@ export class Bundle {
   async json(name) {
     return this.has(name) ? parseJson(await this.bytes(name), name) : {};
   }
+}
+
+/** What gzip packed; bytes that a server or a browser unpacked on the way stay as they are. */
+export async function unpacked(bytes) {
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 function parseJson(bytes, name) {

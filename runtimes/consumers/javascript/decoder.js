@@ -21,6 +21,8 @@ export class Decoder {
     this.ort = ort;
     this.session = session;
     this.cache = manifest.cache;
+    /** Whether the last tokens can be taken back: each has one row in every tensor, and no later one changed it. */
+    this.rewindable = this.cache.uniform !== false && this.cache.rewindable !== false;
     /** What the mask has for a step's last token: 1 + k asks for the logits of the last k only, where the graph reads that. */
     this.last = manifest.graph?.mask_keeps_logits ? 2 : 1;
     this.reserved = manifest.cache.length ?? null; // M of a cache of reserved length, null of one that grows
@@ -32,14 +34,24 @@ export class Decoder {
     this.pasts = this.#emptyPasts();
   }
 
+  /** Rows that each layer keeps, where that isn't one for each token; else null. */
+  get rowsByLayer() {
+    if (this.cache.uniform !== false) return null;
+    const rows = [];
+    for (const { past, layer } of this.cache.tensors) rows[layer] = this.pasts[past].dims[2];
+    return rows;
+  }
+
   /**
-   * Make the prompt the cache's contents. What the cache holds of it already is not computed again.
+   * Make the prompt the cache's contents. What the cache holds of it already is not computed again; where tokens can't be taken
+   * back, that is all of its tokens or none.
    * @param {AbortSignal} [signal] ends it between steps
    * @returns {Promise<{logits: Float32Array, reused: number}>} logits [V] after the prompt
    */
   async start(prompt, signal) {
     let shared = 0;
     while (shared < Math.min(this.ids.length, prompt.length - 1) && this.ids[shared] === prompt[shared]) shared++;
+    if (!this.rewindable && shared < this.ids.length) shared = 0;
     await this.rewind(this.ids.length - shared);
     return { logits: await this.append(prompt.slice(shared), signal), reused: shared };
   }
@@ -55,7 +67,7 @@ export class Decoder {
     return logits;
   }
 
-  /** Drop the last tokens. */
+  /** Drop the last tokens: as many as one likes where the cache is rewindable, else all or none. */
   async rewind(count) {
     if (count === 0) return;
     const length = this.ids.length - count;
@@ -64,6 +76,7 @@ export class Decoder {
       return;
     }
     if (length === 0) return this.reset();
+    if (!this.rewindable) throw new RangeError(`can't take back ${count} of ${this.ids.length} tokens: rows of this cache are gone`);
     const kept = {};
     for (const { past, heads, width } of this.cache.tensors) {
       const data = await this.pasts[past].getData(); // from a GPU it has to come back to be cut

@@ -16,6 +16,8 @@ export class Reply {
   decodeSeconds = 0;
   reusedTokens = 0;
   steps = 0;
+  /** What the cache holds at the end: tokens, and the rows that each layer keeps of them; null where layers keep one for each. */
+  cached = null;
 
   /**
    * @param {import("./model.js").Model} model
@@ -75,6 +77,8 @@ export class Reply {
     yield* this.#sort([...this.splitter.push(stream.finish()), ...this.splitter.finish()]);
     this.thinking = this.thinking.trim();
     this.answer = this.answer.trimStart();
+    const rows = decoder.rowsByLayer;
+    this.cached = rows && { tokens: decoder.ids.length, rows };
   }
 
   *#sort(parts) {

@@ -64,6 +64,7 @@ async function answerOne(model, { prompt, json, reply: options }, messages) {
     text: reply.text, thinking: reply.thinking, answer: reply.answer, token_ids: reply.ids, finish_reason: reply.finishReason,
     usage: { prompt_tokens: reply.prompt.length, completion_tokens: reply.ids.length },
     timing: { prefill_seconds: reply.prefillSeconds, decode_seconds: reply.decodeSeconds },
+    ...(reply.cached ? { cache: reply.cached } : {}),
   }));
 }
 

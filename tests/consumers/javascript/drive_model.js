@@ -1,6 +1,6 @@
 // Runs the JavaScript core in Node on a bundle. A job comes as JSON on stdin, what was found goes as JSON to stdout.
 //
-// job: {bundle, texts, chats, prompts, questions, distributions}
+// job: {bundle, texts, chats, prompts, questions, distributions, tokens, asked}; the last two may be left out
 
 import { openModel } from "./node/open.js";
 import { distribution } from "./javascript/sampling.js";
@@ -33,12 +33,20 @@ for (const ids of [...job.prompts].reverse()) {
 
 const answers = [];
 for (const text of job.questions) {
-  const reply = model.reply([{ role: "user", content: text }]);
+  const reply = model.reply([{ role: "user", content: text }], { maxTokens: job.tokens });
   const pieces = [];
   for await (const piece of reply) pieces.push(piece);
   const { ids, thinking, answer, finishReason } = reply;
   answers.push({ ids, text: reply.text, thinking, answer, finishReason, pieces });
 }
+// Prompts in one cache, each after the one before.
+const asked = [];
+decoder.reset();
+for (const { ids, tokens } of job.asked ?? []) {
+  const reply = model.continue(ids, { maxTokens: tokens.length, greedy: true });
+  for await (const _ of reply);
+  asked.push({ ids: reply.ids, reused: reply.reusedTokens, cached: reply.cached });
+}
 const distributions = job.distributions.map(({ logits: row, ...sampling }) => distribution(Float32Array.from(row), sampling));
 await model.close();
-console.log(JSON.stringify({ texts, chats, logits, again, answers, distributions, ends: [...model.endIds] }));
+console.log(JSON.stringify({ texts, chats, logits, again, answers, asked, distributions, ends: [...model.endIds] }));

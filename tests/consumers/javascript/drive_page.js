@@ -1,7 +1,7 @@
 // Drives the chat page in Chromium as a person would. A job comes as JSON on stdin, what was seen goes as JSON to stdout.
 //
-// job: {chromium, flags, profile, url, questions, texts, chats, logits, stopAt, folder, emptyUrl, picture}; all but the first four
-// may be left out.
+// job: {chromium, flags, profile, url, questions, texts, chats, logits, thoughts, stopAt, folder, emptyUrl, picture}; all but the
+// first four may be left out.
 
 import { chromium } from "playwright-core";
 import { watch } from "./watch.js";
@@ -49,6 +49,25 @@ async function stopped(page, text) {
   return page.evaluate(() => youtu.replies.at(-1));
 }
 
+/** What the page shows of thoughts that come in pieces, to whom they are steps: before the last piece, and then. */
+function stepwise(page, pieces) {
+  return page.evaluate(async (texts) => {
+    const [{ Conversation }, { WORDS }] = await Promise.all([import("./conversation.js"), import("./words.js")]);
+    const conversation = new Conversation(document.createElement("section"));
+    conversation.stepwise = true;
+    const message = conversation.assistant(WORDS.en);
+    const seen = () => ({
+      steps: [...message.box.querySelectorAll(".numbered > li")].map((line) => line.textContent.trimEnd()),
+      open: message.box.querySelector("details").open, summary: message.summary.textContent,
+    });
+    for (const text of texts.slice(0, -1)) message.piece({ kind: "thinking", text });
+    const before = seen();
+    message.piece({ kind: "thinking", text: texts.at(-1) });
+    message.piece({ kind: "answer", text: "\n42" });
+    return [before, seen()];
+  }, pieces);
+}
+
 async function see(page, job) {
   const seen = { settled: await settled(page) };
   if (seen.settled.state !== "ready") return seen;
@@ -71,6 +90,7 @@ async function see(page, job) {
     for (const ids of prompts) found.push(Array.from(await youtu.logits(ids)));
     return found;
   }, job.logits ?? []);
+  if (job.thoughts) seen.stepwise = await stepwise(page, job.thoughts);
   seen.answers = [];
   for (const { text, fresh } of job.questions ?? []) {
     if (fresh) await page.click("#fresh");

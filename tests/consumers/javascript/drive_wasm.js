@@ -1,7 +1,7 @@
 // onnxruntime-web's WebAssembly provider in Node: which graphs of one node open, and what whole ones compute. A job comes as JSON
 // on stdin, what was found goes as JSON to stdout.
 //
-// job: {offers: [base64 of a graph], bundles: [{folder, cache, steps: [[token id]]}]}
+// job: {offers: [base64 of a graph], bundles: [{folder, graph, cache, steps: [[token id]]}]}; graph: model.onnx, if left out
 // found: {version, opened: [boolean], logits: [for each bundle, for each step, base64 of what the session returned]}
 
 import { Buffer } from "node:buffer";
@@ -29,10 +29,11 @@ for (const model of job.offers) {
   }
 }
 
-async function compute({ folder, cache, steps }) {
-  const [graph, data] = await Promise.all(["model.onnx", "model.onnx.data"].map((name) => readFile(`${folder}/${name}`)));
+async function compute({ folder, graph: file = "model.onnx", cache, steps }) {
+  const [graph, data] = await Promise.all([file, "model.onnx.data"].map((name) => readFile(`${folder}/${name}`)));
   const session = await ort.InferenceSession.create(graph, {
     executionProviders: ["wasm"], logSeverityLevel: 4, externalData: [{ path: "model.onnx.data", data }],
+    ...(file === "model.onnx" ? {} : { extra: { session: { disable_quant_qdq: "1" } } }),
   });
   const wide = (numbers) => new ort.Tensor("int64", BigInt64Array.from(numbers, BigInt), [1, numbers.length]);
   let past = cache.tensors.map(({ heads, width }) => new ort.Tensor(cache.dtype, new EMPTY[cache.dtype](0), [1, heads, 0, width]));

@@ -34,14 +34,23 @@ def chromium() -> str:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a folder, served without any headers of its own."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=folder)) as server:
+def served(folder: Path, asked: set[str] | None = None) -> Iterator[str]:
+    """The address of a folder, served without any headers of its own. ``asked`` gets the paths that were asked for."""
+    handler = functools.partial(_Handler, directory=folder, asked=set() if asked is None else asked)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
+    def __init__(self, *args: Any, asked: set[str], **options: Any) -> None:
+        self.asked = asked  # a request is handled where the class begins
+        super().__init__(*args, **options)
+
+    def send_head(self) -> Any:
+        self.asked.add(self.path.partition("?")[0].lstrip("/") or "index.html")
+        return super().send_head()
+
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

@@ -32,7 +32,13 @@ namespace YoutuOnnx.Genai
             this.temperature = temperature;
             Text = new BundleTokenizer(folder);
             format = new ChatFormat(folder, Text);
-            var genai = Json.ReadFile(Path.Combine(folder, "genai_config.json"));
+            string described = Path.Combine(folder, "genai_config.json");
+            if (!File.Exists(described) && File.Exists(Path.Combine(folder, "youtu_onnx.json")))
+            {
+                throw new InvalidDataException("the bundle has no genai_config.json, as onnxruntime-genai can't hold its cache: "
+                    + "export it with --cache latent, or masked for MicroReason, or take the program on plain ONNX Runtime");
+            }
+            var genai = Json.ReadFile(described);
             maxLength = (int)(double)((Dictionary<string, object>)genai["search"])["max_length"];
             var manifest = Json.ReadFile(Path.Combine(folder, "youtu_onnx.json"));
             object graph;  // format 1 has none, and names its target as the provider

@@ -29,13 +29,16 @@ namespace YoutuOnnx.Ort
         /// <summary>The provider that the graph was written for; those of phones run on the CPU.</summary>
         public readonly string Provider;
 
+        /// <summary>Whether every cache tensor has one row for each token, so that a sequence's last tokens can be taken back.</summary>
+        public readonly bool OneRowEach;
+
         /// <summary>Tokens that the cache's buffers have room for, where their length is fixed; null where the cache grows.</summary>
         public readonly int? Reserved;
 
         /// <summary>The most tokens of a sequence.</summary>
         public readonly int ContextLength;
 
-        /// <exception cref="InvalidDataException">A bundle of a newer format, none, or one whose cache can't be held here.</exception>
+        /// <exception cref="InvalidDataException">A bundle of a newer format, or none.</exception>
         public Manifest(string folder)
         {
             var file = Json.ReadFile(Path.Combine(folder, "youtu_onnx.json"));
@@ -46,10 +49,7 @@ namespace YoutuOnnx.Ort
             }
             var architecture = (Dictionary<string, object>)file["architecture"];
             var cache = (Dictionary<string, object>)file["cache"];
-            if (IsFalse(cache, "uniform") || IsFalse(cache, "rewindable"))
-            {
-                throw new InvalidDataException("the bundle's cache hasn't one row for each token, and this program holds no other");
-            }
+            OneRowEach = !IsFalse(cache, "uniform") && !IsFalse(cache, "rewindable");  // format 1 says nothing, and has no other
             object length, graph;
             Reserved = cache.TryGetValue("length", out length) && length != null ? (int?)(double)length : null;
             ContextLength = Reserved ?? (int)(double)architecture["max_position_embeddings"];

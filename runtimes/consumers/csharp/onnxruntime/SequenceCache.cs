@@ -26,7 +26,7 @@ namespace YoutuOnnx.Ort
             }
         }
 
-        /// <summary>Tokens that are in it.</summary>
+        /// <summary>Tokens that it was made of; rows may be fewer.</summary>
         public int Length { get; protected set; }
 
         /// <summary>Binds the past and where the present of count tokens more shall go, after all other outputs.</summary>
@@ -72,7 +72,7 @@ namespace YoutuOnnx.Ort
 
         public static bool Fits(Manifest manifest)
         {
-            return manifest.Tensors.TrueForAll(tensor => tensor.Heads == 1);
+            return manifest.OneRowEach && manifest.Tensors.TrueForAll(tensor => tensor.Heads == 1);
         }
 
         public override void Bind(OrtIoBinding binding, int count)
@@ -184,6 +184,7 @@ namespace YoutuOnnx.Ort
     }
 
     /// <summary>The presents of the last step are the pasts of the next: works with every layout and device.</summary>
+    /// <remarks>Also where rows leave inside the graph, and each layer has a number of its own.</remarks>
     public sealed class ReturnedCache : SequenceCache
     {
         private readonly OrtMemoryInfo memory;

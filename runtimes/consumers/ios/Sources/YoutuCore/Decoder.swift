@@ -34,11 +34,13 @@ public final class Decoder {
         past = try empty()
     }
 
-    /// Makes the cache hold these tokens, computing only what follows the longest beginning that it holds already.
+    /// Makes the cache hold these tokens, computing only what follows the longest beginning that it holds already; where tokens
+    /// can't be taken back, it keeps all that it holds or nothing.
     /// Returns the logits after the last token.
     public func hold(_ ids: [Int]) throws -> [Float] {
         var common = 0
         while common < min(tokens.count, ids.count - 1), tokens[common] == ids[common] { common += 1 }
+        if !record.cache.oneRowEach, common < tokens.count { common = 0 }
         try rewind(tokens.count - common)
         return try append(Array(ids[common...]))
     }
@@ -56,11 +58,14 @@ public final class Decoder {
         return row
     }
 
-    /// Drops the last `count` tokens.
+    /// Drops the last `count` tokens: as many as one likes where each has one row in every tensor, else all or none.
     public func rewind(_ count: Int) throws {
         guard count > 0 else { return }
         let kept = tokens.count - count
         guard kept >= 0 else { throw ModelError("can't drop \(count) of \(tokens.count) tokens") }
+        guard kept == 0 || record.cache.oneRowEach else {
+            throw ModelError("can't drop \(count) of \(tokens.count) tokens: rows of this cache are gone")
+        }
         past = kept == 0 ? try empty() : try zip(record.cache.tensors, past).map { tensor, value in
             let data = try value.tensorData()
             let perHead = data.length / tensor.heads

@@ -6,7 +6,7 @@ public struct ModelError: LocalizedError {
     init(_ text: String) { errorDescription = text }
 }
 
-/// A cache tensor: `[1, heads, P, width]` under its past name in, `[1, heads, P + S, width]` under its present name out.
+/// A cache tensor: `[1, heads, rows, width]` under its past name in, as the step leaves it under its present name out.
 public struct CacheTensor: Decodable {
     let past: String, present: String
     let heads: Int, width: Int
@@ -28,8 +28,12 @@ public struct Sampling: Decodable {
 
 /// `model.json` of a folder that `youtu-onnx mobile` wrote. `chat` is nil where the model has no template, or too rich a one.
 public struct Record: Decodable {
-    /// `uniform` and `rewindable`: whether each token has one row in every tensor, and rows can be dropped; older records don't say.
-    struct Cache: Decodable { let dtype: String, tensors: [CacheTensor], uniform: Bool?, rewindable: Bool? }
+    /// `uniform` and `rewindable` are missing in older records, which have no other caches.
+    struct Cache: Decodable {
+        let dtype: String, tensors: [CacheTensor], uniform: Bool?, rewindable: Bool?
+        /// Whether every tensor has one row for each token, so that the last tokens can be taken back.
+        var oneRowEach: Bool { uniform != false && rewindable != false }
+    }
     struct Entry: Decodable { let size: Int }
 
     let formatVersion: Int
@@ -56,9 +60,6 @@ public struct Record: Decodable {
         let record = try decoder.decode(Record.self, from: data)
         guard record.formatVersion == 1 else {
             throw ModelError("\(file.path) has format version \(record.formatVersion); this app reads 1")
-        }
-        guard record.cache.uniform != false, record.cache.rewindable != false else {
-            throw ModelError("the model's cache hasn't one row for each token, and this app holds no other")
         }
         for (name, entry) in record.files {
             let path = folder.appendingPathComponent(name).path

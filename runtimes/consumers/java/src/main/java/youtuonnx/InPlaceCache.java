@@ -32,7 +32,7 @@ final class InPlaceCache implements SequenceCache {
     }
 
     static boolean fits(Manifest manifest) {
-        return manifest.tensors.stream().allMatch(tensor -> tensor.heads() == 1);
+        return manifest.oneRowEach && manifest.tensors.stream().allMatch(tensor -> tensor.heads() == 1);
     }
 
     @Override

@@ -24,12 +24,14 @@ final class Manifest {
     final boolean optimized;
     /** Whether a last column of 1 + k in the mask asks for logits of the last k positions only. */
     final boolean maskKeepsLogits;
+    /** Whether every cache tensor has one row for each token, so that a sequence's last tokens can be taken back. */
+    final boolean oneRowEach;
     /** Tokens that the cache's buffers have room for, where their length is fixed; null where the cache grows. */
     final Integer reserved;
     /** The most tokens of a sequence. */
     final int contextLength;
 
-    /** @throws IOException a bundle of a newer format, none, or one whose cache can't be held here */
+    /** @throws IOException a bundle of a newer format, or none */
     Manifest(Path folder) throws IOException {
         Map<String, Object> file = Json.read(folder.resolve("youtu_onnx.json"));
         if (Json.integer(file.get("format_version")) > NEWEST) {
@@ -37,9 +39,8 @@ final class Manifest {
                     + NEWEST);
         }
         Map<String, Object> architecture = Json.object(file.get("architecture")), cache = Json.object(file.get("cache"));
-        if (Boolean.FALSE.equals(cache.get("uniform")) || Boolean.FALSE.equals(cache.get("rewindable"))) {
-            throw new IOException("the bundle's cache hasn't one row for each token, and this program holds no other");
-        }
+        // format 1 says nothing, and has no other
+        oneRowEach = !Boolean.FALSE.equals(cache.get("uniform")) && !Boolean.FALSE.equals(cache.get("rewindable"));
         reserved = cache.get("length") == null ? null : Json.integer(cache.get("length"));
         contextLength = reserved != null ? reserved : Json.integer(architecture.get("max_position_embeddings"));
         endIds = Json.list(architecture.get("eos_token_ids")).stream().map(Json::integer).collect(Collectors.toSet());

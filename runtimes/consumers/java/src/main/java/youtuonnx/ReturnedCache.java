@@ -8,7 +8,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** The presents of the last step are the pasts of the next: works with every layout and provider, by way of host memory. */
+/**
+ * The presents of the last step are the pasts of the next: works with every layout and provider, by way of host memory, also
+ * where rows leave inside the graph and each layer has a number of its own.
+ */
 final class ReturnedCache implements SequenceCache {
     private final List<Manifest.CacheTensor> tensors;
     private final CacheType type;

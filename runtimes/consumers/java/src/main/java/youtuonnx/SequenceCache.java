@@ -7,7 +7,7 @@ import java.util.Map;
 
 /** The cache of one sequence. A step binds it, runs, and commits what came back. */
 interface SequenceCache extends AutoCloseable {
-    /** Tokens that are in it. */
+    /** Tokens that it was made of; rows may be fewer. */
     int length();
 
     /**

@@ -57,7 +57,8 @@ class Decoder(folder: File, private val record: Record, threads: Int = 4) : Auto
     }
 
     /**
-     * Makes the cache hold these tokens, computing only what follows the longest beginning that it holds already.
+     * Makes the cache hold these tokens, computing only what follows the longest beginning that it holds already; where tokens
+     * can't be taken back, it keeps all that it holds or nothing.
      * @return logits after the last token.
      * @throws ModelException no tokens, or more than the context has room for.
      */
@@ -65,6 +66,7 @@ class Decoder(folder: File, private val record: Record, threads: Int = 4) : Auto
         if (ids.isEmpty()) throw ModelException("there are no tokens to run")
         var common = 0
         while (common < minOf(held.size, ids.size - 1) && held[common] == ids[common]) common++
+        if (!record.oneRowEach && common < held.size) common = 0
         rewind(held.size - common)
         return append(ids.subList(common, ids.size))
     }
@@ -77,11 +79,13 @@ class Decoder(folder: File, private val record: Record, threads: Int = 4) : Auto
         return ids.chunked(STEP).map(::step).last()
     }
 
-    /** Drops the last `count` tokens. */
+    /** Drops the last `count` tokens: as many as one likes where each has one row in every tensor, else all or none. */
     fun rewind(count: Int) {
         if (count < 0 || count > held.size) throw ModelException("can't drop $count of ${held.size} tokens")
         if (count == 0) return
         val kept = held.size - count
+        if (kept > 0 && !record.oneRowEach)
+            throw ModelException("can't drop $count of ${held.size} tokens: rows of this cache are gone")
         val shorter = if (kept == 0) empty() else record.cache.zip(past).map { (tensor, value) -> cut(tensor, value, kept) }
         past.forEach(OnnxTensor::close)
         past = shorter

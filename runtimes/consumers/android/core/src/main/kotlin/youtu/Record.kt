@@ -2,7 +2,7 @@ package youtu
 
 import java.io.File
 
-/** A cache tensor: `[1, heads, P, width]` under its past name in, `[1, heads, P + S, width]` under its present name out. */
+/** A cache tensor: `[1, heads, rows, width]` under its past name in, as the step leaves it under its present name out. */
 data class CacheTensor(val past: String, val present: String, val heads: Long, val width: Long)
 
 /** What a chat template writes around messages; control tokens' literals in it stand for the tokens. */
@@ -16,13 +16,14 @@ data class Sampling(val temperature: Double, val topK: Int, val topP: Double)
 
 /**
  * `model.json` of a folder that `youtu-onnx mobile` wrote. `onnxruntime`: the oldest that opens it; `chat` is null
- * where the model has no template, or too rich a one; `maskKeepsLogits`: whether a last column of 1 + k in the mask asks for logits
- * of the last k positions only.
+ * where the model has no template, or too rich a one; `maskKeepsLogits`: whether a last column of 1 + k in the mask asks for
+ * logits of the last k positions only; `oneRowEach`: whether every cache tensor has one row for each token, so that the last
+ * tokens can be taken back.
  */
 data class Record(
     val graph: String, val onnxruntime: String, val vocabSize: Int, val contextLength: Int, val endTokens: Set<Int>,
     val chat: ChatFrame?, val sampling: Sampling, val cacheType: String, val cache: List<CacheTensor>,
-    val sizes: Map<String, Long>, val maskKeepsLogits: Boolean = false,
+    val sizes: Map<String, Long>, val maskKeepsLogits: Boolean = false, val oneRowEach: Boolean = true,
 ) {
     companion object {
         const val NAME = "model.json"
@@ -30,7 +31,7 @@ data class Record(
 
         /**
          * Reads the record, and sees that every file it lists is there in its size.
-         * @throws ModelException no such folder, a newer format, a cache of another kind, or a file that was not copied whole.
+         * @throws ModelException no such folder, a newer format, or a file that was not copied whole.
          */
         fun read(folder: File): Record {
             val file = File(folder, NAME)
@@ -40,8 +41,6 @@ data class Record(
             if (version != FORMAT_VERSION)
                 throw ModelException("$file has format version $version; this app reads $FORMAT_VERSION")
             val cache = fields.getValue("cache").fields
-            if (listOf("uniform", "rewindable").any { cache[it]?.isFalse == true })
-                throw ModelException("the model's cache hasn't one row for each token, and this app holds no other")
             val sampling = fields.getValue("sampling").fields
             val sizes = fields.getValue("files").fields.mapValues { it.value.fields.getValue("size").long }
             for ((name, size) in sizes) {
@@ -56,6 +55,7 @@ data class Record(
                     sampling.getValue("top_p").number),
                 cache.getValue("dtype").text, cache.getValue("tensors").items.map { tensor(it.fields) }, sizes,
                 fields["mask_keeps_logits"]?.isTrue == true,
+                listOf("uniform", "rewindable").none { cache[it]?.isFalse == true }, // older records don't say, and have no other
             )
         }
 
