@@ -39,7 +39,7 @@ class BatchGraph:
     slots: int = SLOTS
 
     def tensors(self, slot: int | None) -> tuple[CacheTensor, ...]:
-        """Cache tensors of a slot, from 0, or of the chunk (None), one for each layer."""
+        """Cache tensors of a slot, from 0, or of the chunk (None), layer by layer."""
         stem = "chunk" if slot is None else f"slots.{slot}"
         return tuple(
             replace(one, past=f"{stem}.{one.past}", present=f"{stem}.{one.present}")

@@ -79,6 +79,10 @@ class FakeCache:
     def nbytes(self) -> int:
         return self.capacity * BYTES
 
+    def bytes_with(self, count: int) -> int:
+        total = len(self.ids) + count
+        return max(self.capacity, capacity(total) if total > self.capacity else 0) * BYTES
+
     def truncate(self, length: int) -> None:
         assert self.shareable and 0 <= length <= len(self.ids)
         del self.ids[length:]

@@ -67,12 +67,15 @@ class RoutedPrologue(Prologue):
         ``near`` ``[1,1,S+1,T]``: what a query adds to the numbers of rows, the last ones of which are the last tokens. The query
         behind all others is that of the next step's first token."""
         hidden, cos, sin = self.embedded(input_ids, position_ids)
-        new, total, window = input_ids.shape[1], attention_mask.shape[1], self.a.attention_window
+        new, total = input_ids.shape[1], attention_mask.shape[1]
         none = attention_mask[:, total - new :] == 0
         padding = torch.where(none, float(PADDING), 0.0).to(hidden.dtype).unsqueeze(1).unsqueeze(3)
+        return hidden, cos, sin, padding, self.near(new, total, hidden.dtype)
+
+    def near(self, new: int, total: int, dtype: torch.dtype) -> Tensor:
         distance = (torch.arange(new + 1) + (total - new)).unsqueeze(1) - torch.arange(total).unsqueeze(0)  # [S+1,T]
-        near = torch.where(distance < window, 1.0, 0.0) + torch.where(distance < 0, 2.0 * PADDING, 0.0)
-        return hidden, cos, sin, padding, near.to(hidden.dtype).unsqueeze(0).unsqueeze(0)
+        near = torch.where(distance < self.a.attention_window, 1.0, 0.0) + torch.where(distance < 0, 2.0 * PADDING, 0.0)
+        return near.to(dtype).unsqueeze(0).unsqueeze(0)
 
 
 class Projection(nn.Module):

@@ -1,0 +1,169 @@
+"""The batch graph over routed caches: see ``youtu_onnx/core/batch_graph.py`` for what goes in and out.
+
+A layer takes all tokens through its products at once, those in slots first (N = D + C). They part for attention and removal::
+
+    hidden ─ Projection ─ parted ┬─ each slot's: rows behind their pasts ─ attention ─ removal ─┬─ joined ─ Completion
+                                 └─ chunk's ─ If(any) ─ as in the graph of one sequence ────────┘
+
+A slot's one token sees every row that is there: what it couldn't see left with the token before. So it needs no mask, and of the
+rows one at most leaves, that which it is the last to have in its window.
+
+Shapes: B = 1, K slots, D tokens in slots, C tokens of the chunk, N = D + C, T rows of a sequence, H heads, W head_dim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from youtu_onnx.core import batch_graph
+from youtu_onnx.core.cache import CacheTensor
+from youtu_onnx.families.microreason.architecture import Architecture
+from youtu_onnx.families.microreason.graph.form import GraphForm
+from youtu_onnx.families.microreason.graph.removal import kept_behind_one, kept_rows, of_rows
+from youtu_onnx.families.microreason.graph.slot_parts import SlotParts, traced_slots
+from youtu_onnx.families.microreason.graph.traced import ModelParts, traced_model
+from youtu_onnx.graphs.axes import IR_DTYPES
+from youtu_onnx.graphs.batch_frame import IN_SLOTS, TOTAL, BatchFrame, Lane, lane_name
+from youtu_onnx.graphs.builder import GraphBuilder
+from youtu_onnx.graphs.parts import Place, put
+from youtu_onnx.graphs.traces import Traces
+
+
+def build_batch_graph(architecture: Architecture, form: GraphForm, layout: batch_graph.BatchGraph, traces: Traces) -> ir.Model:
+    """Trace and assemble for a form that removes rows; weights are named as in the graph of one sequence, and all of them are in
+    that."""
+    model, more = traced_model(architecture, form, traces), traced_slots(architecture, form, traces)
+    return _Assembler(architecture, form, layout, model, more).model()
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What is computed once for all layers.
+
+    Attributes:
+        turns: cosines and sines.
+        padding: of no token.
+        near: what the chunk's queries add to numbers of rows.
+        minus_new: minus the number of the chunk's tokens [1].
+        nothing: the context of a chunk of no tokens.
+    """
+
+    turns: list[ir.Value]
+    padding: ir.Value
+    near: ir.Value
+    minus_new: ir.Value
+    nothing: ir.Value
+
+
+@dataclass(frozen=True)
+class _New:
+    """A layer's queries, keys, values and gates, by lane."""
+
+    own: str
+    index: int
+    parts: dict[Lane, list[ir.Value]]
+
+
+class _Assembler:
+    """Builds one graph; holds what all layers share."""
+
+    def __init__(
+        self, a: Architecture, form: GraphForm, layout: batch_graph.BatchGraph, parts: ModelParts, more: SlotParts
+    ) -> None:
+        self.a, self.form, self.layout, self.parts, self.more = a, form, layout, parts, more
+        self.frame = BatchFrame(layout, form.dialect.opset, "microreason_batch")
+        self.builder = self.frame.builder
+
+    def model(self) -> ir.Model:
+        frame = self.frame
+        step = [frame.inputs[name] for name in (batch_graph.CHUNK_IDS, batch_graph.CHUNK_MASK)]
+        seen = [frame.ids, frame.positions, *step]
+        hidden, cos, sin, near = put(self.builder, self.more.prologue, Place("model.", "embed."), seen)
+        shared = self.step([cos, sin], near)
+        for index in range(self.a.num_hidden_layers):
+            hidden = self.layer(index, hidden, shared)
+        return frame.model(hidden, self.parts.epilogue, self.form.float_dtype, self.a.vocab_size)
+
+    def step(self, turns: list[ir.Value], near: ir.Value) -> _Step:
+        builder, dtype = self.builder, self.form.float_dtype
+        padding = builder.constant("step.padding", np.zeros((1, 1, 1, 1), dtype))
+        nothing = builder.constant("step.empty", np.zeros((1, 0, self.a.inner_size), dtype))
+        minus_new = builder.op("Neg", [self.frame.counts.in_chunk], "step.minus_new")
+        return _Step(turns, padding, near, minus_new, nothing)
+
+    def layer(self, index: int, hidden: ir.Value, step: _Step) -> ir.Value:
+        builder, frame, prefix = self.builder, self.frame, f"model.layers.{index}."
+        own = f"{prefix}self_attn."
+        made = put(builder, self.parts.project, Place(prefix, "project."), [hidden, *step.turns, step.padding])
+        names = ("query", "key", "value", "gate")
+        by_kind = [frame.by_lane(one, 2, f"{own}{name}") for one, name in zip(made, names, strict=True)]
+        new = _New(own, index, dict(zip(frame.lanes, map(list, zip(*by_kind, strict=True)), strict=True)))
+        joined, *presents = frame.of_used_slots(
+            lambda builder, slots: self.slots(builder, slots, new),
+            lambda builder, slots: [one for slot in slots for one in self.unchanged(builder, slot, index, f"{own}idle.{slot}.")],
+            f"{own}slots",
+        )
+        of_slots = self.merged(joined, own)
+        of_chunk, *rows = self.chunk(new, step)
+        tensors = [tensor for lane in frame.lanes for tensor in self.tensors(lane, index)]
+        frame.presents |= zip((tensor.present for tensor in tensors), (*presents, *rows), strict=True)
+        context = builder.op("Concat", [of_slots, of_chunk], f"{own}context", {"axis": 1})
+        [hidden] = put(builder, self.parts.complete, Place(prefix, "complete."), [hidden, context])
+        return hidden
+
+    def slots(self, builder: GraphBuilder, slots: range, new: _New) -> list[ir.Value]:
+        """All of these slots' contexts ``[1,H,D,W]``, and each one's rows."""
+        contexts, presents = [], []
+        for slot in slots:
+            own = f"{new.own}{len(slots)}.{slot}."
+            place = Place(own, "slot.", f"{new.index}_{slot}_of_{len(slots)}")
+            context, *rows = put(builder, self.more.attend, place, [*new.parts[slot], *self.pasts(slot, new.index)])
+            contexts.append(context)
+            kept = kept_behind_one(builder, rows[-1], self.a.attention_window, own)
+            presents += self.typed(kept_rows(builder, rows, kept, own), slot, new.index)
+        if len(slots) == 1:
+            return [*contexts, *presents]
+        joined = builder.op("Concat", contexts, f"{new.own}{len(slots)}.joined", {"axis": 2})
+        joined.type = contexts[0].type
+        joined.shape = ir.Shape((1, self.a.num_attention_heads, IN_SLOTS, self.a.head_dim))
+        return [joined, *presents]
+
+    def merged(self, context: ir.Value, own: str) -> ir.Value:
+        """``[1,H,D,W]`` → ``[1,D,H·W]``"""
+        by_token = self.builder.op("Transpose", [context], f"{own}by_token", {"perm": (0, 2, 1, 3)})
+        shape = self.builder.integers("step.merged", 0, 0, self.a.inner_size)
+        return self.builder.op("Reshape", [by_token, shape], f"{own}of_slots")
+
+    def chunk(self, new: _New, step: _Step) -> list[ir.Value]:
+        """The chunk's context ``[1,C,H·W]``, and its rows; of no tokens at no cost."""
+        own, index, pasts = new.own, new.index, self.pasts(None, new.index)
+        some, none = self.builder.branch(f"{own}some"), self.builder.branch(f"{own}none")
+        near = of_rows(some, step.near, pasts, step.minus_new, own)
+        place = Place(own, "attend.", f"{index}_{lane_name(None)}")
+        context, *rows, kept = put(some, self.parts.attend, place, [*new.parts[None], *pasts, near])
+        some.graph.outputs.extend([context, *self.typed(kept_rows(some, rows, kept, own), None, index)])
+        nothing = none.op("Identity", [step.nothing], f"{own}none.context")
+        nothing.shape, nothing.type = step.nothing.shape, step.nothing.type
+        none.graph.outputs.extend([nothing, *self.unchanged(none, None, index, f"{own}none.")])
+        return self.frame.if_chunk(some, none, [f"{own}chunk.{name}" for name in ("context", "key", "value", "gate")])
+
+    def unchanged(self, builder: GraphBuilder, lane: Lane, layer: int, prefix: str) -> list[ir.Value]:
+        """Rows of a lane in which nothing is."""
+        pasts = self.pasts(lane, layer)
+        made = [builder.op("Identity", [past], f"{prefix}unchanged.{place}") for place, past in enumerate(pasts)]
+        return self.typed(made, lane, layer)
+
+    def typed(self, rows: list[ir.Value], lane: Lane, layer: int) -> list[ir.Value]:
+        for value, tensor in zip(rows, self.tensors(lane, layer), strict=True):
+            value.type = ir.TensorType(IR_DTYPES[self.form.cache.dtype])
+            value.shape = ir.Shape(self.frame.dims(TOTAL, lane, tensor))
+        return rows
+
+    def pasts(self, lane: Lane, layer: int) -> list[ir.Value]:
+        return [self.frame.pasts[tensor.past] for tensor in self.tensors(lane, layer)]
+
+    def tensors(self, lane: Lane, layer: int) -> list[CacheTensor]:
+        return [tensor for tensor in self.layout.tensors(lane) if tensor.layer == layer]
