@@ -35,8 +35,8 @@ class PrefillOrder:
     """
 
     def __init__(self, sizes: ChunkSizes, *, fixed: bool = False) -> None:
-        """``fixed``: prompts are cut at multiples of ``sizes.first``, whoever else is there. Where rows leave caches, it depends on
-        the cuts which are there to be summed over, so that rows would come out the same in no other way."""
+        """``fixed``: prompts are cut at multiples of ``sizes.first``, whoever else is there. Where rows leave caches, cuts say
+        which are still there to be summed over: new ones would come out the same in no other way."""
         self._sizes, self._fixed = sizes, fixed
         self._chosen = 0
         self._speed = 100.0  # prompt tokens a second, as measured last
