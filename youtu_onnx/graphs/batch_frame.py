@@ -34,12 +34,14 @@ class TokenCounts:
 
     Attributes:
         two: in slots and of the chunk [2]; ``each``: of every slot, and of the chunk [K + 1].
+        in_slots: in all slots [1].
         in_chunk: of the chunk [1]; ``chunk``: likewise, a scalar; ``any``: whether it has some.
         beyond: by a number of slots, whether others than the first so many are in use: half of all, half of those, and so on.
     """
 
     two: ir.Value
     each: ir.Value
+    in_slots: ir.Value
     in_chunk: ir.Value
     chunk: ir.Value
     any: ir.Value
@@ -92,11 +94,20 @@ class BatchFrame:
         """All tokens' values → each slot's and the chunk's."""
         return self.split(value, self.counts.each, axis, [f"{name}.{lane_name(lane)}" for lane in self.lanes])
 
+    def tokens_of_first(self) -> dict[int, ir.Value]:
+        """By numbers of slots, those in each of the first so many."""
+        builder, tokens, count = self.builder, self.inputs[batch_graph.SLOT_TOKENS], self.layout.slots
+        start, found = builder.integers("step.start", 0), {count: tokens}
+        for half in halves(count):
+            end = builder.integers(f"step.end{half}", half)
+            found[half] = builder.op("Slice", [tokens, start, end], f"step.tokens{half}")
+        return found
+
     def of_used_slots(self, some: OfSlots, idle: OfSlots, name: str) -> list[ir.Value]:
-        """What ``some`` makes of all slots; where the first half will do, of those, and so on, so that slots beyond the last one
-        in use cost nothing. ``idle`` makes the outputs that are theirs alone: ``some``'s are those of all slots together, and
-        then those of one after the other."""
-        return self._of_first(self.builder, self.layout.slots, some, idle, name)
+        """What ``some`` makes of all slots, or where no others are in use of the first one, the first two, and so on: slots beyond
+        the last one in use cost nothing. Its outputs are those of these slots together, and then those of one after the other;
+        ``idle`` makes the latter for the slots that are left."""
+        return self._of_first(self.builder, sorted(self.counts.beyond), some, idle, name)
 
     def if_chunk(self, some: GraphBuilder, none: GraphBuilder, names: list[str]) -> list[ir.Value]:
         """What the one branch makes of a chunk, or the other where there is none."""
@@ -128,7 +139,7 @@ class BatchFrame:
         each = builder.op("Concat", [tokens, in_chunk], "step.lanes", {"axis": 0})
         chunk = builder.op("Squeeze", [in_chunk], "step.chunk")
         any_ = builder.op("Greater", [chunk, builder.integer("step.none", 0)], "step.any")
-        return TokenCounts(two, each, in_chunk, chunk, any_, self._beyond(tokens))
+        return TokenCounts(two, each, in_slots, in_chunk, chunk, any_, self._beyond(tokens))
 
     def _beyond(self, tokens: ir.Value) -> dict[int, ir.Value]:
         builder, count = self.builder, self.layout.slots
@@ -139,15 +150,17 @@ class BatchFrame:
             for half in halves(count)
         }
 
-    def _of_first(self, builder: GraphBuilder, count: int, some: OfSlots, idle: OfSlots, name: str) -> list[ir.Value]:
-        if count == 1:
-            return some(builder, range(1))
-        few, all_, half = builder.branch(f"{name}.below{count}"), builder.branch(f"{name}.all{count}"), (count + 1) // 2
-        few.graph.outputs.extend(self._of_first(few, half, some, idle, name))
-        few.graph.outputs.extend(idle(few, range(half, count)))
-        all_.graph.outputs.extend(some(all_, range(count)))
-        names = [f"{name}.first{count}.{place}" for place in range(len(all_.graph.outputs))]
-        return builder.choose_all(self.counts.beyond[half], all_.graph, few.graph, names)
+    def _of_first(self, builder: GraphBuilder, counts: list[int], some: OfSlots, idle: OfSlots, name: str) -> list[ir.Value]:
+        """``counts``: of slots, fewer than all, that are still to be tried."""
+        if not counts:
+            return some(builder, range(self.layout.slots))
+        count = counts[0]
+        few, more = builder.branch(f"{name}.first{count}"), builder.branch(f"{name}.beyond{count}")
+        few.graph.outputs.extend(some(few, range(count)))
+        few.graph.outputs.extend(idle(few, range(count, self.layout.slots)))
+        more.graph.outputs.extend(self._of_first(more, counts[1:], some, idle, name))
+        names = [f"{name}.from{count}.{place}" for place in range(len(few.graph.outputs))]
+        return builder.choose_all(self.counts.beyond[count], more.graph, few.graph, names)
 
 
 def halves(count: int) -> list[int]:

@@ -13,6 +13,7 @@ Shapes: B = 1, K slots, D tokens in slots, C tokens of the chunk, N = D + C, T r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,9 @@ from youtu_onnx.graphs.batch_frame import IN_SLOTS, TOTAL, BatchFrame, Lane, lan
 from youtu_onnx.graphs.builder import GraphBuilder
 from youtu_onnx.graphs.parts import Place, put
 from youtu_onnx.graphs.traces import Traces
+
+KINDS = ("query", "key", "value", "gate")
+"""Of what a layer makes of its tokens."""
 
 
 def build_batch_graph(architecture: Architecture, form: GraphForm, layout: batch_graph.BatchGraph, traces: Traces) -> ir.Model:
@@ -60,11 +64,11 @@ class _Step:
 
 @dataclass(frozen=True)
 class _New:
-    """A layer's queries, keys, values and gates, by lane."""
+    """A layer's new queries, keys, values and gates' numbers, of all tokens; ``own``: what names begin with."""
 
     own: str
     index: int
-    parts: dict[Lane, list[ir.Value]]
+    parts: list[ir.Value]
 
 
 class _Assembler:
@@ -76,6 +80,8 @@ class _Assembler:
         self.a, self.form, self.layout, self.parts, self.more = a, form, layout, parts, more
         self.frame = BatchFrame(layout, form.dialect.opset, "microreason_batch")
         self.builder = self.frame.builder
+        tokens, rest = self.frame.tokens_of_first(), self.frame.counts.in_chunk
+        self.sizes = {n: self.builder.op("Concat", [tokens[n], rest], f"step.sizes{n}", {"axis": 0}) for n in tokens}
 
     def model(self) -> ir.Model:
         frame = self.frame
@@ -98,12 +104,10 @@ class _Assembler:
         builder, frame, prefix = self.builder, self.frame, f"model.layers.{index}."
         own = f"{prefix}self_attn."
         made = put(builder, self.parts.project, Place(prefix, "project."), [hidden, *step.turns, step.padding])
-        names = ("query", "key", "value", "gate")
-        by_kind = [frame.by_lane(one, 2, f"{own}{name}") for one, name in zip(made, names, strict=True)]
-        new = _New(own, index, dict(zip(frame.lanes, map(list, zip(*by_kind, strict=True)), strict=True)))
+        new = _New(own, index, made)
         joined, *presents = frame.of_used_slots(
             lambda builder, slots: self.slots(builder, slots, new),
-            lambda builder, slots: [one for slot in slots for one in self.unchanged(builder, slot, index, f"{own}idle.{slot}.")],
+            lambda builder, slots: self.nobody(builder, slots, new),
             f"{own}slots",
         )
         of_slots = self.merged(joined, own)
@@ -117,10 +121,10 @@ class _Assembler:
     def slots(self, builder: GraphBuilder, slots: range, new: _New) -> list[ir.Value]:
         """All of these slots' contexts ``[1,H,D,W]``, and each one's rows."""
         contexts, presents = [], []
-        for slot in slots:
+        for slot, parts in zip(slots, self.by_slot(builder, slots, new), strict=True):
             own = f"{new.own}{len(slots)}.{slot}."
             place = Place(own, "slot.", f"{new.index}_{slot}_of_{len(slots)}")
-            context, *rows = put(builder, self.more.attend, place, [*new.parts[slot], *self.pasts(slot, new.index)])
+            context, *rows = put(builder, self.more.attend, place, [*parts, *self.pasts(slot, new.index)])
             contexts.append(context)
             kept = kept_behind_one(builder, rows[-1], self.a.attention_window, own)
             presents += self.typed(kept_rows(builder, rows, kept, own), slot, new.index)
@@ -130,6 +134,15 @@ class _Assembler:
         joined.type = contexts[0].type
         joined.shape = ir.Shape((1, self.a.num_attention_heads, IN_SLOTS, self.a.head_dim))
         return [joined, *presents]
+
+    def by_slot(self, builder: GraphBuilder, slots: range, new: _New) -> list[list[ir.Value]]:
+        """What is new in each of the first slots; behind them the chunk's is parted off."""
+        sizes = self.sizes[len(slots)]
+        found = []
+        for value, kind in zip(new.parts, KINDS, strict=True):
+            names = [f"{new.own}{len(slots)}.{kind}.{place}" for place in (*slots, "rest")]
+            found.append(builder.ops("Split", [value, sizes], names, {"axis": 2})[:-1])
+        return [list(parts) for parts in zip(*found, strict=True)]
 
     def merged(self, context: ir.Value, own: str) -> ir.Value:
         """``[1,H,D,W]`` → ``[1,D,H·W]``"""
@@ -143,18 +156,38 @@ class _Assembler:
         some, none = self.builder.branch(f"{own}some"), self.builder.branch(f"{own}none")
         near = of_rows(some, step.near, pasts, step.minus_new, own)
         place = Place(own, "attend.", f"{index}_{lane_name(None)}")
-        context, *rows, kept = put(some, self.parts.attend, place, [*new.parts[None], *pasts, near])
+        context, *rows, kept = put(some, self.parts.attend, place, [*self.of_chunk(some, new), *pasts, near])
         some.graph.outputs.extend([context, *self.typed(kept_rows(some, rows, kept, own), None, index)])
         nothing = none.op("Identity", [step.nothing], f"{own}none.context")
         nothing.shape, nothing.type = step.nothing.shape, step.nothing.type
-        none.graph.outputs.extend([nothing, *self.unchanged(none, None, index, f"{own}none.")])
-        return self.frame.if_chunk(some, none, [f"{own}chunk.{name}" for name in ("context", "key", "value", "gate")])
+        none.graph.outputs.extend([nothing, *self.no_rows(none, (None,), index, f"{own}none.")])
+        return self.frame.if_chunk(some, none, [f"{own}chunk.{name}" for name in ("context", *KINDS[1:])])
 
-    def unchanged(self, builder: GraphBuilder, lane: Lane, layer: int, prefix: str) -> list[ir.Value]:
-        """Rows of a lane in which nothing is."""
-        pasts = self.pasts(lane, layer)
-        made = [builder.op("Identity", [past], f"{prefix}unchanged.{place}") for place, past in enumerate(pasts)]
-        return self.typed(made, lane, layer)
+    def of_chunk(self, builder: GraphBuilder, new: _New) -> list[ir.Value]:
+        bounds = [
+            self.frame.counts.in_slots,
+            *(builder.integers(f"step.{name}", at) for name, at in (("end", 2**31), ("axis", 2))),
+        ]
+        pairs = zip(new.parts, KINDS, strict=True)
+        return [builder.op("Slice", [value, *bounds], f"{new.own}{kind}.chunk") for value, kind in pairs]
+
+    def nobody(self, builder: GraphBuilder, slots: range, new: _New) -> list[ir.Value]:
+        return self.no_rows(builder, slots, new.index, f"{new.own}beyond{slots.start}.")
+
+    def no_rows(self, builder: GraphBuilder, lanes: Sequence[Lane], layer: int, prefix: str) -> list[ir.Value]:
+        """Presents of lanes in which nobody is: outputs that have to be there, and that nobody reads. One node makes all of a
+        size."""
+        tensors = [(lane, tensor) for lane in lanes for tensor in self.tensors(lane, layer)]
+        made: dict[str, ir.Value] = {}
+        for heads, width in dict.fromkeys((tensor.heads, tensor.width) for _, tensor in tensors):
+            alike = [tensor.present for _, tensor in tensors if (tensor.heads, tensor.width) == (heads, width)]
+            none = builder.constant(f"step.none.{heads}.{width}", np.zeros((1, heads, 0, width), self.form.cache.dtype))
+            sizes = builder.integers(f"step.none.{len(alike)}", *[0] * len(alike))
+            names = [f"{prefix}{name}" for name in alike]
+            made |= zip(alike, builder.ops("Split", [none, sizes], names, {"axis": 2}), strict=True)
+        for lane in lanes:
+            self.typed([made[tensor.present] for tensor in self.tensors(lane, layer)], lane, layer)
+        return [made[tensor.present] for _, tensor in tensors]
 
     def typed(self, rows: list[ir.Value], lane: Lane, layer: int) -> list[ir.Value]:
         for value, tensor in zip(rows, self.tensors(lane, layer), strict=True):

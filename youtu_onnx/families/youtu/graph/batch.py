@@ -25,7 +25,7 @@ from youtu_onnx.families.youtu.graph.latent import Latent
 from youtu_onnx.families.youtu.graph.slot_parts import SlotParts, traced_slots
 from youtu_onnx.families.youtu.graph.traced import ModelParts, traced_model
 from youtu_onnx.graphs.axes import IR_DTYPES
-from youtu_onnx.graphs.batch_frame import BatchFrame, Lane, halves, lane_name
+from youtu_onnx.graphs.batch_frame import BatchFrame, Lane, lane_name
 from youtu_onnx.graphs.builder import GraphBuilder
 from youtu_onnx.graphs.parts import Place, put, put_branch
 from youtu_onnx.graphs.traces import Traces
@@ -89,17 +89,13 @@ class _Assembler:
         return frame.model(hidden, self.parts.epilogue, self.form.float_dtype, self.a.vocab_size)
 
     def step(self, turns: list[ir.Value], bias: ir.Value, dither: list[ir.Value]) -> _Step:
-        builder, tokens, count = self.builder, self.frame.inputs[batch_graph.SLOT_TOKENS], self.layout.slots
+        builder = self.builder
         from_ = builder.integer("step.many_from", EXPANDS_FROM)
         many = builder.op("GreaterOrEqual", [self.frame.counts.chunk, from_], "step.many")
-        start, first = builder.integers("step.start", 0), {count: tokens}
-        for half in halves(count):
-            end = builder.integers(f"step.end{half}", half)
-            first[half] = builder.op("Slice", [tokens, start, end], f"step.tokens{half}")
         width = self.a.num_attention_heads * self.a.v_head_dim
         nothing = builder.constant("step.empty", np.zeros((1, 0, width), self.form.float_dtype))
         dithers: dict[Lane, list[ir.Value]] = {lane: [] for lane in self.frame.lanes} | {None: dither}
-        return _Step(turns, bias, many, first, nothing, dithers)
+        return _Step(turns, bias, many, self.frame.tokens_of_first(), nothing, dithers)
 
     def layer(self, index: int, hidden: ir.Value, step: _Step) -> ir.Value:
         builder, frame, prefix = self.builder, self.frame, f"model.layers.{index}."
