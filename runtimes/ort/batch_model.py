@@ -14,16 +14,19 @@ import onnxruntime as ort
 from youtu_onnx.core import batch_graph
 from youtu_onnx.core.batch_graph import BatchGraph
 from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import UsageError
+from youtu_onnx.core.errors import UsageError, YoutuOnnxError
 from youtu_onnx.runtimes.adapters import ActiveAdapter
 from youtu_onnx.runtimes.batch import Chunk, SequenceCache
 from youtu_onnx.runtimes.cache_use import shareable
 from youtu_onnx.runtimes.failures import explain
-from youtu_onnx.runtimes.ort.adapters import bind_adapter, open_adapters
+from youtu_onnx.runtimes.ort.adapters import open_adapters
 from youtu_onnx.runtimes.ort.even_rows import Rows, in_pairs
-from youtu_onnx.runtimes.ort.interface import LOGITS, check_batch_interface
-from youtu_onnx.runtimes.ort.lanes import Lane, lanes_of
+from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
+from youtu_onnx.runtimes.ort.in_place_lanes import InPlaceLanes
+from youtu_onnx.runtimes.ort.interface import check_batch_interface
+from youtu_onnx.runtimes.ort.lanes import Lane, Lanes, LaneStep
 from youtu_onnx.runtimes.ort.prepared import Prepared, find_batch
+from youtu_onnx.runtimes.ort.returned_lanes import ReturnedLanes
 from youtu_onnx.runtimes.ort.session import open_graph
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers.cpu import CPU
@@ -58,15 +61,12 @@ class BatchModel:
         self._open: ort.InferenceSession | None
         self._open, self.prepared = open_graph(bundle, names.BATCH, CPU, thread_count(threads), ProviderOptions(), find)
         check_batch_interface(self._open, bundle, self._graph)
-        self._logits_dtype = np.dtype(manifest.graph.float_dtype)
         self.vocab_size, self.context_length = manifest.model.vocab_size, manifest.context_length
         numbers = sum(one.heads * one.width for one in self._graph.tensors(None))
         self.bytes_per_token = numbers * np.dtype(manifest.cache.dtype).itemsize
         self.prefix_shareable = shareable(manifest.cache)
-        self._lanes = lanes_of(self._graph, self.context_length)
+        self._lanes = _lanes(self._graph, self.context_length, np.dtype(manifest.graph.float_dtype))
         self.returns_caches = self._lanes.returns_caches
-        self._binding: ort.IOBinding | None = None
-        self._adapter: ActiveAdapter | None = None  # of the binding
         self.adapters = open_adapters(bundle)
 
     @property
@@ -105,22 +105,21 @@ class BatchModel:
         caches: dict[Lane, SequenceCache] = {slot: cache for slot, (cache, _) in in_slots.items()}
         if chunk is not None:
             caches[None] = chunk.cache
-        arrays = _feeds(in_slots, counts, part, chunk.cache.length if chunk else 1, rows.of_head)  # alive until the run is over
-        binding = self._bound_to(adapter)
-        for name, array in arrays.items():
-            binding.bind_cpu_input(name, array)
-        self._lanes.bind(binding, caches, dict(enumerate(counts.tolist())) | {None: len(part)})
-        logits = np.empty((1, int(counts.sum()) + rows.of_head, self.vocab_size), self._logits_dtype)
-        binding.bind_output(LOGITS, "cpu", 0, logits.dtype.type, logits.shape, logits.ctypes.data)
+        feeds = _feeds(in_slots, counts, part, chunk.cache.length if chunk else 1, rows.of_head)
+        computed: dict[Lane, int] = dict(enumerate(counts.tolist())) | {None: len(part)}
+        kept: dict[Lane, int] = dict.fromkeys(in_slots, 1) | {None: len(chunk.ids) if chunk else 0}
+        shape = (1, int(counts.sum()) + rows.of_head, self.vocab_size)
         try:
-            self._session.run_with_iobinding(binding)
-        except Exception as error:  # the binding raises its own classes, all bare Exceptions
+            logits = self._lanes.run(self._session, LaneStep(feeds, caches, computed, kept, shape), adapter)
+        except YoutuOnnxError:
+            raise
+        except Exception as error:  # ONNX Runtime raises its own classes, all bare Exceptions
             raise explain(error, f"a step of {len(in_slots)} sequences and a chunk of {len(part)} tokens failed") from error
-        self._lanes.commit(binding, caches, dict.fromkeys(in_slots, 1) | {None: len(chunk.ids) if chunk else 0})
         return _wanted(logits, [int(counts[:slot].sum()) for slot in in_slots], rows)
 
     def close(self) -> None:
-        self._open = self._binding = self._adapter = None
+        self._open = None
+        self._lanes.close()
 
     @property
     def _session(self) -> ort.InferenceSession:
@@ -128,13 +127,11 @@ class BatchModel:
             raise UsageError("the model was closed", hint="open the bundle again")
         return self._open
 
-    def _bound_to(self, adapter: ActiveAdapter | None) -> ort.IOBinding:
-        """The binding of the step before where that had the same adapter; else a new one, since no single input is unbound."""
-        if self._binding is None or adapter is not self._adapter:
-            self._binding, self._adapter = self._session.io_binding(), adapter
-            self._lanes.forget()
-            bind_adapter(self._binding, adapter)
-        return self._binding
+
+def _lanes(graph: BatchGraph, context_length: int, logits: np.dtype) -> Lanes:
+    if InPlaceCache.fits(graph.cache, "cpu"):
+        return InPlaceLanes(graph, context_length, logits)
+    return ReturnedLanes(graph, logits)
 
 
 def _feeds(

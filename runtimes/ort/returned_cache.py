@@ -41,6 +41,10 @@ class ReturnedCache:
         return self._layout.rows_by_layer([value.shape()[2] for value in self._state[0]])
 
     @property
+    def values(self) -> list[ort.OrtValue]:
+        return self._state[0]
+
+    @property
     def nbytes(self) -> int:
         if self._nbytes is None:  # asked for often, and shapes are slow
             numbers = sum(math.prod(value.shape()) for value in self._state[0])
@@ -50,9 +54,8 @@ class ReturnedCache:
     def bytes_with(self, count: int) -> int:
         return self.nbytes + count * sum(tensor.heads * tensor.width for tensor in self._tensors) * self._dtype.itemsize
 
-    def bind(self, binding: ort.IOBinding, count: int, tensors: Sequence[CacheTensor] | None = None) -> None:
-        """``tensors``: under whose names, where a graph has several places for a sequence."""
-        for tensor, value in zip(tensors or self._tensors, self._state[0], strict=True):
+    def bind(self, binding: ort.IOBinding, count: int) -> None:
+        for tensor, value in zip(self._tensors, self._state[0], strict=True):
             binding.bind_ortvalue_input(tensor.past, value)
             binding.bind_output(tensor.present, self._device, self._device_id)
 

@@ -104,9 +104,9 @@ class BatchFrame:
         return found
 
     def of_used_slots(self, some: OfSlots, idle: OfSlots, name: str) -> list[ir.Value]:
-        """What ``some`` makes of all slots, or where no others are in use of the first one, the first two, and so on: slots beyond
-        the last one in use cost nothing. Its outputs are those of these slots together, and then those of one after the other;
-        ``idle`` makes the latter for the slots that are left."""
+        """What ``some`` makes of all slots, or where no others are in use of the first one, the first two, and so on: slots
+        beyond the last one in use cost nothing. Its outputs are those of these slots together, and then those of one after the
+        other; ``idle`` makes the latter for the slots that are left."""
         return self._of_first(self.builder, sorted(self.counts.beyond), some, idle, name)
 
     def if_chunk(self, some: GraphBuilder, none: GraphBuilder, names: list[str]) -> list[ir.Value]:
