@@ -13,6 +13,7 @@ import torch
 from tests.families.microreason.conftest import Exported
 from tests.families.microreason.test_masked import ONE_CODE
 from tests.families.microreason.tiny import VOCABULARY, WINDOW, training_model
+from tests.serve.engine.fake_batch import FakeCache
 from tests.serve.engine.replies import GREEDY, LIKELIEST, Reply, request
 from training.microreason.cache import Cache
 from youtu_onnx.chat.sampling import Sampling
@@ -162,7 +163,7 @@ def test_a_cache_is_cut_by_nobody_and_caches_of_others_are_refused(opened: tuple
         with pytest.raises(UsageError, match="can't drop"):
             part(5)
     with pytest.raises(UsageError, match="is no cache of this batch"):
-        batch.step({0: (one.cache, 5), 1: (object(), 6)})  # type: ignore[dict-item]
+        batch.step({0: (one.cache, 5), 1: (FakeCache(), 6)})
     assert one.cache.length == 20 and all(map(np.array_equal, rows(one.cache), before))
     assert one.cache.copy_prefix(0).length == 0
 
