@@ -96,9 +96,8 @@ class BatchModel:
         if batch_invariant:
             made = in_pairs(counts, len(part), wanted, more=self._lanes.takes_more)
             if made is None:
-                return np.concatenate(
-                    [self.step(*one, batch_invariant=True, adapter=adapter) for one in ((tokens,), ({}, chunk))]
-                )
+                each = self.step(tokens, batch_invariant=True, adapter=adapter)
+                return np.concatenate([each, self.step({}, chunk, batch_invariant=True, adapter=adapter)])
             rows = made
         part += [0] * (rows.chunk - len(part))
         in_slots = dict(sorted(tokens.items()))
