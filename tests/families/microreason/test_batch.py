@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,6 +187,13 @@ def told(engine: Scheduler, asked: list[tuple[list[int], int, Sampling]]) -> lis
     return [reply.ids for reply in replies]
 
 
+def each_alone(bundle: Bundle, asked: list[tuple[list[int], int, Sampling]]) -> list[list[int]]:
+    one = engine(bundle)
+    replies = [told(one, [each])[0] for each in asked]
+    one.close()
+    return replies
+
+
 def some(count: int) -> list[tuple[list[int], int, Sampling]]:
     """Prompts of one chunk and of several, some of which begin alike, and replies that end one after the other."""
     random = np.random.default_rng(1)
@@ -197,18 +205,31 @@ def some(count: int) -> list[tuple[list[int], int, Sampling]]:
     ]
 
 
-@pytest.mark.parametrize(("precision", "tokens"), [("fp32", 10**5), ("int4", 10**5), ("int4", 800)])
-def test_replies_are_those_that_each_gets_alone(bundle: Callable[[str], Bundle], precision: str, tokens: int) -> None:
-    """Also where memory is for 800 tokens only, and sequences are preempted."""
+@pytest.mark.parametrize("precision", ["fp32", "int4"])
+def test_replies_are_those_that_each_gets_alone(bundle: Callable[[str], Bundle], precision: str) -> None:
     asked, made = some(10), bundle(precision)
-    one = engine(made)
-    alone = [told(one, [each])[0] for each in asked]
-    one.close()
-    together = engine(made, tokens * 3 * ROW)
+    alone = each_alone(made, asked)
+    together = engine(made)
     assert together.stats().places == 8
     for _ in range(2):
         assert told(together, asked) == alone
-        assert together.stats().cache_bytes <= tokens * 3 * ROW
+    together.close()
+
+
+def test_sequences_that_were_preempted_reply_the_same(bundle: Callable[[str], Bundle], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, made, own, computed = [(one[:20], 70, wish) for one, _, wish in some(6)], bundle("int4"), BatchModel.step, []
+    alone = each_alone(made, asked)
+
+    def counted(model: BatchModel, tokens: dict[int, Any], chunk: Chunk | None = None, **more: Any) -> np.ndarray:
+        computed.append(len(tokens) + (len(chunk.ids) if chunk else 0))
+        return own(model, tokens, chunk, **more)
+
+    monkeypatch.setattr(BatchModel, "step", counted)
+    limit = 280 * 3 * ROW
+    together = engine(made, limit)
+    assert told(together, asked) == alone
+    assert together.stats().cache_bytes <= limit
+    assert sum(computed) > sum(len(prompt) + count - 1 for prompt, count, _ in asked), "some was computed again"
     together.close()
 
 
