@@ -39,12 +39,13 @@ def bundle(exported: Exported) -> Callable[[str], Bundle]:
     return lambda precision: Bundle(*exported(precision, batch=True))
 
 
-@pytest.fixture(scope="module", params=["fp32", "int8", "int4"])
-def opened(request: pytest.FixtureRequest, bundle: Callable[[str], Bundle]) -> Iterator[tuple[BatchModel, OrtDecoder, float]]:
+@pytest.fixture(scope="module", params=["fp32", "int8", "int4", "int4 masked"])
+def opened(request: pytest.FixtureRequest, exported: Exported) -> Iterator[tuple[BatchModel, OrtDecoder, float]]:
     """A batch, a decoder over the same weights, and what their logits may differ by: an activation's code may be the next one."""
-    made = bundle(request.param)
+    precision, *form = request.param.split()
+    made = Bundle(*exported(precision, *form, batch=True))
     batch, decoder = BatchModel(made, 1), OrtDecoder.open(made, threads=1)
-    yield batch, decoder, 1e-4 if request.param == "fp32" else 4 * ONE_CODE
+    yield batch, decoder, 1e-4 if precision == "fp32" else 4 * ONE_CODE
     batch.close()
     decoder.close()
 
@@ -112,7 +113,8 @@ def test_any_schedule_gives_the_decoder_s_logits_and_rows(opened: tuple[BatchMod
             if tolerance < 1e-3:  # a code may open a gate
                 assert one.cache.rows == decoder.rows
             assert one.cache.length == len(one.ids)
-            assert one.cache.nbytes == ROW * sum(one.cache.rows or ())
+            kept = one.cache.rows or [len(one.ids)] * 3
+            assert one.cache.nbytes * 3 == batch.bytes_per_token * sum(kept)
 
 
 def test_logits_and_rows_are_those_of_training_s_cache(checkpoint: Checkpoints, bundle: Callable[[str], Bundle]) -> None:
@@ -156,8 +158,22 @@ def test_company_doesn_t_show_bit_by_bit(opened: tuple[BatchModel, OrtDecoder, f
             assert all(map(np.array_equal, also, read)), (slot, company, chunk)
 
 
-def test_a_cache_is_cut_by_nobody_and_caches_of_others_are_refused(opened: tuple[BatchModel, OrtDecoder, float]) -> None:
-    batch = opened[0]
+def test_where_no_row_leaves_a_prompt_is_cut_anywhere_and_comes_out_the_same(exported: Exported) -> None:
+    """Pieces of 64 tokens on, more than 64 in the first."""
+    batch, found = BatchModel(Bundle(*exported("int4", "masked", batch=True)), 1), []
+    assert batch.prefix_shareable and batch.returns_caches
+    for cuts in ([], [128], [65], [100], [66, 130]):
+        cache = batch.new_cache()
+        for start, end in zip([0, *cuts], [*cuts, 200], strict=True):
+            logits = batch.step({}, Chunk(cache, IDS[start:end], end == 200), batch_invariant=True)
+        assert isinstance(cache, ReturnedCache)
+        found.append([logits, *rows(cache)])
+    assert all(all(map(np.array_equal, one, found[0])) for one in found)
+    batch.close()
+
+
+def test_a_cache_is_cut_by_nobody_and_caches_of_others_are_refused(bundle: Callable[[str], Bundle]) -> None:
+    batch = BatchModel(bundle("fp32"), 1)
     one = begun(batch, 20)
     before = rows(one.cache)
     for part in (one.cache.truncate, one.cache.copy_prefix):
@@ -167,6 +183,7 @@ def test_a_cache_is_cut_by_nobody_and_caches_of_others_are_refused(opened: tuple
         batch.step({0: (one.cache, 5), 1: (FakeCache(), 6)})
     assert one.cache.length == 20 and all(map(np.array_equal, rows(one.cache), before))
     assert one.cache.copy_prefix(0).length == 0
+    batch.close()
 
 
 # In an engine

@@ -1,12 +1,12 @@
-"""The batch graph over routed caches: see ``youtu_onnx/core/batch_graph.py`` for what goes in and out.
+"""The batch graph: see ``youtu_onnx/core/batch_graph.py`` for what goes in and out.
 
 A layer takes all tokens through its products at once, those in slots first (N = D + C). They part for attention and removal::
 
     hidden ─ Projection ─ parted ┬─ each slot's: rows behind their pasts ─ attention ─ removal ─┬─ joined ─ Completion
                                  └─ chunk's ─ If(any) ─ as in the graph of one sequence ────────┘
 
-A slot's one token sees every row that is there: what it couldn't see left with the token before. So it needs no mask, and of the
-rows one at most leaves, that which it is the last to have in its window.
+Of a routed cache a slot's one token sees every row that is there: what it couldn't see left with the token before. So it needs no
+mask, and of the rows one at most leaves, that which it is the last to have in its window. Of a masked one no row leaves.
 
 Shapes: B = 1, K slots, D tokens in slots, C tokens of the chunk, N = D + C, T rows of a sequence, H heads, W head_dim.
 """
@@ -33,11 +33,11 @@ from youtu_onnx.graphs.parts import Place, put
 from youtu_onnx.graphs.traces import Traces
 
 KINDS = ("query", "key", "value", "gate")
-"""Of what a layer makes of its tokens."""
+"""Of what a layer makes of its tokens; gates' numbers for a routed cache only."""
 
 
 def build_batch_graph(architecture: Architecture, form: GraphForm, layout: batch_graph.BatchGraph, traces: Traces) -> ir.Model:
-    """Trace and assemble for a form that removes rows; weights are named as in the graph of one sequence, and all of them are in
+    """Trace and assemble; weights are named as in the graph of one sequence, and all of them are in
     that."""
     model, more = traced_model(architecture, form, traces), traced_slots(architecture, form, traces)
     return _Assembler(architecture, form, layout, model, more).model()
@@ -49,16 +49,14 @@ class _Step:
 
     Attributes:
         turns: cosines and sines.
-        padding: of no token.
-        near: what the chunk's queries add to numbers of rows.
-        minus_new: minus the number of the chunk's tokens [1].
+        padding: of no token; nothing where no rows leave.
+        masks: what the prologue says of the chunk's.
         nothing: the context of a chunk of no tokens.
     """
 
     turns: list[ir.Value]
-    padding: ir.Value
-    near: ir.Value
-    minus_new: ir.Value
+    padding: list[ir.Value]
+    masks: list[ir.Value]
     nothing: ir.Value
 
 
@@ -79,7 +77,8 @@ class _Assembler:
     ) -> None:
         self.a, self.form, self.layout, self.parts, self.more = a, form, layout, parts, more
         self.frame = BatchFrame(layout, form.dialect.opset, "microreason_batch")
-        self.builder = self.frame.builder
+        self.builder, self.removes = self.frame.builder, form.dialect.removes
+        self.kinds = KINDS if self.removes else KINDS[:-1]
         tokens, rest = self.frame.tokens_of_first(), self.frame.counts.in_chunk
         self.sizes = {n: self.builder.op("Concat", [tokens[n], rest], f"step.sizes{n}", {"axis": 0}) for n in tokens}
 
@@ -87,23 +86,22 @@ class _Assembler:
         frame = self.frame
         step = [frame.inputs[name] for name in (batch_graph.CHUNK_IDS, batch_graph.CHUNK_MASK)]
         seen = [frame.ids, frame.positions, *step]
-        hidden, cos, sin, near = put(self.builder, self.more.prologue, Place("model.", "embed."), seen)
-        shared = self.step([cos, sin], near)
+        hidden, cos, sin, *masks = put(self.builder, self.more.prologue, Place("model.", "embed."), seen)
+        shared = self.step([cos, sin], masks)
         for index in range(self.a.num_hidden_layers):
             hidden = self.layer(index, hidden, shared)
         return frame.model(hidden, self.parts.epilogue, self.form.float_dtype, self.a.vocab_size)
 
-    def step(self, turns: list[ir.Value], near: ir.Value) -> _Step:
+    def step(self, turns: list[ir.Value], masks: list[ir.Value]) -> _Step:
         builder, dtype = self.builder, self.form.float_dtype
-        padding = builder.constant("step.padding", np.zeros((1, 1, 1, 1), dtype))
+        padding = [builder.constant("step.padding", np.zeros((1, 1, 1, 1), dtype))] if self.removes else []
         nothing = builder.constant("step.empty", np.zeros((1, 0, self.a.inner_size), dtype))
-        minus_new = builder.op("Neg", [self.frame.counts.in_chunk], "step.minus_new")
-        return _Step(turns, padding, near, minus_new, nothing)
+        return _Step(turns, padding, masks, nothing)
 
     def layer(self, index: int, hidden: ir.Value, step: _Step) -> ir.Value:
         builder, frame, prefix = self.builder, self.frame, f"model.layers.{index}."
         own = f"{prefix}self_attn."
-        made = put(builder, self.parts.project, Place(prefix, "project."), [hidden, *step.turns, step.padding])
+        made = put(builder, self.parts.project, Place(prefix, "project."), [hidden, *step.turns, *step.padding])
         new = _New(own, index, made)
         joined, *presents = frame.of_used_slots(
             lambda builder, slots: self.slots(builder, slots, new),
@@ -126,8 +124,9 @@ class _Assembler:
             place = Place(own, "slot.", f"{new.index}_{slot}_of_{len(slots)}")
             context, *rows = put(builder, self.more.attend, place, [*parts, *self.pasts(slot, new.index)])
             contexts.append(context)
-            kept = kept_behind_one(builder, rows[-1], self.a.attention_window, own)
-            presents += self.typed(kept_rows(builder, rows, kept, own), slot, new.index)
+            if self.removes:
+                rows = kept_rows(builder, rows, kept_behind_one(builder, rows[-1], self.a.attention_window, own), own)
+            presents += self.typed(rows, slot, new.index)
         if len(slots) == 1:
             return [*contexts, *presents]
         joined = builder.op("Concat", contexts, f"{new.own}{len(slots)}.joined", {"axis": 2})
@@ -139,7 +138,7 @@ class _Assembler:
         """What is new in each of the first slots; behind them the chunk's is parted off."""
         sizes = self.sizes[len(slots)]
         found = []
-        for value, kind in zip(new.parts, KINDS, strict=True):
+        for value, kind in zip(new.parts, self.kinds, strict=True):
             names = [f"{new.own}{len(slots)}.{kind}.{place}" for place in (*slots, "rest")]
             found.append(builder.ops("Split", [value, sizes], names, {"axis": 2})[:-1])
         return [list(parts) for parts in zip(*found, strict=True)]
@@ -154,21 +153,26 @@ class _Assembler:
         """The chunk's context ``[1,C,H·W]``, and its rows; of no tokens at no cost."""
         own, index, pasts = new.own, new.index, self.pasts(None, new.index)
         some, none = self.builder.branch(f"{own}some"), self.builder.branch(f"{own}none")
-        near = of_rows(some, step.near, pasts, step.minus_new, own)
-        place = Place(own, "attend.", f"{index}_{lane_name(None)}")
-        context, *rows, kept = put(some, self.parts.attend, place, [*self.of_chunk(some, new), *pasts, near])
-        some.graph.outputs.extend([context, *self.typed(kept_rows(some, rows, kept, own), None, index)])
+        seen, place = [*self.of_chunk(some, new), *pasts], Place(own, "attend.", f"{index}_{lane_name(None)}")
+        if self.removes:
+            minus_new = some.op("Neg", [self.frame.counts.in_chunk], f"{own}rows.minus_new")
+            near = of_rows(some, step.masks[0], pasts, minus_new, own)
+            context, *rows, kept = put(some, self.parts.attend, place, [*seen, near])
+            rows = kept_rows(some, rows, kept, own)
+        else:
+            context, *rows = put(some, self.parts.attend, place, [*seen, *step.masks])
+        some.graph.outputs.extend([context, *self.typed(rows, None, index)])
         nothing = none.op("Identity", [step.nothing], f"{own}none.context")
         nothing.shape, nothing.type = step.nothing.shape, step.nothing.type
         none.graph.outputs.extend([nothing, *self.no_rows(none, (None,), index, f"{own}none.")])
-        return self.frame.if_chunk(some, none, [f"{own}chunk.{name}" for name in ("context", *KINDS[1:])])
+        return self.frame.if_chunk(some, none, [f"{own}chunk.{name}" for name in ("context", *self.kinds[1:])])
 
     def of_chunk(self, builder: GraphBuilder, new: _New) -> list[ir.Value]:
         bounds = [
             self.frame.counts.in_slots,
             *(builder.integers(f"step.{name}", at) for name, at in (("end", 2**31), ("axis", 2))),
         ]
-        pairs = zip(new.parts, KINDS, strict=True)
+        pairs = zip(new.parts, self.kinds, strict=True)
         return [builder.op("Slice", [value, *bounds], f"{new.own}{kind}.chunk") for value, kind in pairs]
 
     def nobody(self, builder: GraphBuilder, slots: range, new: _New) -> list[ir.Value]:
@@ -181,8 +185,8 @@ class _Assembler:
         made: dict[str, ir.Value] = {}
         for heads, width in dict.fromkeys((tensor.heads, tensor.width) for _, tensor in tensors):
             alike = [tensor.present for _, tensor in tensors if (tensor.heads, tensor.width) == (heads, width)]
-            none = builder.constant(f"step.none.{heads}.{width}", np.zeros((1, heads, 0, width), self.form.cache.dtype))
-            sizes = builder.integers(f"step.none.{len(alike)}", *[0] * len(alike))
+            none = builder.constant(f"step.no_rows.{heads}.{width}", np.zeros((1, heads, 0, width), self.form.cache.dtype))
+            sizes = builder.integers(f"step.no_rows.of_{len(alike)}", *[0] * len(alike))
             names = [f"{prefix}{name}" for name in alike]
             made |= zip(alike, builder.ops("Split", [none, sizes], names, {"axis": 2}), strict=True)
         for lane in lanes:

@@ -48,7 +48,7 @@ class MicroReasonGraphs:
         return build_graph(architecture, form, self.traces)
 
     def batch_graph(self, architecture: Architecture, form: GraphForm) -> ir.Model | None:
-        if not form.dialect.removes:
+        if not form.dialect.batches:
             return None
         return build_batch_graph(architecture, form, BatchGraph(form.cache), self.traces)
 
