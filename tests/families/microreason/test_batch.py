@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 import torch
 
@@ -20,6 +22,8 @@ from training.microreason.cache import Cache
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.families.microreason.graph.removal import kept_behind_one
+from youtu_onnx.graphs.builder import GraphBuilder, declared
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort.batch_model import BatchModel
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder
@@ -184,6 +188,20 @@ def test_a_cache_is_cut_by_nobody_and_caches_of_others_are_refused(bundle: Calla
     assert one.cache.length == 20 and all(map(np.array_equal, rows(one.cache), before))
     assert one.cache.copy_prefix(0).length == 0
     batch.close()
+
+
+@pytest.mark.parametrize("window", [1, 2, 8])
+def test_behind_one_token_its_window_and_what_is_open_stay(window: int) -> None:
+    gate = declared("gate", ir.DataType.FLOAT, [1, 1, "rows", 1])
+    builder = GraphBuilder.of(ir.Graph([gate], [], nodes=[], opset_imports={"": 23}, name="kept"))
+    builder.output(kept_behind_one(builder, gate, window, "layer."), "kept", ir.DataType.BOOL, ["rows"])
+    model = ir.to_proto(ir.Model(builder.graph, ir_version=10)).SerializeToString()
+    session, random = ort.InferenceSession(model, providers=["CPUExecutionProvider"]), np.random.default_rng(0)
+    for length in range(1, 20):
+        numbers = -random.integers(0, 2, length).astype(np.float32)
+        [kept] = session.run(None, {"gate": numbers.reshape(1, 1, length, 1)})
+        distances = length - np.arange(length)  # of the next token
+        assert kept.tolist() == ((distances < window) | (numbers == 0)).tolist()
 
 
 # In an engine
