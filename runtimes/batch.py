@@ -27,6 +27,9 @@ class SequenceCache(Protocol):
     def nbytes(self) -> int:
         """Memory that it takes."""
 
+    def bytes_with(self, count: int) -> int:
+        """Memory that it takes at most with so many tokens more."""
+
     def truncate(self, length: int) -> None:
         """Keep the first ``length`` tokens.
 
@@ -69,7 +72,7 @@ class Batch(Protocol):
 
     @property
     def bytes_per_token(self) -> int:
-        """Of a sequence's cache."""
+        """Of a sequence's cache; at most, where rows leave it."""
 
     @property
     def adapters(self) -> Adapters | None:
@@ -80,11 +83,15 @@ class Batch(Protocol):
         """Whether the first tokens of a cache are good without the rest. If not, :meth:`SequenceCache.truncate` and
         :meth:`SequenceCache.copy_prefix` can't be asked for fewer tokens than there are, but for none."""
 
+    @property
+    def returns_caches(self) -> bool:
+        """Whether a step makes new rows of all its sequences' caches: while it runs, those that were there are in memory, too."""
+
     def new_cache(self) -> SequenceCache:
         """For a new sequence."""
 
     def cache_bytes(self, tokens: int) -> int:
-        """Memory of a cache that grows because it has to hold so many tokens."""
+        """Memory of a cache that grows because it has to hold so many tokens; at most, where rows leave it."""
 
     def step(
         self,

@@ -55,6 +55,13 @@ class InPlaceCache:
     def nbytes(self) -> int:
         return sum(buffer.nbytes for buffer in self._buffers)
 
+    def bytes_with(self, count: int) -> int:
+        total = self.length + count
+        if total <= min(map(len, self._buffers)):
+            return self.nbytes
+        widths = sum(tensor.width for tensor in self._tensors)
+        return self.rows_for(total, self._context_length) * widths * self._dtype.itemsize
+
     def bind(self, binding: ort.IOBinding, count: int, tensors: Sequence[CacheTensor] | None = None) -> None:
         """``tensors``: under whose names, where a graph has several places for a sequence."""
         total = self.length + count

@@ -45,6 +45,9 @@ class StaticCache:
     def nbytes(self) -> int:
         return self.batch * self._reserved_length * self._layout.bytes_per_token if self._buffers else 0
 
+    def bytes_with(self, count: int) -> int:
+        return self.batch * self._reserved_length * self._layout.bytes_per_token
+
     def bind(self, binding: ort.IOBinding, count: int) -> None:
         for tensor, buffer in zip(self._layout.tensors, self._reserved(), strict=True):
             binding.bind_ortvalue_input(tensor.past, buffer)

@@ -27,6 +27,8 @@ class TurnsModel:
     """Implements :class:`youtu_onnx.runtimes.batch.Batch` over an :class:`OrtModel`."""
 
     count = COUNT
+    returns_caches = False
+    """One at a time."""
 
     def __init__(self, model: OrtModel) -> None:
         self.model, self.adapters = model, model.adapters

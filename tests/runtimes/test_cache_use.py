@@ -136,11 +136,24 @@ def test_sequences_take_turns_and_share_nothing(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("flag", ["uniform", "rewindable"])
-def test_a_batch_graph_adds_a_row_for_each_token(nano_bundle: Callable[..., Path], flag: str) -> None:
+def test_a_batch_adds_to_caches_in_place_only_where_each_token_has_a_row_that_can_be_dropped(
+    nano_bundle: Callable[..., Path], flag: str
+) -> None:
+    """What steps return is the same."""
     bundle = Bundle.open(nano_bundle("fp32"))
     layout = replace(bundle.manifest.cache, **{flag: False})
-    with pytest.raises(BundleError, match="one row for each token"):
-        BatchModel(Bundle(bundle.path, replace(bundle.manifest, cache=layout)))
+    found = []
+    for manifest in (bundle.manifest, replace(bundle.manifest, cache=layout)):
+        batch = BatchModel(Bundle(bundle.path, manifest), 1)
+        caches = [batch.new_cache() for _ in range(2)]
+        logits = [batch.step({}, Chunk(caches[0], IDS, True)), batch.step({3: (caches[0], 5)}, Chunk(caches[1], IDS[:3], True))]
+        logits.append(batch.step({3: (caches[0], 6), 6: (caches[1], 7)}, batch_invariant=True))
+        assert [cache.length for cache in caches] == [9, 4]
+        assert caches[0].nbytes == (256 if manifest is bundle.manifest else 9) * batch.bytes_per_token
+        assert batch.returns_caches is not batch.prefix_shareable is (manifest is bundle.manifest)
+        found.append(np.concatenate(logits))
+        batch.close()
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("flag", ["uniform", "rewindable"])

@@ -2,16 +2,17 @@
 
 A bundle for the CPU has a second graph over the same weights (``batch.onnx``), for programs that answer several at once. A step
 of it takes one token for each of up to K sequences, which are in *slots*, and beside them a *chunk* of one more sequence's
-prompt. Linear layers see all tokens at once, attention each sequence alone. So caches are never padded, copied or put together,
-and a sequence moves from the chunk into a slot by binding its buffers elsewhere.
+prompt. Linear layers see all tokens at once, attention each sequence alone. So caches are never padded or put together, and a
+sequence moves from the chunk into a slot by binding its buffers elsewhere.
 
-Shapes: K slots, D tokens in slots, C tokens of the chunk, T tokens of a sequence with its new ones.
+Shapes: K slots, D tokens in slots, C tokens of the chunk, T tokens of a sequence with its new ones, whatever is kept of them.
 
 - ``slot_ids``, ``slot_positions`` [1,D], D at least 1, and ``slot_tokens`` [K]: 1 for slots that have a token, in order, else 0;
 - ``chunk_ids``, ``chunk_positions`` [1,C], C may be 0, and ``chunk_mask`` [1,T], ones; ``chunk_logits`` [1]: of how many
   last tokens of the chunk logits are wanted;
 - the pasts and presents of :meth:`BatchGraph.tensors`. A slot without a token needs a past, too, of at least one row, as does a
-  chunk of no tokens;
+  chunk of no tokens; their presents are of no use. A present may be the memory of its past where the layout says that steps
+  append in place;
 - ``logits`` [1, D + chunk_logits, V], those of the slots first.
 
 All numbers but the cache and the logits are int64.
@@ -39,7 +40,7 @@ class BatchGraph:
     slots: int = SLOTS
 
     def tensors(self, slot: int | None) -> tuple[CacheTensor, ...]:
-        """Cache tensors of a slot, from 0, or of the chunk (None), one for each layer."""
+        """Cache tensors of a slot, from 0, or of the chunk (None), layer by layer."""
         stem = "chunk" if slot is None else f"slots.{slot}"
         return tuple(
             replace(one, past=f"{stem}.{one.past}", present=f"{stem}.{one.present}")

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-Attributes = Mapping[str, int | float | str]
+Attributes = Mapping[str, int | float | str | Sequence[int]]
 Dims = Sequence[int | str]
 
 
@@ -76,9 +76,15 @@ class GraphBuilder:
 
     def choose(self, condition: ir.Value, then: ir.Graph, otherwise: ir.Graph, name: str) -> ir.Value:
         """An ``If`` of two graphs of one output each."""
-        chosen = ir.Value(name=name, shape=then.outputs[0].shape, type=then.outputs[0].type)
+        [chosen] = self.choose_all(condition, then, otherwise, [name])
+        return chosen
+
+    def choose_all(self, condition: ir.Value, then: ir.Graph, otherwise: ir.Graph, names: Sequence[str]) -> list[ir.Value]:
+        """An ``If`` of two graphs of as many outputs as names."""
+        pairs = zip(names, then.outputs, otherwise.outputs, strict=True)
+        chosen = [ir.Value(name=name, shape=one.shape, type=one.type) for name, one, _ in pairs]
         branches = [ir.AttrGraph("then_branch", then), ir.AttrGraph("else_branch", otherwise)]
-        self.add(ir.Node("", "If", [condition], branches, outputs=[chosen], name=f"{name}/If"))
+        self.add(ir.Node("", "If", [condition], branches, outputs=chosen, name=f"{names[0]}/If"))
         return chosen
 
     def replace(

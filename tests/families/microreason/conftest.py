@@ -32,13 +32,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Pat
 
 @pytest.fixture(scope="session")
 def exported(checkpoint: Callable[[bool], Path], tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Everything of a bundle but manifest and model card. ``(precision, form, target, routing)``."""
+    """Everything of a bundle but manifest and model card. ``(precision, form, target, routing, batch)``."""
 
     @cache
     def get(
-        precision: str = "fp32", form: str = "routed", target: str = "cpu", *, routing: bool = True, max_length: int | None = None
+        precision: str = "fp32",
+        form: str = "routed",
+        target: str = "cpu",
+        *,
+        routing: bool = True,
+        max_length: int | None = None,
+        batch: bool = False,
     ) -> tuple[Path, Manifest]:
         folder, recipe = tmp_path_factory.mktemp("bundle"), Recipe(precision, block_size=32)
-        return folder, export_tiny(checkpoint(routing), folder, recipe, target=target, form=form, max_length=max_length)
+        given = checkpoint(routing)
+        return folder, export_tiny(given, folder, recipe, target=target, form=form, max_length=max_length, batch=batch)
 
     return get

@@ -16,6 +16,9 @@ from tests.families.microreason.tiny import VOCABULARY, training_model
 from youtu_onnx import export
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.core.errors import YoutuOnnxError
+from youtu_onnx.runtimes.adapters import ActiveAdapter
+from youtu_onnx.runtimes.batch import Chunk
+from youtu_onnx.runtimes.ort.batch_model import BatchModel
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 
 RANK, ALPHA = 3, 6
@@ -48,6 +51,15 @@ def wanted(model: torch.nn.Module, weights: dict[str, Tensor]) -> np.ndarray:
     return made
 
 
+def in_a_batch(batch: BatchModel, adapter: ActiveAdapter | None) -> np.ndarray:
+    """Logits of a slot, beside a chunk."""
+    cache, other = batch.new_cache(), batch.new_cache()
+    batch.step({}, Chunk(cache, IDS[:-1], False), adapter=adapter)
+    [logits] = batch.step({2: (cache, IDS[-1])}, Chunk(other, IDS[:5], False), adapter=adapter)
+    made: np.ndarray = logits
+    return made
+
+
 def test_beside_the_weights_and_gone_again(checkpoint: Callable[[bool], Path], tmp_path: Path) -> None:
     model = training_model(checkpoint(True))
     base = {name: one.clone() for name, one in model.state_dict().items()}
@@ -59,13 +71,15 @@ def test_beside_the_weights_and_gone_again(checkpoint: Callable[[bool], Path], t
         adapter=[f"{name}={tmp_path / name}" for name in adapted],
         adapter_mode="hot",
     )
-    decoder = OrtDecoder.open(Bundle.open(made.bundle.path))
-    assert decoder.adapters is not None
+    decoder, batch = OrtDecoder.open(Bundle.open(made.bundle.path)), BatchModel(Bundle.open(made.bundle.path), 1)
+    assert decoder.adapters is not None and batch.adapters is not None
     plain = wanted(model, base)
     for name, weights in adapted.items():
         decoder.use(decoder.adapters.active(name))
         logits = decoder.prefill(IDS)
         assert np.abs(logits - wanted(model, weights)).max() < 1e-4 and np.abs(logits - plain).max() > 0.1
+        assert np.abs(in_a_batch(batch, batch.adapters.active(name)) - logits).max() < 1e-4
+        assert np.abs(in_a_batch(batch, None) - plain).max() < 1e-4
         decoder.use(None)
         decoder.reset()
         assert np.abs(decoder.prefill(IDS) - plain).max() < 1e-4

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.exported import load as load_graph
 from tests.families.microreason.tiny import VOCABULARY
+from tests.serve.http.test_command import running
 from tests.verify.changed_bundle import rewrite_manifest, stored
 from youtu_onnx import export, load
 from youtu_onnx.bench.benchmark import Benchmark
@@ -52,6 +56,7 @@ def test_an_export_is_equal_to_pytorch(checkpoint: Checkpoints, tmp_path: Path, 
     made = export(str(checkpoint(True)), tmp_path / "bundle", precision=precision, target=target)
     assert made.parity is not None and made.parity.passed
     assert {"prefill", "chunks", "tokens", "decode", "batch"} <= made.parity.graph.keys()
+    assert ("slots" in made.parity.graph) is (target == "cpu")
     assert (made.parity.rows_kept is not None) is (target in ("cpu", "mobile"))
 
 
@@ -205,6 +210,28 @@ def test_sequences_take_turns(bundle: Path) -> None:
     assert np.abs(together[0] - alone.prefill([IDS[20]])).max() < 1e-5
     with pytest.raises(UsageError, match="can't drop"):
         caches[0].truncate(5)
+
+
+def test_a_server_answers_several_at_once_and_goes_on_where_a_reply_ended(bundle: Path) -> None:
+    httpx = pytest.importorskip("httpx")
+    pytest.importorskip("uvicorn")
+    prompts = ["12 + 30", "x = 7", "A thought has steps", "每一步都要检查"]
+
+    def completion(prompt: str | list[int], **more: object) -> dict[str, Any]:
+        body = {"prompt": prompt, "max_tokens": 12, "temperature": 0, "logit_bias": {"1": -100}, **more}
+        return httpx.post(f"{url}/v1/completions", json=body, timeout=120).raise_for_status().json()  # type: ignore[no-any-return]
+
+    with running(bundle) as (process, url, said), ThreadPoolExecutor(4) as clients:
+        assert "8 replies at once" in said[1]
+        alone = [completion(prompt)["choices"] for prompt in prompts]
+        for _ in range(2):
+            assert [made["choices"] for made in clients.map(completion, prompts)] == alone
+        completion(IDS, temperature=1, max_tokens=1)
+        for following, kept in (([*IDS, 5, 6], 40), ([*IDS, 5, 6], 0)):  # it is taken over, and what came of it is another's
+            usage = completion(following, temperature=1)["usage"]
+            assert usage["prompt_tokens_details"]["cached_tokens"] == kept
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 def test_a_benchmark_counts_rows(bundle: Path) -> None:

@@ -59,7 +59,7 @@ class HeldCaches(weakref.WeakSet["FakeCache"]):
 class FakeCache:
     """Ids instead of rows. Its memory grows as that of an InPlaceCache does, by half of what it needs.
 
-    One that isn't ``shareable`` can't be cut, and none of its prefixes can be copied.
+    One that isn't ``shareable`` can't be cut, and none of its prefixes can be copied but all or nothing of it.
     """
 
     def __init__(self, shareable: bool = True, held: HeldCaches | None = None) -> None:
@@ -79,13 +79,17 @@ class FakeCache:
     def nbytes(self) -> int:
         return self.capacity * BYTES
 
+    def bytes_with(self, count: int) -> int:
+        total = len(self.ids) + count
+        return max(self.capacity, capacity(total) if total > self.capacity else 0) * BYTES
+
     def truncate(self, length: int) -> None:
-        assert self.shareable and 0 <= length <= len(self.ids)
+        assert (self.shareable or length in (0, self.length)) and 0 <= length <= len(self.ids)
         del self.ids[length:]
 
     def copy_prefix(self, length: int) -> FakeCache:
-        assert self.shareable and 0 <= length <= self.length
-        copy = type(self)(held=self._held)
+        assert (self.shareable or length in (0, self.length)) and 0 <= length <= self.length
+        copy = type(self)(self.shareable, self._held)
         copy.reserve(length)
         copy.ids, copy.adapter = self.ids[:length], self.adapter
         return copy
@@ -131,6 +135,7 @@ class FakeBatch:
     fails: Callable[[list[list[int]]], Exception | None] = lambda sequences: None
     in_turns: bool = False
     prefix_shareable: bool = True
+    returns_caches: bool = False
     vocab_size: int = VOCABULARY
     context_length: int = CONTEXT
     bytes_per_token: int = BYTES

@@ -142,13 +142,35 @@ def test_what_a_failed_step_appended_is_undone() -> None:
     assert undone.cache is ahead.cache and undone.ids == undone.cache.ids == [1, 2, 3]
 
 
-def test_caches_that_are_good_for_their_whole_sequence_alone_are_not_shared_kept_or_cut() -> None:
+def test_caches_that_are_good_for_their_whole_sequence_alone_serve_what_goes_on_where_they_end() -> None:
     prefixes = PrefixCache(FakeBatch(prefix_shareable=False))
-    ended, running = cached([0] * 50, shareable=False), cached([0] * 40, shareable=False)
+    ended, longer, running = (cached([0] * length, shareable=False) for length in (50, 70, 40))
     prefixes.keep(ended)
-    assert kept(prefixes) == [] and prefixes.nbytes == 0
-    mine = prefixes.begin([0] * 60, [running], PLENTY)
-    assert mine.ids == mine.cache.ids == [] and mine.cache is not running.cache
+    prefixes.keep(longer)
+    prefixes.keep(cached([0] * 50, shareable=False))
+    assert kept(prefixes) == [[0] * 50, [0] * 70], "neither has what the other has, and another one of the same adds nothing"
+    copied = prefixes.begin([0] * 45, [running], PLENTY)
+    assert copied.ids == copied.cache.ids == [0] * 40 and copied.cache is not running.cache
+    for prompt in ([0] * 40, [0] * 50 + [1], [0] * 39 + [1]):
+        mine = prefixes.begin(prompt, [longer], PLENTY)
+        assert mine.cache is ended.cache if len(prompt) == 51 else mine.ids == mine.cache.ids == []
+    assert kept(prefixes) == [[0] * 70] and ended.cache.ids == [0] * 50
+    assert prefixes.begin([0] * 60, [], PLENTY).ids == [], "none is cut"
+
+
+def test_a_repeatable_request_takes_a_whole_cache_only_if_all_of_it_is_as_a_prefill_computes_it() -> None:
+    prefixes = PrefixCache(FakeBatch(prefix_shareable=False))
+    for length, repeatable in ((50, 48), (40, 40)):
+        prefixes.keep(CachedSequence(cached([0] * length, shareable=False).cache, [0] * length, repeatable))
+    mine = prefixes.begin([0] * 60, [], PLENTY, left=8, repeatable=True)
+    assert mine.ids == [0] * 40 and mine.repeatable == 40
+    assert prefixes.begin([0] * 60, [], PLENTY, left=8, repeatable=True).ids == []
+    assert prefixes.begin([0] * 60, [], PLENTY).ids == [0] * 50
+
+
+def test_a_failed_step_has_such_a_sequence_start_over() -> None:
+    prefixes = PrefixCache(FakeBatch(prefix_shareable=False))
+    running = cached([0] * 40, shareable=False)
     running.cache.append([7])
     undone = prefixes.undo(running)
-    assert undone.ids == undone.cache.ids == [] and undone.cache is not running.cache, "it starts over"
+    assert undone.ids == undone.cache.ids == [] and undone.cache is not running.cache

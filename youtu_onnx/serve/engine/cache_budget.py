@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from youtu_onnx.core.errors import ResourceError
 from youtu_onnx.runtimes.batch import Batch
+from youtu_onnx.serve.engine.prefix_cache import CachedSequence
 from youtu_onnx.serve.engine.sequence import TokenSequence
 from youtu_onnx.serve.engine.step import RunningSequence
 
@@ -31,6 +32,7 @@ class CacheBudget:
                 hint="give --cache-memory more",
             )
         self._batch, self.limit = batch, limit
+        self._share = 1.0  # of all their tokens' rows, what sequences kept that ended lately
 
     def context(self, asked: int | None) -> int:
         """The most tokens of one sequence: as many as were asked for, or as the model and the memory have room for.
@@ -48,10 +50,22 @@ class CacheBudget:
 
     def has_room(self, sequence: TokenSequence, running: Iterable[RunningSequence]) -> bool:
         """Whether it can begin beside these without taking their memory, which would have it preempted at once. Alone it can."""
-        sizes = [max(one.cached.cache.nbytes, self._batch.cache_bytes(len(one.sequence.ids))) for one in running]
-        return not sizes or sum(sizes) + self._batch.cache_bytes(len(sequence.ids)) <= self.limit
+        sizes = [max(one.cached.cache.nbytes, self._expected(len(one.sequence.ids))) for one in running]
+        times = 2 if self._batch.returns_caches else 1
+        return not sizes or times * (sum(sizes) + self._expected(len(sequence.ids))) <= self.limit
 
     def growth(self, running: RunningSequence, tokens: int) -> int:
-        """Bytes by which its cache grows with so many more tokens; 0 where its buffers have room for them."""
-        total, there = len(running.cached.ids) + tokens, running.cached.cache.nbytes
-        return self._batch.cache_bytes(total) - there if total * self._batch.bytes_per_token > there else 0
+        """Bytes by which memory grows at most while a step adds so many tokens to its cache; 0 where its buffers have room for
+        them."""
+        cache = running.cached.cache
+        return cache.bytes_with(tokens) - (0 if self._batch.returns_caches else cache.nbytes)
+
+    def ended(self, cached: CachedSequence) -> None:
+        """Take note of what a sequence kept, for those to come."""
+        if cached.ids:
+            share = cached.cache.nbytes / (len(cached.ids) * self._batch.bytes_per_token)
+            self._share += (min(share, 1.0) - self._share) / 4
+
+    def _expected(self, tokens: int) -> int:
+        """Of a cache of so many tokens. Where it is too little, somebody is preempted."""
+        return int(self._batch.cache_bytes(tokens) * self._share)

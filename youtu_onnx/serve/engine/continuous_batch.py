@@ -44,7 +44,7 @@ class ContinuousBatch:
     def __init__(self, batch: Batch, budget: CacheBudget, sizes: ChunkSizes, preempted: Callable[[TokenSequence], None]) -> None:
         """``preempted``: takes a sequence back that lost its place, to be added again when there is room."""
         self._batch, self._budget, self._preempted = batch, budget, preempted
-        self._order, self._sizes = PrefillOrder(sizes), sizes
+        self._order, self._sizes = PrefillOrder(sizes, fixed=not batch.prefix_shareable), sizes
         self._prefix_cache = PrefixCache(batch)
         self._prefilling: list[RunningSequence] = []
         self._decoding: dict[int, RunningSequence] = {}  # by slot
@@ -206,6 +206,7 @@ class ContinuousBatch:
     def _finish(self, running: RunningSequence, reason: FinishReason) -> None:
         """End a reply; its cache is kept for others."""
         self._leave(running)
+        self._budget.ended(running.cached)
         self._prefix_cache.keep(running.cached)
         self._make_room()
         running.sequence.end(reason)  # at last, so that whoever hears of it finds the place free

@@ -34,8 +34,10 @@ class PrefillOrder:
     ``oldest_every``-th chunk is the oldest prompt's, so that short ones can't keep a long one waiting for ever.
     """
 
-    def __init__(self, sizes: ChunkSizes) -> None:
-        self._sizes = sizes
+    def __init__(self, sizes: ChunkSizes, *, fixed: bool = False) -> None:
+        """``fixed``: prompts are cut at multiples of ``sizes.first``, whoever else is there. Where rows leave caches, cuts say
+        which are still there to be summed over: new ones would come out the same in no other way."""
+        self._sizes, self._fixed = sizes, fixed
         self._chosen = 0
         self._speed = 100.0  # prompt tokens a second, as measured last
 
@@ -54,6 +56,9 @@ class PrefillOrder:
         which depends on the company, their rows come out the same: in pairs, and no chunk is small.
         """
         sizes, start, missing = self._sizes, len(running.cached.ids), running.to_prefill
+        if self._fixed:
+            count = min(missing, sizes.first - start % sizes.first)
+            return PrefillChunk(running, start, count, repeatable=(start + count) % sizes.first == 0)
         size = sizes.largest if alone else int(self._speed * sizes.seconds)
         size = min(max(size, sizes.smallest if start else sizes.first), sizes.largest) // 2 * 2
         count = missing if missing < size + max(sizes.smallest, size // 2 + 1) else size

@@ -35,7 +35,8 @@ class PrefixCache:
     """Kept caches, the least recently used first to go. Used by one thread.
 
     Here, and nowhere else in the engine, it is decided what becomes of cached tokens that another sequence begins with, or that
-    a sequence doesn't want. Where the batch's caches are good for their whole sequence alone, nothing is kept and nothing shared.
+    a sequence doesn't want. Where the batch's caches are good for their whole sequence alone, they serve what goes on where they
+    end, such as the next turn of a conversation, and nothing else.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -52,12 +53,10 @@ class PrefixCache:
         return tuple(self._kept)
 
     def keep(self, ended: CachedSequence) -> None:
-        """Remember a sequence that ended. One that begins another kept one adds nothing and isn't kept."""
-        if not self._batch.prefix_shareable or not ended.ids or _retired(ended):
+        """Remember a sequence that ended. One that adds nothing to another kept one isn't kept."""
+        if not ended.ids or _retired(ended) or any(self._in(ended, kept) for kept in self._kept):
             return
-        if any(_begins(ended, kept) for kept in self._kept):
-            return
-        self._kept = [kept for kept in self._kept if not _begins(kept, ended)]
+        self._kept = [kept for kept in self._kept if not self._in(kept, ended)]
         self._kept.append(ended)
 
     def drop_retired(self) -> None:
@@ -100,13 +99,14 @@ class PrefixCache:
             if one.adapter is not adapter:
                 return 0
             length = min(common_prefix(prompt, one.ids), len(prompt) - left)
-            return min(length, one.repeatable) // 2 * 2 if repeatable else length
+            length = min(length, one.repeatable) // 2 * 2 if repeatable else length
+            return length if length == len(one.ids) or self._batch.prefix_shareable else 0
 
-        found, shared = _longest([*self._kept, *running], usable) if self._batch.prefix_shareable else (None, 0)
+        found, shared = _longest([*self._kept, *running], usable)
         if found is None:
             return self._empty(adapter)
         taken = found in self._kept and len(found.ids) - shared < WORTH_KEEPING
-        fits = taken or self._make_room(self._batch.cache_bytes(shared), room, found)
+        fits = taken or self._make_room(self._copied_bytes(found, shared), room, found)
         if found in self._kept:
             self._kept.remove(found)
             if taken or not fits:
@@ -126,6 +126,9 @@ class PrefixCache:
     def clear(self) -> None:
         self._kept.clear()
 
+    def _copied_bytes(self, found: CachedSequence, length: int) -> int:
+        return self._batch.cache_bytes(length) if self._batch.prefix_shareable else found.cache.nbytes
+
     def _make_room(self, size: int, room: int, wanted: CachedSequence) -> bool:
         """Free the least recently used but one until so many bytes more fit; False if they don't."""
         others = [kept for kept in self._kept if kept is not wanted]
@@ -133,18 +136,19 @@ class PrefixCache:
             self._kept.remove(others.pop(0))
         return self.nbytes + size <= room
 
+    def _in(self, one: CachedSequence, other: CachedSequence) -> bool:
+        """Whether another cache serves all whom this one does."""
+        same = one.adapter is other.adapter and one.repeatable <= other.repeatable
+        if not self._batch.prefix_shareable:
+            return same and one.ids == other.ids
+        return same and common_prefix(one.ids, other.ids) == len(one.ids)
+
     def _cut(self, cached: CachedSequence, length: int) -> CachedSequence:
         cached.cache.truncate(length)
         return CachedSequence(cached.cache, cached.ids[:length], min(length, cached.repeatable), cached.adapter)
 
     def _empty(self, adapter: ActiveAdapter | None) -> CachedSequence:
         return CachedSequence(self._batch.new_cache(), [], adapter=adapter)
-
-
-def _begins(one: CachedSequence, other: CachedSequence) -> bool:
-    """Whether another cache has all that this one has."""
-    same = one.adapter is other.adapter and one.repeatable <= other.repeatable
-    return same and common_prefix(one.ids, other.ids) == len(one.ids)
 
 
 def _retired(cached: CachedSequence) -> bool:

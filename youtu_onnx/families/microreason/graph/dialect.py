@@ -36,6 +36,7 @@ class Dialect:
     Attributes:
         opset: of ONNX's operators.
         on_request: whether the graph computes the logits of the last positions only, where that is asked for.
+        batches: whether there is a batch graph.
         removes: whether layers drop rows.
         norm: every RMS norm.
         projections: from hidden states to queries and cached rows, rotations among them.
@@ -43,6 +44,7 @@ class Dialect:
 
     opset: int
     on_request: ClassVar[bool] = True
+    batches: ClassVar[bool] = True
     removes: ClassVar[bool] = False
     norm: ClassVar[type[RMSNorm]] = RMSNorm
     projections: ClassVar[type[Projections]] = Projections
@@ -104,6 +106,7 @@ class DeviceDialect(Dialect):
     """For GPUs: an older opset, rotations as products with tables, no arithmetic with sizes."""
 
     on_request: ClassVar[bool] = False
+    batches: ClassVar[bool] = False
     norm: ClassVar[type[RMSNorm]] = SimplifiedRMSNorm
     projections: ClassVar[type[Projections]] = TableProjections
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from youtu_onnx.core.batch_graph import BatchGraph
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.families.microreason.architecture import Architecture
+from youtu_onnx.families.microreason.graph.batch import build_batch_graph
 from youtu_onnx.families.microreason.graph.form import GraphForm
 from youtu_onnx.families.microreason.graph.graph import build_graph
 from youtu_onnx.families.microreason.graph.parameters import adapted, parameters
@@ -46,7 +48,9 @@ class MicroReasonGraphs:
         return build_graph(architecture, form, self.traces)
 
     def batch_graph(self, architecture: Architecture, form: GraphForm) -> ir.Model | None:
-        return None
+        if not form.dialect.batches:
+            return None
+        return build_batch_graph(architecture, form, BatchGraph(form.cache), self.traces)
 
 
 MICROREASON_GRAPHS = MicroReasonGraphs()

@@ -43,15 +43,17 @@ class Prologue(nn.Module):
         """Returns hidden ``[B,S,C]``, cos and sin ``[B,S,D/2]``, the bias ``[B,1,S,T]``, and where the model routes ``far``
         ``[1,1,S,T]``: what is added to scores of shut tokens, nothing within the window."""
         hidden, cos, sin = self.embedded(input_ids, position_ids)
-        new, total = input_ids.shape[1], attention_mask.shape[1]
+        return hidden, cos, sin, *self.biases(input_ids.shape[1], attention_mask, hidden.dtype)
+
+    def biases(self, new: int, attention_mask: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        total, never = attention_mask.shape[1], hidden_from_view(dtype)
         distance = (torch.arange(new) + (total - new)).unsqueeze(1) - torch.arange(total).unsqueeze(0)  # [S,T]
         seen = (distance >= 0) & (attention_mask != 0).unsqueeze(1).unsqueeze(1)  # [B,1,S,T]
-        never = hidden_from_view(hidden.dtype)
-        bias = torch.where(seen, 0.0, never).to(hidden.dtype)
+        bias = torch.where(seen, 0.0, never).to(dtype)
         if not self.a.attention_routing:
-            return hidden, cos, sin, bias
-        far = torch.where(distance >= self.a.attention_window, never, 0.0).to(hidden.dtype)
-        return hidden, cos, sin, bias, far.unsqueeze(0).unsqueeze(0)
+            return (bias,)
+        far = torch.where(distance >= self.a.attention_window, never, 0.0).to(dtype)
+        return bias, far.unsqueeze(0).unsqueeze(0)
 
     def embedded(self, input_ids: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         hidden = self.embed_tokens(input_ids)
@@ -67,12 +69,15 @@ class RoutedPrologue(Prologue):
         ``near`` ``[1,1,S+1,T]``: what a query adds to the numbers of rows, the last ones of which are the last tokens. The query
         behind all others is that of the next step's first token."""
         hidden, cos, sin = self.embedded(input_ids, position_ids)
-        new, total, window = input_ids.shape[1], attention_mask.shape[1], self.a.attention_window
+        new, total = input_ids.shape[1], attention_mask.shape[1]
         none = attention_mask[:, total - new :] == 0
         padding = torch.where(none, float(PADDING), 0.0).to(hidden.dtype).unsqueeze(1).unsqueeze(3)
+        return hidden, cos, sin, padding, self.near(new, total, hidden.dtype)
+
+    def near(self, new: int, total: int, dtype: torch.dtype) -> Tensor:
         distance = (torch.arange(new + 1) + (total - new)).unsqueeze(1) - torch.arange(total).unsqueeze(0)  # [S+1,T]
-        near = torch.where(distance < window, 1.0, 0.0) + torch.where(distance < 0, 2.0 * PADDING, 0.0)
-        return hidden, cos, sin, padding, near.to(hidden.dtype).unsqueeze(0).unsqueeze(0)
+        near = torch.where(distance < self.a.attention_window, 1.0, 0.0) + torch.where(distance < 0, 2.0 * PADDING, 0.0)
+        return near.to(dtype).unsqueeze(0).unsqueeze(0)
 
 
 class Projection(nn.Module):

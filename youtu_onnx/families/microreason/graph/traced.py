@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -30,12 +31,12 @@ class ModelParts:
 def traced_model(architecture: Architecture, form: GraphForm, traces: Traces) -> ModelParts:
     """Nobody changes it."""
     a, form = architecture.traced(), form.traced()
-    return ModelParts(**traces.parts(("microreason", a, form), lambda: _traced(a, form)))
+    return ModelParts(**traces.parts(("microreason", a, form), lambda: traced_parts(form, _parts(a, form))))
 
 
-def _traced(a: Architecture, form: GraphForm) -> dict[str, ir.Model]:
+def traced_parts(form: GraphForm, wanted: Mapping[str, Part]) -> dict[str, ir.Model]:
     """Without what no step should compute."""
-    made = trace(_parts(a, form), dtype=TORCH_DTYPES[form.float_dtype], opset=form.dialect.opset)
+    made = trace(wanted, dtype=TORCH_DTYPES[form.float_dtype], opset=form.dialect.opset)
     for part in made.values():
         static_reshape(part)
         RemoveUnusedNodesPass()(part)

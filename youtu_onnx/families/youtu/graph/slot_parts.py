@@ -24,11 +24,9 @@ from youtu_onnx.families.youtu.graph.slot_modules import (
 )
 from youtu_onnx.families.youtu.graph.traced import traced_parts
 from youtu_onnx.graphs.axes import TORCH_DTYPES
+from youtu_onnx.graphs.batch_frame import CHUNK, IN_SLOT, IN_SLOTS, TOKENS, TOTAL
 from youtu_onnx.graphs.trace import Part
 from youtu_onnx.graphs.traces import Traces
-
-TOKENS, IN_SLOTS, IN_SLOT, CHUNK = "tokens", "tokens_in_slots", "tokens_in_slot", "chunk_length"
-TOTAL, PAST = "total_length", "past_length"
 
 
 @dataclass(frozen=True)
