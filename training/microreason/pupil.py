@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from training.common.batches import IGNORED
 
-from . import objectives
+from . import objectives, tasks
 from .config import MicroReasonConfig
 from .lessons import FAMILIES, Lesson
 from .model import MicroReasonForCausalLM
@@ -20,7 +19,6 @@ from .objectives import Reach
 from .rounding import rounded
 from .routing import Soft
 from .schedule import Schedule
-from .tasks import SHARES
 from .trainer import Rates, Trainer
 
 REMEMBERED = 0.98  # how much of what was known of a family's practice stays at each of its replies
@@ -48,7 +46,7 @@ class Practice:
 
     @property
     def shares(self) -> dict[str, float]:
-        return {family: share * (LEAST + 1 - self.exact[family]) for family, share in SHARES.items()}
+        return {family: share * (LEAST + 1 - self.exact[family]) for family, share in tasks.SHARES.items()}
 
 
 def exact_paths(right: Tensor, paths: Tensor, count: int) -> Tensor:
@@ -122,6 +120,3 @@ class Pupil(Trainer):
         model = MicroReasonForCausalLM(config).to(self.device)
         model.load_state_dict(self.average)
         return model.eval()
-
-    def state(self) -> dict[str, Any]:
-        return super().state()
