@@ -75,9 +75,7 @@ class RoomyRows(LayerRows):
         end = start + other.valid.shape[1]
         room.key[:, :, start:end], room.value[:, :, start:end] = other.key, other.value
         room.opened[:, start:end], room.valid[:, start:end] = other.opened, other.valid
-        return RoomyRows(
-            room.key[:, :, :end], room.value[:, :, :end], room.opened[:, :end], room.valid[:, :end], room, self.most
-        )
+        return RoomyRows(room.key[:, :, :end], room.value[:, :, :end], room.opened[:, :end], room.valid[:, :end], room, self.most)
 
     def without_shut(self, window: int) -> RoomyRows:
         return self
@@ -87,9 +85,7 @@ class RoomyRows(LayerRows):
         assert self.room is not None
         whole = (self.room.key, self.room.value, self.room.opened, self.room.valid)
         room, end = Room(*(part[sequences] for part in whole)), self.valid.shape[1]
-        return RoomyRows(
-            room.key[:, :, :end], room.value[:, :, :end], room.opened[:, :end], room.valid[:, :end], room, self.most
-        )
+        return RoomyRows(room.key[:, :, :end], room.value[:, :, :end], room.opened[:, :end], room.valid[:, :end], room, self.most)
 
 
 @dataclass

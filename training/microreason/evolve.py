@@ -63,9 +63,7 @@ class Evolution:
         self.end: int = words.encode(EOS, add_special_tokens=False).ids[0]
         self.held_out = [p for family in families.MEASURED for p in families.held_out(family, measured, seed=1)]
 
-    def attempts(
-        self, model: MicroReasonForCausalLM, problems: Sequence[Problem], temperature: float
-    ) -> list[Attempt]:
+    def attempts(self, model: MicroReasonForCausalLM, problems: Sequence[Problem], temperature: float) -> list[Attempt]:
         asked = rollout.asked(self.words, problems)
         with torch.autocast(self.policy.device.type, torch.bfloat16):
             replies = sampler.replies(model, asked, self.end, self.shape.most, temperature)

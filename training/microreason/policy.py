@@ -29,6 +29,9 @@ class Weights:
     shown: float = 0.5
 
 
+USUAL = Weights()
+
+
 class Policy(Trainer):
     """The routed model with hard gates that stage 2 left, and that model itself, from which it isn't to drift far."""
 
@@ -40,7 +43,7 @@ class Policy(Trainer):
         rates: Rates,
         compiled: bool,
         schedule: Schedule = AT_THE_END,
-        losses: Weights = Weights(),
+        losses: Weights = USUAL,
     ):
         super().__init__(config, config.num_hidden_layers, device, rates, compiled)
         self.model.load_state_dict(dict(weights))

@@ -88,9 +88,7 @@ class Pupil(Trainer):
         parts = {
             "next_token": F.cross_entropy(logits, targets),
             "match": objectives.divergence(expected, logits),
-            "contrast": objectives.contrast(
-                objectives.pooled(seen.hidden, paths, count), objectives.pooled(known, paths, count)
-            ),
+            "contrast": objectives.contrast(objectives.pooled(seen.hidden, paths, count), objectives.pooled(known, paths, count)),
         }
         reach = Reach.of(batch.document_ids, self.config.attention_window, schedule.shortest)
         saved = [reach.saved(objectives.kept(g, soft.temperature, soft.straight_through)) for g in seen.gates]

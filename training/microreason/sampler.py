@@ -73,8 +73,5 @@ def replies(
 def chosen(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """A token of each row of logits [B, V], and the log of its probability at that temperature (at 1 where greedy)."""
     logs = (logits / (temperature or 1.0)).log_softmax(-1)
-    if temperature == 0.0:
-        step = logs.argmax(-1)
-    else:
-        step = torch.multinomial(logs.exp(), 1).squeeze(-1)
+    step = torch.multinomial(logs.exp(), 1).squeeze(-1) if temperature else logs.argmax(-1)
     return step, logs.gather(-1, step[:, None]).squeeze(-1)

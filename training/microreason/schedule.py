@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from .objectives import Target
 from .routing import Soft
 
+ASKED = Target(pairs=0.71, rows=0.63)
+
 
 @dataclass(frozen=True)
 class Schedule:
     """Shares of the time budget, and weights of the losses beside the next token's, which is 1.
 
-    `shortest`: documents of so many tokens are long enough to save in. `shares_from` of what is learned already the practice
-    of a family never falls below.
+    `shortest`: documents of so many tokens are long enough to save in.
     """
 
-    target: Target = Target(pairs=0.71, rows=0.63)
+    target: Target = ASKED
     shortest: int = 192
     ramp: float = 0.4  # from nothing saved to the target
     hard_from: float = 0.65  # gates as at inference, gradients straight through

@@ -24,7 +24,7 @@ from training.microreason.trainer import Rates, Trainer  # noqa: E402
 
 TINY = PRESETS["tiny"]
 CPU = torch.device("cpu")
-EASY = {family: 0 for family in tasks.SHARES} | {"letters": 2, "arithmetic": 1}
+EASY = dict.fromkeys(tasks.SHARES, 0) | {"arithmetic": 1}
 SCHEDULE = Schedule(target=Target(pairs=0.6, rows=0.55), shortest=96)
 ROUND = Round(problems=12, replies=6, most=48, rows=4, row_length=192)
 

@@ -4,12 +4,10 @@ from random import Random
 
 import pytest
 
-pytest.importorskip("torch")
-
-from training.common.conversation import reply_text  # noqa: E402
-from training.microreason import tasks  # noqa: E402
-from training.microreason.reward import CORRECT, EFFICIENT, SOUND, reward, statement  # noqa: E402
-from youtu_onnx.problems import families  # noqa: E402
+from training.common.conversation import reply_text
+from training.microreason import tasks
+from training.microreason.reward import CORRECT, EFFICIENT, SOUND, reward, statement
+from youtu_onnx.problems import families
 
 
 def problems(family, count=30):
