@@ -47,12 +47,11 @@ def begun(count: int, seed: int) -> list[Chain]:
 
 def grown(model: MicroReasonForCausalLM, words: Tokenizer, chains: Sequence[Chain]) -> list[Chain]:
     """The chains that reached their length and fit: the model answers greedily until then."""
-    end, going = words.token_to_id(EOS), list(chains)
+    end, going = rollout.tokens(words, EOS)[0], list(chains)
     while going:
         asked = []
         for one in going:
-            text = rollout.prompt(one.waiting[0])
-            ids = rollout.tokens(words, text)
+            ids = rollout.asked(words, one.waiting[:1])[0]
             asked.append(one.ids + (ids[1:] if one.ids else ids))
         for one, ids, reply in zip(going, asked, sampler.replies(model, asked, end, MOST), strict=True):
             problem = one.waiting.pop(0)

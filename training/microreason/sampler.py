@@ -47,7 +47,7 @@ def replies(
     """
     given = Prompts.of(prompts, model.model.embed_tokens.weight.device)
     layers = model.config.num_hidden_layers
-    cache = Cache([RoomyRows.empty(given.tokens.shape[1] + most) for _ in range(layers)])  # type: ignore[arg-type]
+    cache = Cache([RoomyRows.empty(given.tokens.shape[1] + most) for _ in range(layers)])
     found, going = [Reply() for _ in prompts], list(range(len(prompts)))
     hidden = model.model(given.tokens, given.positions, given.documents, cache).hidden[:, -1]
     at = given.positions[:, -1]

@@ -28,10 +28,14 @@ class Plan:
 
 
 class Learner(Protocol):
-    """What a stage trains. `tokens` counts those that it was taught, `step` its steps."""
+    """What a stage trains."""
 
-    step: int
-    tokens: int
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def tokens(self) -> int:
+        """How many it was taught, or wrote itself."""
 
     def learn(self, progress: float) -> Mapping[str, float]:
         """One step at that share of the budget; its losses and whatever else is to be logged, by name."""
@@ -76,7 +80,7 @@ class Session:
         self.measured, began, chances = self.spent, time.monotonic(), torch.get_rng_state()
         marks = self.learner.measure(self.store.folder)
         torch.set_rng_state(chances)
-        self.store.write(self.line("accuracy") | marks | {"seconds": round(time.monotonic() - began, 1)})
+        self.store.write({**self.line("accuracy"), **marks, "seconds": round(time.monotonic() - began, 1)})
 
     def line(self, kind: str) -> dict[str, object]:
         hours = round(self.spent / 3600, 4)
@@ -91,7 +95,7 @@ class Session:
             "tokens_per_second_passed": round(tokens / max(passed, 1e-6)),  # with all that the machine did besides
         }
         averages = {name: round(sum(some) / len(some), 4) for name, some in values.items()}
-        self.store.write(self.line("train") | averages | self.learner.remarks(self.progress) | speed)
+        self.store.write({**self.line("train"), **averages, **self.learner.remarks(self.progress), **speed})
 
     def run(self) -> None:
         plan, learner = self.plan, self.learner
