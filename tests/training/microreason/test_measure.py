@@ -3,12 +3,13 @@
 import json
 import math
 from dataclasses import replace
+from xml.dom import minidom
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.microreason import gym, measure, own_chains, package, survey, tokenizer  # noqa: E402
+from training.microreason import chart, gym, measure, own_chains, package, survey, tokenizer  # noqa: E402
 from training.microreason.config import PRESETS  # noqa: E402
 from training.microreason.generate import prompt  # noqa: E402
 from youtu_onnx.problems import families  # noqa: E402
@@ -123,3 +124,14 @@ def test_tasks_of_reasoning_gym_are_judged_by_its_verifiers(model, words, monkey
 def test_answers_are_put_into_the_form_that_is_asked_for():
     assert gym.value_alone("x = -5") == "-5" and gym.list_of_strings("3, 15, 8") == "['3', '15', '8']"
     assert gym.spaced_grid("1234\n3412") == "1 2 3 4\n3 4 1 2"
+
+
+def test_the_chart_moves_thresholds_and_puts_them_back(model, words):
+    before = {name: w.clone() for name, w in model.state_dict().items()}
+    asked = survey.lessons(survey.dialogues(words, 2, seed=3, most=512), 512)
+    found = chart.points(model, asked, (-50.0, -0.5, 0.0, 50.0))
+    assert found[0].pairs < found[1].pairs < found[2].pairs < found[3].pairs == 1.0 == found[3].rows
+    assert all(torch.equal(w, before[name]) for name, w in model.state_dict().items())
+    svg = chart.picture(found)
+    assert svg.count("<circle") == 4 and svg.count('class="bar"') == len(found[0].by_layer)
+    minidom.parseString(svg)
