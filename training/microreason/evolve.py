@@ -46,7 +46,7 @@ class Round:
     """What is sampled before weights move: `replies` to each of `problems`, of at most `most` tokens; `rows` of
     `row_length` tokens make a step."""
 
-    problems: int = 24
+    problems: int = 16
     replies: int = 8
     most: int = 288
     temperature: float = 1.0
