@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from . import package, survey
+from .lessons import Lesson
 from .model import MicroReasonForCausalLM
 from .own_chains import LONGEST, SHORTEST
 from .trainer import GATE
@@ -47,7 +48,7 @@ class Point:
     by_layer: tuple[float, ...]
 
 
-def points(model: MicroReasonForCausalLM, lessons: Sequence[survey.Lesson], shifts: Sequence[float] = SHIFTS) -> list[Point]:
+def points(model: MicroReasonForCausalLM, lessons: Sequence[Lesson], shifts: Sequence[float] = SHIFTS) -> list[Point]:
     """The model is as it was afterwards."""
     biases = [p for name, p in model.named_parameters() if f"{GATE}.bias" in name]
     found = list[Point]()
