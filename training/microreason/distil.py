@@ -106,15 +106,17 @@ def main() -> int:
     args = parser.parse_args()
     device = options.device(args)
     on_cpu = device.type == "cpu"
-    base, words = package.load(args.base or args.state / "base")
-    teacher = package.load(args.teacher)[0] if args.teacher else package.load(args.base or args.state / "base")[0]
+    store = Store(args.state / STAGE)
+    beginning = store.beginning(args.base or args.state / "base")
+    base, words = package.load(beginning)
+    teacher, _ = package.load(args.teacher or beginning)
     config = replace(base.config, attention_window=args.window or base.config.attention_window)
     schedule = replace(usual, target=Target(args.saved_pairs, args.saved_rows), match=args.match)
     rates = replace(RATES, matrix=args.matrix_rate, other=args.other_rate, gate=args.gate_rate)
     pupil = Pupil(config, base.state_dict(), teacher, device, rates, not args.no_compile, schedule)
     shape = Shape(args.row_length, args.rows or (8 if on_cpu else 128), config.max_position_embeddings)
     lessons = Distillation(pupil, Lessons(words, shape, args.seed), words, args.measured)
-    Session(lessons, Store(args.state / STAGE), options.plan(args), Clock(on_cpu)).run_until_asked()
+    Session(lessons, store, options.plan(args), Clock(on_cpu)).run_until_asked()
     return 0
 
 

@@ -134,7 +134,8 @@ def main() -> int:
     args = parser.parse_args()
     device = options.device(args)
     on_cpu = device.type == "cpu"
-    base, words = package.load(args.base or args.state / "stage2" / "model")
+    store = Store(args.state / STAGE)
+    base, words = package.load(store.beginning(args.base or args.state / "stage2" / "model"))
     rates = replace(RATES, matrix=args.matrix_rate, other=args.other_rate)
     policy = Policy(replace(base.config, attention_routing=True), base.state_dict(), device, rates, not args.no_compile)
     shape = replace(
@@ -146,7 +147,7 @@ def main() -> int:
         row_length=args.row_length,
     )
     evolution = Evolution(policy, words, shape, args.seed, args.measured)
-    Session(evolution, Store(args.state / STAGE), options.plan(args), Clock(on_cpu)).run_until_asked()
+    Session(evolution, store, options.plan(args), Clock(on_cpu)).run_until_asked()
     return 0
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .objectives import Target
 from .routing import Soft
 
-ASKED = Target(pairs=0.71, rows=0.63)
+ASKED = Target(pairs=0.7, rows=0.62)  # once hard, gates save more than their chances did
 
 
 @dataclass(frozen=True)

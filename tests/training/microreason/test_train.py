@@ -181,3 +181,12 @@ def test_marks_tell_the_answer_from_the_steps():
     guessed = evaluate.mark(problem, problem.answer)
     assert guessed.correct and guessed.sound < 1
     assert not evaluate.mark(problem, "").correct
+
+
+def test_what_a_run_began_with_is_kept(tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("first")
+    store = Store(tmp_path / "stage2")
+    assert (store.beginning(tmp_path / "base") / "config.json").read_text() == "first"
+    (tmp_path / "base" / "config.json").write_text("another stage wrote this")
+    assert (Store(tmp_path / "stage2").beginning(tmp_path / "base") / "config.json").read_text() == "first"
