@@ -1,6 +1,7 @@
 """The whole training of the tiny preset: three stages, one after the other, as the real ones are."""
 
 import json
+import shutil
 from random import Random
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from training.common.tokenizer import EOS  # noqa: E402
-from training.microreason import package, rollout, sampler, survey, tasks, tokenizer  # noqa: E402
+from training.microreason import distil, evolve, package, rollout, sampler, survey, tasks, tokenizer  # noqa: E402
 from training.microreason.generate import continuations, prompt  # noqa: E402
 from training.microreason.routing import Soft  # noqa: E402
 
@@ -154,3 +155,19 @@ def test_a_killed_stage_goes_on_bit_for_bit(trained, words, tmp_path, monkeypatc
 def test_prompts_are_the_ones_that_evaluation_asks(words):
     problem = tasks.sample(Random(1), 1.0, "gcd")
     assert words.decode(rollout.asked(words, [problem])[0], skip_special_tokens=False) == prompt(problem)
+
+
+def test_the_commands_go_from_stage_to_stage(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    shutil.copytree(trained / "1" / "base", tmp_path / "base")
+    usual = ["--state", str(tmp_path), "--device", "cpu", "--hours", "0.0002", "--no-compile", "--rows", "2", "--measured", "1"]
+    monkeypatch.setattr("sys.argv", ["distil", *usual, "--row-length", "192", "--window", "6"])
+    assert distil.main() == 0
+    model, _ = package.load(tmp_path / "stage2" / "model")
+    assert model.config.attention_routing and model.config.attention_window == 6
+    monkeypatch.setattr("sys.argv", ["evolve", *usual, "--problems", "2", "--replies", "2"])
+    assert evolve.main() == 0
+    assert package.load(tmp_path / "stage3" / "model")[0].config == model.config
+    shutil.rmtree(tmp_path / "base")  # a stage that is gone on with needs the one before no more
+    monkeypatch.setattr("sys.argv", ["distil", *usual, "--row-length", "192", "--window", "6"])
+    assert distil.main() == 0
