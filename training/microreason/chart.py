@@ -24,7 +24,7 @@ from .own_chains import LONGEST, SHORTEST
 from .trainer import GATE
 
 SHIFTS = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 50.0)
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, MIDDLE, BOTTOM = 760, 420, 60, 16, 44, 250, 378
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, MIDDLE, BOTTOM = 760, 420, 60, 32, 44, 250, 378
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
   .title { font-weight: 600; font-size: 15px } .small { fill: #59636e } .right { text-anchor: end } .mid { text-anchor: middle }

@@ -18,7 +18,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from . import evaluate, options, package, tokenizer
+from . import evaluate, options, package, tasks, tokenizer
 from .clock import Clock
 from .config import PRESETS
 from .session import Session
@@ -28,10 +28,14 @@ from .trainer import Rates, Trainer
 
 
 class Base:
-    """The dense model, taught from a stream of problems; half its depth until `grow_at` of the budget."""
+    """The dense model, taught from a stream of problems; half its depth until `grow_at` of the budget, and problems that grow
+    longer until `ripe_at` of it."""
 
-    def __init__(self, trainer: Trainer, stream: Stream, words: Tokenizer, grow_at: float, measured: int):
-        self.trainer, self.stream, self.words, self.grow_at, self.measured = trainer, stream, words, grow_at, measured
+    def __init__(
+        self, trainer: Trainer, stream: Stream, words: Tokenizer, grow_at: float, measured: int, ripe_at: float = tasks.RIPE_AT
+    ):
+        self.trainer, self.stream, self.words, self.measured = trainer, stream, words, measured
+        self.grow_at, self.ripe_at = grow_at, ripe_at
         self.tokens = 0
 
     @property
@@ -42,7 +46,7 @@ class Base:
         trainer = self.trainer
         if trainer.depth < trainer.config.num_hidden_layers and progress >= self.grow_at:
             trainer.grow(trainer.config.num_hidden_layers)
-        batch = self.stream.next(progress)
+        batch = self.stream.next(min(1.0, progress * tasks.RIPE_AT / self.ripe_at))
         self.tokens += batch.input_ids.numel()
         return {"loss": trainer.train_step(batch.to(trainer.device), progress)}
 
@@ -80,6 +84,7 @@ def main() -> int:
     options.add(parser, hours=8, rows="16 on a CPU, 256 on a GPU", row_length=256, rates=Rates(), log_every=25)
     parser.add_argument("--first-depth", type=int, help="layers to begin with; by default half")
     parser.add_argument("--grow-at", type=float, default=0.3, metavar="SHARE", help="of the budget, when all layers are there")
+    parser.add_argument("--ripe-at", type=float, default=tasks.RIPE_AT, metavar="SHARE", help="when problems have full length")
     parser.add_argument("--workers", type=int, help="processes that make problems; by default 0 on a CPU, 8 on a GPU")
     args = parser.parse_args()
     device = options.device(args)
@@ -93,7 +98,7 @@ def main() -> int:
     with ProcessPoolExecutor(max(1, workers), get_context("spawn")) as executor:
         stream = Stream(words, shape, args.seed, executor if workers else None, workers)
         trainer = Trainer(config, depth, device, rates, not args.no_compile)
-        base = Base(trainer, stream, words, args.grow_at, args.measured)
+        base = Base(trainer, stream, words, args.grow_at, args.measured, args.ripe_at)
         Session(base, store, options.plan(args), Clock(on_cpu)).run_until_asked()
     return 0
 

@@ -190,3 +190,15 @@ def test_what_a_run_began_with_is_kept(tmp_path):
     assert (store.beginning(tmp_path / "base") / "config.json").read_text() == "first"
     (tmp_path / "base" / "config.json").write_text("another stage wrote this")
     assert (Store(tmp_path / "stage2").beginning(tmp_path / "base") / "config.json").read_text() == "first"
+
+
+def test_problems_may_ripen_sooner_than_usual(words):
+    """At 5 % of a training they are as they are at a third of it otherwise."""
+    stream = Stream(words, SHAPE, seed=3)
+    usual, asked = stream.next, list[float]()
+    stream.next = lambda progress: asked.append(progress) or usual(progress)
+    trainer = Trainer(PRESETS["tiny"], 2, torch.device("cpu"), Rates(), compiled=False)
+    base = Base(trainer, stream, words, grow_at=1.0, measured=1, ripe_at=0.05)
+    for progress in (0.0, 0.025, 0.05, 1.0):
+        base.learn(progress)
+    assert asked == pytest.approx([0, 1 / 6, 1 / 3, 1])
