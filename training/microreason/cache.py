@@ -43,6 +43,51 @@ class LayerRows:
         )
 
 
+@dataclass(frozen=True)
+class Room:
+    """What a layer's rows are written into, for sequences of at most `most` tokens: key and value [B, H, most, D]."""
+
+    key: Tensor
+    value: Tensor
+    opened: Tensor
+    valid: Tensor
+
+
+@dataclass(frozen=True)
+class RoomyRows(LayerRows):
+    """Rows that stay in their places, shut or not; the mask alone hides them. Nothing is copied at a step, which at training's
+    batch sizes is faster than dropping rows, and computes the same."""
+
+    room: Room | None = None
+    most: int = 0
+
+    @classmethod
+    def empty(cls, most: int) -> RoomyRows:
+        nothing = torch.zeros(0)
+        return cls(nothing, nothing, nothing, nothing, None, most)
+
+    def append(self, other: LayerRows) -> RoomyRows:
+        room, start = self.room, 0 if self.room is None else self.valid.shape[1]
+        if room is None:
+            b, h, _, d = other.key.shape
+            flags = [torch.zeros(b, self.most, dtype=torch.bool, device=other.key.device) for _ in range(2)]
+            room = Room(other.key.new_zeros(b, h, self.most, d), other.value.new_zeros(b, h, self.most, d), *flags)
+        end = start + other.valid.shape[1]
+        room.key[:, :, start:end], room.value[:, :, start:end] = other.key, other.value
+        room.opened[:, start:end], room.valid[:, start:end] = other.opened, other.valid
+        return RoomyRows(room.key[:, :, :end], room.value[:, :, :end], room.opened[:, :end], room.valid[:, :end], room, self.most)
+
+    def without_shut(self, window: int) -> RoomyRows:
+        return self
+
+    def of(self, sequences: Tensor) -> RoomyRows:
+        """The rows of some sequences, by their numbers."""
+        assert self.room is not None
+        whole = (self.room.key, self.room.value, self.room.opened, self.room.valid)
+        room, end = Room(*(part[sequences] for part in whole)), self.valid.shape[1]
+        return RoomyRows(room.key[:, :, :end], room.value[:, :, :end], room.opened[:, :end], room.valid[:, :end], room, self.most)
+
+
 @dataclass
 class Cache:
     """One `LayerRows` a layer, filled by the model. `length` counts the tokens so far, padding included."""

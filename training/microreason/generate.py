@@ -11,11 +11,12 @@ from torch import Tensor
 from training.common.tokenizer import EOS
 from youtu_onnx.problems.problem import Problem
 
+from . import sampler
 from .cache import Cache
 from .model import MicroReasonForCausalLM
 
 NEW_TOKENS = 320
-BATCH = 32
+BATCH = 64
 
 
 def prompt(problem: Problem) -> str:
@@ -24,7 +25,7 @@ def prompt(problem: Problem) -> str:
 
 @torch.inference_mode()
 def continuations(model: MicroReasonForCausalLM, prompts: Sequence[Sequence[int]], eos: int, most: int) -> list[list[int]]:
-    """The likeliest tokens after each prompt, up to `most` or the end token, which is left out."""
+    """The likeliest tokens after each prompt, up to `most` or the end token, which is left out. Shut rows leave the cache."""
     device = model.model.embed_tokens.weight.device
     width = max(map(len, prompts))
     padded = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts], device=device)
@@ -50,5 +51,6 @@ def replies(
     eos, out = tokenizer.encode(EOS, add_special_tokens=False).ids[0], list[str]()
     for at in range(0, len(problems), BATCH):
         asked = [tokenizer.encode(prompt(p), add_special_tokens=False).ids for p in problems[at : at + BATCH]]
-        out += [tokenizer.decode(ids, skip_special_tokens=False) for ids in continuations(model, asked, eos, most)]
+        said = [[t for t in one.tokens if t != eos] for one in sampler.replies(model, asked, eos, most)]
+        out += [tokenizer.decode(ids, skip_special_tokens=False) for ids in said]
     return out

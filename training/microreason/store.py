@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,15 @@ class Store:
         scratch.write_text("".join(line for line in lines if json.loads(line)["step"] <= state["step"]), encoding="utf-8")
         os.replace(scratch, self.log)
         return state
+
+    def beginning(self, model: Path) -> Path:
+        """A copy of the model that this run began with, made once: another stage may write over the original."""
+        kept, scratch = self.folder / "beginning", self.folder / "beginning.part"
+        if not kept.exists():
+            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.copytree(model, scratch)
+            os.replace(scratch, kept)
+        return kept
 
     def write(self, record: dict[str, Any]) -> None:
         """One line of the log, which is also printed."""

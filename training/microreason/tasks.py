@@ -15,10 +15,12 @@ SHARES = {
     "sudoku": 5, "maze": 4, "date": 7, "unit": 6, "word_problem": 9, "program": 6, "letters": 5, talk.FAMILY: 1.5,
 }  # fmt: skip
 
+RIPE_AT = 1 / 3  # the share of a training from which on half of the problems are of the full length
+
 
 def level(rng: Random, progress: float) -> int:
     """1 to 3. Short problems come first; from a third of the time on, half of them are of the full length."""
-    ripe = min(1.0, 3 * progress)
+    ripe = min(1.0, progress / RIPE_AT)
     weights = [(1 - ripe) * early + ripe * late for early, late in ((0.6, 0.15), (0.3, 0.35), (0.1, 0.5))]
     return rng.choices((1, 2, 3), weights)[0]
 

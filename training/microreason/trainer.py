@@ -19,6 +19,7 @@ from .config import MicroReasonConfig
 from .model import MicroReasonForCausalLM
 from .stream import Batch
 
+GATE = "self_attn.gate_proj"
 AVERAGE = 0.998  # weight average over about 500 steps: what is measured and kept
 
 
@@ -28,6 +29,7 @@ class Rates:
 
     matrix: float = 3e-3
     other: float = 3e-3
+    gate: float = 0.0  # of the gates, which only AdamW trains; 0 leaves them as they are
     warmup_steps: int = 200
     decay_from: float = 0.6  # a plateau until here, then linear to zero; a budget may be changed while on it
 
@@ -47,17 +49,28 @@ class Trainer:
         """A model of `depth` layers with fresh weights and optimizers."""
         self.model = MicroReasonForCausalLM(replace(self.config, num_hidden_layers=depth)).to(self.device)
         self.average = {name: w.detach().clone() for name, w in self.model.named_parameters()}
-        named = [(n, p) for n, p in self.model.named_parameters() if "self_attn.gate_proj" not in n]
+        self.optimizers = self.optimizers_of(self.model)
+        self.rated = self.rates_of()
+        self.body = self.prepared(self.model.model)
+
+    def prepared(self, body: nn.Module) -> Callable[..., Any]:
+        """The module, compiled where that is wanted."""
+        if not self.compiled:
+            return body
+        torch._inductor.config.cpp.dynamic_threads = True  # else the number of threads is compiled in
+        compiled: Callable[..., Any] = torch.compile(body)
+        return compiled
+
+    def optimizers_of(self, model: nn.Module) -> list[torch.optim.Optimizer]:
+        named = [(n, p) for n, p in model.named_parameters() if GATE not in n]
         embeddings = [p for n, p in named if "embed_tokens" in n]
         matrices = [p for n, p in named if p.ndim == 2 and "embed_tokens" not in n]
         vectors = [p for _, p in named if p.ndim == 1]
-        self.optimizers = muon_and_adamw(matrices, embeddings, vectors, self.rates.matrix, self.rates.other)
-        self.rated = [(group, group["lr"]) for o in self.optimizers for group in o.param_groups]
-        body: nn.Module = self.model.model
-        if self.compiled:
-            torch._inductor.config.cpp.dynamic_threads = True  # else the number of threads is compiled in
-            body = torch.compile(body)  # type: ignore[assignment]
-        self.body: Callable[..., Any] = body
+        optimizers = muon_and_adamw(matrices, embeddings, vectors, self.rates.matrix, self.rates.other)
+        if self.rates.gate:
+            gates = [p for n, p in model.named_parameters() if GATE in n]
+            optimizers.append(torch.optim.AdamW(gates, lr=self.rates.gate, betas=(0.9, 0.98), weight_decay=0.0))
+        return optimizers
 
     @property
     def depth(self) -> int:
@@ -84,12 +97,17 @@ class Trainer:
         return F.cross_entropy(logits.float(), targets[taught])
 
     def train_step(self, batch: Batch, progress: float) -> float:
-        factor = self.rates.factor(progress, self.step)
-        for group, full in self.rated:
-            group["lr"] = full * factor
         with torch.autocast(self.device.type, torch.bfloat16):
             loss = self.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.update(progress)
+        return self.finite(loss.item())
+
+    def update(self, progress: float) -> None:
+        """Moves weights and their average by the gradients that are there."""
+        factor = self.rates.factor(progress, self.step)
+        for group, full in self.rated:
+            group["lr"] = full * factor
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -99,7 +117,8 @@ class Trainer:
             weights = dict(self.model.named_parameters())
             torch._foreach_lerp_(list(self.average.values()), [weights[n] for n in self.average], 1 - decay)
         self.step += 1
-        value = loss.item()
+
+    def finite(self, value: float) -> float:
         if not math.isfinite(value):
             raise FloatingPointError(f"loss is {value} at step {self.step}; resume from the last state with lower rates")
         return value

@@ -14,14 +14,15 @@ from training.common.batches import IGNORED  # noqa: E402
 from training.microreason import evaluate, growth, package, tasks, tokenizer  # noqa: E402
 from training.microreason.config import PRESETS  # noqa: E402
 from training.microreason.generate import continuations, prompt  # noqa: E402
+from training.microreason.session import Plan, Session  # noqa: E402
 from training.microreason.store import PAUSE, Store  # noqa: E402
 from training.microreason.stream import Shape, Stream  # noqa: E402
-from training.microreason.train import Plan, Session  # noqa: E402
+from training.microreason.train import Base  # noqa: E402
 from training.microreason.trainer import Rates, Trainer  # noqa: E402
 from youtu_onnx.problems import families  # noqa: E402
 
 SHAPE = Shape(row_length=128, rows=2, context=512)
-PLAN = Plan(budget=8, first_depth=1, grow_at=0.5, save_every=3, measure_every=1e9, log_every=2, measured=1, threads=1)
+PLAN = Plan(budget=8, save_every=3, measure_every=1e9, log_every=2, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +40,11 @@ class Tick:
         return 1.0
 
 
-def session(words, folder, plan=PLAN) -> Session:
+def session(words, folder, plan=PLAN, grow_at=0.5) -> Session:
     torch.manual_seed(1)
     torch.set_num_threads(1)
-    trainer = Trainer(PRESETS["tiny"], plan.first_depth, torch.device("cpu"), Rates(warmup_steps=2), compiled=False)
-    return Session(trainer, Stream(words, SHAPE, seed=3), words, Store(folder), plan, Tick())
+    trainer = Trainer(PRESETS["tiny"], 1, torch.device("cpu"), Rates(warmup_steps=2), compiled=False)
+    return Session(Base(trainer, Stream(words, SHAPE, seed=3), words, grow_at, 1), Store(folder), plan, Tick())
 
 
 def log(folder):
@@ -60,23 +61,23 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(words, tmp_path, monkey
     whole = session(words, tmp_path / "whole")
     whole.run()
     killed = session(words, tmp_path / "killed")
-    step = killed.trainer.train_step
+    step = killed.learner.trainer.train_step
 
     def die(batch, progress):
-        if killed.trainer.step == 5:  # two steps after a state was written
+        if killed.learner.trainer.step == 5:  # two steps after a state was written
             raise KeyboardInterrupt
         return step(batch, progress)
 
-    killed.trainer.train_step = die
+    killed.learner.trainer.train_step = die
     with pytest.raises(KeyboardInterrupt):
         killed.run()
     again = session(words, tmp_path / "killed")
-    assert again.trainer.step == 3 and again.trainer.depth == 1
+    assert again.learner.trainer.step == 3 and again.learner.trainer.depth == 1
     again.run()
-    assert again.trainer.step == whole.trainer.step == 8 and again.trainer.depth == 2
-    for name, weight in whole.trainer.model.state_dict().items():
-        assert torch.equal(weight, again.trainer.model.state_dict()[name]), name
-    assert all(torch.equal(whole.trainer.average[n], w) for n, w in again.trainer.average.items())
+    assert again.learner.trainer.step == whole.learner.trainer.step == 8 and again.learner.trainer.depth == 2
+    for name, weight in whole.learner.trainer.model.state_dict().items():
+        assert torch.equal(weight, again.learner.trainer.model.state_dict()[name]), name
+    assert all(torch.equal(whole.learner.trainer.average[n], w) for n, w in again.learner.trainer.average.items())
     assert [steady(r)["step"] for r in log(tmp_path / "killed")] == [2, 4, 6, 8]
     assert log(tmp_path / "whole")[0]["loss"] == log(tmp_path / "killed")[0]["loss"]
     assert log(tmp_path / "whole")[-1]["loss"] == log(tmp_path / "killed")[-1]["loss"]
@@ -91,15 +92,15 @@ def test_pause_keeps_the_state_and_waits(words, tmp_path, monkeypatch):
     deadline = time.monotonic() + 60
     while not run.store.state.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert run.trainer.step == 0 and run.store.load() is not None
+    assert run.learner.trainer.step == 0 and run.store.load() is not None
     (tmp_path / PAUSE).unlink()
     thread.join(timeout=120)
-    assert not thread.is_alive() and run.trainer.step == 8
+    assert not thread.is_alive() and run.learner.trainer.step == 8
 
 
 def test_asked_to_stop_it_writes_its_state_first(words, tmp_path):
     run = session(words, tmp_path)
-    run.trainer.train_step = lambda batch, progress: run.stop() or 1.0
+    run.learner.trainer.train_step = lambda batch, progress: run.stop() or 1.0
     run.run()
     assert Store(tmp_path).load()["stream"]["offset"] == 2
 
@@ -117,7 +118,7 @@ def test_the_end_is_measured_and_leaves_a_model_that_loads(words, tmp_path):
 
 def test_loss_falls(words, tmp_path, monkeypatch):
     monkeypatch.setattr(Session, "measure", lambda self: None)
-    session(words, tmp_path, replace(PLAN, budget=40, log_every=10, grow_at=0.2, save_every=100)).run()
+    session(words, tmp_path, replace(PLAN, budget=40, log_every=10, save_every=100), grow_at=0.2).run()
     losses = [record["loss"] for record in log(tmp_path)]
     assert losses[0] > losses[-1] + 0.5
 
@@ -180,3 +181,24 @@ def test_marks_tell_the_answer_from_the_steps():
     guessed = evaluate.mark(problem, problem.answer)
     assert guessed.correct and guessed.sound < 1
     assert not evaluate.mark(problem, "").correct
+
+
+def test_what_a_run_began_with_is_kept(tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("first")
+    store = Store(tmp_path / "stage2")
+    assert (store.beginning(tmp_path / "base") / "config.json").read_text() == "first"
+    (tmp_path / "base" / "config.json").write_text("another stage wrote this")
+    assert (Store(tmp_path / "stage2").beginning(tmp_path / "base") / "config.json").read_text() == "first"
+
+
+def test_problems_may_ripen_sooner_than_usual(words):
+    """At 5 % of a training they are as they are at a third of it otherwise."""
+    stream = Stream(words, SHAPE, seed=3)
+    usual, asked = stream.next, list[float]()
+    stream.next = lambda progress: asked.append(progress) or usual(progress)
+    trainer = Trainer(PRESETS["tiny"], 2, torch.device("cpu"), Rates(), compiled=False)
+    base = Base(trainer, stream, words, grow_at=1.0, measured=1, ripe_at=0.05)
+    for progress in (0.0, 0.025, 0.05, 1.0):
+        base.learn(progress)
+    assert asked == pytest.approx([0, 1 / 6, 1 / 3, 1])
