@@ -56,17 +56,18 @@ def remembered_name(rng: Random, language: str, sample: Sample) -> tuple[list[tu
     return [told] + [(p.prompt, p.final) for p in between], last
 
 
-def conversation(rng: Random, sample: Sample, without_thinking: float = 0.08) -> Conversation:
+def conversation(rng: Random, sample: Sample, without_thinking: float = 0.08, history: float = 0.22) -> Conversation:
     """A training conversation of sampled problems: mostly one turn, sometimes two to four, in one language or both.
 
-    `without_thinking` is the share whose thinking is switched off: they answer at once.
+    `without_thinking` is the share whose thinking is switched off: they answer at once. `history`: the share with earlier turns,
+    which are read and not taught.
     """
     language = rng.choice(LANGUAGES)
     if rng.random() < 0.03:
         earlier, problem = remembered_name(rng, language, sample)
     else:
         problem = sample(rng, language)
-        turns = rng.choice((1, 1, 2, 3)) if rng.random() < 0.22 else 0
+        turns = rng.choice((1, 1, 2, 3)) if rng.random() < history else 0
         past = [sample(rng, language if rng.random() < 0.8 else None) for _ in range(turns)]
         earlier = [(p.prompt, p.final) for p in past]
     system = rng.choice(SYSTEM[language]) if rng.random() < 0.12 else ""

@@ -19,6 +19,7 @@ from .tasks import sample
 
 POOL = 2000  # conversations packed at a time: enough for rows to fill up to 98 %
 WITHOUT_THINKING = 0.02
+HISTORY = 0.08  # earlier turns take a row from what is taught; the second stage reads whole dialogues
 
 Rows = list[list[Encoded]]
 
@@ -67,7 +68,7 @@ def pool(tokenizer: str, shape: Shape, seed: int, index: int, progress: float) -
     def draw(draws: Random, language: str | None) -> object:
         return sample(draws, progress, language=language)
 
-    talks = [conversation(rng, draw, WITHOUT_THINKING) for _ in range(POOL)]  # type: ignore[arg-type]
+    talks = [conversation(rng, draw, WITHOUT_THINKING, HISTORY) for _ in range(POOL)]  # type: ignore[arg-type]
     samples = [encode(words, talk, rng, shape.context) for talk in talks]
     rows = packed_rows([s for s in samples if len(s[0]) <= shape.row_length], shape.row_length)
     rng.shuffle(rows)

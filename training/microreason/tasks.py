@@ -11,8 +11,8 @@ from . import talk
 
 # Share of each family's problems in training: more for what has many kinds or takes much practice.
 SHARES = {
-    "arithmetic": 15, "gcd": 6, "base": 6, "fraction": 8, "equation": 7, "ordering": 9, "logic": 8, "knights": 5,
-    "sudoku": 5, "maze": 4, "date": 7, "unit": 6, "word_problem": 9, "program": 6, "letters": 5, talk.FAMILY: 1.5,
+    "arithmetic": 10, "gcd": 6, "base": 6, "fraction": 8, "equation": 7, "ordering": 9, "logic": 10, "knights": 7,
+    "sudoku": 7, "maze": 6, "date": 8, "unit": 6, "word_problem": 9, "program": 6, "letters": 6, talk.FAMILY: 1.5,
 }  # fmt: skip
 
 RIPE_AT = 1 / 3  # the share of a training from which on half of the problems are of the full length
