@@ -58,9 +58,11 @@ def export_tiny(
 class Graph:
     """model.onnx in a session, fed with plain arrays."""
 
-    def __init__(self, folder: Path, manifest: Manifest, *, many: int | None = None) -> None:
-        """``many``: new tokens from which keys and values are expanded, instead of the exporter's number."""
-        self.session = session(folder) if many is None else session(folder, with_threshold(folder, many))
+    def __init__(self, folder: Path, manifest: Manifest, *, many: int | None = None, said: int | None = None) -> None:
+        """``many``: new tokens from which keys and values are expanded, instead of the exporter's number; ``said``: see
+        :func:`session`."""
+        model = None if many is None else with_threshold(folder, many)
+        self.session = session(folder, model, said=ERRORS if said is None else said)
         self.cache = manifest.cache
         self.dtype = np.dtype(manifest.cache.dtype)
 
@@ -90,10 +92,13 @@ class Graph:
         return np.concatenate(made, 1)
 
 
-def session(folder: Path, model: onnx.ModelProto | None = None) -> ort.InferenceSession:
-    """``folder``'s graph, or a changed one over the same data file."""
+WARNINGS, ERRORS = 2, 3
+
+
+def session(folder: Path, model: onnx.ModelProto | None = None, *, said: int = ERRORS) -> ort.InferenceSession:
+    """``folder``'s graph, or a changed one over the same data file. ``said``: the least that ONNX Runtime writes to stderr."""
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = said
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     graph = str(folder / "model.onnx") if model is None else model.SerializeToString()

@@ -19,7 +19,7 @@ pytest.importorskip("torch")
 import onnx
 import onnxruntime as ort
 
-from tests.exported import Graph, Past, Stepwise, cut, export_tiny, reference
+from tests.exported import WARNINGS, Graph, Past, Stepwise, cut, export_tiny, reference
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.recipe import Recipe
@@ -203,6 +203,14 @@ def test_the_mask_asks_for_the_last_rows(tiny: Tiny, new: int, batch: int) -> No
         np.testing.assert_allclose(kept, every[:, -rows:], rtol=0, atol=1e-5)
         for one, other in zip(present, cache, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_fewer_logits_are_nothing_that_onnx_runtime_warns_of(tiny: Tiny, capfd: pytest.CaptureFixture[str]) -> None:
+    """As it did when the head's values had the names of axes that all positions have."""
+    graph = Graph(tiny.folder, tiny.manifest, said=WARNINGS)
+    for keep in (0, 1):
+        graph.step(tokens(1, 17), graph.empty(1), keep=keep)
+    assert capfd.readouterr().err == ""
 
 
 def test_sequences_padded_on_the_right_ask_for_nothing(tiny: Tiny) -> None:

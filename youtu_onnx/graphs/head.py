@@ -29,7 +29,7 @@ def last_positions(builder: GraphBuilder, hidden: ir.Value, mask: ir.Value) -> i
 
 def append_head(builder: GraphBuilder, epilogue: ir.Model, hidden: ir.Value) -> ir.Value:
     """The logits; their matrix is called as Hugging Face calls it, without the ``model.`` of what is traced with it."""
-    [logits] = put(builder, epilogue, Place("model.", "head."), [hidden])
+    [logits] = put(builder, epilogue, Place("model.", "head.", "kept"), [hidden])
     weights = builder.model.initializers
     if f"model.{HEAD}" in weights:
         matrix = weights.pop(f"model.{HEAD}")

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from tests.exported import Graph, export_tiny, load
+from tests.exported import WARNINGS, Graph, export_tiny, load
 from tests.families.microreason.conftest import Exported
 from tests.families.microreason.test_masked import ONE_CODE, check_batch, shapes
 from tests.families.microreason.tiny import VOCABULARY, WINDOW, training_model, write_tiny
@@ -136,8 +136,9 @@ def test_layers_have_lengths_of_their_own(exported: Exported) -> None:
     assert not (folder / names.GENAI_CONFIG).exists()
 
 
-def test_the_mask_s_last_column_asks_for_the_last_logits_only(exported: Exported) -> None:
-    graph = Graph(*exported("fp32"))
+def test_the_mask_s_last_column_asks_for_the_last_logits_only(exported: Exported, capfd: pytest.CaptureFixture[str]) -> None:
+    graph = Graph(*exported("fp32"), said=WARNINGS)
     whole, _ = graph.step(IDS, graph.empty(1))
     last, _ = graph.step(IDS, graph.empty(1), keep=3)
     assert np.abs(last - whole[:, -3:]).max() < 1e-5
+    assert capfd.readouterr().err == ""
