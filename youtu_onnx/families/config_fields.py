@@ -54,6 +54,14 @@ class ConfigFields:
             return None
         return value
 
+    def tokens(self, vocab: int) -> dict[str, Any]:
+        """``bos_token_id``, ``pad_token_id`` and ``eos_token_ids``, of a config that may name one end or several."""
+        eos = self.config.get("eos_token_id")
+        ends = eos if isinstance(eos, (list, tuple)) else [] if eos is None else [eos]
+        single = ("bos_token_id", "pad_token_id")
+        found: dict[str, Any] = {name: self.token(name, self.config.get(name), vocab) for name in single}
+        return found | {"eos_token_ids": tuple(self.token("eos_token_id", one, vocab) for one in ends)}
+
     def fault(self, name: str, value: Any, expected: str) -> None:
         self.faults.append(f"{name} is {shown(value)}; expected {expected}")
 

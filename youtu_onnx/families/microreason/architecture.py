@@ -173,10 +173,6 @@ def _read(fields: ConfigFields) -> dict[str, Any]:
         values[name] = fields.positive(name, config.get(name, default))
     values["attention_routing"] = fields.flag("attention_routing", False)
     values["tie_word_embeddings"] = fields.flag("tie_word_embeddings", True)
-    vocab, eos = values["vocab_size"], config.get("eos_token_id")
-    ends = eos if isinstance(eos, (list, tuple)) else [] if eos is None else [eos]
-    values["bos_token_id"] = fields.token("bos_token_id", config.get("bos_token_id"), vocab)
-    values["pad_token_id"] = fields.token("pad_token_id", config.get("pad_token_id"), vocab)
-    values["eos_token_ids"] = tuple(fields.token("eos_token_id", one, vocab) for one in ends)
+    values |= fields.tokens(values["vocab_size"])
     note_faults(fields, values["max_position_embeddings"])
     return values

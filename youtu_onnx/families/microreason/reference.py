@@ -7,7 +7,6 @@ and transformers are imported where they are used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from youtu_onnx.core.cache import CacheLayout
@@ -15,19 +14,14 @@ from youtu_onnx.core.checkpoint_files import CONFIG
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.core.errors import CheckpointError
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.drifted_moments import drifted_moments
-from youtu_onnx.families.layerwise import logits, logits_in_pieces, need_torch, nobody
+from youtu_onnx.families.layerwise import need_torch
+from youtu_onnx.families.layerwise_reference import Inputs, LayerwiseReference
 from youtu_onnx.families.microreason.architecture import SIZES, Architecture
 from youtu_onnx.families.microreason.inputs import GATE, PROJECTIONS, SAME_INPUT, SOURCES
 from youtu_onnx.families.microreason.twin import Twin
-from youtu_onnx.families.reference import ChooseFactors, Drifted, Floats, Weights
-from youtu_onnx.families.rescaled import Rescaled, rescaled
-from youtu_onnx.families.second_moments import second_moments
 from youtu_onnx.graphs.stored import StoredGraph
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from youtu_onnx.families.microreason import modeling
 else:
     modeling = Deferred("youtu_onnx.families.microreason.modeling", "the PyTorch reference", extra="export")
@@ -36,11 +30,11 @@ SAME = (*SIZES, "attention_routing", "rms_norm_eps", "tie_word_embeddings")
 """Fields with one name here and in transformers' configuration."""
 
 
-class MicroReasonReference:
+class MicroReasonReference(LayerwiseReference):
     """Implements :class:`youtu_onnx.families.reference.Reference`."""
 
     def misreadings(self, checkpoint: Checkpoint) -> list[str]:
-        a, config = cast(Architecture, checkpoint.architecture), _parts(checkpoint).config
+        a, config = cast(Architecture, checkpoint.architecture), self.parts(checkpoint).config
         rope: dict[str, Any] = dict(config.rope_parameters or {})
         pairs = {name: (getattr(a, name), getattr(config, name)) for name in SAME}
         pairs["num_key_value_heads"] = a.num_attention_heads, config.num_key_value_heads
@@ -55,80 +49,22 @@ class MicroReasonReference:
         ]
 
     def twin(self, stored: StoredGraph, cache: CacheLayout, checkpoint: Checkpoint, *, rescaled: bool = False) -> Twin:
-        parts = _parts(checkpoint)
+        parts = self.parts(checkpoint)
         scale = float(parts.empty_layer().self_attn.scaling)
         return Twin(stored, checkpoint, parts.rotary.inv_freq.float().numpy(), scale, rescaled=rescaled)
 
-    def logits(
-        self,
-        checkpoint: Checkpoint,
-        sequences: Sequence[Sequence[int]],
-        *,
-        keep: Sequence[slice] | None = None,
-        weights: Weights | None = None,
-        on_bytes: Callable[[int], None] | None = None,
-    ) -> list[Floats]:
-        return logits(checkpoint, _parts(checkpoint), sequences, keep, weights or checkpoint, on_bytes or nobody)
+    def parts(self, checkpoint: Checkpoint) -> modeling.MicroReasonParts:
+        need_torch()
+        try:
+            return modeling.MicroReasonParts(checkpoint.config)
+        except (TypeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{checkpoint.path / CONFIG}: transformers makes no model of it ({type(error).__name__}: {error})",
+                hint="compare it with the config.json that training wrote",
+            ) from error
 
-    def logits_in_pieces(
-        self,
-        checkpoint: Checkpoint,
-        sequences: Sequence[Sequence[int]],
-        *,
-        rows: int,
-        weights: Weights | None = None,
-        on_bytes: Callable[[int], None] | None = None,
-    ) -> Iterator[Floats]:
-        return logits_in_pieces(checkpoint, _parts(checkpoint), sequences, rows, weights or checkpoint, on_bytes or nobody)
-
-    def second_moments(
-        self,
-        checkpoint: Checkpoint,
-        sequences: Sequence[Sequence[int]],
-        *,
-        diagonal: bool = False,
-        weights: Weights | None = None,
-        on_bytes: Callable[[int], None] | None = None,
-    ) -> Iterator[Mapping[str, Tensor]]:
-        parts, report = _parts(checkpoint), on_bytes or nobody
-        return second_moments(
-            checkpoint, parts, sequences, SAME_INPUT, report, passed_over=(GATE,), diagonal=diagonal, weights=weights
-        )
-
-    def drifted_moments(
-        self,
-        checkpoint: Checkpoint,
-        sequences: Sequence[Sequence[int]],
-        rounded: MutableMapping[str, Tensor],
-        *,
-        weights: Weights | None = None,
-        on_bytes: Callable[[int], None] | None = None,
-    ) -> Iterator[Mapping[str, Drifted]]:
-        parts, report = _parts(checkpoint), on_bytes or nobody
-        return drifted_moments(checkpoint, parts, sequences, PROJECTIONS, rounded, weights or checkpoint, report)
-
-    def rescaled(
-        self,
-        checkpoint: Checkpoint,
-        sequences: Sequence[Sequence[int]],
-        choose: ChooseFactors,
-        *,
-        diagonal: bool = False,
-        on_bytes: Callable[[int], None] | None = None,
-    ) -> Rescaled:
-        moments = self.second_moments(checkpoint, sequences, diagonal=diagonal, on_bytes=on_bytes)
-        return rescaled(checkpoint, SOURCES, moments, choose)
+    def inputs(self, checkpoint: Checkpoint) -> Inputs:
+        return Inputs(SAME_INPUT, PROJECTIONS, SOURCES, passed_over=(GATE,))
 
 
 MICROREASON_REFERENCE = MicroReasonReference()
-
-
-def _parts(checkpoint: Checkpoint) -> modeling.MicroReasonParts:
-    need_torch()
-    try:
-        return modeling.MicroReasonParts(checkpoint.config)
-    except (TypeError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{checkpoint.path / CONFIG}: transformers makes no model of it ({type(error).__name__}: {error})",
-            hint="compare it with the config.json that training wrote",
-        ) from error

@@ -218,10 +218,6 @@ def _read(fields: ConfigFields) -> dict[str, Any]:
     longest = values["max_position_embeddings"]
     values["rope"] = read_rope(fields, longest, fields.readable_size("qk_rope_head_dim"))
     values["max_position_embeddings"] = min(longest, values["rope"].longest or longest)
-    vocab, eos = values["vocab_size"], config.get("eos_token_id")
-    ends = eos if isinstance(eos, (list, tuple)) else [] if eos is None else [eos]
-    values["bos_token_id"] = fields.token("bos_token_id", config.get("bos_token_id"), vocab)
-    values["pad_token_id"] = fields.token("pad_token_id", config.get("pad_token_id"), vocab)
-    values["eos_token_ids"] = tuple(fields.token("eos_token_id", one, vocab) for one in ends)
+    values |= fields.tokens(values["vocab_size"])
     note_faults(fields, longest)
     return values

@@ -8,17 +8,13 @@ torch and transformers are imported where they are used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.drifted_moments import drifted_moments
-from youtu_onnx.families.layerwise import logits, logits_in_pieces, need_torch, nobody
-from youtu_onnx.families.reference import ChooseFactors, Drifted, Floats, Weights
-from youtu_onnx.families.rescaled import Rescaled, rescaled
-from youtu_onnx.families.second_moments import second_moments
+from youtu_onnx.families.layerwise import need_torch
+from youtu_onnx.families.layerwise_reference import Inputs, LayerwiseReference
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.config_agreement import misreadings, other_numbers
 from youtu_onnx.families.youtu.inputs import PROJECTIONS, SAME_INPUT, sources
@@ -29,7 +25,6 @@ from youtu_onnx.families.youtu.twin_layer import TwinNumbers
 from youtu_onnx.graphs.stored import StoredGraph
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import YoutuConfig
 
     from youtu_onnx.families.youtu.graph import rope
@@ -37,7 +32,7 @@ else:
     rope = Deferred("youtu_onnx.families.youtu.graph.rope", "the PyTorch reference", extra="export")
 
 
-class YoutuReference:
+class YoutuReference(LayerwiseReference):
     """Implements :class:`youtu_onnx.families.reference.Reference`."""
 
     def misreadings(self, checkpoint: Checkpoint) -> list[str]:
@@ -55,71 +50,15 @@ class YoutuReference:
         need_torch()
         return Twin(stored, cache, checkpoint, _numbers(checkpoint, own_config(checkpoint)), rescaled=rescaled)
 
-    def logits(
-        self,
-        checkpoint: Checkpoint,
-        sequences: Sequence[Sequence[int]],
-        *,
-        keep: Sequence[slice] | None = None,
-        weights: Weights | None = None,
-        on_bytes: Callable[[int], None] | None = None,
-    ) -> list[Floats]:
-        return logits(checkpoint, _parts(checkpoint), sequences, keep, weights or checkpoint, on_bytes or nobody)
+    def parts(self, checkpoint: Checkpoint) -> YoutuParts:
+        need_torch()
+        return YoutuParts(checkpoint, own_config(checkpoint))
 
-    def logits_in_pieces(
-        self,
-        checkpoint: Checkpoint,
-        sequences: Sequence[Sequence[int]],
-        *,
-        rows: int,
-        weights: Weights | None = None,
-        on_bytes: Callable[[int], None] | None = None,
-    ) -> Iterator[Floats]:
-        return logits_in_pieces(checkpoint, _parts(checkpoint), sequences, rows, weights or checkpoint, on_bytes or nobody)
-
-    def second_moments(
-        self,
-        checkpoint: Checkpoint,
-        sequences: Sequence[Sequence[int]],
-        *,
-        diagonal: bool = False,
-        weights: Weights | None = None,
-        on_bytes: Callable[[int], None] | None = None,
-    ) -> Iterator[Mapping[str, Tensor]]:
-        parts, report = _parts(checkpoint), on_bytes or nobody
-        return second_moments(checkpoint, parts, sequences, SAME_INPUT, report, diagonal=diagonal, weights=weights)
-
-    def drifted_moments(
-        self,
-        checkpoint: Checkpoint,
-        sequences: Sequence[Sequence[int]],
-        rounded: MutableMapping[str, Tensor],
-        *,
-        weights: Weights | None = None,
-        on_bytes: Callable[[int], None] | None = None,
-    ) -> Iterator[Mapping[str, Drifted]]:
-        parts, report = _parts(checkpoint), on_bytes or nobody
-        return drifted_moments(checkpoint, parts, sequences, PROJECTIONS, rounded, weights or checkpoint, report)
-
-    def rescaled(
-        self,
-        checkpoint: Checkpoint,
-        sequences: Sequence[Sequence[int]],
-        choose: ChooseFactors,
-        *,
-        diagonal: bool = False,
-        on_bytes: Callable[[int], None] | None = None,
-    ) -> Rescaled:
-        moments = self.second_moments(checkpoint, sequences, diagonal=diagonal, on_bytes=on_bytes)
-        return rescaled(checkpoint, sources(cast(Architecture, checkpoint.architecture)), moments, choose)
+    def inputs(self, checkpoint: Checkpoint) -> Inputs:
+        return Inputs(SAME_INPUT, PROJECTIONS, sources(cast(Architecture, checkpoint.architecture)))
 
 
 YOUTU_REFERENCE = YoutuReference()
-
-
-def _parts(checkpoint: Checkpoint) -> YoutuParts:
-    need_torch()
-    return YoutuParts(checkpoint, own_config(checkpoint))
 
 
 def _numbers(checkpoint: Checkpoint, config: YoutuConfig) -> TwinNumbers:

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from youtu_onnx.families.microreason.architecture import Architecture
 from youtu_onnx.families.microreason.graph.form import GraphForm
 from youtu_onnx.families.microreason.graph.modules import Prologue, RoutedPrologue, hidden_from_view
-from youtu_onnx.families.microreason.graph.traced import traced_parts
 from youtu_onnx.graphs import fused
 from youtu_onnx.graphs.batch_frame import CHUNK, IN_SLOT, PAST, TOKENS, TOTAL
 from youtu_onnx.graphs.trace import Part
+from youtu_onnx.graphs.traced_parts import traced_parts
 from youtu_onnx.graphs.traces import Traces
 
 
@@ -30,7 +30,12 @@ class SlotParts:
 
 def traced_slots(architecture: Architecture, form: GraphForm, traces: Traces) -> SlotParts:
     a, form = architecture.traced(), form.traced()
-    return SlotParts(**traces.parts(("microreason slots", a, form), lambda: traced_parts(form, _parts(a, form))))
+    return SlotParts(
+        **traces.parts(
+            ("microreason slots", a, form),
+            lambda: traced_parts(_parts(a, form), float_dtype=form.float_dtype, opset=form.dialect.opset),
+        )
+    )
 
 
 class SlotsPrologue(Prologue):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
 import torch
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from youtu_onnx.families.microreason.architecture import Architecture
 from youtu_onnx.families.microreason.graph.form import GraphForm
 from youtu_onnx.families.microreason.graph.modules import Projection
-from youtu_onnx.graphs.axes import BATCH, SEQUENCE, TORCH_DTYPES, TOTAL
+from youtu_onnx.graphs.axes import BATCH, SEQUENCE, TOTAL
 from youtu_onnx.graphs.modules import Completion, Epilogue
-from youtu_onnx.graphs.static_reshape import static_reshape
-from youtu_onnx.graphs.trace import Part, trace
+from youtu_onnx.graphs.trace import Part
+from youtu_onnx.graphs.traced_parts import traced_parts
 from youtu_onnx.graphs.traces import Traces
 
 
@@ -31,16 +29,12 @@ class ModelParts:
 def traced_model(architecture: Architecture, form: GraphForm, traces: Traces) -> ModelParts:
     """Nobody changes it."""
     a, form = architecture.traced(), form.traced()
-    return ModelParts(**traces.parts(("microreason", a, form), lambda: traced_parts(form, _parts(a, form))))
-
-
-def traced_parts(form: GraphForm, wanted: Mapping[str, Part]) -> dict[str, ir.Model]:
-    """Without what no step should compute."""
-    made = trace(wanted, dtype=TORCH_DTYPES[form.float_dtype], opset=form.dialect.opset)
-    for part in made.values():
-        static_reshape(part)
-        RemoveUnusedNodesPass()(part)
-    return made
+    return ModelParts(
+        **traces.parts(
+            ("microreason", a, form),
+            lambda: traced_parts(_parts(a, form), float_dtype=form.float_dtype, opset=form.dialect.opset),
+        )
+    )
 
 
 def _parts(a: Architecture, form: GraphForm) -> dict[str, Part]:

@@ -22,10 +22,10 @@ from youtu_onnx.families.youtu.graph.slot_modules import (
     SlotValues,
     Thresholds,
 )
-from youtu_onnx.families.youtu.graph.traced import traced_parts
 from youtu_onnx.graphs.axes import TORCH_DTYPES
 from youtu_onnx.graphs.batch_frame import CHUNK, IN_SLOT, IN_SLOTS, TOKENS, TOTAL
 from youtu_onnx.graphs.trace import Part
+from youtu_onnx.graphs.traced_parts import traced_parts
 from youtu_onnx.graphs.traces import Traces
 
 
@@ -43,7 +43,12 @@ class SlotParts:
 
 def traced_slots(architecture: Architecture, form: GraphForm, latent: Latent, traces: Traces) -> SlotParts:
     a, form = architecture.traced(rotations=True), form.traced()
-    return SlotParts(**traces.parts(("slots", a, form), lambda: traced_parts(form, _slots(a, form, latent))))
+    return SlotParts(
+        **traces.parts(
+            ("slots", a, form),
+            lambda: traced_parts(_slots(a, form, latent), float_dtype=form.float_dtype, opset=form.dialect.opset),
+        )
+    )
 
 
 def _slots(a: Architecture, form: GraphForm, latent: Latent) -> dict[str, Part]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
 import torch
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor
 
 from youtu_onnx.families.youtu.architecture import Architecture
@@ -16,8 +14,8 @@ from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.modules import ExpandedCache, Projection
 from youtu_onnx.graphs.axes import BATCH, PAST, SEQUENCE, TORCH_DTYPES, TOTAL
 from youtu_onnx.graphs.modules import Completion, Epilogue
-from youtu_onnx.graphs.static_reshape import static_reshape
-from youtu_onnx.graphs.trace import Part, trace
+from youtu_onnx.graphs.trace import Part
+from youtu_onnx.graphs.traced_parts import traced_parts
 from youtu_onnx.graphs.traces import Traces
 
 
@@ -38,16 +36,11 @@ class ModelParts:
 def traced_model(architecture: Architecture, form: GraphForm, traces: Traces) -> ModelParts:
     """Shared by the graph of one sequence and the batch graph; nobody changes it."""
     a, form = architecture.traced(rotations=form.dialect.computes_angles), form.traced()
-    return ModelParts(**traces.parts(("model", a, form), lambda: traced_parts(form, _model(a, form))))
-
-
-def traced_parts(form: GraphForm, wanted: Mapping[str, Part]) -> dict[str, ir.Model]:
-    """Without what no step should compute."""
-    made = trace(wanted, dtype=TORCH_DTYPES[form.float_dtype], opset=form.dialect.opset)
-    for part in made.values():
-        static_reshape(part)
-        RemoveUnusedNodesPass()(part)
-    return made
+    return ModelParts(
+        **traces.parts(
+            ("model", a, form), lambda: traced_parts(_model(a, form), float_dtype=form.float_dtype, opset=form.dialect.opset)
+        )
+    )
 
 
 def _model(a: Architecture, form: GraphForm) -> dict[str, Part]:
