@@ -75,7 +75,7 @@ def _parity(manifest: Manifest) -> str:
     rows = [
         f"| {key.replace('_', ' ')} | {_number(value)} |" for key, value in report.items() if isinstance(value, (int, float, str))
     ]
-    verdict = "Measured at export, on real prompts, against transformers' own implementation in float32."
+    verdict = f"Measured at export, on real prompts, against {family_called(manifest.model.family).witness} in float32."
     return "\n".join([verdict, "", "| measure | value |", "|---|---|", *rows])
 
 

@@ -23,6 +23,7 @@ class Family(Protocol[A]):
         transformers_type: the ``model_type`` by which Hugging Face's libraries know such a model.
         transformers_config: transformers' configuration class for it, which :meth:`Architecture.to_hf_config` has the fields of.
         transformers_class: what a checkpoint's ``config.json`` calls the model's class.
+        witness: the PyTorch model that exports are measured against.
         tags: by which the Hugging Face hub finds such models.
         cache_forms: what a user may choose of with ``--cache``, the first that every target takes first.
         sensitive: shell patterns of the matrices whose rounding to 4 bits costs most for what it saves: int4 exports keep them
@@ -49,6 +50,9 @@ class Family(Protocol[A]):
 
     @property
     def transformers_class(self) -> str: ...
+
+    @property
+    def witness(self) -> str: ...
 
     @property
     def tags(self) -> tuple[str, ...]: ...

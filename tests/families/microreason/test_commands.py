@@ -21,7 +21,7 @@ from youtu_onnx import export, load
 from youtu_onnx.bench.benchmark import Benchmark
 from youtu_onnx.bench.plan import Plan
 from youtu_onnx.bench.render import RENDERERS
-from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.inspect import description
@@ -250,3 +250,7 @@ def test_inspect_shows_rows_kept_by_layer(bundle: Path, masked: Path) -> None:
     assert json.loads(json.dumps(found.to_dict()))["cache"]["rows_kept"] == list(found.rows_kept)
     assert any("rows kept at verification, by layer:" in line for _, line in description.facts(found))
     assert inspect_bundle(masked).rows_kept is None
+
+
+def test_the_model_card_says_what_it_was_measured_against(bundle: Path) -> None:
+    assert "against transformers' own Qwen3 layers and a gate beside them in float32" in (bundle / names.MODEL_CARD).read_text()

@@ -20,6 +20,7 @@ class MicroReason:
     name = "microreason"
     model_types = MODEL_TYPES
     transformers_type, transformers_config, transformers_class = "qwen3", "Qwen3Config", "MicroReasonForCausalLM"
+    witness = "transformers' own Qwen3 layers and a gate beside them"
     tags = ("microreason", "dynamic-memory-sparsification")
     cache_forms = CACHE_FORMS
     sensitive = ()

@@ -20,6 +20,7 @@ class Youtu:
     name = "youtu"
     model_types = MODEL_TYPES
     transformers_type, transformers_config, transformers_class = "youtu", "YoutuConfig", "YoutuForCausalLM"
+    witness = "transformers' own implementation"
     tags = ("youtu", "multi-head-latent-attention")
     cache_forms = CACHE_FORMS
     sensitive = ("*.kv_a_proj_with_mqa",)
