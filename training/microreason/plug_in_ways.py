@@ -83,7 +83,7 @@ class Server:
     def call(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         asked = urllib.request.Request(f"{self.url}{path}", data, {"Content-Type": "application/json"}, method=method)
-        with urllib.request.urlopen(asked, timeout=300) as reply:
+        with urllib.request.urlopen(asked, timeout=300) as reply:  # a machine that is busy answers late
             return json.load(reply)
 
     def ask(self, prompt: str, adapter: str | None) -> Said:
@@ -106,7 +106,7 @@ class Server:
 
 
 def started(bundle: Path, threads: int) -> Server:
-    """`youtu-onnx serve` in a process of its own, with an empty folder of adapters. Raises RuntimeError where it doesn't begin."""
+    """`youtu-onnx serve` in a process of its own, with an empty folder of adapters. RuntimeError where it doesn't begin."""
     shelf = tempfile.TemporaryDirectory(prefix="adapters-")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
