@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from youtu_onnx.exporters.quantize.quantizer import InputStatistics
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.families.reference import Weights
 from youtu_onnx.families.referenced import reference_of
+from youtu_onnx.families.tied_head import HEAD
 from youtu_onnx.graphs.parameter import Parameter
 
 if TYPE_CHECKING:
@@ -75,12 +76,14 @@ class Calibration:
             self._now = piece
         return found[0]
 
-    def rounded(self, parameter: Parameter, made: Tensor) -> None:
-        """What a matrix became, ``[N,K]``: those behind it are multiplied with something else then."""
-        if self.inputs(parameter) is None:
+    def rounded(self, parameter: Parameter, made: Callable[[], Tensor]) -> None:
+        """What a matrix became, ``[N,K]``: those behind it are multiplied with something else then. Behind the head, which may
+        have a gigabyte, there are none."""
+        if self.inputs(parameter) is None or HEAD in self._now:
             return
+        whole = made()
         for rows in placed_rows(parameter, self.checkpoint):
-            self._rounded[rows.tensor] = rows.without_factors(rows.back(made), self._weights).contiguous()
+            self._rounded[rows.tensor] = rows.without_factors(rows.back(whole), self._weights).contiguous()
 
     def _read(self) -> Iterator[Mapping[str, InputStatistics]]:
         reference = reference_of(self.checkpoint.family)

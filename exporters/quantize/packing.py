@@ -46,7 +46,7 @@ def blockwise(
     *,
     zero_points: bool,
     statistics: Callable[[Parameter], InputStatistics | None] = lambda _: None,
-    rounded: Callable[[Parameter, Tensor], None] | None = None,
+    rounded: Callable[[Parameter, Callable[[], Tensor]], None] | None = None,
 ) -> Packing:
     """MatMulNBits' tensors for a matrix [N,K] with G blocks a row: B ``[N,G,bytes]``, scales ``[N,G]``, zero points.
 
@@ -55,7 +55,7 @@ def blockwise(
         quantizer: chooses the numbers; how they lie in bytes is decided here.
         zero_points: write them even where they all are the middle value.
         statistics: what is known of the matrix's inputs; asked when it is packed.
-        rounded: told what the matrix became, ``[N,K]``, when that is known.
+        rounded: told how to see what the matrix became, ``[N,K]``, when that is known.
     """
     rows, columns = parameter.shape
     groups = -(-columns // storage.block_size)
@@ -86,7 +86,7 @@ def blockwise(
 
     def packed(arrays: tuple[NDArray[Any], ...]) -> None:
         if rounded is not None:
-            rounded(parameter, unpacked(arrays, storage)[:, :columns])
+            rounded(parameter, lambda: unpacked(arrays, storage)[:, :columns])
 
     return Packing(parameter, tuple(pieces), pack, f"int{storage.bits} block {storage.block_size}", storage, packed)
 

@@ -78,8 +78,10 @@ def drifted_moments(
                 side.add_mlp()
         report(sum(checkpoint.tensors[name].nbytes for name in layer_names(checkpoint, prefix)))
     with torch.inference_mode():
-        last = [[normed(parts, weights, states[0]) for states in side.hidden] for side in (exact, drifted)]
-        found = _products(zip(*last, strict=True))
+        both = zip(exact.hidden, drifted.hidden, strict=True)
+        found = _products((normed(parts, weights, one[0]), normed(parts, weights, other[0])) for one, other in both)
+    for side in (exact, drifted):
+        side.clear()  # the head is rounded next: the largest matrix, in the company of nothing
     tied = checkpoint.architecture.tie_word_embeddings
     yield {"lm_head.weight": found} | ({"model.embed_tokens.weight": found} if tied else {})
 
@@ -91,6 +93,11 @@ class Side:
         self.hidden, self.layer = hidden, cast(Any, parts.empty_layer())
         self.attended: list[Tensor] = []
         self._parts, self._turns = parts, turns
+
+    def clear(self) -> None:
+        """Nothing more is read."""
+        self.hidden.clear()
+        self.layer = None
 
     def replace(self, weights: Mapping[str, Tensor]) -> None:
         """Weights of some of the layer's matrices, by their names in it."""

@@ -64,7 +64,8 @@ def second_moments(
         sums.clear()
         yield {f"{prefix}{name}.weight": moments for name, moments in made.items()}
     with torch.inference_mode():
-        rows = normed(parts, used, torch.cat([states[0] for states in hidden]))
-        last = products(rows) / positions
+        every = (products(normed(parts, used, states[0])) for states in hidden)
+        last = sum(every, start=torch.zeros(())) / positions
+    hidden.clear()  # the head is rounded next: the largest matrix, in the company of nothing
     tied = checkpoint.architecture.tie_word_embeddings
     yield {"lm_head.weight": last} | ({"model.embed_tokens.weight": last} if tied else {})
