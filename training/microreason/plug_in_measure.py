@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -123,6 +124,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server that was started ends too
     adapters = {name: args.state / name / "adapter" for name in args.adapter}
     lines = list[Line]()
     with tempfile.TemporaryDirectory() as scratch:
