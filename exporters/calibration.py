@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from youtu_onnx.core.machine import give_back_memory
 from youtu_onnx.exporters.placed_rows import placed_rows
 from youtu_onnx.exporters.quantize.quantizer import InputStatistics
 from youtu_onnx.families.checkpoint import Checkpoint
@@ -74,6 +75,8 @@ class Calibration:
                 return None
             self._gone |= self._now.keys()
             self._now = piece
+            if HEAD in piece:
+                give_back_memory()  # hidden states of the whole text are gone now, and the largest matrix is about to come
         return found[0]
 
     def rounded(self, parameter: Parameter, made: Callable[[], Tensor]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -56,3 +59,15 @@ def test_a_full_container_has_nothing_left(cgroups: Path) -> None:
 def test_files_that_say_nothing_are_no_limit(cgroups: Path, content: str) -> None:
     write(cgroups, memory_max=content, memory_current=content, memory_stat=content)
     assert machine.memory()[0] == psutil.virtual_memory().total
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
+def test_what_was_freed_goes_back_to_the_system():
+    program = (
+        "import numpy as np; from youtu_onnx.core.machine import give_back_memory, resident_bytes\n"
+        "np.ones(2**24, np.uint8)  # mapped and freed: glibc keeps pieces below its size from now on\n"
+        "many = [np.ones(2**20, np.uint8) for _ in range(400)]; many = many[-1:]\n"
+        "before = resident_bytes(); give_back_memory(); print(before - resident_bytes())"
+    )
+    made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(made.stdout) > 200 * 2**20
