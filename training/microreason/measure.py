@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from youtu_onnx.evaluate.interval import wilson
 from youtu_onnx.problems import families
 from youtu_onnx.problems.problem import Problem
 
@@ -83,15 +84,6 @@ class Share:
 
     def __str__(self) -> str:
         return f"{self.percent} % ({self.low} to {self.high})"
-
-
-def wilson(right: int, of: int, z: float = 1.959964) -> tuple[float, float]:
-    """The bounds of a share by Wilson's score interval; (0, 1) of nothing."""
-    if of == 0:
-        return 0.0, 1.0
-    share, part = right / of, z * z / of
-    middle, half = share + part / 2, z * (share * (1 - share) / of + part / of / 4) ** 0.5
-    return max(0.0, (middle - half) / (1 + part)), min(1.0, (middle + half) / (1 + part))
 
 
 def problems(line: Line, count: int, seed: int, level: int) -> list[Problem]:
