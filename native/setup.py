@@ -1,0 +1,49 @@
+"""Builds the library before the package is put together. ``YOUTU_ONNX_NATIVE_TARGET`` names another machine than this one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_py import build_py
+
+sys.path.insert(0, str(Path(__file__).parent))
+import building
+
+WANTED = os.environ.get("YOUTU_ONNX_NATIVE_TARGET")
+TARGET = building.Target.parse(WANTED) if WANTED else building.Target.here()
+TAGS = {
+    ("linux", "x86_64"): "manylinux_2_28_x86_64",
+    ("linux", "aarch64"): "manylinux_2_28_aarch64",
+    ("macos", "x86_64"): "macosx_11_0_x86_64",
+    ("macos", "aarch64"): "macosx_11_0_arm64",
+    ("windows", "x86_64"): "win_amd64",
+    ("windows", "aarch64"): "win_arm64",
+}
+
+
+class BuildWithLibrary(build_py):
+    """Compiles into the build, never into the sources; but for an editable install, which runs from them."""
+
+    def run(self) -> None:
+        super().run()
+        folder = Path(building.HERE if self.editable_mode else self.build_lib) / building.NAME
+        building.build(folder, TARGET, building.compiler(None, TARGET))
+
+
+class WheelOfOneMachine(bdist_wheel):
+    """For every Python 3 and one machine. A compiler of the system links its C library, which may be newer than manylinux's."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.root_is_pure = False
+
+    def get_tag(self) -> tuple[str, str, str]:
+        tag = TAGS.get((TARGET.system, TARGET.machine)) if WANTED else super().get_tag()[2]
+        return "py3", "none", tag or super().get_tag()[2]
+
+
+setup(cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": WheelOfOneMachine})

@@ -1,0 +1,40 @@
+#include <immintrin.h>
+
+#define NAME "avx2"
+#define LANES 8
+#define BIAS 0
+#include "lanes.h"
+
+/* Products of a byte below 16 with a signed one: two of them fit 16 bits. */
+INLINE i32 dot4_small(i32 sums, u8 nibbles, s8 signed_) {
+    const __m256i pairs = _mm256_maddubs_epi16((__m256i)nibbles, (__m256i)signed_);
+    return sums + (i32)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+/* Of any byte they don't: the even bytes and the odd ones apart, in 16 bits each. */
+INLINE i32 dot4(i32 sums, u8 unsigned_, s8 signed_) {
+    const __m256i a = (__m256i)unsigned_, b = (__m256i)signed_;
+    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi16(255)), _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
+    const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
+    return sums + (i32)_mm256_add_epi32(even, odd);
+}
+
+INLINE f32 spread_scales(const float *from, int wide) {
+    const __m256i order = wide == 4 ? _mm256_set_epi32(1, 1, 1, 1, 0, 0, 0, 0) : _mm256_set_epi32(3, 3, 2, 2, 1, 1, 0, 0);
+    const __m128 some = wide == 4 ? _mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)from)) : _mm_loadu_ps(from);
+    return (f32)_mm256_permutevar8x32_ps(_mm256_castps128_ps256(some), order);
+}
+
+INLINE void weave(const u8 rows[4], u8 out[4]) {
+    const __m256i a = (__m256i)rows[0], b = (__m256i)rows[1], c = (__m256i)rows[2], d = (__m256i)rows[3];
+    const __m256i ab = _mm256_unpacklo_epi8(a, b), cd = _mm256_unpacklo_epi8(c, d);
+    const __m256i ab_high = _mm256_unpackhi_epi8(a, b), cd_high = _mm256_unpackhi_epi8(c, d);
+    out[0] = (u8)_mm256_unpacklo_epi16(ab, cd), out[1] = (u8)_mm256_unpackhi_epi16(ab, cd);
+    out[2] = (u8)_mm256_unpacklo_epi16(ab_high, cd_high), out[3] = (u8)_mm256_unpackhi_epi16(ab_high, cd_high);
+}
+
+#include "linear_kernels.h"
+#include "attention_kernels.h"
+#include "expanded_kernels.h"
+#include "table.h"
+
+const Kernels *kernels_avx2(void) { return &table; }

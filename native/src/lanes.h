@@ -1,0 +1,189 @@
+/* Vectors of LANES 32-bit numbers, or of four times as many bytes. An instruction set defines LANES and dot4 (isa_*.c) and
+ * includes the kernels, which are written once in terms of these.
+ */
+#ifndef YOUTU_LANES_H
+#define YOUTU_LANES_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define BYTES (4 * LANES)
+#define INLINE static inline __attribute__((always_inline))
+/* Before a loop over a small array: only when it is written out are the array's elements registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+typedef float f32 __attribute__((vector_size(BYTES)));
+typedef int32_t i32 __attribute__((vector_size(BYTES)));
+typedef uint32_t u32 __attribute__((vector_size(BYTES)));
+typedef uint8_t u8 __attribute__((vector_size(BYTES)));
+typedef int8_t s8 __attribute__((vector_size(BYTES)));
+typedef uint16_t u16 __attribute__((vector_size(BYTES)));
+
+#define LOAD(type)                                   \
+    INLINE type load_##type(const void *from) {      \
+        type made;                                   \
+        memcpy(&made, from, sizeof made);            \
+        return made;                                 \
+    }                                                \
+    INLINE void store_##type(void *to, type value) { \
+        memcpy(to, &value, sizeof value);            \
+    }
+LOAD(f32)
+LOAD(i32)
+LOAD(u8)
+LOAD(s8)
+#undef LOAD
+
+INLINE f32 splat(float value) { return value - (f32){0}; }
+INLINE f32 to_f32(i32 value) { return __builtin_convertvector(value, f32); }
+
+/* The same four bytes in each lane. */
+INLINE s8 splat4(const int8_t *from) {
+    int32_t four;
+    memcpy(&four, from, 4);
+    return (s8)(four - (i32){0});
+}
+
+INLINE u8 low_nibbles(u8 value) { return value & 15; }
+INLINE u8 high_nibbles(u8 value) { return (u8)((u16)value >> 4) & 15; }
+
+INLINE f32 larger(f32 a, f32 b) {
+    i32 first = a > b;
+    return (f32)(((i32)a & first) | ((i32)b & ~first));
+}
+INLINE f32 smaller(f32 a, f32 b) {
+    i32 first = a < b;
+    return (f32)(((i32)a & first) | ((i32)b & ~first));
+}
+INLINE f32 magnitude(f32 a) { return (f32)((i32)a & 0x7fffffff); }
+
+/* To the nearest integer, for |x| below 2^22: compiled without -ffast-math, the sum is rounded before the difference is taken. */
+INLINE f32 nearest(f32 x) {
+    const float magic = 12582912.0f; /* 1.5 · 2^23 */
+    return (x + magic) - magic;
+}
+
+#if LANES == 16
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define STEP1_LOW 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define STEP1_HIGH 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#define STEP2_LOW 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define STEP2_HIGH 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define STEP4_LOW 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define STEP4_HIGH 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define STEP8_LOW 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define STEP8_HIGH 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#elif LANES == 8
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define STEP1_LOW 0, 8, 2, 10, 4, 12, 6, 14
+#define STEP1_HIGH 1, 9, 3, 11, 5, 13, 7, 15
+#define STEP2_LOW 0, 1, 8, 9, 4, 5, 12, 13
+#define STEP2_HIGH 2, 3, 10, 11, 6, 7, 14, 15
+#define STEP4_LOW 0, 1, 2, 3, 8, 9, 10, 11
+#define STEP4_HIGH 4, 5, 6, 7, 12, 13, 14, 15
+#elif LANES == 4
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define STEP1_LOW 0, 4, 2, 6
+#define STEP1_HIGH 1, 5, 3, 7
+#define STEP2_LOW 0, 1, 4, 5
+#define STEP2_HIGH 2, 3, 6, 7
+#else
+#error "LANES is 4, 8 or 16"
+#endif
+
+/* LANES vectors of LANES lanes: lane i of vector j goes to lane j of vector i. */
+INLINE void transpose(i32 v[LANES]) {
+#define SWAP(step)                                                              \
+    UNROLL for (int i = 0; i < LANES; i++)                                      \
+        if (!(i & step)) {                                                      \
+            i32 low = PICK(v[i], v[i + step], STEP##step##_LOW);                \
+            v[i + step] = PICK(v[i], v[i + step], STEP##step##_HIGH);           \
+            v[i] = low;                                                         \
+        }
+    SWAP(1)
+    SWAP(2)
+#if LANES >= 8
+    SWAP(4)
+#endif
+#if LANES >= 16
+    SWAP(8)
+#endif
+#undef SWAP
+}
+
+INLINE float sum(f32 v) {
+#if LANES >= 16
+    v += PICK(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+#endif
+#if LANES >= 16
+    v += PICK(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    v += PICK(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+#elif LANES >= 8
+    v += PICK(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+    v += PICK(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
+#else
+    v += PICK(v, v, 2, 3, 0, 1);
+#endif
+    return v[0] + v[1];
+}
+
+/* LANES vectors → one whose lane i is the sum of vector i, which costs hardly more than the sum of one. */
+#define SUMS(type, name)                                                                       \
+    INLINE type name(type v[LANES]) {                                                          \
+        UNROLL for (int i = 0; i < LANES; i += 2)                                              \
+            v[i] = PICK(v[i], v[i + 1], STEP1_LOW) + PICK(v[i], v[i + 1], STEP1_HIGH);         \
+        UNROLL for (int i = 0; i < LANES; i += 4)                                              \
+            v[i] = PICK(v[i], v[i + 2], STEP2_LOW) + PICK(v[i], v[i + 2], STEP2_HIGH);         \
+        SUMS_OF_EIGHT                                                                          \
+        SUMS_OF_SIXTEEN                                                                        \
+        return v[0];                                                                           \
+    }
+#if LANES >= 8
+#define SUMS_OF_EIGHT \
+    UNROLL for (int i = 0; i < LANES; i += 8) v[i] = PICK(v[i], v[i + 4], STEP4_LOW) + PICK(v[i], v[i + 4], STEP4_HIGH);
+#else
+#define SUMS_OF_EIGHT
+#endif
+#if LANES >= 16
+#define SUMS_OF_SIXTEEN v[0] = PICK(v[0], v[8], STEP8_LOW) + PICK(v[0], v[8], STEP8_HIGH);
+#else
+#define SUMS_OF_SIXTEEN
+#endif
+SUMS(f32, sums_of_floats)
+SUMS(i32, sums_of_integers)
+
+INLINE float largest(f32 v) {
+#if LANES >= 16
+    v = larger(v, PICK(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    v = larger(v, PICK(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+    v = larger(v, PICK(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+#elif LANES >= 8
+    v = larger(v, PICK(v, v, 4, 5, 6, 7, 0, 1, 2, 3));
+    v = larger(v, PICK(v, v, 2, 3, 0, 1, 6, 7, 4, 5));
+#else
+    v = larger(v, PICK(v, v, 2, 3, 0, 1));
+#endif
+    return v[0] > v[1] ? v[0] : v[1];
+}
+
+/* e^x for x within [-87, 88]; below it is nearly 0. Error below 2^-22 of the value: x = n·ln 2 + r, a polynomial of r, times 2^n. */
+INLINE f32 exponential(f32 x) {
+    x = larger(x, splat(-87.0f));
+    f32 n = nearest(x * 1.44269504f);
+    f32 r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    f32 p = 1.9875691500e-4f * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    i32 power = (__builtin_convertvector(n, i32) + 127) << 23;
+    return p * (f32)power;
+}
+
+#endif
