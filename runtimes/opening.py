@@ -72,7 +72,5 @@ def open_batch(
     Arguments and errors are :func:`open_decoder`'s.
     """
     if chosen(provider, bundle.manifest.graph.provider) is CPU and bundle.manifest.slots:
-        if options:
-            options.of_provider(CPU)
-        return BatchModel(bundle, threads)
+        return BatchModel(bundle, threads, options=options)
     return TurnsModel(OrtModel(bundle, provider, threads, options=options, require_provider=require_provider))

@@ -13,7 +13,7 @@ DOMAIN = "youtu_onnx"
 
 
 class Graph:
-    """A model's graph. Nodes are looked up as they were; :meth:`replace` notes what is put in their place, and :meth:`finish` does it."""
+    """A model's graph. Nodes are looked up as they were; :meth:`replace` notes what takes their place, :meth:`finish` does it."""
 
     def __init__(self, model: ModelProto) -> None:
         self.model, self.proto = model, model.graph
@@ -29,8 +29,8 @@ class Graph:
         self.made: Counter[str] = Counter()
 
     @property
-    def nodes(self) -> Iterable[NodeProto]:
-        return self.proto.node
+    def nodes(self) -> list[NodeProto]:
+        return list(self.proto.node)
 
     def producer(self, value: str, *operators: str) -> NodeProto | None:
         """The node that makes a value, if it is one of these operators."""
@@ -64,7 +64,9 @@ class Graph:
         """The element type of an input of the graph."""
         return self._types.get(name)
 
-    def replace(self, last: NodeProto, operator: str, inputs: list[str], outputs: list[str], attributes: Mapping[str, Any]) -> None:
+    def replace(
+        self, last: NodeProto, operator: str, inputs: list[str], outputs: list[str], attributes: Mapping[str, Any]
+    ) -> None:
         """Put an operator of ours where ``last`` is; what nobody takes any more goes by itself."""
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]

@@ -1,7 +1,7 @@
-"""``LatentAttention``: all that is between a layer's projections and its context, in a graph of one sequence of the family ``youtu``.
+"""``LatentAttention``: all that is between a layer's projections and its context, in a graph of one sequence of ``youtu``.
 
-The graph has both orders of attention behind an ``If``; the operator chooses by itself. What it is given is found from the two ends,
-the projections that are rotated and the ``If``, whose names the exporter gives: what lies between is known by them.
+The graph has both orders of attention behind an ``If``; the operator chooses by itself. What it is given is found from the two
+ends, the projections that are rotated and the ``If``, whose names the exporter gives: what lies between is known by them.
 """
 
 from __future__ import annotations

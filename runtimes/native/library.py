@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from youtu_onnx.core.errors import ProviderError
 
+VARIABLE = "YOUTU_ONNX_KERNELS"
+"""In the environment: ``native`` or ``onnxruntime``, where nothing else says which."""
 INSTALL = 'pip install "youtu-onnx[native]"'
 INTERFACE = 1
 """Of the operators' inputs and attributes; the library says which it has."""
@@ -38,11 +41,16 @@ def load() -> Library:
         ProviderError: it isn't installed, is of another version, or can't be loaded.
     """
     try:
-        import onnx  # noqa: F401  # graphs are rewritten with it
         import youtu_onnx_native
+
+        if importlib.util.find_spec("onnx") is None:  # graphs are rewritten with it
+            raise ModuleNotFoundError("onnx")
     except ImportError as error:
         raise ProviderError("the native kernels aren't installed", hint=f"{INSTALL}, or choose --kernels onnxruntime") from error
-    path = Path(youtu_onnx_native.library())
+    try:
+        path = Path(youtu_onnx_native.library())
+    except FileNotFoundError as error:
+        raise ProviderError(str(error), hint=f"{INSTALL} --force-reinstall, or choose --kernels onnxruntime") from error
     try:
         opened = ctypes.CDLL(str(path))
         interface = int(opened.youtu_onnx_interface())
@@ -79,7 +87,8 @@ def found() -> Library | None:
 
 def _known(opened: ctypes.CDLL) -> tuple[tuple[str, bool], ...]:
     opened.youtu_onnx_known_instructions.restype = ctypes.c_char_p
-    made, runs = [], ctypes.c_int()
+    made: list[tuple[str, bool]] = []
+    runs = ctypes.c_int()
     while name := opened.youtu_onnx_known_instructions(len(made), ctypes.byref(runs)):
         made.append((name.decode(), bool(runs.value)))
     return tuple(made)

@@ -1,6 +1,6 @@
 """``Linear``: MatMulNBits, with what stands before and behind it in a decoder layer::
 
-    x ─ [a range of columns] ─ [RMSNormalization] ─ MatMulNBits ─ [+ bias] ─ [· SiLU of its first half | + residual] ─ y
+x ─ [a range of columns] ─ [RMSNormalization] ─ MatMulNBits ─ [+ bias] ─ [· SiLU of its first half | + residual] ─ y
 """
 
 from __future__ import annotations
@@ -90,7 +90,12 @@ def _behind(graph: Graph, node: NodeProto, bias: str, rows: int) -> _Made:
     if halves is not None and len(halves.output) == 2 and attributes(halves).get("axis") in (2, -1) and len(halves.input) == 1:
         gate, up = halves.output
         silu, times = graph.consumer(gate, "QuickGelu"), graph.consumer(up, "Mul")
-        if silu is not None and times is not None and attributes(silu).get("alpha") == 1.0 and _other(times, up) == silu.output[0]:
+        if (
+            silu is not None
+            and times is not None
+            and attributes(silu).get("alpha") == 1.0
+            and _other(times, up) == silu.output[0]
+        ):
             return _Made(times.output[0], times, bias, gated=True)
     if added is not None:
         other = _other(added, value)

@@ -6,6 +6,7 @@ Shapes: D sequences with one new token, C tokens of a prompt's chunk, V vocabula
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from youtu_onnx.runtimes.ort.interface import check_batch_interface
 from youtu_onnx.runtimes.ort.lanes import Lane, Lanes, LaneStep
 from youtu_onnx.runtimes.ort.prepared import Prepared, find_batch
 from youtu_onnx.runtimes.ort.returned_lanes import ReturnedLanes
-from youtu_onnx.runtimes.ort.session import open_graph
+from youtu_onnx.runtimes.ort.session import ONNXRUNTIME, open_graph
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers.cpu import CPU
 from youtu_onnx.runtimes.providers.options import ProviderOptions
@@ -38,13 +39,20 @@ class BatchModel:
 
     Attributes:
         prepared: the copy with packed weights that was opened instead; None: the bundle's own graph was.
+        kernels: whose compute it, as :class:`youtu_onnx.runtimes.ort.session.Opened` has it.
     """
 
     def __init__(
-        self, bundle: Bundle, threads: int | None = None, *, find: Callable[[Bundle], Prepared | None] = find_batch
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        *,
+        options: ProviderOptions | None = None,
+        find: Callable[[Bundle], Prepared | None] = find_batch,
     ) -> None:
         """
         Args:
+            options: of the CPU; None leaves its defaults.
             find: where to look for a prepared copy.
 
         Raises:
@@ -58,8 +66,9 @@ class BatchModel:
                 hint="export it for the target cpu, with the cache that it has unless you choose",
             )
         self.bundle, self._graph = bundle, BatchGraph(manifest.cache, manifest.slots)
-        self._open: ort.InferenceSession | None
-        self._open, self.prepared = open_graph(bundle, names.BATCH, CPU, thread_count(threads), ProviderOptions(), find)
+        opened = open_graph(bundle, names.BATCH, CPU, thread_count(threads), _kernels(options), find)
+        self._open: ort.InferenceSession | None = opened.session
+        self.prepared, self.kernels = opened.prepared, opened.kernels
         check_batch_interface(self._open, bundle, self._graph)
         self.vocab_size, self.context_length = manifest.model.vocab_size, manifest.context_length
         numbers = sum(one.heads * one.width for one in self._graph.tensors(None))
@@ -125,6 +134,13 @@ class BatchModel:
         if self._open is None:
             raise UsageError("the model was closed", hint="open the bundle again")
         return self._open
+
+
+def _kernels(options: ProviderOptions | None) -> ProviderOptions:
+    """Native ones only where they are asked for: a repeatable request needs rows that are computed alike in steps of any size,
+    and theirs are not."""
+    options = options or ProviderOptions()
+    return options if options.kernels else replace(options, kernels=ONNXRUNTIME)
 
 
 def _lanes(graph: BatchGraph, context_length: int, logits: np.dtype) -> Lanes:

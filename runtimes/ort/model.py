@@ -54,6 +54,7 @@ class OrtModel:
         device: where its cache tensors are, in ONNX Runtime's words.
         device_id: which of several such devices.
         prepared: the copy with packed weights that was opened instead of the bundle's graph; None: the bundle's own was.
+        kernels: whose compute it, as :class:`youtu_onnx.runtimes.ort.session.Opened` has it.
         adapters: those that steps can be computed with; None where the graph takes none.
     """
 
@@ -89,8 +90,9 @@ class OrtModel:
         self.device = self.provider.device
         options = options or ProviderOptions()
         self.device_id = (options.device_id or 0) if self.device != "cpu" else 0
-        self._session: ort.InferenceSession | None
-        self._session, self.prepared = open_graph(bundle, names.MODEL, self.provider, thread_count(threads), options, find)
+        opened = open_graph(bundle, names.MODEL, self.provider, thread_count(threads), options, find)
+        self._session: ort.InferenceSession | None = opened.session
+        self.prepared, self.kernels = opened.prepared, opened.kernels
         if self.provider.name != "cpu":  # nothing lies behind the CPU
             self.placement.check(require=require_provider)
         self._by_mask, self._by_input = bundle.manifest.graph.mask_keeps_logits, has_logits_to_keep(self._session)

@@ -12,12 +12,13 @@ from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort.batch_model import BatchModel
 from youtu_onnx.runtimes.ort.model import OrtModel
 from youtu_onnx.runtimes.ort.prepared import Prepared
+from youtu_onnx.runtimes.ort.session import AS_IT_IS
 
 
 def model_logits(bundle: Bundle, copy: Prepared | None) -> tuple[np.ndarray, float]:
     """Logits ``[1, 16, V]`` of the bundle or its copy, and the seconds that opening took."""
     started = time.perf_counter()
-    model = OrtModel(bundle, "cpu", find=lambda _: copy)
+    model = OrtModel(bundle, "cpu", options=AS_IT_IS, find=lambda _: copy)
     seconds = time.perf_counter() - started
     _check_opened(model.prepared, copy)
     ids = 7 * np.arange(16)[None] % bundle.manifest.model.vocab_size
@@ -30,7 +31,7 @@ def batch_logits(bundle: Bundle, copy: Prepared | None) -> tuple[np.ndarray, flo
     """As :func:`model_logits`, of the batch graph: ``[3, V]``, of a chunk so long that keys and values are expanded, then of its
     sequence in a slot and of a chunk so short that they aren't."""
     started = time.perf_counter()
-    model = BatchModel(bundle, find=lambda _: copy)
+    model = BatchModel(bundle, options=AS_IT_IS, find=lambda _: copy)
     seconds = time.perf_counter() - started
     _check_opened(model.prepared, copy)
     count = min(bundle.manifest.graph.expands_from or 1, model.context_length - 1)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnxruntime as ort
 
 from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.core.errors import BundleError, ProviderError, UsageError
 from youtu_onnx.runtimes.failures import explain
+from youtu_onnx.runtimes.native import library
 from youtu_onnx.runtimes.ort.prepared import Prepared
 from youtu_onnx.runtimes.providers.advice import said_last
 from youtu_onnx.runtimes.providers.cpu import CPU
 from youtu_onnx.runtimes.providers.log import FATAL
+from youtu_onnx.runtimes.providers.option import KERNELS
 from youtu_onnx.runtimes.providers.options import ProviderOptions
 from youtu_onnx.runtimes.providers.probe import probe
 from youtu_onnx.runtimes.providers.provider import Provider
 from youtu_onnx.runtimes.providers.sessions import check_started, open_session
+
+if TYPE_CHECKING:
+    from youtu_onnx.runtimes.native import rewriting
+else:
+    rewriting = Deferred("youtu_onnx.runtimes.native.rewriting", "the native kernels", extra="native")
 
 
 def session_options(bundle: Bundle, provider: Provider, threads: int) -> ort.SessionOptions:
@@ -38,6 +49,26 @@ def session_options(bundle: Bundle, provider: Provider, threads: int) -> ort.Ses
     return options
 
 
+ONNXRUNTIME = "onnxruntime"
+"""The kernels that ONNX Runtime brings."""
+AS_IT_IS = ProviderOptions(kernels=ONNXRUNTIME)
+"""For the CPU: the graph's own operators, computed by ONNX Runtime's kernels."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A graph in a session.
+
+    Attributes:
+        prepared: the copy that was opened instead of the bundle's own graph; None: that was.
+        kernels: whose compute it: ``onnxruntime``, or the instruction set of native ones, as ``native (avx2)``.
+    """
+
+    session: ort.InferenceSession
+    prepared: Prepared | None = None
+    kernels: str = ONNXRUNTIME
+
+
 def open_graph(
     bundle: Bundle,
     name: str,
@@ -45,14 +76,16 @@ def open_graph(
     threads: int,
     chosen: ProviderOptions,
     find: Callable[[Bundle], Prepared | None] | None = None,
-) -> tuple[ort.InferenceSession, Prepared | None]:
-    """A session for one of a bundle's graphs, or for the prepared copy that ``find`` knows of, and that copy. Raises as
-    :class:`youtu_onnx.runtimes.ort.model.OrtModel` does."""
-    options = session_options(bundle, provider, threads)
+) -> Opened:
+    """A session for one of a bundle's graphs; on the CPU with native operators where these are installed, or for the prepared
+    copy that ``find`` knows of. Raises as :class:`youtu_onnx.runtimes.ort.model.OrtModel` does."""
     chosen.of_provider(provider)
-    copy = find(bundle) if find and provider.name == "cpu" else None
+    if provider is CPU and (native := _open_native(bundle, name, threads, chosen.kernels or _usual())):
+        return native
+    options = session_options(bundle, provider, threads)
+    copy = find(bundle) if find and provider is CPU else None
     if copy and (session := copy.open(options)):
-        return session, copy
+        return Opened(session, copy)
     path = bundle.file(name)
     try:
         session = open_session(path, options, provider, chosen)
@@ -61,7 +94,37 @@ def open_graph(
     except Exception as error:  # the binding raises its own classes, all bare Exceptions
         raise _why_not(error, path, provider, chosen) from error
     check_started(session, provider, lambda: probe(provider.ort, chosen.given()))
-    return session, None
+    return Opened(session)
+
+
+def _usual() -> str | None:
+    """What the environment says of kernels."""
+    wanted = os.environ.get(library.VARIABLE) or None
+    return wanted if wanted is None else str(KERNELS.read(library.VARIABLE, wanted))
+
+
+def _open_native(bundle: Bundle, name: str, threads: int, kernels: str | None) -> Opened | None:
+    """A session with native operators; None where nobody asked for them and they aren't there, or where they compute nothing of
+    the graph. Weights stay mapped where they are, and nothing is packed: no prepared copy is of use."""
+    if kernels == ONNXRUNTIME:
+        return None
+    native = library.found() if kernels is None else library.load()
+    if native is None:
+        return None
+    path = bundle.file(name)
+    rewritten = rewriting.rewrite(path)
+    if rewritten is None and kernels is None:
+        return None
+    if rewritten is None:
+        raise UsageError(f"the native kernels compute nothing of {path}", hint="choose --kernels onnxruntime")
+    options = session_options(bundle, CPU, threads)
+    options.register_custom_ops_library(str(native.path))
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(bundle.path))
+    try:
+        session = open_session(rewritten.model, options, CPU)
+    except Exception as error:  # the binding raises its own classes, all bare Exceptions
+        raise explain(error, f"onnxruntime can't open {path} with the native kernels") from error
+    return Opened(session, kernels=f"native ({native.instructions})")
 
 
 def write_optimized(

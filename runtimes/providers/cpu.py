@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from youtu_onnx.runtimes.providers.option import KERNELS
 from youtu_onnx.runtimes.providers.provider import OnGenai, Provider
 
 CPU = Provider(
@@ -9,6 +10,7 @@ CPU = Provider(
     "CPUExecutionProvider",
     "onnxruntime",
     builds=("onnxruntime",),
-    no_options="drop them, set its threads with --threads, or choose another --provider",
+    options=(KERNELS,),
+    other_options=(),
     genai=OnGenai(),
 )

@@ -63,3 +63,6 @@ def device(name: str, value: object) -> int:
 
 DEVICE_ID = Option("device_id", device)
 """Called so by every provider that has several devices and numbers them."""
+
+KERNELS = Option("kernels", one_of("native", "onnxruntime"))
+"""Of the CPU: whose computes what this project has operators of its own for. Not an option of ONNX Runtime's."""

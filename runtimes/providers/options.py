@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.runtimes.providers.option import Option, Value
+from youtu_onnx.runtimes.providers.option import KERNELS, Option, Value
 from youtu_onnx.runtimes.providers.provider import Provider
 from youtu_onnx.runtimes.providers.providers import PROVIDERS
 
@@ -31,6 +31,7 @@ class ProviderOptions:
         use_tf32: whether float32 products may round their factors to 10 bits of mantissa.
         performance_preference: which adapter DirectML takes of several.
         device_filter: which kinds of adapter it looks at.
+        kernels: of the CPU, ``native`` or ``onnxruntime``; None: native ones where they are installed. See ``runtimes/native/``.
         other: further options in ONNX Runtime's words, key and value.
     """
 
@@ -40,6 +41,7 @@ class ProviderOptions:
     use_tf32: bool | None = None
     performance_preference: str | None = None
     device_filter: str | None = None
+    kernels: str | None = None
     other: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -72,19 +74,16 @@ class ProviderOptions:
         return {key: _written(value) for key, value in named.items() if value is not None} | dict(self.other)
 
     def of_provider(self, provider: Provider) -> dict[str, str]:
-        """:meth:`given`, once it is known to make sense on a provider.
+        """:meth:`given`, once it is known to make sense on a provider, without what is not ONNX Runtime's.
 
         Raises:
             UsageError: the provider doesn't know an option, two contradict each other, or this runtime's cache forbids it.
         """
         given = self.given()
-        if given and provider.no_options is not None:
-            raise UsageError(
-                f"provider {provider.name} takes no options, and {_listed(given)} was given", hint=provider.no_options
-            )
         for key, value in given.items():
             _check(provider, key, value)
         provider.check_options(given)
+        given.pop(KERNELS.name, None)
         return given
 
 
@@ -138,7 +137,3 @@ def _check(provider: Provider, key: str, value: str) -> None:
 def _written(value: object) -> str:
     """A value as ONNX Runtime reads it."""
     return str(int(value)) if isinstance(value, bool) else str(value)
-
-
-def _listed(given: Mapping[str, str]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in given.items())

@@ -66,7 +66,6 @@ class Provider:
         options: those whose values are checked here.
         other_options: further ones that it is known to have, where it takes any key in silence or lists none; None: those that
             ONNX Runtime lists.
-        no_options: what to do instead of giving it options, where it takes none.
         capture: the option that records a step's kernels and replays them.
         instead: options of other providers → what to add to the advice to drop them.
         check_options: raises UsageError where options, all of them known, contradict each other.
@@ -87,7 +86,6 @@ class Provider:
     prepare: Callable[[ModuleType], None] | None = None
     options: tuple[Option, ...] = ()
     other_options: tuple[str, ...] | None = None
-    no_options: str | None = None
     capture: str | None = None
     instead: tuple[tuple[str, str], ...] = ()
     check_options: Callable[[Mapping[str, str]], None] = _no_contradiction

@@ -63,6 +63,7 @@ VALUES = {
     "use_tf32": "1",
     "performance_preference": "high_performance",
     "device_filter": "npu",
+    "kernels": "native",
 }
 
 
@@ -71,9 +72,9 @@ VALUES = {
 def test_an_option_of_another_provider_is_refused(key: str, row) -> None:
     options = ProviderOptions.of({key: VALUES[key]})
     if row.name in APPLIES[key]:
-        assert list(options.of_provider(row)) == [key]
+        assert list(options.of_provider(row)) == ([] if key == "kernels" else [key])  # kernels are nothing of ONNX Runtime's
     else:
-        with pytest.raises(UsageError, match="takes no options" if row.name == "cpu" else f"{key} is an option of provider"):
+        with pytest.raises(UsageError, match=f"{key} is an option of provider"):
             options.of_provider(row)
 
 
@@ -95,7 +96,12 @@ def test_graph_capture_may_be_switched_off() -> None:
 
 
 def test_an_unknown_key_is_refused_with_those_that_are_known() -> None:
-    for name, known in (("webgpu", "powerPreference"), ("dml", "performance_preference"), ("openvino", "device_type")):
+    for name, known in (
+        ("webgpu", "powerPreference"),
+        ("dml", "performance_preference"),
+        ("openvino", "device_type"),
+        ("cpu", "kernels"),
+    ):
         with pytest.raises(UsageError, match="no option nonsense") as caught:
             ProviderOptions.of({"nonsense": "1"}).of_provider(provider(name))
         assert known in str(caught.value)
@@ -136,12 +142,12 @@ def test_verify_computes_without_tf32_unless_told() -> None:
     assert exact_options(None, "cuda").use_tf32 is False
     assert exact_options(ProviderOptions(use_tf32=True), "cuda").use_tf32 is True
     assert exact_options(ProviderOptions(device_id=1), "CUDAExecutionProvider") == ProviderOptions(device_id=1, use_tf32=False)
-    assert not exact_options(None, "cpu")
+    assert exact_options(None, "cpu") == ProviderOptions(kernels="onnxruntime")
 
 
 def test_options_reach_every_way_of_opening(nano_bundle: Callable[..., Path]) -> None:
     path = nano_bundle("fp32")
-    with pytest.raises(UsageError, match="cpu takes no options"):
+    with pytest.raises(UsageError, match="not of cpu"):
         youtu_onnx.load(path, provider_options={"device_id": 1})
     with pytest.raises(UsageError, match="takes a provider's options from"):
         open_decoder(Bundle.open(path), "genai", options=ProviderOptions(device_id=1))
@@ -153,4 +159,4 @@ def test_options_reach_every_way_of_opening(nano_bundle: Callable[..., Path]) ->
         ("evaluate", path),
         ("doctor", path),
     ):
-        assert "cpu takes no options, and device_id=1 was given" in failed(run(*command, "--device", "1"), 2)
+        assert "device_id is an option of provider cuda or dml, not of cpu" in failed(run(*command, "--device", "1"), 2)

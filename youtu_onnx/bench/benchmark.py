@@ -107,6 +107,7 @@ class Benchmark:
             complete=sum(len(result.samples) for result in results) == runs,
             options=self._choice.options.given(),
             placement=self._model.placement,
+            kernels=self._model.kernels,
         )
 
     def close(self) -> None:

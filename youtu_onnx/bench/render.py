@@ -84,7 +84,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
             f"{machine.cpu}, {machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; {machine.system}; "
             f"onnxruntime {machine.onnxruntime}",
         ),
-        ("provider", report.provider),
+        ("provider", report.provider if report.provider != "cpu" else f"cpu, kernels: {report.kernels}"),
         ("load", f"{report.load_seconds:.2f} s{cold}"),
         (
             "memory",

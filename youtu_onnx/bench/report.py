@@ -32,6 +32,7 @@ class Report:
 
     Attributes:
         options: of the provider, those that were asked for.
+        kernels: whose compute: ``onnxruntime``, or the instruction set of native ones.
         placement: where the nodes ran.
         load_seconds: opening the bundle (hashes of files up to 64 MiB included), its tokenizer and its session.
         first_prompt: None if the work was broken off before.
@@ -51,6 +52,7 @@ class Report:
     complete: bool
     options: Mapping[str, str] = field(default_factory=dict)
     placement: Placement | None = None
+    kernels: str = "onnxruntime"
 
     @property
     def bits_per_weight(self) -> float:
@@ -73,6 +75,7 @@ class Report:
             "youtu_onnx": __version__,
             "provider": self.provider,
             "provider_options": dict(self.options),
+            "kernels": self.kernels,
             "placement": self.placement and self.placement.to_dict(),
             "threads": self.threads,
             "machine": self.machine.to_dict(),

@@ -47,6 +47,14 @@ class ProviderArguments:
             help="Let float32 products round to TF32 (cuda). Default: ONNX Runtime's, which does; verify doesn't.",
         ),
     ] = None
+    kernels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[native|onnxruntime]",
+            show_default=False,
+            help="Whose kernels compute on the CPU. Default: this project's own, native, where they are installed.",
+        ),
+    ] = None
     provider_option: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,7 +70,8 @@ class ProviderArguments:
         Raises:
             UsageError: an option given twice, or a value that can't be.
         """
-        return ProviderChoice(self.provider, provider_options(self.device, self.memory_limit, self.tf32, self.provider_option))
+        options = provider_options(self.device, self.memory_limit, self.tf32, self.provider_option, self.kernels)
+        return ProviderChoice(self.provider, options)
 
 
 @dataclass(frozen=True)
@@ -77,8 +86,10 @@ class RequiredProviderArguments(ProviderArguments):
         return replace(super().choice(), required=self.require_provider)
 
 
-def provider_options(device: int | None, memory_limit: str | None, tf32: bool | None, pairs: list[str] | None) -> ProviderOptions:
-    """What ``--device``, ``--memory-limit``, ``--tf32`` and ``--provider-option`` ask for.
+def provider_options(
+    device: int | None, memory_limit: str | None, tf32: bool | None, pairs: list[str] | None, kernels: str | None = None
+) -> ProviderOptions:
+    """What ``--device``, ``--memory-limit``, ``--tf32``, ``--kernels`` and ``--provider-option`` ask for.
 
     Raises:
         UsageError: an option given twice, or a value that can't be.
@@ -88,6 +99,7 @@ def provider_options(device: int | None, memory_limit: str | None, tf32: bool | 
         ("--device", "device_id", device),
         ("--memory-limit", "gpu_mem_limit", memory_limit),
         ("--tf32", "use_tf32", tf32),
+        ("--kernels", "kernels", kernels),
     ):
         if value is not None and key in found:
             raise UsageError(f"{option} and --provider-option {key}=… are the same", hint="pass one of them")

@@ -13,6 +13,7 @@ from youtu_onnx.cli.options import BundleFolder
 from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError, VerificationError
+from youtu_onnx.runtimes.native import library
 from youtu_onnx.runtimes.ort import prepared, preparing
 
 Row = tuple[str, str]
@@ -44,6 +45,8 @@ def prepare(
 
 def _make(path: Path, serve: bool) -> tuple[dict[str, Any], list[Row]]:
     found, new = preparing.make(Bundle.open(path), progress(), names.BATCH if serve else names.MODEL)
+    if library.found() is not None:
+        console.note("the native kernels read weights as they are and don't use it; --kernels onnxruntime does")
     if os.environ.get(prepared.VARIABLE) == "0":
         console.note(f"it isn't used as long as {prepared.VARIABLE}=0 is set")
     before, after = found.load_seconds

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from youtu_onnx.core import machine
 from youtu_onnx.core.deferred import Deferred
+from youtu_onnx.core.errors import ProviderError
 from youtu_onnx.inspect.packages import PURPOSES, Package, packages
 from youtu_onnx.runtimes.providers.packages import distribution_version, installed_builds, reinstall
 from youtu_onnx.runtimes.providers.probe import Probe, probe
 from youtu_onnx.runtimes.providers.providers import PROVIDERS, called_by_onnxruntime
 
 if TYPE_CHECKING:
+    from youtu_onnx.runtimes.native import library
     from youtu_onnx.runtimes.providers import plugins
 else:
+    library = Deferred("youtu_onnx.runtimes.native.library", "asking for kernels")
     plugins = Deferred("youtu_onnx.runtimes.providers.plugins", "asking for providers")
 
 CPU_FLAGS = {
@@ -47,7 +50,8 @@ class Missing:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Everything found. Memory and disk in bytes; ``cpu_flags`` None: this system doesn't tell."""
+    """Everything found. Memory and disk in bytes; ``cpu_flags`` None: this system doesn't tell. ``kernels``: whose compute on the
+    CPU."""
 
     python: str
     system: str
@@ -60,6 +64,7 @@ class Diagnosis:
     memory_available: int
     disk_free: int
     missing: tuple[Missing, ...]
+    kernels: str = ""
 
     @property
     def can_run(self) -> bool:
@@ -79,6 +84,7 @@ class Diagnosis:
             ("memory", f"{self.memory_available / 1e9:.1f} GB available of {self.memory_total / 1e9:.1f} GB"),
             ("disk", f"{self.disk_free / 1e9:.1f} GB free here"),
         ]
+        rows += [("kernels", self.kernels)] if self.kernels else []
         for number, one in enumerate(self.providers):
             rows.append(("" if number else "providers", f"{'ok' if one.works else 'FAILED':<6}  {one.provider}: {one.detail}"))
         for extra, purpose in PURPOSES.items():
@@ -128,7 +134,20 @@ def diagnose(
             *_failing(providers),
             *_unused_devices({one.provider for one in providers}),
         ),
+        kernels=_kernels(),
     )
+
+
+def _kernels() -> str:
+    """Whose kernels compute on the CPU, in one line."""
+    try:
+        found = library.load()
+    except ProviderError as error:
+        return f"onnxruntime's; {error.message} ({error.hint})"
+    if library.found() is None:
+        return f"onnxruntime's; the native ones have no instruction set of this processor beyond {found.instructions}"
+    others = ", ".join(name for name, runs in found.known if runs and name != found.instructions)
+    return f"native, with {found.instructions}; this processor has {others}, too"
 
 
 def _listed_providers() -> list[str]:

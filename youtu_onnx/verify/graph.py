@@ -12,7 +12,7 @@ from youtu_onnx.core.errors import BundleError, ResourceError
 from youtu_onnx.graphs.reading import load_graph
 from youtu_onnx.runtimes.ort.model import OrtModel
 from youtu_onnx.runtimes.providers.options import ProviderOptions
-from youtu_onnx.verify.provider import usable_provider
+from youtu_onnx.verify.provider import exact_options, usable_provider
 
 ONNX_BITS = {
     "FLOAT": 32,
@@ -58,9 +58,10 @@ def check_graph(
         ResourceError: too little memory to load it.
     """
     checks = [_check_external_data(bundle)]
+    used = provider or usable_provider(bundle)
     try:
         model = OrtModel(
-            bundle, provider or usable_provider(bundle), options=options, require_provider=require_provider, find=lambda _: None
+            bundle, used, options=exact_options(options, used), require_provider=require_provider, find=lambda _: None
         )  # the bundle's own graph
     except ResourceError:
         raise

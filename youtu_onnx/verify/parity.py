@@ -6,7 +6,8 @@ logits of the same tokens:
 - ``prefill``: a prompt in one step; ``chunks``: in several; ``tokens``: one token a step;
 - ``decode``: the bundle's own greedy continuation, a token a step;
 - ``batch``: prompts of different lengths, padded on the left, and one step after;
-- ``slots``: the batch graph, where there is one: prompts join one after the other while those before them go on.
+- ``slots``: the batch graph, where there is one: prompts join one after the other while those before them go on;
+- ``native``: a prompt and its continuation with this project's own operators, where they are installed.
 
 Three questions, since one number can't answer all:
 
@@ -45,7 +46,7 @@ from youtu_onnx.core.recipe import Precision
 from youtu_onnx.verify.difference import Difference
 from youtu_onnx.verify.weights import WeightReport
 
-PATHS = ("prefill", "chunks", "tokens", "decode", "batch", "slots")
+PATHS = ("prefill", "chunks", "tokens", "decode", "batch", "slots", "native")
 CONFIDENT = 0.5
 
 

@@ -18,6 +18,8 @@ from youtu_onnx.graphs.rounded import Floats
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort.batch_model import BatchModel
 from youtu_onnx.runtimes.ort.model import OrtModel
+from youtu_onnx.runtimes.ort.session import AS_IT_IS, ONNXRUNTIME
+from youtu_onnx.runtimes.providers.cpu import CPU
 from youtu_onnx.runtimes.providers.options import ProviderOptions
 from youtu_onnx.runtimes.providers.providers import provider as provider_called
 from youtu_onnx.verify.provider import exact_options, usable_provider
@@ -123,6 +125,8 @@ def run_bundle(
         model.close()
     if slots:
         _run_slots(bundle, batch, progress.advance)
+    if provider_called(used) is CPU:
+        _run_native(bundle, [by_length[0], by_length[-1]], progress.advance)
     return runs, model.provider.name
 
 
@@ -175,7 +179,7 @@ def _run_batch(model: OrtModel, runs: Sequence[PromptRun], advance: Callable[[in
 
 def _run_slots(bundle: Bundle, runs: Sequence[PromptRun], advance: Callable[[int], None]) -> None:
     """Path ``slots``, of the batch graph: the sequences join one after the other, in slots far apart, and go on together."""
-    model = BatchModel(bundle, find=lambda _: None)  # the bundle's own graph
+    model = BatchModel(bundle, options=AS_IT_IS, find=lambda _: None)  # the bundle's own graph
     try:
         caches = [model.new_cache() for _ in runs]
         rows: list[list[Floats]] = [[] for _ in runs]
@@ -192,6 +196,24 @@ def _run_slots(bundle: Bundle, runs: Sequence[PromptRun], advance: Callable[[int
         model.close()
     for run, kept in zip(runs, rows, strict=True):
         run.keep("slots", len(run.ids) - 1, np.stack(kept))
+
+
+def _run_native(bundle: Bundle, runs: Sequence[PromptRun], advance: Callable[[int], None]) -> None:
+    """Path ``native``: prompts and their continuations with the native operators, where these are installed and have a part."""
+    model = OrtModel(bundle, CPU.name, find=lambda _: None)
+    try:
+        if model.kernels == ONNXRUNTIME:
+            return
+        for run in {id(one): one for one in runs}.values():
+            logits, past = model.run(*_inputs(run.ids, 0), None)
+            rows = [logits[0, run.first :].copy()]
+            for count, token in enumerate(run.greedy[:-1]):
+                logits, past = model.run(*_inputs([token], len(run.ids) + count), past)
+                rows.append(logits[0])
+            run.keep("native", run.first, np.concatenate(rows))
+            advance(len(run.sequence))
+    finally:
+        model.close()
 
 
 def _inputs(ids: Sequence[int], length: int) -> tuple[Integers, Integers, Integers]:
