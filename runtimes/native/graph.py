@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 DOMAIN = "youtu_onnx"
 """Of the native operators."""
@@ -20,7 +20,7 @@ class Graph:
         self._producers = {name: node for node in self.proto.node for name in node.output}
         self._consumers: dict[str, list[NodeProto]] = {}
         for node in self.proto.node:
-            for name in _taken(node):
+            for name in taken(node):
                 self._consumers.setdefault(name, []).append(node)
         self._outputs = {one.name for one in self.proto.output}
         self._initializers = {one.name: one for one in self.proto.initializer}
@@ -90,7 +90,7 @@ class Graph:
                 continue
             placed.add(id(node))
             kept.append(node)
-            wanted.update(_taken(node))
+            wanted.update(taken(node))
         copies = [NodeProto.FromString(node.SerializeToString()) for node in _sorted(reversed(kept))]
         del self.proto.node[:]
         self.proto.node.extend(copies)
@@ -105,17 +105,12 @@ def attributes(node: NodeProto) -> dict[str, Any]:
     return {one.name: helper.get_attribute_value(one) for one in node.attribute if one.type != AttributeProto.GRAPH}
 
 
-def inner(node: NodeProto) -> Iterator[GraphProto]:
-    """The graphs in a node."""
-    return (one.g for one in node.attribute if one.type == AttributeProto.GRAPH)
-
-
-def _taken(node: NodeProto) -> set[str]:
+def taken(node: NodeProto) -> set[str]:
     """What a node takes, and graphs within it from around them."""
     found = {name for name in node.input if name}
-    for graph in inner(node):
+    for graph in (one.g for one in node.attribute if one.type == AttributeProto.GRAPH):
         made = {name for one in graph.node for name in one.output} | {one.name for one in (*graph.initializer, *graph.input)}
-        found |= {name for one in graph.node for name in _taken(one)} - made
+        found |= {name for one in graph.node for name in taken(one)} - made
         found |= {one.name for one in graph.output} - made
     return found
 
@@ -128,7 +123,7 @@ def _sorted(nodes: Iterable[NodeProto]) -> list[NodeProto]:
     while waiting:
         later = []
         for node in waiting:
-            if _taken(node) & own <= made:
+            if taken(node) & own <= made:
                 order.append(node)
                 made.update(node.output)
             else:

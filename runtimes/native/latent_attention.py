@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from onnx import NodeProto, TensorProto
 
-from youtu_onnx.runtimes.native.graph import Graph, attributes, inner
+from youtu_onnx.runtimes.native.graph import Graph, attributes, taken
 from youtu_onnx.runtimes.native.linear import NORMS
 
 CONTEXT = ".self_attn.context"
@@ -44,6 +44,8 @@ def replace_attention(graph: Graph) -> None:
 def _replace(graph: Graph, node: NodeProto) -> None:
     prefix = node.output[0].removesuffix("context") + "heads."
     weights = [f"{prefix}{name}" for name in WEIGHTS]
+    if any(name.startswith(prefix) and name not in weights for name in taken(node)):
+        return  # what an adapter adds to W_UK and W_UV, which the operator doesn't know
     shapes = [graph.shape(name) for name in weights]
     appended = _appended(graph, node)
     found = _projections(graph, node.output[0].removesuffix("self_attn.context"))
@@ -72,8 +74,7 @@ def _replace(graph: Graph, node: NodeProto) -> None:
 
 def _appended(graph: Graph, node: NodeProto) -> tuple[str, str] | None:
     """The cache that both orders of attention read: its past and its present."""
-    taken = {name for branch in inner(node) for one in branch.node for name in one.input}
-    for present in sorted(taken):
+    for present in sorted(taken(node)):
         joined = graph.producer(present, "Concat")
         if joined is not None and len(joined.input) == 2 and graph.input_type(joined.input[0]) is not None:
             return joined.input[0], present
