@@ -11,9 +11,16 @@ from tests.native.libraries import NAMES, built, known
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def libraries(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which they are kept, as :func:`built` wants it."""
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)
+    return shared(tmp_path_factory) / "native" if cache is None else cache.mkdir("native")
+
+
+@pytest.fixture(scope="session")
+def library(libraries: Path) -> Path:
     """As anyone builds it."""
-    return built(shared(tmp_path_factory) / "native")
+    return built(libraries)
 
 
 @pytest.fixture(params=NAMES)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.util
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,15 +41,40 @@ def compiler() -> list[str]:
         pytest.skip(str(error))
 
 
-def built(folder: Path, extra: Sequence[str] = (), words: Sequence[str] | None = None) -> Path:
-    """The library in a folder, built by whichever worker is the first to need it."""
-    words = compiler() if words is None else words
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
-        library = folder / HERE.library
+def built(folder: Path, extra: Sequence[str] = (), program: bool = False) -> Path:
+    """The library, built by whichever worker is the first to need it, and kept for later runs of the same sources and compiler.
+
+    Args:
+        folder: of all that is kept.
+        extra: words for the compiler.
+        program: build the program of ``native/tests`` beside it, ``hostile``.
+    """
+    words = compiler()
+    made = folder / _key([*words, *extra])
+    made.mkdir(parents=True, exist_ok=True)
+    library: Path = made / HERE.library
+    with FileLock(made / "lock"):
         if not library.is_file():
-            building.build(folder, HERE, words, extra)
+            try:
+                building.build(made, HERE, words, extra)
+            except SystemExit as error:
+                pytest.fail(str(error))
+        if program and not (made / "hostile").is_file():
+            sources = [str(one) for one in sorted((NATIVE / "tests").glob("*.c"))]
+            linked = [str(library), f"-Wl,-rpath,{made}", "-lm", "-pthread", "-o", str(made / "hostile")]
+            flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", *extra, f"-I{NATIVE / 'src'}"]
+            done = subprocess.run([*words, *flags, *sources, *linked], capture_output=True, text=True)
+            assert not done.returncode, done.stderr
     return library
+
+
+def _key(words: Sequence[str]) -> str:
+    """Of the sources, the compiler and what it is told."""
+    says = subprocess.run([words[0], "--version"], capture_output=True).stdout
+    seen = hashlib.sha256(repr((words, says)).encode())
+    for one in sorted([*NATIVE.glob("src/*"), *NATIVE.glob("tests/*"), NATIVE / "building.py"]):
+        seen.update(one.read_bytes())
+    return seen.hexdigest()[:16]
 
 
 def known(library: Path) -> list[str]:

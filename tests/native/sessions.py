@@ -44,10 +44,15 @@ def model(
         [node],
         "one",
         [
-            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), [f"{name}{i}" for i in range(rank)])
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), [f"{name}{i}" for i in range(rank)]
+            )
             for name, (kind, rank) in variable.items()
         ],
-        [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), None) for name, kind in outputs.items()],
+        [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), None)
+            for name, kind in outputs.items()
+        ],
         [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items() if array is not None],
     )
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid(domain, 1)]
