@@ -36,13 +36,13 @@ static void quantize(const Matrix *w, const float *x, Activations *a, int64_t ro
             most = largest(found);
         }
         for (; i < count; i++) most = fabsf(x[start + i]) > most ? fabsf(x[start + i]) : most;
-        const float scale = most / 127, inverse = most > 0 ? 127 / most : 0;
-        int32_t total = 0;
+        const float scale = most / 127, inverse = most > 1e-28f ? 127 / most : 0;
+        uint32_t total = 0; /* of what is no number, codes may be anything: their sum wraps */
         int32_t rounded[256] = {0};
         for (i = 0; i + LANES <= count; i += LANES)
             store_i32(rounded + i, __builtin_convertvector(nearest(load_f32(x + start + i) * inverse), i32));
         for (; i < count; i++) rounded[i] = (int32_t)nearbyintf(x[start + i] * inverse);
-        for (i = 0; i < count; i++) total += rounded[i];
+        for (i = 0; i < count; i++) total += (uint32_t)rounded[i];
         if (w->bits == 4) {
             const int64_t piece = w->block < each ? w->block : each;
             for (int64_t at = 0; at < w->block; at += piece) {
@@ -54,7 +54,7 @@ static void quantize(const Matrix *w, const float *x, Activations *a, int64_t ro
             for (i = 0; i < w->block; i++) codes[start + i] = (int8_t)rounded[i];
         }
         scales[g] = scale;
-        sums[g] = scale * (float)total;
+        sums[g] = scale * (float)(int32_t)total;
         if (lanes) {
             const int64_t wide = w->block * LANES / each;
             for (int64_t lane = g * wide; lane < (g + 1) * wide && lane < a->spread; lane++) lanes[lane] = scale;

@@ -1,0 +1,55 @@
+"""The operators under the compilers' sanitizers: a program that stands for ONNX Runtime runs them on nodes and inputs by chance, some as
+they should be and some with something wrong. No byte outside a buffer is touched, nothing is undefined, no two threads race.
+
+``native/tests/hostile.c`` says what else it checks: what is as it should be runs, two runs at once have the same bits, and errors
+have words.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.native.libraries import NAMES, built, compiler, known
+from tests.native.sessions import VARIABLE
+
+FLAGS = {
+    "address,undefined": ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"),
+    "thread": ("-fsanitize=thread",),
+}
+CASES = {"address,undefined": ("250", "2"), "thread": ("60", "4")}
+"""And threads, each of which has as many."""
+
+
+@pytest.fixture(scope="module", params=FLAGS)
+def sanitized(request: pytest.FixtureRequest, libraries: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The sanitizer, and the library."""
+    name: str = request.param
+    source = tmp_path_factory.mktemp("sanitized") / "empty.c"
+    source.write_text("int main(void) { return 0; }\n")
+    made = source.with_suffix("")
+    done = subprocess.run([*compiler(), *FLAGS[name], str(source), "-o", str(made)], capture_output=True, text=True)
+    if done.returncode or subprocess.run([str(made)], capture_output=True).returncode:
+        pytest.skip(f"this compiler, or this system, has no sanitizer {name}")
+    return name, built(libraries, (*FLAGS[name], "-O1", "-g1"), program=True)
+
+
+@pytest.mark.parametrize("instructions", NAMES)
+def test_nothing_to_report(library: Path, sanitized: tuple[str, Path], instructions: str) -> None:
+    if instructions not in known(library):
+        pytest.skip(f"this processor has no {instructions}")
+    name, built_library = sanitized
+    count, threads = CASES[name]
+    done = subprocess.run(
+        [str(built_library.with_name("hostile")), "1", count, threads],
+        env=os.environ | {VARIABLE: instructions},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert not done.stderr, done.stderr[-4000:]
+    ran, refused = (int(word) for word in done.stdout.split() if word.isdigit())
+    assert ran > refused / 2 and refused > ran / 2, "both kinds of cases"
