@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-COMMON = ("library", "tensor", "linear", "attention", "select")
+COMMON = ("library", "tensor", "linear", "attention", "batch_attention", "select")
 X86 = {
     "avx512vnni": "-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mbmi2 -mprefer-vector-width=512",
     "avxvnni": "-mavx2 -mfma -mbmi2 -mavxvnni",

@@ -22,7 +22,7 @@ def pytest_configure() -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Whether a machine has the native kernels makes no difference to tests that don't ask for them.
-    os.environ["YOUTU_ONNX_KERNELS"] = "onnxruntime"
+    os.environ["YOUTU_ONNX_KERNELS"] = os.environ.get("YOUTU_ONNX_TEST_KERNELS", "onnxruntime")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -11,68 +11,25 @@
  * Outputs: context float [B, S, H·V], present [B, 1, T, L + R]. past may lie where present lies: then nothing is copied.
  * LatentAttention has float rows, ByteLatentAttention bytes (`to_row` in attention_kernels.h).
  */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "attention.h"
 #include "operators.h"
-#include "tensor.h"
 
-enum { Q, KV, COS, SIN, MASK, PAST, GAIN, UK, UK_OFFSETS, UV, UV_OFFSETS, UV_SCALES, INPUTS };
+enum { Q, KV, COS, SIN, MASK, PAST, CONSTANTS, INPUTS = CONSTANTS + 6 };
 enum { CONTEXT, PRESENT, OUTPUTS };
-enum {
-    EXPANDS_FROM = 64,     /* new tokens; from here on the products saved outweigh those of expanding */
-    TOKENS_TOGETHER = 64,  /* new tokens whose absorbed queries are in memory at once */
-    QUERIES_OF_A_TASK = MOST_QUERIES,
-    LEAST_KEYS = 64,       /* of a task, where few queries are over many keys */
-    MOST_RANGES = 8,       /* of keys up to KEYS_OF_A_RANGE each; then more */
-    KEYS_OF_A_RANGE = 1024,
-};
 
-typedef struct {
-    OrtApi api;
-    const Kernels *kernels;
-    Latent latent;
-    int64_t offset;
-    float epsilon;
-    const float *gain;
-} Attention;
-
-/* One sequence's step, or a part of its new tokens. */
-typedef struct {
-    const Attention *self;
-    int64_t tokens, past;      /* new ones; those before the first of them */
-    const float *q, *kv, *cos, *sin;
-    int64_t q_width, kv_width;
-    uint8_t *rows;             /* present */
-    const uint8_t *mask;       /* [past + tokens] or NULL */
-    float *context;            /* [tokens, heads · value] */
-
-    int64_t queries, ranges, step; /* tokens · heads; of keys, and keys in each */
-    int64_t room, context_room;    /* bytes of a query's codes; floats of a context as kernels make it */
-    float *floats;             /* [queries, width] */
-    int8_t *codes;             /* [queries, room] */
-    float *scales;             /* [queries] */
-    int32_t *sums;             /* [queries] */
-    int64_t *seen;             /* [queries] */
-    float *most, *total;       /* [ranges, queries] */
-    float *contexts;           /* [ranges, queries, context_room] */
-    unsigned char *blocks;     /* of keys, prepared */
-    atomic_int out_of_memory;
-} Step;
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t whole(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
-static int64_t row_size(const Latent *latent) { return latent->width * (latent->bytes ? 1 : 4); }
-
-static void *memory(Step *step, int64_t size) {
+void *step_memory(Step *step, int64_t size) {
     void *found = malloc((size_t)size + 64);
     if (!found) atomic_store(&step->out_of_memory, 1);
     return found;
 }
 
-static void *aligned(void *from) { return (void *)(((uintptr_t)from + 63) & ~(uintptr_t)63); }
+int64_t ranges_for(int64_t total) {
+    const int64_t ranges = total > MOST_RANGES * KEYS_OF_A_RANGE ? total / KEYS_OF_A_RANGE : smaller(total / LEAST_KEYS, MOST_RANGES);
+    return ranges < 1 ? 1 : ranges;
+}
 
 /* Halves are pairs: column i with i + R/2. */
 static void rotate(const float *x, const float *cos, const float *sin, int64_t rope, float *y) {
@@ -83,14 +40,14 @@ static void rotate(const float *x, const float *cos, const float *sin, int64_t r
     }
 }
 
-static void append(void *data, size_t index) {
+void append_row(void *data, size_t index) {
     Step *step = data;
     const Attention *self = step->self;
     const Latent *latent = &self->latent;
     const int64_t token = (int64_t)index, half = latent->rope / 2;
     const float *kv = step->kv + token * step->kv_width + self->offset;
-    uint8_t *to = step->rows + (step->past + token) * row_size(latent);
-    float *row = latent->bytes ? memory(step, latent->width * 4) : (float *)to;
+    uint8_t *to = rows_of(step, token) + past_of(step, token) * row_size(latent);
+    float *row = latent->bytes ? step_memory(step, latent->width * 4) : (float *)to;
     if (!row) return;
     self->kernels->normalize(kv, self->gain, self->epsilon, latent->rank, row);
     rotate(kv + latent->rank, step->cos + token * half, step->sin + token * half, latent->rope, row + latent->rank);
@@ -101,12 +58,12 @@ static void append(void *data, size_t index) {
 }
 
 /* A head's queries, in the order [token, head]. */
-static void make_queries(void *data, size_t index) {
+void make_queries(void *data, size_t index) {
     Step *step = data;
     const Attention *self = step->self;
     const Latent *latent = &self->latent;
     const int64_t head = (int64_t)index, tokens = step->tokens, half = latent->rope / 2;
-    unsigned char *scratch = memory(step, tokens * (whole(latent->nope, 4) + 4));
+    unsigned char *scratch = step_memory(step, tokens * (whole(latent->nope, 4) + 4));
     if (!scratch) return;
     float *own = (float *)scratch;
     self->kernels->absorb(latent, head, step->q + head * latent->nope, step->q_width, tokens, step->floats + head * latent->width,
@@ -116,7 +73,7 @@ static void make_queries(void *data, size_t index) {
         float *x = step->floats + query * latent->width;
         const float *rope = step->q + token * step->q_width + latent->heads * latent->nope + head * latent->rope;
         rotate(rope, step->cos + token * half, step->sin + token * half, latent->rope, x + latent->rank);
-        step->seen[query] = step->past + token + 1;
+        step->seen[query] = past_of(step, token) + 1;
         if (latent->bytes) {
             int8_t *codes = step->codes + query * step->room;
             step->scales[query] = self->kernels->to_bytes(x, latent->width, (uint8_t *)codes, step->room);
@@ -136,7 +93,7 @@ static void attend(void *data, size_t index) {
     const int64_t range = (int64_t)index % step->ranges, first = (int64_t)index / step->ranges * QUERIES_OF_A_TASK;
     const int64_t count = smaller(QUERIES_OF_A_TASK, step->queries - first), at = range * step->queries + first;
     const int64_t visible = step->seen[first + count - 1];
-    void *scratch = memory(step, self->kernels->attend_scratch(latent, count));
+    void *scratch = step_memory(step, self->kernels->attend_scratch(latent, count));
     if (!scratch) return;
     Attend a = {
         .queries = count,
@@ -162,7 +119,7 @@ static void finish(void *data, size_t index) {
     const Attention *self = step->self;
     const Latent *latent = &self->latent;
     const int64_t head = (int64_t)index, tokens = step->tokens;
-    float *scratch = memory(step, tokens * (latent->rank * 4 + 4 + whole(latent->rank, 4)));
+    float *scratch = step_memory(step, tokens * (latent->rank * 4 + 4 + whole(latent->rank, 4)));
     if (!scratch) return;
     float *own = scratch + tokens * latent->rank;
     for (int64_t token = 0; token < tokens; token++) {
@@ -184,16 +141,11 @@ static OrtStatus *absorbed(Step *step, const OrtKernelContext *context) {
     step->queries = step->tokens * latent->heads;
     step->room = whole(latent->width, vector);
     step->context_room = whole(latent->rank, vector);
-    int64_t ranges = 1;
-    if (step->queries <= QUERIES_OF_A_TASK) {
-        ranges = smaller(total / LEAST_KEYS, MOST_RANGES);
-        if (total > MOST_RANGES * KEYS_OF_A_RANGE) ranges = total / KEYS_OF_A_RANGE;
-        if (ranges < 1) ranges = 1;
-    }
+    const int64_t ranges = step->queries <= QUERIES_OF_A_TASK && !step->together ? ranges_for(total) : 1;
     step->step = whole((total + ranges - 1) / ranges, vector / 4);
     step->ranges = (total + step->step - 1) / step->step;
     const int64_t queries = step->queries, parts = step->ranges * queries;
-    unsigned char *found = memory(step, queries * (latent->width * 4 + step->room + 16 + 8) + parts * (8 + step->context_room * 4) + 512);
+    unsigned char *found = step_memory(step, queries * (latent->width * 4 + step->room + 16 + 8) + parts * (8 + step->context_room * 4) + 512);
     CHECK(api, found, "out of memory");
     unsigned char *at = aligned(found);
     step->contexts = (float *)at;
@@ -228,7 +180,7 @@ static void attend_head(void *data, size_t index) {
     const Latent *latent = &self->latent;
     const int64_t head = (int64_t)index, width = latent->nope + latent->rope, half = latent->rope / 2;
     const int64_t size = whole(step->tokens * width * 4, 64);
-    void *found = memory(step, size + self->kernels->head_scratch(latent, step->tokens));
+    void *found = step_memory(step, size + self->kernels->head_scratch(latent, step->tokens));
     if (!found) return;
     float *q = aligned(found);
     for (int64_t token = 0; token < step->tokens; token++) {
@@ -247,7 +199,7 @@ static OrtStatus *expanded(Step *step, const OrtKernelContext *context) {
     const Attention *self = step->self;
     OrtApi api = self->api;
     const int64_t blocks = (step->past + step->tokens + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK;
-    void *found = memory(step, blocks * self->kernels->block_size(&self->latent));
+    void *found = step_memory(step, blocks * self->kernels->block_size(&self->latent));
     CHECK(api, found, "out of memory");
     step->blocks = aligned(found);
     OrtStatus *status = on_threads(api, context, prepare, (size_t)blocks, step);
@@ -256,33 +208,31 @@ static OrtStatus *expanded(Step *step, const OrtKernelContext *context) {
     return status;
 }
 
-static OrtStatus *sequence(const Attention *self, OrtKernelContext *context, Step step, int64_t tokens) {
+OrtStatus *attend_sequence(Step *step, const OrtKernelContext *context) {
+    const Attention *self = step->self;
     OrtApi api = self->api;
-    step.tokens = tokens;
-    TRY(on_threads(api, context, append, (size_t)tokens, &step));
-    if (tokens >= EXPANDS_FROM && self->latent.part % 4 == 0 && !atomic_load(&step.out_of_memory)) {
-        TRY(expanded(&step, context));
-        CHECK(api, !atomic_load(&step.out_of_memory), "out of memory");
-        return NULL;
+    const int64_t half = self->latent.rope / 2, tokens = step->tokens;
+    if (tokens >= EXPANDS_FROM && self->latent.part % 4 == 0) {
+        TRY(expanded(step, context));
+    } else {
+        for (int64_t first = 0; first < tokens; first += TOKENS_TOGETHER) {
+            Step part = *step;
+            part.tokens = smaller(TOKENS_TOGETHER, tokens - first);
+            part.past = step->past + first;
+            part.q += first * step->q_width;
+            part.cos += first * half;
+            part.sin += first * half;
+            part.context += first * self->latent.heads * self->latent.value;
+            TRY(absorbed(&part, context));
+            if (atomic_load(&part.out_of_memory)) atomic_store(&step->out_of_memory, 1);
+        }
     }
-    for (int64_t first = 0; first < tokens; first += TOKENS_TOGETHER) {
-        Step part = step;
-        const int64_t half = self->latent.rope / 2;
-        part.tokens = smaller(TOKENS_TOGETHER, tokens - first);
-        part.past = step.past + first;
-        part.q += first * step.q_width;
-        part.cos += first * half;
-        part.sin += first * half;
-        part.context += first * self->latent.heads * self->latent.value;
-        TRY(absorbed(&part, context));
-        if (atomic_load(&part.out_of_memory)) atomic_store(&step.out_of_memory, 1);
-    }
-    CHECK(api, !atomic_load(&step.out_of_memory), "out of memory");
+    CHECK(api, !atomic_load(&step->out_of_memory), "out of memory");
     return NULL;
 }
 
-static int is(const Tensor *x, int type, int64_t a, int64_t b, int64_t least) {
-    return x->type == type && x->rank == 3 && x->shape[0] == a && x->shape[1] == b && x->shape[2] >= least;
+int is_projection(const Tensor *x, int64_t a, int64_t b, int64_t least) {
+    return x->type == ORT_FLOAT && x->rank == 3 && x->shape[0] == a && x->shape[1] == b && x->shape[2] >= least;
 }
 
 static OrtStatus *run(void *kernel, OrtKernelContext *context) {
@@ -298,10 +248,10 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
     TRY(read_input(api, context, PAST, &past));
     CHECK(api, q.rank == 3, "q has not three dimensions");
     const int64_t batch = q.shape[0], tokens = q.shape[1], half = latent->rope / 2;
-    CHECK(api, is(&q, ORT_FLOAT, batch, tokens, latent->heads * (latent->nope + latent->rope)), "q is too narrow, or not float");
-    CHECK(api, is(&kv, ORT_FLOAT, batch, tokens, self->offset + latent->width), "kv is too narrow, or not like q");
-    CHECK(api, is(&cos, ORT_FLOAT, batch, tokens, half) && cos.shape[2] == half, "cos is not float [B, S, R / 2]");
-    CHECK(api, is(&sin, ORT_FLOAT, batch, tokens, half) && sin.shape[2] == half, "sin is not float [B, S, R / 2]");
+    CHECK(api, is_projection(&q, batch, tokens, latent->heads * (latent->nope + latent->rope)), "q is too narrow, or not float");
+    CHECK(api, is_projection(&kv, batch, tokens, self->offset + latent->width), "kv is too narrow, or not like q");
+    CHECK(api, is_projection(&cos, batch, tokens, half) && cos.shape[2] == half, "cos is not float [B, S, R / 2]");
+    CHECK(api, is_projection(&sin, batch, tokens, half) && sin.shape[2] == half, "sin is not float [B, S, R / 2]");
     CHECK(api, past.type == (latent->bytes ? ORT_UINT8 : ORT_FLOAT) && past.rank == 4, "past is of another type or rank");
     CHECK(api, past.shape[0] == batch && past.shape[1] == 1 && past.shape[3] == latent->width, "past is not [B, 1, P, L + R]");
     const int64_t before = past.shape[2], total = before + tokens;
@@ -337,8 +287,11 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
             .rows = to + b * total * size,
             .mask = seen ? seen + b * total : NULL,
             .context = (float *)made + b * tokens * latent->heads * latent->value,
+            .tokens = tokens,
         };
-        status = sequence(self, context, step, tokens);
+        status = on_threads(api, context, append_row, (size_t)tokens, &step);
+        if (!status && atomic_load(&step.out_of_memory)) status = failure(api, "out of memory");
+        if (!status) status = attend_sequence(&step, context);
     }
     free(seen);
     return status;
@@ -346,7 +299,7 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
 
 static int has(const Tensor *x, int type, int64_t count) { return x->type == type && x->count == count; }
 
-static OrtStatus *read(OrtApi api, const OrtKernelInfo *info, int bytes, Attention *self) {
+OrtStatus *read_attention(OrtApi api, const OrtKernelInfo *info, int bytes, size_t first, Attention *self) {
     Latent *latent = &self->latent;
     latent->bytes = bytes;
     latent->heads = attribute_int(api, info, "heads", 0);
@@ -368,12 +321,12 @@ static OrtStatus *read(OrtApi api, const OrtKernelInfo *info, int bytes, Attenti
     latent->width = latent->rank + latent->rope;
     const int64_t heads = latent->heads, rank = latent->rank, value = latent->value;
     Tensor gain, uk, uk_offsets, uv, uv_offsets, uv_scales;
-    TRY(read_constant(api, info, GAIN, &gain));
-    TRY(read_constant(api, info, UK, &uk));
-    TRY(read_constant(api, info, UK_OFFSETS, &uk_offsets));
-    TRY(read_constant(api, info, UV, &uv));
-    TRY(read_constant(api, info, UV_OFFSETS, &uv_offsets));
-    TRY(read_constant(api, info, UV_SCALES, &uv_scales));
+    TRY(read_constant(api, info, first, &gain));
+    TRY(read_constant(api, info, first + 1, &uk));
+    TRY(read_constant(api, info, first + 2, &uk_offsets));
+    TRY(read_constant(api, info, first + 3, &uv));
+    TRY(read_constant(api, info, first + 4, &uv_offsets));
+    TRY(read_constant(api, info, first + 5, &uv_scales));
     CHECK(api, has(&gain, ORT_FLOAT, rank), "gain is not float [L]");
     CHECK(api, has(&uk, ORT_INT8, heads * rank * latent->nope), "W_UK is not int8 [H, L / part, N, part]");
     CHECK(api, has(&uk_offsets, ORT_FLOAT, heads * rank), "W_UK's offsets are not float [H, L]");
@@ -392,7 +345,7 @@ static OrtStatus *read(OrtApi api, const OrtKernelInfo *info, int bytes, Attenti
 static OrtStatus *create(const OrtOperator *operator, OrtApi api, const OrtKernelInfo *info, void **kernel) {
     Attention made = {.api = api, .kernels = chosen_kernels()};
     CHECK(api, made.kernels, "YOUTU_ONNX_INSTRUCTIONS names an instruction set that this processor or build doesn't have");
-    TRY(read(api, info, operator == &BYTE_LATENT_ATTENTION, &made));
+    TRY(read_attention(api, info, operator == &BYTE_LATENT_ATTENTION, CONSTANTS, &made));
     Attention *self = malloc(sizeof *self);
     CHECK(api, self, "out of memory");
     *self = made;
@@ -407,7 +360,7 @@ static size_t output_count(const OrtOperator *operator) { return (void)operator,
 static int kind(const OrtOperator *operator, size_t index) { return (void)operator, (void)index, ORT_REQUIRED; }
 static int input_type(const OrtOperator *operator, size_t index) {
     if (index == MASK) return ORT_INT64;
-    if (index == UK || index == UV) return ORT_INT8;
+    if (index == CONSTANTS + 1 || index == CONSTANTS + 3) return ORT_INT8; /* W_UK, W_UV */
     return index == PAST && is_bytes(operator) ? ORT_UINT8 : ORT_FLOAT;
 }
 static int output_type(const OrtOperator *operator, size_t index) {

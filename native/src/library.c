@@ -46,7 +46,8 @@ EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase
     if (!found) {
         OrtDomain *made = NULL;
         TRY(ORT(api, create_domain)("youtu_onnx", &made));
-        const OrtOperator *operators[] = {&LINEAR, &LATENT_ATTENTION, &BYTE_LATENT_ATTENTION};
+        const OrtOperator *operators[] = {&LINEAR, &LATENT_ATTENTION, &BYTE_LATENT_ATTENTION, &BATCH_LATENT_ATTENTION,
+                                          &BATCH_BYTE_LATENT_ATTENTION};
         for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) TRY(ORT(api, add_to_domain)(made, operators[i]));
         if (atomic_compare_exchange_strong(&domain, &found, made)) found = made;
     }

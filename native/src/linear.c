@@ -4,7 +4,9 @@
  *
  * Inputs: x float [..., W] of which columns [offset, offset + K) count; codes uint8 [N, blocks, bytes], scales float [N · blocks],
  * zero_points uint8 (optional), as MatMulNBits has them; bias float [N] (optional), gain float [K] (optional, with it x is
- * normalized by its root mean square), residual float like y (optional). Only x and residual may change between runs.
+ * normalized by its root mean square), residual float like y (optional), and slots int64 [..., D] (optional). Only x, residual and
+ * slots may change between runs. With slots the first D rows of x are computed as few rows are, however many there are of both, and
+ * the others as many are: so what a row becomes doesn't depend on the rows beside it.
  * Attributes: K, N, bits, block_size, offset, epsilon, gated (1: the matrix is gates' N/2 rows, then those of what they gate; y has
  * N/2 columns).
  */
@@ -16,7 +18,7 @@
 #include "operators.h"
 #include "tensor.h"
 
-enum { X, CODES, SCALES, ZERO_POINTS, BIAS, GAIN, RESIDUAL, INPUTS };
+enum { X, CODES, SCALES, ZERO_POINTS, BIAS, GAIN, RESIDUAL, SLOTS, INPUTS };
 enum { ROWS_TOGETHER = 512 };        /* of activations: a panel of theirs stays in the second-level cache */
 enum { BYTES_OF_A_TASK = 64 * 1024 }; /* of a matrix */
 
@@ -33,6 +35,7 @@ typedef struct {
 typedef struct {
     const Linear *self;
     Activations rows;
+    int64_t few;           /* so many of them are computed as few rows are, the others as many */
     const float *x;        /* its first row */
     int64_t x_width;
     float *y;              /* [count, width] */
@@ -63,13 +66,27 @@ static void quantize_rows(void *data, size_t index) {
     free(normal);
 }
 
+static Activations part_of(const Activations *rows, int64_t first, int64_t count) {
+    Activations part = *rows;
+    part.count = count;
+    part.codes += first * rows->stride;
+    part.scales += first * rows->groups;
+    part.sums += first * rows->groups;
+    part.lanes += first * rows->spread;
+    return part;
+}
+
 /* Rows [first, last) of the matrix into to[count][width]. */
 static void product(const Job *job, int64_t first, int64_t last, float *to, int64_t width, void *scratch) {
     const Linear *self = job->self;
-    if (scratch)
-        self->kernels->many(&self->matrix, &job->rows, first, last, to, width, scratch);
-    else
-        self->kernels->few(&self->matrix, &job->rows, first, last, to, width);
+    if (job->few) {
+        const Activations front = part_of(&job->rows, 0, job->few);
+        self->kernels->few(&self->matrix, &front, first, last, to, width);
+    }
+    if (job->few < job->rows.count) {
+        const Activations back = part_of(&job->rows, job->few, job->rows.count - job->few);
+        self->kernels->many(&self->matrix, &back, first, last, to + job->few * width, width, scratch);
+    }
     if (self->bias)
         for (int64_t m = 0; m < job->rows.count; m++) self->kernels->add(self->bias + first, last - first, to + m * width);
 }
@@ -78,8 +95,8 @@ static void multiply(void *data, size_t index) {
     Job *job = data;
     const Linear *self = job->self;
     const int64_t start = (int64_t)index * job->step, stop = smaller(start + job->step, job->width), count = job->rows.count;
-    const int64_t piece = count > self->kernels->rows_at_once ? self->kernels->strip : job->step;
-    const int64_t scratch_size = count > self->kernels->rows_at_once ? self->kernels->many_scratch(&self->matrix) : 0;
+    const int64_t piece = job->few < count ? self->kernels->strip : job->step;
+    const int64_t scratch_size = job->few < count ? self->kernels->many_scratch(&self->matrix) : 0;
     const int64_t gates_size = self->gated ? 2 * count * piece * (int64_t)sizeof(float) : 0;
     unsigned char *memory = NULL;
     if (scratch_size + gates_size) {
@@ -90,7 +107,7 @@ static void multiply(void *data, size_t index) {
         }
     }
     unsigned char *aligned = (unsigned char *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
-    void *scratch = scratch_size ? aligned : NULL;
+    void *scratch = aligned;
     float *gates = (float *)(aligned + scratch_size);
     for (int64_t at = start; at < stop; at += piece) {
         const int64_t end = smaller(at + piece, stop), wide = end - at;
@@ -114,7 +131,7 @@ static void multiply(void *data, size_t index) {
 static int64_t step_of(const Job *job) {
     const Linear *self = job->self;
     const int64_t strip = self->kernels->strip;
-    if (job->rows.count > self->kernels->rows_at_once) return strip;
+    if (job->few < job->rows.count) return strip;
     const int64_t rows = BYTES_OF_A_TASK / (self->matrix.stride * (self->gated ? 2 : 1)) / strip * strip;
     return rows > strip ? rows : strip;
 }
@@ -123,12 +140,14 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
     const Linear *self = kernel;
     OrtApi api = self->api;
     const Matrix *w = &self->matrix;
-    Tensor x, residual = {0};
+    Tensor x, residual = {0}, slots = {0};
     TRY(read_input(api, context, X, &x));
     CHECK(api, x.type == ORT_FLOAT && x.rank >= 1 && x.shape[x.rank - 1] - self->offset >= w->columns, "x is too narrow, or not float");
     size_t inputs = 0;
     TRY(ORT(api, input_count)(context, &inputs));
     if (inputs > RESIDUAL) TRY(read_input(api, context, RESIDUAL, &residual));
+    if (inputs > SLOTS) TRY(read_input(api, context, SLOTS, &slots));
+    CHECK(api, !slots.type || (slots.type == ORT_INT64 && slots.rank >= 1), "slots is not int64 [..., D]");
     const int64_t x_width = x.shape[x.rank - 1], width = self->gated ? w->rows / 2 : w->rows;
     x.shape[x.rank - 1] = width;
     int64_t count = 1;
@@ -137,6 +156,7 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
     void *y = NULL;
     TRY(read_output(api, context, 0, x.shape, x.rank, &y));
     if (!count) return NULL;
+    const int64_t few = slots.type ? smaller(slots.shape[slots.rank - 1], count) : count <= self->kernels->rows_at_once ? count : 0;
 
     const int64_t together = smaller(count, ROWS_TOGETHER), groups = w->groups;
     const int64_t stride = self->kernels->stride(w), spread = self->kernels->spread(w);
@@ -148,6 +168,7 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
     for (int64_t first = 0; first < count && !status; first += together) {
         Job job = {.self = self, .x = (const float *)x.data + first * x_width, .x_width = x_width, .width = width};
         const int64_t rows = smaller(together, count - first);
+        job.few = smaller(few > first ? few - first : 0, rows);
         job.rows = (Activations){.count = rows, .stride = stride, .groups = groups, .spread = spread};
         job.rows.scales = numbers;
         job.rows.sums = numbers + together * groups;
@@ -222,7 +243,7 @@ static int input_kind(const OrtOperator *operator, size_t index) {
     return (void)operator, index <= SCALES ? ORT_REQUIRED : ORT_OPTIONAL;
 }
 static int input_type(const OrtOperator *operator, size_t index) {
-    return (void)operator, index == CODES || index == ZERO_POINTS ? ORT_UINT8 : ORT_FLOAT;
+    return (void)operator, index == CODES || index == ZERO_POINTS ? ORT_UINT8 : index == SLOTS ? ORT_INT64 : ORT_FLOAT;
 }
 
 const OrtOperator LINEAR = {

@@ -64,6 +64,17 @@ class Graph:
         """The element type of an input of the graph."""
         return self._types.get(name)
 
+    def size(self, name: str, axis: int) -> int:
+        """Of an input of the graph, along an axis where it is a number; else 0."""
+        for one in self.proto.input:
+            if one.name == name and axis < len(one.type.tensor_type.shape.dim):
+                return int(one.type.tensor_type.shape.dim[axis].dim_value)
+        return 0
+
+    def touched(self, prefix: str, known: Iterable[str]) -> bool:
+        """Whether a node takes a value whose name begins so and that isn't one of those that are known."""
+        return any(name.startswith(prefix) for name in self._consumers.keys() - set(known) - self._producers.keys())
+
     def replace(
         self, last: NodeProto, operator: str, inputs: list[str], outputs: list[str], attributes: Mapping[str, Any]
     ) -> None:

@@ -20,7 +20,7 @@ MASK = "attention_mask"
 
 
 @dataclass(frozen=True)
-class _Projections:
+class Projections:
     """Values that a layer's attention is computed from. ``query`` and ``kv`` may be one; ``offset``: the latent's first column in
     ``kv``; ``rope``: columns of a rotated key."""
 
@@ -42,34 +42,34 @@ def replace_attention(graph: Graph) -> None:
 
 
 def _replace(graph: Graph, node: NodeProto) -> None:
-    prefix = node.output[0].removesuffix("context") + "heads."
-    weights = [f"{prefix}{name}" for name in WEIGHTS]
-    if any(name.startswith(prefix) and name not in weights for name in taken(node)):
-        return  # what an adapter adds to W_UK and W_UV, which the operator doesn't know
-    shapes = [graph.shape(name) for name in weights]
-    appended = _appended(graph, node)
-    found = _projections(graph, node.output[0].removesuffix("self_attn.context"))
-    if None in shapes or appended is None or found is None:
+    own = node.output[0].removesuffix("context")
+    weights = [f"{own}heads.{name}" for name in WEIGHTS]
+    found = projections(graph, own.removesuffix("self_attn."))
+    appended, shape = _appended(graph, node), sizes(graph, weights, found)
+    if appended is None or found is None or shape is None or graph.touched(f"{own}heads.", weights):
         return
     past, present = appended
-    heads, parts, nope, part = shapes[0]  # type: ignore[misc]
-    value, rank = shapes[2][2], parts * part  # type: ignore[index]
-    graph.replace(
-        node,
-        "ByteLatentAttention" if graph.input_type(past) == TensorProto.UINT8 else "LatentAttention",
-        [found.query, found.kv, found.cos, found.sin, MASK, past, found.gain, *weights],
-        [node.output[0], present],
-        {
-            "heads": heads,
-            "nope": nope,
-            "rope": found.rope,
-            "rank": rank,
-            "value": value,
-            "part": part,
-            "offset": found.offset,
-            "epsilon": found.epsilon,
-        },
-    )
+    kind = "ByteLatentAttention" if graph.input_type(past) == TensorProto.UINT8 else "LatentAttention"
+    given = [found.query, found.kv, found.cos, found.sin, MASK, past, found.gain]
+    graph.replace(node, kind, [*given, *weights], [node.output[0], present], shape)
+
+
+def sizes(graph: Graph, weights: list[str], found: Projections | None) -> dict[str, int | float] | None:
+    """The operators' attributes."""
+    uk, uv = graph.shape(weights[0]), graph.shape(weights[2])
+    if found is None or uk is None or uv is None or None in map(graph.shape, weights) or len(uk) != 4 or len(uv) != 3:
+        return None
+    heads, parts, nope, part = uk
+    return {
+        "heads": heads,
+        "nope": nope,
+        "rope": found.rope,
+        "rank": parts * part,
+        "value": uv[2],
+        "part": part,
+        "offset": found.offset,
+        "epsilon": found.epsilon,
+    }
 
 
 def _appended(graph: Graph, node: NodeProto) -> tuple[str, str] | None:
@@ -81,21 +81,20 @@ def _appended(graph: Graph, node: NodeProto) -> tuple[str, str] | None:
     return None
 
 
-def _projections(graph: Graph, layer: str) -> _Projections | None:
+def projections(graph: Graph, layer: str) -> Projections | None:
     """From the rotation of queries and of the key beside them to where both are cut from."""
-    for node in graph.nodes:
-        if node.op_type != "RotaryEmbedding" or not node.name.startswith(layer):
-            continue
-        both = graph.producer(node.input[0], "Concat")
-        cuts = [graph.producer(name, "Split") for name in both.input] if both is not None and len(both.input) == 2 else [None]
-        if None in cuts:
-            return None
-        query, kv = cuts
-        sizes = graph.integers(kv.input[1])  # type: ignore[union-attr]
-        norm = graph.consumer(kv.output[-2], *NORMS)  # type: ignore[union-attr]
-        if sizes is None or norm is None:
-            return None
-        epsilon = attributes(norm).get("epsilon", 1e-5)
-        offset, rope = sum(sizes[:-2]), sizes[-1]
-        return _Projections(query.input[0], kv.input[0], offset, rope, node.input[1], node.input[2], norm.input[1], epsilon)  # type: ignore[union-attr]
-    return None
+    rotations = [one for one in graph.nodes if one.op_type == "RotaryEmbedding" and one.name.startswith(layer)]
+    if len(rotations) != 1:
+        return None
+    _, cos, sin = rotations[0].input[:3]
+    both = graph.producer(rotations[0].input[0], "Concat")
+    if both is None or len(both.input) != 2:
+        return None
+    query, kv = (graph.producer(name, "Split") for name in both.input)
+    if query is None or kv is None:
+        return None
+    widths, norm = graph.integers(kv.input[1]), graph.consumer(kv.output[-2], *NORMS)
+    if widths is None or norm is None:
+        return None
+    epsilon = attributes(norm).get("epsilon", 1e-5)
+    return Projections(query.input[0], kv.input[0], sum(widths[:-2]), widths[-1], cos, sin, norm.input[1], epsilon)

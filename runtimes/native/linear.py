@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from onnx import NodeProto
 
+from youtu_onnx.core.batch_graph import SLOT_IDS
 from youtu_onnx.core.domains import MICROSOFT
 from youtu_onnx.runtimes.native.graph import Graph, attributes
 
@@ -30,7 +31,8 @@ class _Made:
 
 
 def replace_products(graph: Graph) -> None:
-    """All products that the operator can compute."""
+    """All products that the operator can compute. In a batch graph it is told which rows are slots': what becomes of a row must
+    not depend on those beside it."""
     for node in graph.nodes:
         if node.op_type == "MatMulNBits" and node.domain == MICROSOFT:
             _replace(graph, node)
@@ -50,10 +52,11 @@ def _replace(graph: Graph, node: NodeProto) -> None:
         x, gain, epsilon = norm.input[0], norm.input[1], attributes(norm).get("epsilon", 1e-5)
     x, offset = _columns(graph, x)
     made = _behind(graph, node, bias, known["N"])
+    slots = [SLOT_IDS] if graph.input_type(SLOT_IDS) is not None else []
     graph.replace(
         made.last,
         "Linear",
-        [x, codes, scales, zero_points, made.bias, gain, made.residual],
+        [x, codes, scales, zero_points, made.bias, gain, made.residual, *slots],
         [made.value],
         {
             "K": known["K"],

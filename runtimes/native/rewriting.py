@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
+from youtu_onnx.runtimes.native.batch_attention import replace_batch_attention
 from youtu_onnx.runtimes.native.graph import Graph
 from youtu_onnx.runtimes.native.latent_attention import replace_attention
 from youtu_onnx.runtimes.native.linear import replace_products
@@ -32,6 +33,7 @@ def rewrite(path: Path) -> Rewritten | None:
         graph = Graph(model)
         replace_products(graph)
         replace_attention(graph)
+        replace_batch_attention(graph)
         if not graph.made:
             return None
         graph.finish()

@@ -6,7 +6,6 @@ Shapes: D sequences with one new token, C tokens of a prompt's chunk, V vocabula
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from youtu_onnx.runtimes.ort.interface import check_batch_interface
 from youtu_onnx.runtimes.ort.lanes import Lane, Lanes, LaneStep
 from youtu_onnx.runtimes.ort.prepared import Prepared, find_batch
 from youtu_onnx.runtimes.ort.returned_lanes import ReturnedLanes
-from youtu_onnx.runtimes.ort.session import ONNXRUNTIME, open_graph
+from youtu_onnx.runtimes.ort.session import open_graph
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.runtimes.providers.cpu import CPU
 from youtu_onnx.runtimes.providers.options import ProviderOptions
@@ -66,7 +65,7 @@ class BatchModel:
                 hint="export it for the target cpu, with the cache that it has unless you choose",
             )
         self.bundle, self._graph = bundle, BatchGraph(manifest.cache, manifest.slots)
-        opened = open_graph(bundle, names.BATCH, CPU, thread_count(threads), _kernels(options), find)
+        opened = open_graph(bundle, names.BATCH, CPU, thread_count(threads), options or ProviderOptions(), find)
         self._open: ort.InferenceSession | None = opened.session
         self.prepared, self.kernels = opened.prepared, opened.kernels
         check_batch_interface(self._open, bundle, self._graph)
@@ -134,13 +133,6 @@ class BatchModel:
         if self._open is None:
             raise UsageError("the model was closed", hint="open the bundle again")
         return self._open
-
-
-def _kernels(options: ProviderOptions | None) -> ProviderOptions:
-    """Native ones only where they are asked for: a repeatable request needs rows that are computed alike in steps of any size,
-    and theirs are not."""
-    options = options or ProviderOptions()
-    return options if options.kernels else replace(options, kernels=ONNXRUNTIME)
 
 
 def _lanes(graph: BatchGraph, context_length: int, logits: np.dtype) -> Lanes:
