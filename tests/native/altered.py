@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 Array = np.ndarray[Any, Any]
 
 
-def with_attributes(serialized: bytes, **values: int | float | None) -> bytes:
+def with_attributes(serialized: bytes, **values: float | None) -> bytes:
     """Other values; None: left out."""
     model = onnx.load_from_string(serialized)
     (node,) = model.graph.node

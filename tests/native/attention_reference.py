@@ -1,7 +1,8 @@
 """Multi-head latent attention in float64, in the expanded order: each head's keys and values are made from the latent.
 
-DeepSeek-V2's formulas 41 to 47 (https://arxiv.org/abs/2405.04434), without the low rank of queries, which is another operator's:
-``k_nope = W_UK c``, ``v = W_UV c``, scores ``q_nope · k_nope + q_rope · k_rope``, causal; the queries have the softmax's scale already.
+From the full formulas of MLA in DeepSeek-V2 (https://arxiv.org/abs/2405.04434, appendix C), without the low rank of queries,
+which is another operator's: ``k_nope = W_UK c``, ``v = W_UV c``, scores ``q_nope · k_nope + q_rope · k_rope``, causal. The queries
+have the softmax's scale already.
 
 Shapes: B sequences, S new tokens, P past ones, T = P + S; H heads, N nope, R rope, L rank, V value.
 """
@@ -37,7 +38,7 @@ class Rounding:
 
     Attributes:
         of_queries: to a head's q_nope.
-        of_absorbed: to a head's query in the latent, ``q_nope W_UK`` and q_rope side by side; None: scores are computed from keys.
+        of_absorbed: to a head's query in the latent, ``q_nope W_UK`` and q_rope side by side; None: scores are of keys.
         of_latents: to a row's latent.
         of_contexts: to a head's sum of latents.
     """
@@ -69,7 +70,10 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Step:
-    """What a run is given, but for the cache: q ``[B,S,H·(N+R)]``, kv ``[B,S,offset+L+R]``, cos and sin ``[B,S,R/2]``, mask ``[B,T]``."""
+    """What a run is given, but for the cache.
+
+    Shapes: q ``[B,S,H·(N+R)]``, kv ``[B,S,offset+L+R]``, cos and sin ``[B,S,R/2]``, mask ``[B,T]``; q and kv may be wider.
+    """
 
     q: Array
     kv: Array

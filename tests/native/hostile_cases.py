@@ -141,15 +141,16 @@ def attention_cases(in_bytes: bool) -> Iterator[Case]:
             yield case(f"{name} is of fewer tokens", words, **{name: array[:, :1]})
             yield case(f"{name} is of another batch", words, **{name: np.concatenate([array, array])})
     yield case("cos is wide", "cos is", cos=np.ones((1, 2, 3), np.float32))
-    for shape in ((1, 4), (1, 6), (1, 0), (2, 5), (5,), (1, 1, 5)):
+    masks: list[tuple[int, ...]] = [(1, 4), (1, 6), (1, 0), (2, 5), (5,), (1, 1, 5)]
+    for shape in masks:
         yield case(f"a mask of {shape}", "mask is not", mask=np.ones(shape, np.int64))
-    kind = attention.kind
-    for shape in ((1, 1, 2, 20), (1, 1, 4, 20)):
-        yield case(f"a past of {shape}", "mask is not", past=np.ones(shape, kind))
-    for shape in ((2, 1, 3, 20), (1, 2, 3, 20), (1, 1, 3, 19), (1, 1, 3, 0)):
-        yield case(f"a past of {shape}", "past is not", past=np.ones(shape, kind))
-    for shape in ((3, 20), (1, 1, 1, 3, 20)):
-        yield case(f"a past of {shape}", "another type or rank", past=np.ones(shape, kind))
+    pasts: dict[tuple[int, ...], str] = {
+        **dict.fromkeys([(1, 1, 2, 20), (1, 1, 4, 20)], "mask is not"),
+        **dict.fromkeys([(2, 1, 3, 20), (1, 2, 3, 20), (1, 1, 3, 19), (1, 1, 3, 0)], "past is not"),
+        **dict.fromkeys([(3, 20), (1, 1, 1, 3, 20)], "another type or rank"),
+    }
+    for shape, words in pasts.items():
+        yield case(f"a past of {shape}", words, past=np.ones(shape, attention.kind))
     yield case("a past of the other type", "past|type", past=right["past"].astype(np.float32 if in_bytes else np.uint8))
     for shift in (1, 20, 40):
         name = f"{'bytes' if in_bytes else 'floats'}: present begins {shift} numbers into past"
@@ -165,7 +166,7 @@ def _overlapping(attention: Attention, batch: int, shift: int, library: Path) ->
     for name, array in step.feed(attention.past(3, batch)).items():
         if name != "past":
             binding.bind_cpu_input(name, array)
-    buffer = np.ones(1000, kind)
+    buffer: Array = np.ones(1000, kind)
     binding.bind_input("past", "cpu", 0, kind, (batch, 1, 3, 20), buffer.ctypes.data)
     binding.bind_output("present", "cpu", 0, kind, (batch, 1, 5, 20), buffer[shift:].ctypes.data)
     binding.bind_output("context", "cpu")

@@ -1,5 +1,7 @@
-"""What is wrong with a node or with what a run is given is an error with words, and never a crash: through ONNX Runtime, in a process of
-its own. ``test_sanitized.py`` looks at what such cases touch."""
+"""What is wrong with a node or with what a run is given is an error with words, and never a crash.
+
+Through ONNX Runtime, in a process of its own. ``test_sanitized.py`` looks at what such cases touch.
+"""
 
 from __future__ import annotations
 

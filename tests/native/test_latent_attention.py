@@ -1,8 +1,9 @@
 """``LatentAttention`` and ``ByteLatentAttention`` of each instruction set against latent attention in float64.
 
-Two bounds. The wide one is of the exact formula: what bytes on the way cost. The narrow one is of the formula with those bytes in it:
-of queries and of a head's sum of latents in the absorbed order, of rows' latents in the expanded one. What is left are float32's
-sums, which may bring a number that is between two codes to either; and, over byte rows in the absorbed order, weights of 7 or 14 bits.
+Two bounds. The wide one is of the exact formula: what bytes on the way cost. The narrow one is of the formula with those bytes in
+it: of queries and of a head's sum of latents in the absorbed order, of rows' latents in the expanded one. What is left are
+float32's sums, which may bring a number that is between two codes to either; and, over byte rows in the absorbed order, weights of
+7 or 14 bits.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def test_youtus_own_sizes(library: Path, instructions: str, in_bytes: bool) -> N
 @pytest.mark.parametrize("in_bytes", [False, True], ids=["floats", "bytes"])
 @pytest.mark.parametrize("tokens", [1, 4, 70])
 def test_padding_of_a_batch(library: Path, instructions: str, in_bytes: bool, tokens: int) -> None:
-    """Sequences of other lengths: what the mask leaves out is seen by nobody, at the front, in the middle and among the new tokens."""
+    """What the mask leaves out is seen by nobody: at the front, in the middle and among the new tokens."""
     attention = Attention(SIZES["even"], in_bytes)
     step = attention.step(tokens, 150, batch=3)
     step.mask[0, :70] = 0
@@ -144,7 +145,7 @@ def test_a_batch_is_its_sequences(library: Path, instructions: str, in_bytes: bo
 @pytest.mark.parametrize("in_bytes", [False, True], ids=["floats", "bytes"])
 @pytest.mark.parametrize("pieces", [(100,), (64, 36), (70, 30), (33, 33, 34), (99, 1), (1,) * 100], ids=str)
 def test_a_prompt_in_pieces(library: Path, instructions: str, in_bytes: bool, pieces: tuple[int, ...]) -> None:
-    """Whole, in chunks and token by token: rows are the same to the last bit, contexts as near as two orders are to the formula."""
+    """Whole, in chunks and token by token: rows are the same to the last bit, contexts as near as the formula is to either."""
     attention = Attention(SIZES["even"], in_bytes)
     runner = session(library, attention.model(), instructions)
     whole, past = attention.step(sum(pieces), 20), attention.past(20)
@@ -217,7 +218,7 @@ def plain_rows(library: Path, instructions: str, rows: Array) -> Array:
 
 
 def test_a_byte_row_is_what_the_graphs_is(library: Path, instructions: str) -> None:
-    """The scale of each size of numbers, smallest and largest ones, and the codes, which may differ where a number is between two."""
+    """The scale of each size of numbers, and the codes, which may differ where a number is between two."""
     sizes = 2.0 ** np.arange(-30, 20, 0.01)
     rows = np.random.default_rng(0).standard_normal((len(sizes), 32))
     rows = (rows / np.abs(rows).max(-1, keepdims=True) * 127 * sizes[:, None]).astype(np.float32)

@@ -41,7 +41,7 @@ def test_two_threads_in_sessions_of_their_own(library: Path, instructions: str) 
             made = [runner.run(None, feed) for runner, feed in zip(mine, feeds(), strict=True)]
         return made
 
-    with ThreadPoolExecutor(2) as pool:
+    with using(instructions), ThreadPoolExecutor(2) as pool:  # the environment is the process's
         for made in pool.map(again, range(6)):
             assert_same(made, alone)
 
