@@ -136,6 +136,17 @@ static int64_t step_of(const Job *job) {
     return rows > strip ? rows : strip;
 }
 
+/* What could change was not there when the kernel was made, and would be left out. */
+static OrtStatus *check_constants(const Linear *self, const OrtKernelContext *context, size_t inputs) {
+    const void *const known[] = {[ZERO_POINTS] = self->matrix.zeros, [BIAS] = self->bias, [GAIN] = self->gain};
+    for (size_t i = ZERO_POINTS; i <= GAIN && i < inputs; i++) {
+        const OrtValue *value = NULL;
+        if (!known[i]) TRY(ORT(self->api, input)(context, i, &value));
+        CHECK(self->api, !value, "zero_points, bias and gain must be constants");
+    }
+    return NULL;
+}
+
 static OrtStatus *run(void *kernel, OrtKernelContext *context) {
     const Linear *self = kernel;
     OrtApi api = self->api;
@@ -145,6 +156,7 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
     CHECK(api, x.type == ORT_FLOAT && x.rank >= 1 && x.shape[x.rank - 1] - self->offset >= w->columns, "x is too narrow, or not float");
     size_t inputs = 0;
     TRY(ORT(api, input_count)(context, &inputs));
+    TRY(check_constants(self, context, inputs));
     if (inputs > RESIDUAL) TRY(read_input(api, context, RESIDUAL, &residual));
     if (inputs > SLOTS) TRY(read_input(api, context, SLOTS, &slots));
     CHECK(api, !slots.type || (slots.type == ORT_INT64 && slots.rank >= 1), "slots is not int64 [..., D]");
@@ -189,12 +201,12 @@ static OrtStatus *read_matrix(OrtApi api, const OrtKernelInfo *info, Linear *sel
     Matrix *w = &self->matrix;
     w->columns = attribute_int(api, info, "K", 0);
     w->rows = attribute_int(api, info, "N", 0);
-    w->bits = (int)attribute_int(api, info, "bits", 4);
-    w->block = (int)attribute_int(api, info, "block_size", 0);
+    const int64_t bits = attribute_int(api, info, "bits", 4), block = attribute_int(api, info, "block_size", 0);
     CHECK(api, w->columns > 0 && w->rows > 0 && w->columns <= INT32_MAX && w->rows <= INT32_MAX, "K and N must be positive");
-    CHECK(api, w->bits == 4 || w->bits == 8, "bits must be 4 or 8");
-    CHECK(api, w->block == 16 || w->block == 32 || w->block == 64 || w->block == 128 || w->block == 256,
-          "block_size must be 16, 32, 64, 128 or 256");
+    CHECK(api, bits == 4 || bits == 8, "bits must be 4 or 8");
+    CHECK(api, block == 16 || block == 32 || block == 64 || block == 128 || block == 256, "block_size must be 16, 32, 64, 128 or 256");
+    w->bits = (int)bits;
+    w->block = (int)block;
     w->groups = (w->columns + w->block - 1) / w->block;
     w->stride = w->groups * w->block * w->bits / 8;
     w->zero_stride = w->bits == 4 ? (w->groups + 1) / 2 : w->groups;

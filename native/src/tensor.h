@@ -20,7 +20,7 @@ OrtStatus *failure(OrtApi api, const char *what);
 /* A value's tensor; a NULL value is none. */
 OrtStatus *read_tensor(OrtApi api, const OrtValue *value, Tensor *tensor);
 OrtStatus *read_input(OrtApi api, const OrtKernelContext *context, size_t index, Tensor *tensor);
-/* An input that is the same in every run, or none: an error where it is there and could change. */
+/* An input that is the same in every run; one that could change is taken for none. */
 OrtStatus *read_constant(OrtApi api, const OrtKernelInfo *info, size_t index, Tensor *tensor);
 OrtStatus *read_output(OrtApi api, OrtKernelContext *context, size_t index, const int64_t *shape, size_t rank, void **data);
 /* An attribute, or `otherwise` where it is not there. */

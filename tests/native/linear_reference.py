@@ -1,7 +1,7 @@
 """``Linear`` in float64, as its header says it, and how far a kernel may be from it.
 
-Sums of products of codes are integers, which have no error. What may differ: float32 sums of as many terms as a row has blocks, and
-a code of an activation that lies between two, which a float32 product or norm may bring to either.
+Sums of products of codes are integers, which have no error. What may differ: float32 sums of as many terms as a row has blocks,
+and a code of an activation that lies between two, which a float32 product or norm may bring to either.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Linear:
         steps = most / 127
         y = np.einsum("mgk,ngk->mn", codes * steps[..., None], weights)
         flipped = np.einsum("mgk,ngk->mn", between * steps[..., None], np.abs(weights))
-        # The two terms of a block: codes by codes, and what the zero point takes off (by which a byte is less, in some of the kernels).
+        # The two terms of a block: codes by codes, and what the zero point takes off; some kernels take 128 off a byte first.
         dots = np.abs(np.einsum("mgk,ngk->mgn", codes, codes_of)) + np.abs(codes.sum(-1))[..., None] * (zeros.T + 128)
         sizes = np.einsum("mgn,mg,ng->mn", dots, steps, np.abs(self.scales.astype(np.float64)))
         return y, flipped + sizes * (groups + 16) * ULP + np.abs(y) * uncertain

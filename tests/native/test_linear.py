@@ -136,8 +136,10 @@ def by_onnxruntime(linear: Linear, x: Array, library: Path) -> Array:
 @pytest.mark.parametrize("zeros", [False, True])
 @pytest.mark.parametrize(("bits", "block"), ALL)
 def test_as_onnxruntimes_own_operator(library: Path, instructions: str, bits: int, block: int, zeros: bool) -> None:
-    """It rounds activations to bytes by the same blocks where its processor's kernels do, else it takes floats: then the difference
-    is that of rounding, half a step of a block for each column."""
+    """It rounds activations to bytes by the same blocks where its processor's kernels do, and takes them as floats elsewhere.
+
+    Then the difference is that of rounding: half a step of a block for each column.
+    """
     linear = some_matrix(48, 3 * block, bits, block, zeros)
     for count in (1, 20):
         x = np.random.default_rng(count).standard_normal((count, linear.columns)).astype(np.float32)
@@ -152,8 +154,10 @@ def test_as_onnxruntimes_own_operator(library: Path, instructions: str, bits: in
 @pytest.mark.parametrize("zeros", [False, True])
 @pytest.mark.parametrize(("bits", "block"), ALL)
 def test_to_the_last_bit_where_nothing_is_rounded(library: Path, instructions: str, bits: int, block: int, zeros: bool) -> None:
-    """Integers of which the largest of each block is 127 are their own codes, and scales of powers of two keep sums of float32 exact:
-    then all kernels, ONNX Runtime's too, have the same bits."""
+    """Integers of which the largest of each block is 127 are their own codes, and with scales of powers of two sums are exact.
+
+    Then all kernels, ONNX Runtime's too, have the same bits.
+    """
     generator = np.random.default_rng(block)
     bare = some_matrix(48, 3 * block - 8, bits, block, zeros)
     linear = replace(bare, scales=2.0 ** generator.integers(-2, 2, bare.scales.shape).astype(np.float32))

@@ -1,5 +1,7 @@
-"""The operators under the compilers' sanitizers: a program that stands for ONNX Runtime runs them on nodes and inputs by chance, some as
-they should be and some with something wrong. No byte outside a buffer is touched, nothing is undefined, no two threads race.
+"""The operators under the compilers' sanitizers: no byte outside a buffer is touched, nothing is undefined, no two threads race.
+
+A program that stands for ONNX Runtime runs them on nodes and inputs by chance, some as they should be and some with something
+wrong.
 
 ``native/tests/hostile.c`` says what else it checks: what is as it should be runs, two runs at once have the same bits, and errors
 have words.
