@@ -47,7 +47,7 @@ struct OrtKernelContext {
 };
 
 struct OrtDomain {
-    const OrtOperator *operators[4];
+    const OrtOperator *operators[8];
     size_t count;
 };
 

@@ -12,20 +12,34 @@ pytest.importorskip("torch")
 
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.runtimes.batch import Batch, Chunk, SequenceCache
+from youtu_onnx.runtimes.native import library
 from youtu_onnx.runtimes.opening import open_batch
 from youtu_onnx.runtimes.ort.batch_model import BatchModel
 from youtu_onnx.runtimes.ort.in_place_cache import InPlaceCache
+from youtu_onnx.runtimes.providers.options import ProviderOptions
 
 IDS = np.random.default_rng(5).integers(4, 1270, 700).tolist()
 
 
 @pytest.fixture(
     scope="module",
-    params=[("int4", "latent"), ("int4", "latent-int8"), ("int8", "latent"), ("int8", "latent-int8"), ("fp32", "latent")],
+    params=[
+        ("int4", "latent", "onnxruntime"),
+        ("int4", "latent-int8", "onnxruntime"),
+        ("int8", "latent", "onnxruntime"),
+        ("int8", "latent-int8", "onnxruntime"),
+        ("fp32", "latent", "onnxruntime"),
+        ("int4", "latent", "native"),
+        ("int8", "latent-int8", "native"),
+    ],
 )
 def batch(request: pytest.FixtureRequest, nano_bundle: Callable[..., Path]) -> Iterator[Batch]:
-    opened = open_batch(Bundle.open(nano_bundle(*request.param)), "cpu", 2)
-    assert isinstance(opened, BatchModel)
+    precision, cache, kernels = request.param
+    if kernels == "native" and library.found() is None:
+        pytest.skip("needs pip install ./native")
+    options = ProviderOptions(kernels=kernels)
+    opened = open_batch(Bundle.open(nano_bundle(precision, cache)), "cpu", 2, options=options)
+    assert isinstance(opened, BatchModel) and opened.kernels.startswith(kernels)
     yield opened
     opened.close()
 

@@ -159,4 +159,6 @@ def test_options_reach_every_way_of_opening(nano_bundle: Callable[..., Path]) ->
         ("evaluate", path),
         ("doctor", path),
     ):
-        assert "device_id is an option of provider cuda or dml or migraphx, not of cpu" in failed(run(*command, "--device", "1"), 2)
+        assert "device_id is an option of provider cuda or dml or migraphx, not of cpu" in failed(
+            run(*command, "--device", "1"), 2
+        )
