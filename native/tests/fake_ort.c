@@ -54,6 +54,7 @@ static OrtStatus *add_to_domain(OrtDomain *domain, const OrtOperator *operator) 
     domain->operators[domain->count++] = operator;
     return NULL;
 }
+static void release_domain(OrtDomain *domain) { free(domain); }
 static OrtStatus *add_domain(OrtSessionOptions *options, OrtDomain *domain) {
     options->domain = domain;
     return NULL;
@@ -146,6 +147,7 @@ static void *const TABLE[PLACES] = {
     PLACE(element_type),  PLACE(rank),            PLACE(dimensions),     PLACE(shape_of),       PLACE(attribute_float),
     PLACE(attribute_int), PLACE(input_count),     PLACE(output_count),   PLACE(input),          PLACE(output),
     PLACE(release_status), PLACE(release_shape),  PLACE(constant_input), PLACE(parallel_for),
+    PLACE(release_domain),
 };
 
 static OrtApi get_api(uint32_t version) { return version == ORT_API_VERSION ? TABLE : NULL; }
