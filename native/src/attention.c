@@ -254,6 +254,7 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
     CHECK(api, is_projection(&sin, batch, tokens, half) && sin.shape[2] == half, "sin is not float [B, S, R / 2]");
     CHECK(api, past.type == (latent->bytes ? ORT_UINT8 : ORT_FLOAT) && past.rank == 4, "past is of another type or rank");
     CHECK(api, past.shape[0] == batch && past.shape[1] == 1 && past.shape[3] == latent->width, "past is not [B, 1, P, L + R]");
+    CHECK(api, past.shape[2] <= INT32_MAX && tokens <= INT32_MAX, "there are too many tokens"); /* of no sequences there may be any number */
     const int64_t before = past.shape[2], total = before + tokens;
     CHECK(api, mask.type == ORT_INT64 && mask.rank == 2 && mask.shape[0] == batch && mask.shape[1] == total, "mask is not int64 [B, T]");
     void *made = NULL, *present = NULL;

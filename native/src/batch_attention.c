@@ -106,14 +106,21 @@ static OrtStatus *attend_slots(SlotStep *slots, Place *places, Range *ranges, in
     return status;
 }
 
+static OrtStatus *read_past(const Attention *self, const OrtKernelContext *context, size_t lane, Tensor *past) {
+    OrtApi api = self->api;
+    const Latent *latent = &self->latent;
+    TRY(read_input(api, context, PASTS + lane, past));
+    CHECK(api, past->type == (latent->bytes ? ORT_UINT8 : ORT_FLOAT) && past->rank == 4, "a past is of another type or rank");
+    CHECK(api, past->shape[0] == 1 && past->shape[1] == 1 && past->shape[3] == latent->width, "a past is not [1, 1, P, L + R]");
+    return NULL;
+}
+
 /* A lane's past where its present has to lie. `to` may be where it lies already. */
 static OrtStatus *open_lane(const Attention *self, OrtKernelContext *context, size_t lane, int64_t tokens, uint8_t **rows, int64_t *past) {
     OrtApi api = self->api;
     const Latent *latent = &self->latent;
     Tensor given;
-    TRY(read_input(api, context, PASTS + lane, &given));
-    CHECK(api, given.type == (latent->bytes ? ORT_UINT8 : ORT_FLOAT) && given.rank == 4, "a past is of another type or rank");
-    CHECK(api, given.shape[0] == 1 && given.shape[1] == 1 && given.shape[3] == latent->width, "a past is not [1, 1, P, L + R]");
+    TRY(read_past(self, context, lane, &given));
     void *made = NULL;
     *past = given.shape[2];
     TRY(read_output(api, context, PRESENTS + lane, (int64_t[]){1, 1, *past + tokens, latent->width}, 4, &made));
@@ -202,8 +209,7 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
         CHECK(api, each[slot] == 0 || each[slot] == 1, "slot_tokens has other numbers than 0 and 1");
         in_slots += each[slot];
         Tensor past;
-        TRY(read_input(api, context, PASTS + slot, &past));
-        CHECK(api, past.rank == 4, "a past has not four dimensions");
+        TRY(read_past(self, context, slot, &past));
         most_ranges += ranges_for(past.shape[2] + 1) + 1;
     }
     CHECK(api, in_slots <= tokens, "slots have more tokens than there are");

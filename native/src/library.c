@@ -49,7 +49,10 @@ EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase
         const OrtOperator *operators[] = {&LINEAR, &LATENT_ATTENTION, &BYTE_LATENT_ATTENTION, &BATCH_LATENT_ATTENTION,
                                           &BATCH_BYTE_LATENT_ATTENTION};
         for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) TRY(ORT(api, add_to_domain)(made, operators[i]));
-        if (atomic_compare_exchange_strong(&domain, &found, made)) found = made;
+        if (atomic_compare_exchange_strong(&domain, &found, made))
+            found = made;
+        else
+            ORT(api, release_domain)(made); /* another thread was first */
     }
     return ORT(api, add_domain)(options, found);
 }

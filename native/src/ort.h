@@ -81,6 +81,7 @@ enum {
     ORT_output = 91,
     ORT_release_status = 93,
     ORT_release_shape = 99,
+    ORT_release_domain = 101,
     ORT_constant_input = 249,
     ORT_parallel_for = 274,
 };
@@ -103,6 +104,7 @@ typedef OrtStatus *(*ORT_input_f)(const OrtKernelContext *, size_t, const OrtVal
 typedef OrtStatus *(*ORT_output_f)(OrtKernelContext *, size_t, const int64_t *, size_t, OrtValue **);
 typedef void (*ORT_release_status_f)(OrtStatus *);
 typedef void (*ORT_release_shape_f)(OrtShape *);
+typedef void (*ORT_release_domain_f)(OrtDomain *);
 typedef OrtStatus *(*ORT_constant_input_f)(const OrtKernelInfo *, size_t, int *, const OrtValue **);
 typedef OrtStatus *(*ORT_parallel_for_f)(const OrtKernelContext *, void (*)(void *, size_t), size_t, size_t, void *);
 

@@ -58,43 +58,88 @@ static void make_linear(Chance *chance, Case *made) {
     if (sometimes(chance, 2)) constants[3] = FILLED(chance, ORT_UINT8, 0, rows * (bits == 4 ? (groups + 1) / 2 : groups));
     if (sometimes(chance, 2)) constants[4] = FILLED(chance, ORT_FLOAT, made->strange, rows);
     if (sometimes(chance, 2)) constants[5] = FILLED(chance, ORT_FLOAT, made->strange, columns);
-    made->context.input_count = 7;
+    made->context.input_count = 8;
+    made->context.output_count = 1;
     made->context.inputs[0] = FILLED(chance, ORT_FLOAT, made->strange, many, columns + offset + draw(chance, 3));
     if (sometimes(chance, 2)) made->context.inputs[6] = FILLED(chance, ORT_FLOAT, made->strange, many, width);
+    if (sometimes(chance, 3)) made->context.inputs[7] = FILLED(chance, ORT_INT64, 0, 1, draw(chance, many + 3));
+}
+
+typedef struct {
+    int64_t heads, nope, rope, rank, value, part, offset, width;
+    int type;
+} Sizes;
+
+/* Attributes, and constants from input `first` on. */
+static Sizes make_layer(Chance *chance, Case *made, int bytes, size_t first) {
+    Sizes s = {.heads = 1 + draw(chance, 6), .nope = 1 + draw(chance, 40), .rope = 2 + 2 * draw(chance, 20), .value = 1 + draw(chance, 90)};
+    s.part = sometimes(chance, 2) ? 4 * (2 + draw(chance, 20)) : 8 + draw(chance, 40);
+    s.rank = s.part * (1 + draw(chance, 3));
+    s.offset = sometimes(chance, 3) ? draw(chance, 9) : 0;
+    s.width = s.rank + s.rope;
+    s.type = bytes ? ORT_UINT8 : ORT_FLOAT;
+    integer(made, "heads", s.heads), integer(made, "nope", s.nope), integer(made, "rope", s.rope), integer(made, "rank", s.rank);
+    integer(made, "value", s.value), integer(made, "part", s.part), integer(made, "offset", s.offset), number(made, "epsilon", 1e-6f);
+    OrtValue **constants = made->info.constants + first;
+    constants[0] = FILLED(chance, ORT_FLOAT, made->strange, s.rank);
+    constants[1] = FILLED(chance, ORT_INT8, 0, s.heads, s.rank / s.part, s.nope, s.part);
+    constants[2] = FILLED(chance, ORT_FLOAT, made->strange, s.heads, s.rank);
+    constants[3] = FILLED(chance, ORT_INT8, 0, s.heads, s.rank, s.value);
+    constants[4] = FILLED(chance, ORT_FLOAT, made->strange, s.heads, s.value);
+    constants[5] = FILLED(chance, ORT_FLOAT, made->strange, s.heads, s.value);
+    return s;
+}
+
+static void make_projections(Chance *chance, Case *made, const Sizes *s, int64_t batch, int64_t tokens) {
+    OrtValue **inputs = made->context.inputs;
+    inputs[0] = FILLED(chance, ORT_FLOAT, made->strange, batch, tokens, s->heads * (s->nope + s->rope) + draw(chance, 3));
+    inputs[1] = FILLED(chance, ORT_FLOAT, made->strange, batch, tokens, s->offset + s->width + draw(chance, 3));
+    inputs[2] = FILLED(chance, ORT_FLOAT, made->strange, batch, tokens, s->rope / 2);
+    inputs[3] = FILLED(chance, ORT_FLOAT, made->strange, batch, tokens, s->rope / 2);
+}
+
+/* Past and what follows of it; now and then past lies where present does. */
+static void make_cache(Chance *chance, Case *made, const Sizes *s, int64_t batch, int64_t past, int64_t tokens, size_t input, size_t output) {
+    OrtValue *rows = made->context.inputs[input] = FILLED(chance, s->type, made->strange, batch, 1, past, s->width);
+    if (batch != 1 || sometimes(chance, 2)) return;
+    OrtValue *present = FILLED(chance, s->type, made->strange, batch, 1, past + tokens, s->width);
+    made->context.outputs[output] = *present;
+    free(present);
+    free(rows->data);
+    rows->data = made->context.outputs[output].data;
+    rows->borrowed = 1;
+}
+
+static int64_t some_past(Chance *chance) {
+    return sometimes(chance, 30) ? 8000 + draw(chance, 2000) : sometimes(chance, 3) ? 0 : 60 + draw(chance, 200);
 }
 
 static void make_attention(Chance *chance, Case *made, int bytes) {
-    const int64_t heads = 1 + draw(chance, 6), nope = 1 + draw(chance, 40), rope = 2 + 2 * draw(chance, 20), value = 1 + draw(chance, 90);
-    const int64_t part = sometimes(chance, 2) ? 4 * (2 + draw(chance, 20)) : 8 + draw(chance, 40), rank = part * (1 + draw(chance, 3));
-    const int64_t batch = sometimes(chance, 3) ? draw(chance, 4) : 1, offset = sometimes(chance, 3) ? draw(chance, 9) : 0;
+    const Sizes s = make_layer(chance, made, bytes, 6);
+    const int64_t batch = sometimes(chance, 3) ? draw(chance, 4) : 1, past = some_past(chance);
     const int64_t tokens = sometimes(chance, 4) ? 60 + draw(chance, 80) : draw(chance, 6);
-    const int64_t past = sometimes(chance, 30) ? 8000 + draw(chance, 2000) : sometimes(chance, 3) ? 0 : 60 + draw(chance, 200);
-    const int64_t total = past + tokens, width = rank + rope;
-    const int type = bytes ? ORT_UINT8 : ORT_FLOAT;
-    integer(made, "heads", heads), integer(made, "nope", nope), integer(made, "rope", rope), integer(made, "rank", rank);
-    integer(made, "value", value), integer(made, "part", part), integer(made, "offset", offset), number(made, "epsilon", 1e-6f);
-    OrtValue **inputs = made->context.inputs, **constants = made->info.constants;
     made->context.input_count = 12;
-    inputs[0] = FILLED(chance, ORT_FLOAT, made->strange, batch, tokens, heads * (nope + rope) + draw(chance, 3));
-    inputs[1] = FILLED(chance, ORT_FLOAT, made->strange, batch, tokens, offset + width + draw(chance, 3));
-    inputs[2] = FILLED(chance, ORT_FLOAT, made->strange, batch, tokens, rope / 2);
-    inputs[3] = FILLED(chance, ORT_FLOAT, made->strange, batch, tokens, rope / 2);
-    inputs[4] = FILLED(chance, ORT_INT64, made->strange, batch, total);
-    inputs[5] = FILLED(chance, type, made->strange, batch, 1, past, width);
-    constants[6] = FILLED(chance, ORT_FLOAT, made->strange, rank);
-    constants[7] = FILLED(chance, ORT_INT8, 0, heads, rank / part, nope, part);
-    constants[8] = FILLED(chance, ORT_FLOAT, made->strange, heads, rank);
-    constants[9] = FILLED(chance, ORT_INT8, 0, heads, rank, value);
-    constants[10] = FILLED(chance, ORT_FLOAT, made->strange, heads, value);
-    constants[11] = FILLED(chance, ORT_FLOAT, made->strange, heads, value);
-    if (batch == 1 && sometimes(chance, 2)) { /* past lies where present does */
-        OrtValue *present = FILLED(chance, type, made->strange, batch, 1, total, width);
-        made->context.outputs[1] = *present;
-        free(present);
-        free(inputs[5]->data);
-        inputs[5]->data = made->context.outputs[1].data;
-        inputs[5]->borrowed = 1;
-    }
+    made->context.output_count = 2;
+    make_projections(chance, made, &s, batch, tokens);
+    made->context.inputs[4] = FILLED(chance, ORT_INT64, made->strange, batch, past + tokens);
+    make_cache(chance, made, &s, batch, past, tokens, 5, 1);
+}
+
+static void make_batch(Chance *chance, Case *made, int bytes) {
+    enum { MOST_SLOTS = MOST_OUTPUTS - 2 };
+    const Sizes s = make_layer(chance, made, bytes, 6);
+    const int64_t slots = draw(chance, MOST_SLOTS + 1), past = some_past(chance);
+    const int64_t chunk = sometimes(chance, 3) ? 0 : sometimes(chance, 4) ? 60 + draw(chance, 80) : draw(chance, 6);
+    OrtValue *each = made->context.inputs[4] = FILLED(chance, ORT_INT64, 0, slots);
+    int64_t tokens = chunk;
+    for (int64_t i = 0; i < slots; i++) tokens += ((int64_t *)each->data)[i] = draw(chance, 2);
+    made->context.input_count = 12 + (size_t)slots + 1;
+    made->context.output_count = 1 + (size_t)slots + 1;
+    make_projections(chance, made, &s, 1, tokens);
+    made->context.inputs[5] = FILLED(chance, ORT_INT64, made->strange, 1, past + chunk);
+    for (int64_t i = 0; i < slots; i++)
+        make_cache(chance, made, &s, 1, some_past(chance), ((int64_t *)each->data)[i], 12 + (size_t)i, 1 + (size_t)i);
+    make_cache(chance, made, &s, 1, past, chunk, 12 + (size_t)slots, 1 + (size_t)slots);
 }
 
 static void spoil_attribute(Chance *chance, OrtKernelInfo *info) {
@@ -147,7 +192,7 @@ static void spoil(Chance *chance, Case *made) {
         } else if (sometimes(chance, 8)) {
             made->context.input_count = (size_t)draw(chance, (int64_t)made->context.input_count + 1);
         } else {
-            const size_t i = (size_t)draw(chance, 12);
+            const size_t i = (size_t)draw(chance, (int64_t)made->context.input_count + 1) % MOST_INPUTS;
             OrtValue **value = made->info.constants[i] ? &made->info.constants[i] : &made->context.inputs[i];
             if (*value && (*value)->borrowed) continue;
             if (value == &made->info.constants[i] && sometimes(chance, 4)) { /* it could change between runs */
@@ -167,6 +212,8 @@ void make_case(Chance *chance, const OrtOperator *operator, Case *made) {
     const char *name = operator->name(operator);
     if (!strcmp(name, "Linear"))
         make_linear(chance, made);
+    else if (!strncmp(name, "Batch", 5))
+        make_batch(chance, made, !strcmp(name, "BatchByteLatentAttention"));
     else
         make_attention(chance, made, !strcmp(name, "ByteLatentAttention"));
     if (!sometimes(chance, 3)) spoil(chance, made);

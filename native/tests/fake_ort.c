@@ -51,9 +51,11 @@ static OrtStatus *create_domain(const char *name, OrtDomain **domain) {
     return NULL;
 }
 static OrtStatus *add_to_domain(OrtDomain *domain, const OrtOperator *operator) {
+    if (domain->count == MOST_OPERATORS) return create_status(ORT_FAIL, "too many operators");
     domain->operators[domain->count++] = operator;
     return NULL;
 }
+static void release_domain(OrtDomain *domain) { free(domain); }
 static OrtStatus *add_domain(OrtSessionOptions *options, OrtDomain *domain) {
     options->domain = domain;
     return NULL;
@@ -97,19 +99,21 @@ static OrtStatus *constant_input(const OrtKernelInfo *info, size_t index, int *c
 }
 
 static OrtStatus *input_count(const OrtKernelContext *context, size_t *count) { return *count = context->input_count, NULL; }
-static OrtStatus *output_count(const OrtKernelContext *context, size_t *count) { return (void)context, *count = MOST_OUTPUTS, NULL; }
+static OrtStatus *output_count(const OrtKernelContext *context, size_t *count) { return *count = context->output_count, NULL; }
 static OrtStatus *input(const OrtKernelContext *context, size_t index, const OrtValue **value) {
     if (index >= context->input_count) return create_status(ORT_FAIL, "no such input");
     *value = context->inputs[index];
     return NULL;
 }
 static OrtStatus *output(OrtKernelContext *context, size_t index, const int64_t *shape, size_t count, OrtValue **value) {
+    if (index >= context->output_count) return create_status(ORT_FAIL, "no such output");
+    const size_t declared = context->operator->output_count(context->operator), kind = index < declared ? index : declared - 1;
     OrtValue *made = &context->outputs[index];
     const int64_t many = elements(count, shape, MOST_BYTES / 8);
     if (many < 0 || count > MOST_RANK) return create_status(ORT_FAIL, "an output can't be allocated");
     if (made->data && elements(made->is.rank, made->is.shape, MOST_BYTES) != many)
         return create_status(ORT_FAIL, "an output's place has another size");
-    made->is = (OrtShape){.type = context->operator->output_type(context->operator, index), .rank = count};
+    made->is = (OrtShape){.type = context->operator->output_type(context->operator, kind), .rank = count};
     if (count) memcpy(made->is.shape, shape, count * sizeof *shape);
     if (!made->data) made->data = malloc((size_t)(many * element_size(made->is.type)));
     *value = made;
@@ -146,6 +150,7 @@ static void *const TABLE[PLACES] = {
     PLACE(element_type),  PLACE(rank),            PLACE(dimensions),     PLACE(shape_of),       PLACE(attribute_float),
     PLACE(attribute_int), PLACE(input_count),     PLACE(output_count),   PLACE(input),          PLACE(output),
     PLACE(release_status), PLACE(release_shape),  PLACE(constant_input), PLACE(parallel_for),
+    PLACE(release_domain),
 };
 
 static OrtApi get_api(uint32_t version) { return version == ORT_API_VERSION ? TABLE : NULL; }

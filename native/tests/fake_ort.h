@@ -5,7 +5,7 @@
 
 #include "ort.h"
 
-enum { MOST_RANK = 9, MOST_INPUTS = 16, MOST_ATTRIBUTES = 12, MOST_OUTPUTS = 2 };
+enum { MOST_RANK = 9, MOST_INPUTS = 20, MOST_ATTRIBUTES = 12, MOST_OUTPUTS = 6, MOST_OPERATORS = 8 };
 
 struct OrtStatus {
     int code;
@@ -42,12 +42,12 @@ struct OrtKernelInfo {
 struct OrtKernelContext {
     const OrtOperator *operator;
     OrtValue *inputs[MOST_INPUTS];
-    size_t input_count;
+    size_t input_count, output_count;
     OrtValue outputs[MOST_OUTPUTS]; /* data: where it is to be, NULL: it is allocated */
 };
 
 struct OrtDomain {
-    const OrtOperator *operators[8];
+    const OrtOperator *operators[MOST_OPERATORS];
     size_t count;
 };
 

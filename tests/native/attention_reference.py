@@ -1,7 +1,7 @@
 """Multi-head latent attention in float64, in the expanded order: each head's keys and values are made from the latent.
 
 From the full formulas of MLA in DeepSeek-V2 (https://arxiv.org/abs/2405.04434, appendix C), without the low rank of queries,
-which is another operator's: ``k_nope = W_UK c``, ``v = W_UV c``, scores ``q_nope · k_nope + q_rope · k_rope``, causal. The queries
+which is another operator's: ``k_nope = W_UK c``, ``v = W_UV c``, scores ``q_nope · k_nope + q_rope · k_rope``, causal. Queries
 have the softmax's scale already.
 
 Shapes: B sequences, S new tokens, P past ones, T = P + S; H heads, N nope, R rope, L rank, V value.
@@ -29,7 +29,8 @@ def exact(x: Array) -> Array:
 def to_bytes(x: Array) -> Array:
     """Numbers that share a scale along the last axis, to 127 of its steps: what integer products are given."""
     step = np.abs(x).max(-1, keepdims=True) / 127
-    return np.rint(x / np.where(step > 0, step, 1)) * step
+    rounded: Array = np.rint(x / np.where(step > 0, step, 1)) * step
+    return rounded
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class Step:
 
     def between(self, first: int, last: int) -> Step:
         """Some of the tokens, over those before them."""
-        new = [one[:, first:last] for one in (self.q, self.kv, self.cos, self.sin)]
-        return Step(*new, self.mask[:, : self.mask.shape[1] - self.tokens + last])
+        q, kv, cos, sin = (one[:, first:last] for one in (self.q, self.kv, self.cos, self.sin))
+        return Step(q, kv, cos, sin, self.mask[:, : self.mask.shape[1] - self.tokens + last])
 
 
 class Attention:
@@ -141,8 +142,9 @@ class Attention:
         rope = generator.standard_normal((batch, tokens, s.heads * s.rope)) * 2 / s.rank**0.5
         kv = generator.standard_normal((batch, tokens, s.offset + s.width + 3))
         angles = generator.uniform(0, 6.28, (batch, tokens, s.rope // 2))
-        floats = [np.concatenate([nope, rope, nope[..., :2]], -1), kv, np.cos(angles), np.sin(angles)]
-        return Step(*[one.astype(np.float32) for one in floats], np.ones((batch, past + tokens), np.int64))
+        both = np.concatenate([nope, rope, nope[..., :2]], -1)
+        q, kv, cos, sin = (one.astype(np.float32) for one in (both, kv, np.cos(angles), np.sin(angles)))
+        return Step(q, kv, cos, sin, np.ones((batch, past + tokens), np.int64))
 
     def past(self, count: int, batch: int = 1, seed: int = 0) -> Array:
         """Rows as other steps could have left them, ``[B,1,P,L+R]``."""
@@ -185,7 +187,8 @@ class Attention:
         weights = weights / np.maximum(weights.sum(-1, keepdims=True), 1e-300)
         sums = rounding.of_contexts(np.einsum("bhst,btl->bshl", weights, c, optimize=True))
         values = np.einsum("bshl,hlv->bshv", sums, self.uv.astype(np.float64), optimize=True) * self.uv_scales
-        return values.reshape(batch, tokens, -1)
+        context: Array = values.reshape(batch, tokens, -1)
+        return context
 
 
 def rotate(x: Array, cos: Array, sin: Array) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,8 @@ from tests.native.linear_reference import some_matrix, with_all
 from tests.native.sessions import session
 
 Array = np.ndarray[Any, Any]
+Feed = Mapping[str, Array]
+NOTHING: Feed = {}
 BEYOND = 2**32
 """A number whose lower half is zero: where it is cut to 32 bits, what is added to it is left."""
 
@@ -46,8 +48,8 @@ X = {"x": np.ones((2, 40), np.float32), "residual": np.ones((2, 6), np.float32)}
 def linear_cases() -> Iterator[Case]:
     model = LINEAR.model()
 
-    def case(name: str, words: str, changed: bytes = model, **feed: Array) -> Case:
-        return Case(f"Linear: {name}", words, partial(_run, changed, X | feed))
+    def case(name: str, words: str, changed: bytes = model, feed: Feed = NOTHING) -> Case:
+        return Case(f"Linear: {name}", words, partial(_run, changed, X | dict(feed)))
 
     for name, value, words in (
         ("K", None, "K and N must be positive"),
@@ -71,14 +73,14 @@ def linear_cases() -> Iterator[Case]:
         yield case(f"{name} is empty", f"{name} (are|is) not", with_constant(model, name, np.zeros(0, kind_of(name))))
         changed, was = changing(model, name)
         needed = name in ("codes", "scales")
-        yield case(f"{name} could change", f"{name} are not" if needed else "must be constants", changed, **{name: was})
-    yield case("x is narrow", "x is too narrow", x=np.ones((2, 39), np.float32))
-    yield case("x has no columns", "x is too narrow", x=np.ones((2, 0), np.float32))
-    yield case("x is a number", "x is too narrow", x=np.array(1, np.float32))
-    yield case("x has nine dimensions", "too many dimensions", x=np.ones((1,) * 8 + (40,), np.float32))
-    yield case("x is float64", "x|type", x=np.ones((2, 40)))
-    yield case("residual is of fewer rows", "residual is not like y", residual=np.ones((1, 6), np.float32))
-    yield case("residual is wider", "residual is not like y", residual=np.ones((2, 7), np.float32))
+        yield case(f"{name} could change", f"{name} are not" if needed else "must be constants", changed, {name: was})
+    yield case("x is narrow", "x is too narrow", feed={"x": np.ones((2, 39), np.float32)})
+    yield case("x has no columns", "x is too narrow", feed={"x": np.ones((2, 0), np.float32)})
+    yield case("x is a number", "x is too narrow", feed={"x": np.array(1, np.float32)})
+    yield case("x has nine dimensions", "too many dimensions", feed={"x": np.ones((1,) * 8 + (40,), np.float32)})
+    yield case("x is float64", "x|type", feed={"x": np.ones((2, 40))})
+    yield case("residual is of fewer rows", "residual is not like y", feed={"residual": np.ones((1, 6), np.float32)})
+    yield case("residual is wider", "residual is not like y", feed={"residual": np.ones((2, 7), np.float32)})
     yield Case("Linear: an unknown instruction set", "names an instruction set", partial(_run, model, X, instructions="abacus"))
 
 
@@ -110,8 +112,8 @@ def attention_cases(in_bytes: bool) -> Iterator[Case]:
     attention = Attention(SIZES, in_bytes)
     model, right = attention.model(), attention.step(2, 3).feed(attention.past(3))
 
-    def case(name: str, words: str, changed: bytes = model, **feed: Array) -> Case:
-        return Case(f"{'bytes' if in_bytes else 'floats'}: {name}", words, partial(_run, changed, right | feed))
+    def case(name: str, words: str, changed: bytes = model, feed: Feed = NOTHING) -> Case:
+        return Case(f"{'bytes' if in_bytes else 'floats'}: {name}", words, partial(_run, changed, right | dict(feed)))
 
     within = "must be within 1 and 65536"
     for name in ("heads", "nope", "rope", "rank", "value"):
@@ -131,27 +133,27 @@ def attention_cases(in_bytes: bool) -> Iterator[Case]:
     for name, words in CONSTANTS.items():
         yield case(f"{name} is short", words, without_last(model, name))
         changed, was = changing(model, name)
-        yield case(f"{name} could change", words, changed, **{name: was})
+        yield case(f"{name} could change", words, changed, {name: was})
     for name, words in (("q", "q is too narrow|three dimensions"), ("kv", "kv is"), ("cos", "cos is"), ("sin", "sin is")):
         array = right[name]
-        yield case(f"{name} is narrow", words, **{name: np.ascontiguousarray(array[..., :1])})
-        yield case(f"{name} has two dimensions", words, **{name: array[0]})
-        yield case(f"{name} has four dimensions", words, **{name: array[None]})
+        yield case(f"{name} is narrow", words, feed={name: np.ascontiguousarray(array[..., :1])})
+        yield case(f"{name} has two dimensions", words, feed={name: array[0]})
+        yield case(f"{name} has four dimensions", words, feed={name: array[None]})
         if name != "q":
-            yield case(f"{name} is of fewer tokens", words, **{name: array[:, :1]})
-            yield case(f"{name} is of another batch", words, **{name: np.concatenate([array, array])})
-    yield case("cos is wide", "cos is", cos=np.ones((1, 2, 3), np.float32))
+            yield case(f"{name} is of fewer tokens", words, feed={name: array[:, :1]})
+            yield case(f"{name} is of another batch", words, feed={name: np.concatenate([array, array])})
+    yield case("cos is wide", "cos is", feed={"cos": np.ones((1, 2, 3), np.float32)})
     masks: list[tuple[int, ...]] = [(1, 4), (1, 6), (1, 0), (2, 5), (5,), (1, 1, 5)]
     for shape in masks:
-        yield case(f"a mask of {shape}", "mask is not", mask=np.ones(shape, np.int64))
+        yield case(f"a mask of {shape}", "mask is not", feed={"mask": np.ones(shape, np.int64)})
     pasts: dict[tuple[int, ...], str] = {
         **dict.fromkeys([(1, 1, 2, 20), (1, 1, 4, 20)], "mask is not"),
         **dict.fromkeys([(2, 1, 3, 20), (1, 2, 3, 20), (1, 1, 3, 19), (1, 1, 3, 0)], "past is not"),
         **dict.fromkeys([(3, 20), (1, 1, 1, 3, 20)], "another type or rank"),
     }
     for shape, words in pasts.items():
-        yield case(f"a past of {shape}", words, past=np.ones(shape, attention.kind))
-    yield case("a past of the other type", "past|type", past=right["past"].astype(np.float32 if in_bytes else np.uint8))
+        yield case(f"a past of {shape}", words, feed={"past": np.ones(shape, attention.kind)})
+    yield case("a past of the other type", "past|type", feed={"past": right["past"].astype(np.float32 if in_bytes else np.uint8)})
     for shift in (1, 20, 40):
         name = f"{'bytes' if in_bytes else 'floats'}: present begins {shift} numbers into past"
         yield Case(name, "past and present overlap", partial(_overlapping, attention, 1, shift))

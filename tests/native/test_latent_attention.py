@@ -2,8 +2,8 @@
 
 Two bounds. The wide one is of the exact formula: what bytes on the way cost. The narrow one is of the formula with those bytes in
 it: of queries and of a head's sum of latents in the absorbed order, of rows' latents in the expanded one. What is left are
-float32's sums, which may bring a number that is between two codes to either; and, over byte rows in the absorbed order, weights of
-7 or 14 bits.
+float32's sums, which may bring a number that is between two codes to either; and, over byte rows in the absorbed order, weights
+of 7 or 14 bits.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def test_past_in_the_place_of_present(library: Path, instructions: str, in_bytes
     runner = session(library, attention.model(), instructions)
     step, rows = attention.step(tokens, past), attention.past(past)
     copied, present = runner.run(None, step.feed(rows))
-    buffer = np.full((1, 1, past + tokens, attention.sizes.width), 77, attention.kind)
+    buffer: Array = np.full((1, 1, past + tokens, attention.sizes.width), 77, attention.kind)
     buffer[:, :, :past] = rows
     binding = runner.io_binding()
     for name, array in step.feed(rows).items():

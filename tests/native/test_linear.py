@@ -67,8 +67,8 @@ def test_a_matrix_of_several_tasks(library: Path, instructions: str) -> None:
 def test_what_stands_around_the_product(library: Path, instructions: str, gated: bool, residual: bool) -> None:
     for bits, block in ((4, 32), (8, 128)):
         bare = some_matrix(70, 200, bits, block, zeros=True)
-        for chosen in ({}, {"bias": None}, {"gain": None}, {"bias": None, "gain": None}):
-            linear = with_all(bare, gated=gated, residual=residual, **chosen)
+        whole = with_all(bare, gated=gated, residual=residual)
+        for linear in (whole, replace(whole, bias=None), replace(whole, gain=None), replace(whole, bias=None, gain=None)):
             scaled = replace(linear, scales=linear.scales / 100)  # gates on both sides of where a sigmoid bends
             check(library, instructions, scaled, (1, 6, 33))
 
@@ -160,7 +160,7 @@ def test_to_the_last_bit_where_nothing_is_rounded(library: Path, instructions: s
     """
     generator = np.random.default_rng(block)
     bare = some_matrix(48, 3 * block - 8, bits, block, zeros)
-    linear = replace(bare, scales=2.0 ** generator.integers(-2, 2, bare.scales.shape).astype(np.float32))
+    linear = replace(bare, scales=np.exp2(generator.integers(-2, 2, bare.scales.shape)).astype(np.float32))
     for count in (1, 5, 20):
         x = generator.integers(-127, 128, (count, linear.columns)).astype(np.float32)
         x[:, ::block] = 127
