@@ -1,4 +1,9 @@
-"""Builds the library before the package is put together. ``YOUTU_ONNX_NATIVE_TARGET`` names another machine than this one."""
+"""Builds the library before the package is put together.
+
+``YOUTU_ONNX_NATIVE_TARGET`` names the machine that the wheel is for (``aarch64-linux``): then PyPI's ziglang compiles it, for the
+oldest systems that it knows, and the wheel says so. Without it the wheel is for this machine, made by its own compiler; only where
+there is none, by ziglang, which pip fetches for the time of the build.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,8 @@ import building
 
 WANTED = os.environ.get("YOUTU_ONNX_NATIVE_TARGET")
 TARGET = building.Target.parse(WANTED) if WANTED else building.Target.here()
+OWN = [] if WANTED else building.of_system(TARGET)
+"""The compiler of this system, where it is to be used."""
 TAGS = {
     ("linux", "x86_64"): "manylinux_2_28_x86_64",
     ("linux", "aarch64"): "manylinux_2_28_aarch64",
@@ -31,19 +38,26 @@ class BuildWithLibrary(build_py):
     def run(self) -> None:
         super().run()
         folder = Path(building.HERE if self.editable_mode else self.build_lib) / building.NAME
-        building.build(folder, TARGET, building.compiler(None, TARGET))
+        for suffix in building.SUFFIXES.values():  # what an earlier build left in the sources was copied; it may be another machine's
+            if not self.editable_mode:
+                (folder / suffix.format(building.NAME)).unlink(missing_ok=True)
+        building.build(folder, TARGET, OWN or building.zig(TARGET))
 
 
 class WheelOfOneMachine(bdist_wheel):
-    """For every Python 3 and one machine. A compiler of the system links its C library, which may be newer than manylinux's."""
+    """For every Python 3 and one machine. A compiler of the system links its C library, which may be newer than manylinux's: such
+    a wheel has the tag of this system alone."""
 
     def finalize_options(self) -> None:
         super().finalize_options()
         self.root_is_pure = False
 
     def get_tag(self) -> tuple[str, str, str]:
-        tag = TAGS.get((TARGET.system, TARGET.machine)) if WANTED else super().get_tag()[2]
-        return "py3", "none", tag or super().get_tag()[2]
+        tag = super().get_tag()[2] if OWN else TAGS[TARGET.system, TARGET.machine]
+        return "py3", "none", tag
 
 
-setup(cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": WheelOfOneMachine})
+setup(
+    cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": WheelOfOneMachine},
+    setup_requires=[] if OWN else ["ziglang>=0.13"],  # what pip installs before it builds
+)

@@ -58,7 +58,7 @@ static int has_i8mm(void) { return says("hw.optional.arm.FEAT_I8MM"); }
 #elif defined(_WIN32)
 __declspec(dllimport) int IsProcessorFeaturePresent(unsigned long);
 static int has_dotprod(void) { return IsProcessorFeaturePresent(43); }
-static int has_i8mm(void) { return 0; } /* Windows has no word for it */
+static int has_i8mm(void) { return has_dotprod() && IsProcessorFeaturePresent(66); }
 #else
 static int has_dotprod(void) { return 0; }
 static int has_i8mm(void) { return 0; }

@@ -1,0 +1,151 @@
+/* Products of quantized rows with quantized matrices, against sums in doubles of what the bytes mean. */
+#include "check.h"
+
+/* Numbers of a kind: EXACT ones are integers that every order of adding keeps exactly; EXTREME ones are as large as they get;
+ * ANY are fractions, of which the quantization is part of what is compared. */
+enum { EXACT, EXTREME, ANY, KINDS };
+
+typedef struct {
+    Matrix w;
+    int64_t count;
+    int kind;
+    float *x;         /* [count, columns] */
+    double *expected; /* [count, rows] */
+    double *bound;
+} Product;
+
+static double code_of(const Matrix *w, int64_t n, int64_t k) {
+    const uint8_t *row = w->codes + n * w->stride;
+    const int64_t g = k / w->block;
+    double zero = w->bits == 4 ? 8 : 128;
+    if (w->zeros && w->bits == 4) zero = w->zeros[n * w->zero_stride + g / 2] >> (g % 2 ? 4 : 0) & 15;
+    if (w->zeros && w->bits == 8) zero = w->zeros[n * w->zero_stride + g];
+    return (w->bits == 4 ? row[k / 2] >> (k % 2 ? 4 : 0) & 15 : row[k]) - zero;
+}
+
+static void fill_row(const Matrix *w, float *x, int kind) {
+    for (int64_t g = 0; g < w->groups; g++) {
+        const int64_t start = g * w->block, stop = start + w->block < w->columns ? start + w->block : w->columns;
+        const int64_t largest = within(start, stop - 1);
+        const float scale = kind == EXTREME ? 1 : (float)(1 << number(2));
+        const int nothing = number(8) == 0;
+        for (int64_t k = start; k < stop; k++) {
+            if (kind == ANY) x[k] = nothing ? 0 : fraction() * 3;
+            if (kind == EXTREME) x[k] = number(2) ? 127 : -127;
+            if (kind == EXACT) x[k] = (k == largest ? 127 : (float)within(-7, 7)) * scale;
+        }
+    }
+}
+
+/* What y is, and by how much it may differ: by float rounding, and by a step where a number lies between two of its bytes. */
+static void expect(Product *p) {
+    const Matrix *w = &p->w;
+    for (int64_t m = 0; m < p->count; m++)
+        for (int64_t n = 0; n < w->rows; n++) {
+            double sum = 0, size = 0, ties = 0;
+            for (int64_t g = 0; g < w->groups; g++) {
+                const float *x = p->x + m * w->columns;
+                const int64_t start = g * w->block, stop = start + w->block < w->columns ? start + w->block : w->columns;
+                double most = 0, part = 0;
+                for (int64_t k = start; k < stop; k++) most = fabs(x[k]) > most ? fabs(x[k]) : most;
+                for (int64_t k = start; k < stop && most > 0; k++) {
+                    const double at = x[k] * 127 / most, code = nearbyint(at), c = code_of(w, n, k);
+                    part += c * code;
+                    size += 255 * fabs(code) * most / 127 * w->scales[n * w->groups + g];
+                    if (fabs(fabs(at - floor(at)) - 0.5) < 1e-4) ties += fabs(c) * most / 127 * w->scales[n * w->groups + g];
+                }
+                sum += part * most / 127 * w->scales[n * w->groups + g];
+            }
+            p->expected[m * w->rows + n] = sum;
+            p->bound[m * w->rows + n] = p->kind == ANY ? ties + 1e-6 * size : 0;
+        }
+}
+
+static Product product_of(int bits, int block, int64_t columns, int64_t rows, int64_t count, int zeros, int kind) {
+    Matrix w = {.rows = rows, .columns = columns, .bits = bits, .block = block, .groups = (columns + block - 1) / block};
+    w.stride = w.groups * block * bits / 8;
+    w.zero_stride = bits == 4 ? (w.groups + 1) / 2 : w.groups;
+    uint8_t *codes = room(rows * w.stride), *zero = room(rows * w.zero_stride);
+    float *scales = room(rows * w.groups * 4);
+    for (int64_t i = 0; i < rows * w.stride; i++) codes[i] = kind == EXTREME ? (number(8) ? 255 : 0) : (uint8_t)number(256);
+    for (int64_t i = 0; i < rows * w.zero_stride; i++) zero[i] = (uint8_t)number(256);
+    for (int64_t i = 0; i < rows * w.groups; i++) scales[i] = kind == ANY ? 0.01f + fabsf(fraction()) : kind == EXACT ? (float)(1 << number(2)) : 1;
+    w.codes = codes, w.scales = scales, w.zeros = zeros ? zero : NULL;
+    if (!zeros) free(zero);
+    Product p = {.w = w, .count = count, .kind = kind, .x = room(count * columns * 4)};
+    p.expected = room(count * rows * 8), p.bound = room(count * rows * 8);
+    for (int64_t m = 0; m < count; m++) fill_row(&w, p.x + m * columns, kind);
+    expect(&p);
+    return p;
+}
+
+static void forget(Product *p) {
+    free((void *)p->w.codes), free((void *)p->w.scales), free((void *)p->w.zeros);
+    free(p->x), free(p->expected), free(p->bound);
+}
+
+static void compare_product(const Kernels *k, const Product *p, int many) {
+    const Matrix *w = &p->w;
+    Activations a = {.count = p->count, .stride = k->stride(w), .groups = w->groups, .spread = k->spread(w)};
+    void *all[2];
+    a.codes = scratch(a.count * a.stride, &all[0]), a.scales = room(a.count * a.groups * 4), a.sums = room(a.count * a.groups * 4);
+    a.lanes = room(a.count * a.spread * 4);
+    for (int64_t m = 0; m < a.count; m++) k->quantize(w, p->x + m * w->columns, &a, m);
+    const int64_t width = w->rows + 3;
+    float *y = room(a.count * width * 4);
+    for (int64_t i = 0; i < a.count * width; i++) y[i] = -1;
+    void *own = scratch(many ? k->many_scratch(w) : 0, &all[1]);
+    const int64_t piece = many ? k->strip : within(1, w->rows);
+    for (int64_t first = 0; first < w->rows; first += piece) {
+        const int64_t last = first + piece < w->rows ? first + piece : w->rows;
+        if (many)
+            k->many(w, &a, first, last, y + first, width, own);
+        else
+            k->few(w, &a, first, last, y + first, width);
+    }
+    for (int64_t m = 0; m < a.count; m++)
+        for (int64_t n = 0; n < width; n++) {
+            const int there = n < w->rows;
+            same(y[m * width + n], there ? p->expected[m * w->rows + n] : -1, there ? p->bound[m * w->rows + n] : 0,
+                 "%s %s, %d bits, blocks of %d, %d × %d, %szero points, numbers %d, y[%d][%d]", k->name, many ? "many" : "few", w->bits,
+                 w->block, (int)w->rows, (int)w->columns, w->zeros ? "" : "no ", p->kind, (int)m, (int)n);
+        }
+    free(all[0]), free(all[1]), free(a.scales), free(a.sums), free(a.lanes), free(y);
+}
+
+static void compare_linear(const Kernels *const sets[], int count) {
+    static const int blocks[] = {16, 32, 64, 128, 256};
+    static const int counts[] = {1, 2, 3, 4, 5, 7, 8, 13};
+    for (int bits = 4; bits <= 8; bits += 4)
+        for (int b = 0; b < 5; b++)
+            for (int shape = 0; shape < 6; shape++)
+                for (int kind = 0; kind < KINDS; kind++) {
+                    const int64_t columns[] = {1, blocks[b], 2 * blocks[b] - 5, 3 * blocks[b] + 1, 500, 512};
+                    const int64_t wide = kind == ANY && shape == 5 ? 1100 : columns[shape];
+                    if (wide > 516 && kind != ANY) continue; /* sums would not be exact */
+                    const int64_t rows = within(1, 70), some = counts[number(8)], zeros = number(2);
+                    Product p = product_of(bits, blocks[b], wide, rows, some, (int)zeros, kind);
+                    for (int i = 0; i < count; i++) compare_product(sets[i], &p, 0), compare_product(sets[i], &p, 1);
+                    forget(&p);
+                }
+}
+
+/* The functions of one row: within a millionth of the largest term. */
+static void compare_rows(const Kernels *k) {
+    static const int widths[] = {1, 3, 4, 8, 15, 16, 17, 64, 129};
+    for (int i = 0; i < 9; i++) {
+        const int64_t width = widths[i];
+        float *x = room(width * 4), *z = room(width * 4), *y = room(width * 4);
+        double squares = 0;
+        for (int64_t j = 0; j < width; j++) x[j] = fraction() * 20, z[j] = fraction(), squares += (double)x[j] * x[j];
+        k->normalize(x, z, 1e-3f, width, y);
+        for (int64_t j = 0; j < width; j++) same(y[j], x[j] * z[j] / sqrt(squares / (double)width + 1e-3), 2e-6, "%s normalize[%d]", k->name, (int)j);
+        x[0] = -200; /* a gate that lets nothing through, and no overflow on the way */
+        k->gated(x, z, width, y);
+        for (int64_t j = 0; j < width; j++) same(y[j], z[j] * x[j] / (1 + exp(-(double)x[j])), 1e-5, "%s gated[%d]", k->name, (int)j);
+        memcpy(y, z, (size_t)width * 4);
+        k->add(x, width, y);
+        for (int64_t j = 0; j < width; j++) same(y[j], x[j] + z[j], 0, "%s add[%d]", k->name, (int)j);
+        free(x), free(y), free(z);
+    }
+}
