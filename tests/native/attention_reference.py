@@ -117,8 +117,29 @@ class Attention:
         return np.uint8 if self.in_bytes else np.float32
 
     def model(self) -> bytes:
+        variable = dict.fromkeys(("q", "kv", "cos", "sin"), (np.float32, 3)) | {"mask": (np.int64, 2), "past": (self.kind, 4)}
+        operator = "ByteLatentAttention" if self.in_bytes else "LatentAttention"
+        outputs = {"context": np.float32, "present": self.kind}
+        return model(operator, INPUTS, outputs, self._constants(), variable, self._attributes())
+
+    def batch_model(self, slots: int) -> bytes:
+        """Of the operator over several caches: those of slots, and the chunk's behind them."""
+        variable: dict[str, tuple[type, int]] = dict.fromkeys(("q", "kv", "cos", "sin"), (np.float32, 3))
+        variable |= {"slot_tokens": (np.int64, 1), "chunk_mask": (np.int64, 2)}
+        pasts = [f"past{lane}" for lane in range(slots + 1)]
+        outputs: dict[str, type] = {"context": np.float32} | {f"present{lane}": self.kind for lane in range(slots + 1)}
+        inputs = [*variable, *INPUTS[6:], *pasts]
+        operator = "BatchByteLatentAttention" if self.in_bytes else "BatchLatentAttention"
+        variable |= dict.fromkeys(pasts, (self.kind, 4))
+        return model(operator, inputs, outputs, self._constants(), variable, self._attributes())
+
+    def _attributes(self) -> dict[str, float]:
+        names = ("heads", "nope", "rope", "rank", "value", "part", "offset")
+        return {name: getattr(self.sizes, name) for name in names} | {"epsilon": self.epsilon}
+
+    def _constants(self) -> dict[str, Array]:
         s = self.sizes
-        constants = {
+        return {
             "gain": self.gain,
             "uk": self.uk.reshape(s.heads, s.rank // s.part, s.part, s.nope).swapaxes(2, 3),
             "uk_offsets": 128 * self.uk.sum(2, dtype=np.float32),
@@ -126,11 +147,6 @@ class Attention:
             "uv_offsets": 128 * self.uv.sum(1, dtype=np.float32),
             "uv_scales": self.uv_scales,
         }
-        variable = dict.fromkeys(("q", "kv", "cos", "sin"), (np.float32, 3)) | {"mask": (np.int64, 2), "past": (self.kind, 4)}
-        known = {name: getattr(s, name) for name in ("heads", "nope", "rope", "rank", "value", "part", "offset")}
-        outputs = {"context": np.float32, "present": self.kind}
-        operator = "ByteLatentAttention" if self.in_bytes else "LatentAttention"
-        return model(operator, INPUTS, outputs, constants, variable, known | {"epsilon": self.epsilon})
 
     def step(self, tokens: int, past: int, batch: int = 1, seed: int = 0) -> Step:
         """Random, with columns behind those that count."""
@@ -138,7 +154,7 @@ class Attention:
         # A head's largest is 127 steps, and none is near the middle between two: where they are rounded, there is no choice.
         steps = generator.integers(-126, 127, (batch, tokens, s.heads, s.nope)) + generator.uniform(-0.4, 0.4, s.nope)
         steps[..., generator.integers(s.nope)] = 127
-        nope = steps.reshape(batch, tokens, -1) * 2 / (s.nope * s.rank) ** 0.5 / 73 / 73
+        nope = steps.reshape(batch, tokens, s.heads * s.nope) * 2 / (s.nope * s.rank) ** 0.5 / 73 / 73
         rope = generator.standard_normal((batch, tokens, s.heads * s.rope)) * 2 / s.rank**0.5
         kv = generator.standard_normal((batch, tokens, s.offset + s.width + 3))
         angles = generator.uniform(0, 6.28, (batch, tokens, s.rope // 2))

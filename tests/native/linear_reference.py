@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.native.sessions import model
 
-INPUTS = ("x", "codes", "scales", "zero_points", "bias", "gain", "residual")
+INPUTS = ("x", "codes", "scales", "zero_points", "bias", "gain", "residual", "slots")
 ULP = 2.0**-24
 """Of float32: how far a rounded number is from the number, relative to it."""
 Array = np.ndarray[Any, Any]
@@ -27,6 +27,7 @@ class Linear:
         quantized: codes before they are packed ``[N, blocks · block_size]``.
         scales: ``[N, blocks]``.
         zeros: ``[N, blocks]``, None: the middle.
+        residual, slots: whether they are inputs.
         offset: columns of x before the first that counts; as many follow behind the last.
     """
 
@@ -39,6 +40,7 @@ class Linear:
     bias: Array | None = None
     gain: Array | None = None
     residual: bool = False
+    slots: bool = False
     gated: bool = False
     offset: int = 0
     epsilon: float = 1e-6
@@ -67,7 +69,9 @@ class Linear:
                 "bias": self.bias,
                 "gain": self.gain,
             },
-            {"x": (np.float32, rank)} | ({"residual": (np.float32, rank)} if self.residual else {}),
+            {"x": (np.float32, rank)}
+            | ({"residual": (np.float32, rank)} if self.residual else {})
+            | ({"slots": (np.int64, 2)} if self.slots else {}),
             {
                 "K": self.columns,
                 "N": self.rows,

@@ -93,6 +93,28 @@ def test_x_of_any_rank(library: Path, shape: tuple[int, ...]) -> None:
     assert (np.abs(y.reshape(count, 33) - expected) <= bound).all()
 
 
+@pytest.mark.parametrize("block", [32, 256])
+def test_slots_and_a_chunk_change_nothing_of_each_other(library: Path, instructions: str, block: int) -> None:
+    """Bit for bit: the first rows are each as alone, those behind them as without the first, however many of both there are."""
+    linear = with_all(some_matrix(70, 300, 4, block, zeros=True), gated=True, slots=True)
+    runner = session(library, linear.model(), instructions)
+
+    def run(x: Array, slots: int) -> Array:
+        (y,) = runner.run(None, {"x": x, "slots": np.zeros((1, slots), np.int64)})
+        found: Array = y
+        return found
+
+    x = some_x(620, 300)
+    alone = np.concatenate([run(x[i : i + 1], 1) for i in range(20)])
+    expected, bound = linear.expected(x)
+    for slots, chunk in ((0, 1), (1, 0), (1, 1), (3, 5), (20, 0), (9, 40), (20, 600)):
+        y = run(x[: slots + chunk], slots)
+        assert (np.abs(y - expected[: slots + chunk]) <= bound[: slots + chunk]).all()
+        np.testing.assert_array_equal(y[:slots], alone[:slots])
+        if chunk:
+            np.testing.assert_array_equal(y[slots:], run(x[slots : slots + chunk], 0))
+
+
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_sizes(library: Path, instructions: str, data: st.DataObject) -> None:
