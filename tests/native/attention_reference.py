@@ -156,10 +156,10 @@ class Attention:
         steps[..., generator.integers(s.nope)] = 127
         nope = steps.reshape(batch, tokens, s.heads * s.nope) * 2 / (s.nope * s.rank) ** 0.5 / 73 / 73
         rope = generator.standard_normal((batch, tokens, s.heads * s.rope)) * 2 / s.rank**0.5
-        kv = generator.standard_normal((batch, tokens, s.offset + s.width + 3))
+        latents = generator.standard_normal((batch, tokens, s.offset + s.width + 3))
         angles = generator.uniform(0, 6.28, (batch, tokens, s.rope // 2))
         both = np.concatenate([nope, rope, nope[..., :2]], -1)
-        q, kv, cos, sin = (one.astype(np.float32) for one in (both, kv, np.cos(angles), np.sin(angles)))
+        q, kv, cos, sin = (one.astype(np.float32) for one in (both, latents, np.cos(angles), np.sin(angles)))
         return Step(q, kv, cos, sin, np.ones((batch, past + tokens), np.int64))
 
     def past(self, count: int, batch: int = 1, seed: int = 0) -> Array:

@@ -161,6 +161,41 @@ def attention_cases(in_bytes: bool) -> Iterator[Case]:
     yield Case(name, "past and present overlap", partial(_overlapping, attention, 2, 0))
 
 
+def batch_cases(in_bytes: bool) -> Iterator[Case]:
+    """Two slots, of which the second has no token, and a chunk of one."""
+    attention = Attention(SIZES, in_bytes)
+    step, kind = attention.step(2, 3), attention.kind
+    past: Array = np.ones((1, 1, 3, SIZES.width), kind)
+    right = {name: getattr(step, name) for name in ("q", "kv", "cos", "sin")}
+    right |= {
+        "slot_tokens": np.array([1, 0]),
+        "chunk_mask": np.ones((1, 4), np.int64),
+        "past0": past,
+        "past1": past,
+        "past2": past,
+    }
+
+    def case(name: str, words: str, feed: Feed, slots: int = 2) -> Case:
+        full = f"{'bytes' if in_bytes else 'floats'} of a batch: {name}"
+        return Case(full, words, partial(_run, attention.batch_model(slots), right | dict(feed)))
+
+    for numbers in ((1, 2), (-1, 1), (2**40, 0)):
+        yield case(f"slots have {numbers} tokens", "other numbers than 0 and 1", {"slot_tokens": np.array(numbers)})
+    for count in (0, 1, 3):
+        yield case(f"there are {count} slots", "pasts and presents", {"slot_tokens": np.ones(count, np.int64)})
+    yield case("there are 300 slots", "slot_tokens is not", {"slot_tokens": np.zeros(300, np.int64)})
+    yield case("slots are a table", "slot_tokens is not", {"slot_tokens": np.ones((1, 2), np.int64)})
+    one = {name: getattr(step, name)[:, :1] for name in ("q", "kv", "cos", "sin")}
+    yield case("two tokens in slots, and one in all", "more tokens than there are", one | {"slot_tokens": np.array([1, 1])})
+    for shape in ((1, 3), (1, 5), (2, 2), (4,)):
+        yield case(f"a mask of {shape}", "chunk_mask is not", {"chunk_mask": np.ones(shape, np.int64)})
+    for name in ("past0", "past1", "past2"):
+        for wrong in ((1, 1, 3, 19), (2, 1, 3, 20), (1, 2, 3, 20)):
+            yield case(f"{name} of {wrong}", "a past is not", {name: np.ones(wrong, kind)})
+        yield case(f"{name} has no dimensions", "another type or rank", {name: np.ones((), kind)})
+    yield case("a past that is empty, and a mask that is not", "chunk_mask is not", {"past2": past[:, :, :0]})
+
+
 def _overlapping(attention: Attention, batch: int, shift: int, library: Path) -> None:
     step = attention.step(2, 3, batch)
     runner = session(library, attention.model())
@@ -176,7 +211,7 @@ def _overlapping(attention: Attention, batch: int, shift: int, library: Path) ->
 
 
 def cases() -> list[Case]:
-    return [*linear_cases(), *attention_cases(False), *attention_cases(True)]
+    return [*linear_cases(), *(case for make in (attention_cases, batch_cases) for of in (False, True) for case in make(of))]
 
 
 def main() -> None:
