@@ -31,6 +31,7 @@ LONG = (
     "verify/test_parity.py",
     "families/test_static_cache.py",
     "consumers/test_browser.py",
+    "native/test_sanitized.py",
     "cli/test_bad_input.py",
     "families/test_batch_graph.py",
     "bench/test_benchmarks_against_llama_cpp.py",
