@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.util
+import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +18,10 @@ import pytest
 from filelock import FileLock
 
 NATIVE = Path(__file__).parents[2] / "native"
+
+
+KEPT_FOR = 7 * 24 * 60 * 60
+"""Seconds since a library was wanted last: sources change, and one for a sanitizer has 15 MB."""
 
 
 def _building() -> ModuleType:
@@ -52,6 +59,10 @@ def built(folder: Path, extra: Sequence[str] = (), program: bool = False) -> Pat
     words = compiler()
     made = folder / _key([*words, *extra])
     made.mkdir(parents=True, exist_ok=True)
+    os.utime(made)
+    for other in folder.iterdir():
+        if time.time() - other.stat().st_mtime > KEPT_FOR:
+            shutil.rmtree(other, ignore_errors=True)
     library: Path = made / HERE.library
     with FileLock(made / "lock"):
         if not library.is_file():
