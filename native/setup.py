@@ -38,7 +38,9 @@ class BuildWithLibrary(build_py):
     def run(self) -> None:
         super().run()
         folder = Path(building.HERE if self.editable_mode else self.build_lib) / building.NAME
-        for suffix in building.SUFFIXES.values():  # what an earlier build left in the sources was copied; it may be another machine's
+        for (
+            suffix
+        ) in building.SUFFIXES.values():  # what an earlier build left in the sources was copied; it may be another machine's
             if not self.editable_mode:
                 (folder / suffix.format(building.NAME)).unlink(missing_ok=True)
         building.build(folder, TARGET, OWN or building.zig(TARGET))

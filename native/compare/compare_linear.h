@@ -84,6 +84,22 @@ static void forget(Product *p) {
     free(p->x), free(p->expected), free(p->bound);
 }
 
+/* `few` gives a row the same bits in any company: rows of `together` [count, width] are those that each row has alone. */
+static void compare_alone(const Kernels *k, const Product *p, const float *together, int64_t width) {
+    const Matrix *w = &p->w;
+    Activations a = {.count = 1, .stride = k->stride(w), .groups = w->groups, .spread = k->spread(w)};
+    a.codes = room(a.stride), a.scales = room(a.groups * 4), a.sums = room(a.groups * 4), a.lanes = room(a.spread * 4);
+    float *y = room(w->rows * 4);
+    for (int64_t m = 0; m < p->count; m++) {
+        k->quantize(w, p->x + m * w->columns, &a, 0);
+        k->few(w, &a, 0, w->rows, y, w->rows);
+        for (int64_t n = 0; n < w->rows; n++)
+            same(y[n], together[m * width + n], 0, "%s few, %d bits, blocks of %d, %d × %d: row %d of %d alone, y[%d]", k->name, w->bits, w->block,
+                 (int)w->rows, (int)w->columns, (int)m, (int)p->count, (int)n);
+    }
+    free(a.codes), free(a.scales), free(a.sums), free(a.lanes), free(y);
+}
+
 static void compare_product(const Kernels *k, const Product *p, int many) {
     const Matrix *w = &p->w;
     Activations a = {.count = p->count, .stride = k->stride(w), .groups = w->groups, .spread = k->spread(w)};
@@ -110,6 +126,7 @@ static void compare_product(const Kernels *k, const Product *p, int many) {
                  "%s %s, %d bits, blocks of %d, %d × %d, %szero points, numbers %d, y[%d][%d]", k->name, many ? "many" : "few", w->bits,
                  w->block, (int)w->rows, (int)w->columns, w->zeros ? "" : "no ", p->kind, (int)m, (int)n);
         }
+    if (!many) compare_alone(k, p, y, width);
     free(all[0]), free(all[1]), free(a.scales), free(a.sums), free(a.lanes), free(y);
 }
 

@@ -138,8 +138,8 @@ static OrtStatus *run_lanes(const Attention *self, OrtKernelContext *context, St
     const Latent *latent = &self->latent;
     int64_t tokens = 0, count = 0;
     for (size_t slot = 0; slot < slots; slot++) {
-        uint8_t *rows;
-        int64_t past;
+        uint8_t *rows = NULL;
+        int64_t past = 0;
         TRY(open_lane(self, context, slot, slot_tokens[slot], &rows, &past));
         if (!slot_tokens[slot]) continue;
         const int64_t total = past + 1, wanted = ranges_for(total), size = whole((total + wanted - 1) / wanted, self->kernels->lanes);

@@ -75,8 +75,6 @@ enum { MOST = 8 };
 INLINE void zero_shares(const Matrix *w, const Activations *a, int64_t n, int64_t first, const int M, float shares[]) {
     const float *scales = w->scales + n * w->groups;
     const uint8_t *zeros = w->zeros ? w->zeros + n * w->zero_stride : NULL;
-    float total[MOST];
-    UNROLL for (int m = 0; m < M; m++) total[m] = 0;
     int64_t g = 0;
     typedef float four __attribute__((vector_size(16)));
     typedef int32_t four_i __attribute__((vector_size(16)));
@@ -103,9 +101,18 @@ INLINE void zero_shares(const Matrix *w, const Activations *a, int64_t n, int64_
             sums[m] += s * t;
         }
     }
-    for (; g < w->groups; g++)
-        UNROLL for (int m = 0; m < M; m++) total[m] += scales[g] * (zero_of(w, n, g) - bias) * a->sums[(first + m) * a->groups + g];
-    UNROLL for (int m = 0; m < M; m++) shares[m] = total[m] + (sums[m][0] + sums[m][1]) + (sums[m][2] + sums[m][3]);
+    if (g < w->groups) { /* the rest in a vector as well: of single numbers, compilers round products for some M and not for others */
+        four s = {0};
+        for (int i = 0; i < 3; i++)
+            if (g + i < w->groups) s[i] = scales[g + i] * (zero_of(w, n, g + i) - bias);
+        UNROLL for (int m = 0; m < M; m++) {
+            four t = {0};
+            for (int i = 0; i < 3; i++)
+                if (g + i < w->groups) t[i] = a->sums[(first + m) * a->groups + g + i];
+            sums[m] += s * t;
+        }
+    }
+    UNROLL for (int m = 0; m < M; m++) shares[m] = (sums[m][0] + sums[m][1]) + (sums[m][2] + sums[m][3]);
 }
 
 /* Bytes from what is multiplied to what memory is asked for: processors look ahead only within a page. */
