@@ -8,6 +8,9 @@ Makes a virtual environment in .venv beside this file, once, and installs the pr
 
 PyTorch is pinned in constraints.txt. On Linux, PyPI's torch brings gigabytes of CUDA libraries; where a dry run says that
 it would, the same version comes from PyTorch's own index of CPU builds instead.
+
+The native kernels (native/) are built with the machine's C compiler, or PyPI's ziglang where there is none. Where that fails, it
+says so in a line, and ONNX Runtime's own kernels compute everything.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 CONSTRAINTS = HERE / "constraints.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 STAMP = VENV / "installed"
+NATIVE = HERE / "native"
+NATIVE_STAMP = VENV / "native"
 
 
 def main(arguments: list[str]) -> int:
@@ -36,6 +41,7 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     set_up()
+    take_native()
     command, *rest = arguments
     if command == "setup":
         return 0
@@ -56,6 +62,32 @@ def set_up() -> None:
     pip("install", torch, *(["--index-url", CPU_INDEX] if brings_cuda(torch) else []))
     pip("install", "-c", str(CONSTRAINTS), "-e", f"{HERE}[export,genai,serve,dev]")
     STAMP.write_text(wanted)
+
+
+def take_native() -> None:
+    """Build and install the native kernels, or say why not; once, and again when their sources changed since."""
+    files = sorted(one for pattern in ("*.py", "*.toml", "src/*.[ch]", "youtu_onnx_native/*.py") for one in NATIVE.glob(pattern))
+    wanted = hashlib.sha256(b"".join(one.read_bytes() for one in files)).hexdigest()
+    if NATIVE_STAMP.is_file() and NATIVE_STAMP.read_text() == wanted:
+        return
+    command = [
+        str(PYTHON),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--force-reinstall",
+        "--no-deps",
+        str(NATIVE),
+    ]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    if done.returncode:
+        said = [line.strip() for line in done.stdout.splitlines() if "error" in line.lower() or "no C compiler" in line]
+        print(f"No native kernels, ONNX Runtime's are used: {(said or ['pip says nothing'])[0]}", file=sys.stderr)
+    else:
+        print("Native kernels were built and are used (docs/native.md).", file=sys.stderr)
+    NATIVE_STAMP.write_text(wanted)
 
 
 def brings_cuda(requirement: str) -> bool:

@@ -1,7 +1,7 @@
 """Builds the library before the package is put together.
 
-``YOUTU_ONNX_NATIVE_TARGET`` names the machine that the wheel is for (``aarch64-linux``): then PyPI's ziglang compiles it, for the
-oldest systems that it knows, and the wheel says so. Without it the wheel is for this machine, made by its own compiler; only where
+``YOUTU_ONNX_NATIVE_TARGET`` names the machine that the wheel is for (``aarch64-linux``): then PyPI's ziglang compiles it, for old
+systems too, and the wheel says so. Without it the wheel is for this machine, made by its own compiler; only where
 there is none, by ziglang, which pip fetches for the time of the build.
 """
 

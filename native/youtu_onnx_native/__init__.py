@@ -23,4 +23,4 @@ def library() -> Path:
     for name in ("youtu_onnx_native.dll", "libyoutu_onnx_native.dylib", "libyoutu_onnx_native.so"):
         if (folder / name).is_file():
             return folder / name
-    raise FileNotFoundError(f"{folder} has no library: install youtu-onnx-native again, or build it with native/build.py")
+    raise FileNotFoundError(f"{folder} has no library: install youtu-onnx-native again, or build it with native/building.py")

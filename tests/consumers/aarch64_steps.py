@@ -1,10 +1,11 @@
 """Drive bundles' graphs greedily with numpy and onnxruntime alone: what runs inside the arm64 folder.
 
-    python aarch64_steps.py GRAPH MANIFEST [GRAPH MANIFEST …] < request > reply
+    python aarch64_steps.py [--library FILE] GRAPH MANIFEST [GRAPH MANIFEST …] < request > reply
 
-``GRAPH`` is ``model.onnx`` or ``model.ort``. The request is JSON, a list of ``{"ids": […], "tokens": […]}``: a prompt, and what
-to feed after it, whatever the model would say. The reply is JSON: ``machine``, ``providers``, and ``logits``, which has for each
-graph and each prompt the list of ``len(tokens) + 1`` rows, one after the prompt and one after each token.
+``GRAPH`` is ``model.onnx`` or ``model.ort``; ``FILE`` a library of custom operators, which graphs may name. The request is JSON,
+a list of ``{"ids": […], "tokens": […]}``: a prompt, and what to feed after it, whatever the model would say. The reply is JSON:
+``machine``, ``providers``, and ``logits``, which has for each graph and each prompt the list of ``len(tokens) + 1`` rows, one after
+the prompt and one after each token.
 """
 
 import json
@@ -18,12 +19,14 @@ import onnxruntime as ort
 class Steps:
     """A graph and one sequence in its cache. ``manifest``: a file with the cache's tensors, a bundle's or a mobile folder's."""
 
-    def __init__(self, graph, manifest):
+    def __init__(self, graph, manifest, library=None):
         with open(manifest, encoding="utf-8") as stream:
             self.cache = json.load(stream)["cache"]
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
+        if library:
+            options.register_custom_ops_library(str(library))
         self.session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         self.reset()
 
@@ -42,9 +45,9 @@ class Steps:
         return [float(value) for value in logits[0, -1]]
 
 
-def logits_of(graph, manifest, prompts):
+def logits_of(graph, manifest, prompts, library=None):
     """``prompts`` as in the request → ``[prompt][row][V]`` as in the reply."""
-    steps, replies = Steps(graph, manifest), []
+    steps, replies = Steps(graph, manifest, library), []
     for one in prompts:
         steps.reset()
         replies.append([steps.run(new) for new in (one["ids"], *([token] for token in one["tokens"]))])
@@ -53,5 +56,8 @@ def logits_of(graph, manifest, prompts):
 
 if __name__ == "__main__":
     prompts = json.load(sys.stdin)
-    logits = [logits_of(graph, manifest, prompts) for graph, manifest in zip(sys.argv[1::2], sys.argv[2::2], strict=True)]
+    files = sys.argv[1:]
+    library = files[1] if files[0] == "--library" else None
+    files = files[2:] if library else files
+    logits = [logits_of(graph, manifest, prompts, library) for graph, manifest in zip(files[::2], files[1::2], strict=True)]
     json.dump({"machine": platform.machine(), "providers": ort.get_available_providers(), "logits": logits}, sys.stdout)

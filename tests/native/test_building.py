@@ -80,7 +80,7 @@ def test_without_a_compiler_it_says_what_to_install(tmp_path: Path) -> None:
 
 
 def test_an_unknown_target_is_told_the_known_ones() -> None:
-    with pytest.raises(SystemExit, match="unknown target 'riscv64-linux'; known: x86_64-linux, .*aarch64-windows"):
+    with pytest.raises(SystemExit, match=r"unknown target 'riscv64-linux'; known: x86_64-linux, .*aarch64-windows"):
         building.Target.parse("riscv64-linux")
     assert [f"{one.machine}-{one.system}" for one in map(building.Target.parse, TARGETS)] == TARGETS
 
