@@ -74,19 +74,23 @@ def take_native() -> None:
         str(PYTHON),
         "-m",
         "pip",
-        "install",
         "--quiet",
         "--disable-pip-version-check",
+        "install",
         "--force-reinstall",
         "--no-deps",
-        str(NATIVE),
+        NATIVE,
     ]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     if done.returncode:
-        said = [line.strip() for line in done.stdout.splitlines() if "error" in line.lower() or "no C compiler" in line]
-        print(f"No native kernels, ONNX Runtime's are used: {(said or ['pip says nothing'])[0]}", file=sys.stderr)
+        lines = [line.strip() for line in done.stdout.splitlines() if "error" in line.lower() or "no C compiler" in line]
+        said = next(
+            (line for line in lines if not line.startswith(("note:", "error: subprocess-exited"))),
+            f"pip failed with exit code {done.returncode}",
+        )
+        print(f"Native kernels can't be built here, so ONNX Runtime's own compute: {said}", file=sys.stderr)
     else:
-        print("Native kernels were built and are used (docs/native.md).", file=sys.stderr)
+        print("Native kernels are built and installed (docs/native.md).", file=sys.stderr)
     NATIVE_STAMP.write_text(wanted)
 
 

@@ -2,10 +2,10 @@
 
     python aarch64_steps.py [--library FILE] GRAPH MANIFEST [GRAPH MANIFEST …] < request > reply
 
-``GRAPH`` is ``model.onnx`` or ``model.ort``; ``FILE`` a library of custom operators, which graphs may name. The request is JSON,
-a list of ``{"ids": […], "tokens": […]}``: a prompt, and what to feed after it, whatever the model would say. The reply is JSON:
-``machine``, ``providers``, and ``logits``, which has for each graph and each prompt the list of ``len(tokens) + 1`` rows, one after
-the prompt and one after each token.
+``GRAPH`` is ``model.onnx`` or ``model.ort``; ``FILE`` a library of custom operators, which graphs may name. The request is
+JSON, a list of ``{"ids": […], "tokens": […]}``: a prompt, and what to feed after it, whatever the model would say. The reply is
+JSON: ``machine``, ``providers``, and ``logits``, which has for each graph and each prompt the list of ``len(tokens) + 1`` rows,
+one after the prompt and one after each token.
 """
 
 import json

@@ -11,15 +11,15 @@ import quickstart
 
 
 @pytest.fixture
-def pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
+def pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str | Path]]:
     """The commands that were run; none is."""
-    ran: list[list[str]] = []
+    ran: list[list[str | Path]] = []
     monkeypatch.setattr(quickstart, "NATIVE_STAMP", tmp_path / "native")
     return ran
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, ran: list[list[str]], code: int, said: str) -> None:
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+def answer(monkeypatch: pytest.MonkeyPatch, ran: list[list[str | Path]], code: int, said: str) -> None:
+    def run(command: list[str | Path], **_: object) -> subprocess.CompletedProcess[str]:
         ran.append(command)
         return subprocess.CompletedProcess(command, code, stdout=said)
 
@@ -31,8 +31,8 @@ def test_taken_once(pip, monkeypatch, capsys):
     quickstart.take_native()
     quickstart.take_native()
     (command,) = pip
-    assert command[1:4] == ["-m", "pip", "install"] and command[-1] == str(quickstart.HERE / "native")
-    assert capsys.readouterr().err == "Native kernels were built and are used (docs/native.md).\n"
+    assert "install" in command and command[-1] == quickstart.HERE / "native"
+    assert capsys.readouterr().err == "Native kernels are built and installed (docs/native.md).\n"
 
 
 def test_a_failure_is_one_line_and_not_the_end(pip, monkeypatch, capsys):
@@ -43,8 +43,9 @@ def test_a_failure_is_one_line_and_not_the_end(pip, monkeypatch, capsys):
         "  Building wheel\n  no C compiler for x86_64-linux found; install gcc\n  error: subprocess-exited-with-error\n",
     )
     quickstart.take_native()
-    said = capsys.readouterr().err
-    assert said == "No native kernels, ONNX Runtime's are used: no C compiler for x86_64-linux found; install gcc\n"
+    assert capsys.readouterr().err == (
+        "Native kernels can't be built here, so ONNX Runtime's own compute: no C compiler for x86_64-linux found; install gcc\n"
+    )
 
 
 def test_again_when_sources_changed(pip, monkeypatch, tmp_path):
