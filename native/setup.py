@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
@@ -32,6 +32,13 @@ TAGS = {
 }
 
 
+class OfOneMachine(Distribution):
+    """Files go where a machine's own go."""
+
+    def has_ext_modules(self) -> bool:
+        return True
+
+
 class BuildWithLibrary(build_py):
     """Compiles into the build, never into the sources; but for an editable install, which runs from them."""
 
@@ -50,16 +57,13 @@ class WheelOfOneMachine(bdist_wheel):
     """For every Python 3 and one machine. A compiler of the system links its C library, which may be newer than manylinux's: such
     a wheel has the tag of this system alone."""
 
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.root_is_pure = False
-
     def get_tag(self) -> tuple[str, str, str]:
         tag = super().get_tag()[2] if OWN else TAGS[TARGET.system, TARGET.machine]
         return "py3", "none", tag
 
 
 setup(
+    distclass=OfOneMachine,
     cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": WheelOfOneMachine},
     setup_requires=[] if OWN else ["ziglang>=0.13"],  # what pip installs before it builds
 )
