@@ -70,17 +70,8 @@ def take_native() -> None:
     wanted = hashlib.sha256(b"".join(one.read_bytes() for one in files)).hexdigest()
     if NATIVE_STAMP.is_file() and NATIVE_STAMP.read_text() == wanted:
         return
-    command = [
-        str(PYTHON),
-        "-m",
-        "pip",
-        "--quiet",
-        "--disable-pip-version-check",
-        "install",
-        "--force-reinstall",
-        "--no-deps",
-        NATIVE,
-    ]
+    options = ("--quiet", "--disable-pip-version-check", "--force-reinstall", "--no-deps")
+    command = [str(PYTHON), "-m", "pip", "install", *options, str(NATIVE)]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     if done.returncode:
         lines = [line.strip() for line in done.stdout.splitlines() if "error" in line.lower() or "no C compiler" in line]

@@ -11,15 +11,15 @@ import quickstart
 
 
 @pytest.fixture
-def pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str | Path]]:
+def pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]:
     """The commands that were run; none is."""
-    ran: list[list[str | Path]] = []
+    ran: list[list[str]] = []
     monkeypatch.setattr(quickstart, "NATIVE_STAMP", tmp_path / "native")
     return ran
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, ran: list[list[str | Path]], code: int, said: str) -> None:
-    def run(command: list[str | Path], **_: object) -> subprocess.CompletedProcess[str]:
+def answer(monkeypatch: pytest.MonkeyPatch, ran: list[list[str]], code: int, said: str) -> None:
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         ran.append(command)
         return subprocess.CompletedProcess(command, code, stdout=said)
 
@@ -31,7 +31,7 @@ def test_taken_once(pip, monkeypatch, capsys):
     quickstart.take_native()
     quickstart.take_native()
     (command,) = pip
-    assert "install" in command and command[-1] == quickstart.HERE / "native"
+    assert "install" in command and command[-1] == str(quickstart.HERE / "native")
     assert capsys.readouterr().err == "Native kernels are built and installed (docs/native.md).\n"
 
 
