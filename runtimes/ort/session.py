@@ -97,6 +97,11 @@ def open_graph(
     return Opened(session)
 
 
+def natively() -> bool:
+    """Whether native operators are put in where nobody says anything."""
+    return _usual() != ONNXRUNTIME and library.found() is not None
+
+
 def _usual() -> str | None:
     """What the environment says of kernels."""
     wanted = os.environ.get(library.VARIABLE) or None

@@ -119,7 +119,7 @@ def test_an_int8_cache_costs_a_trained_model_next_to_nothing(
 def test_verify_passes(nano_bundle: NanoBundle, precision: str) -> None:
     found = verify_bundle(nano_bundle(precision, "latent-int8"), Checkpoint.open("youtu-nano"))
     assert found.passed, (found.checks, found.parity and found.parity.faults)
-    assert found.parity is not None and set(found.parity.graph) == set(PATHS)
+    assert found.parity is not None and set(found.parity.graph) | {"native"} == set(PATHS)
     assert min(one.correlation for one in found.parity.graph.values()) > 0.999, "PyTorch rounds the weights as the bundle does"
     assert found.parity.greedy_agreement >= {"int8": 0.97, "int4": 0.9}[precision]
 

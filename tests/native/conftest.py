@@ -20,7 +20,7 @@ def libraries(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="session")
 def library(libraries: Path) -> Path:
     """As anyone builds it."""
-    return built(libraries)
+    return built(libraries, ["-Werror"])
 
 
 @pytest.fixture(params=NAMES)

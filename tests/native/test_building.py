@@ -54,12 +54,11 @@ def test_it_exports_four_functions_and_links_the_c_library(library: Path) -> Non
     assert needed(library) <= {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 
-@pytest.mark.parametrize("command", ["gcc", "clang"])
-def test_no_warnings(command: str, tmp_path: Path) -> None:
-    if shutil.which(command) is None:
-        pytest.skip(f"{command} isn't installed")
-    building.build(tmp_path, HERE, [command], ["-Werror"])
-    building.build(tmp_path, HERE, [command], ["-Werror"], NATIVE / "compare" / "compare.c")
+def test_another_compiler_has_no_warnings_either(tmp_path: Path) -> None:
+    """That of the other tests is told that warnings are errors."""
+    if shutil.which("clang") is None or compiler() == ["clang"]:
+        pytest.skip("clang isn't installed, or is what the other tests take")
+    building.build(tmp_path, HERE, ["clang"], ["-Werror", "-O1"])
 
 
 def test_a_compiler_that_refuses_is_quoted(tmp_path: Path) -> None:

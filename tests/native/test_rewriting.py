@@ -51,8 +51,10 @@ def steps(graph: Graph) -> np.ndarray:
     return np.concatenate([first, second, third], 1)
 
 
-@pytest.mark.parametrize("form", ["latent", "latent-int8"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("variant", "form"),
+    [*((variant, "latent") for variant in VARIANTS), ("default", "latent-int8"), ("no q_lora", "latent-int8")],
+)
 def test_every_kind_of_checkpoint(tmp_path: Path, installed: library.Library, variant: str, form: str) -> None:
     write_checkpoint(tmp_path / "checkpoint", CONFIG | VARIANTS[variant])
     manifest = export_tiny(tmp_path / "checkpoint", tmp_path / "bundle", Recipe("int4", 32), form=form)

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.graphs.rounded import Floats
 from youtu_onnx.runtimes.batch import Chunk
 from youtu_onnx.runtimes.ort.batch_model import BatchModel
 from youtu_onnx.runtimes.ort.model import OrtModel
-from youtu_onnx.runtimes.ort.session import AS_IT_IS, ONNXRUNTIME
+from youtu_onnx.runtimes.ort.session import AS_IT_IS, natively
 from youtu_onnx.runtimes.providers.cpu import CPU
 from youtu_onnx.runtimes.providers.options import ProviderOptions
 from youtu_onnx.runtimes.providers.providers import provider as provider_called
@@ -200,10 +201,13 @@ def _run_slots(bundle: Bundle, runs: Sequence[PromptRun], advance: Callable[[int
 
 def _run_native(bundle: Bundle, runs: Sequence[PromptRun], advance: Callable[[int], None]) -> None:
     """Path ``native``: prompts and their continuations with the native operators, where these are installed and have a part."""
-    model = OrtModel(bundle, CPU.name, find=lambda _: None)
+    if not natively():
+        return
     try:
-        if model.kernels == ONNXRUNTIME:
-            return
+        model = OrtModel(bundle, CPU.name, options=ProviderOptions(kernels="native"), find=lambda _: None)
+    except UsageError:  # they compute nothing of it
+        return
+    try:
         for run in {id(one): one for one in runs}.values():
             logits, past = model.run(*_inputs(run.ids, 0), None)
             rows = [logits[0, run.first :].copy()]
