@@ -18,20 +18,7 @@ INLINE i32 dot4(i32 sums, u8 unsigned_, s8 signed_) {
     return sums + (i32)_mm256_add_epi32(even, odd);
 }
 
-INLINE f32 spread_scales(const float *from, int wide) {
-    const __m256i order = wide == 4 ? _mm256_set_epi32(1, 1, 1, 1, 0, 0, 0, 0) : _mm256_set_epi32(3, 3, 2, 2, 1, 1, 0, 0);
-    const __m128 some = wide == 4 ? _mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)from)) : _mm_loadu_ps(from);
-    return (f32)_mm256_permutevar8x32_ps(_mm256_castps128_ps256(some), order);
-}
-
-INLINE void weave(const u8 rows[4], u8 out[4]) {
-    const __m256i a = (__m256i)rows[0], b = (__m256i)rows[1], c = (__m256i)rows[2], d = (__m256i)rows[3];
-    const __m256i ab = _mm256_unpacklo_epi8(a, b), cd = _mm256_unpacklo_epi8(c, d);
-    const __m256i ab_high = _mm256_unpackhi_epi8(a, b), cd_high = _mm256_unpackhi_epi8(c, d);
-    out[0] = (u8)_mm256_unpacklo_epi16(ab, cd), out[1] = (u8)_mm256_unpackhi_epi16(ab, cd);
-    out[2] = (u8)_mm256_unpacklo_epi16(ab_high, cd_high), out[3] = (u8)_mm256_unpackhi_epi16(ab_high, cd_high);
-}
-
+#include "lanes_avx.h"
 #include "linear_kernels.h"
 #include "attention_kernels.h"
 #include "expanded_kernels.h"
