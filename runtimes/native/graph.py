@@ -86,10 +86,6 @@ class Graph:
             self._replaced[name] = node
         self.made[operator] += 1
 
-    def current(self, value: str) -> NodeProto | None:
-        """The node that will make a value."""
-        return self._replaced.get(value) or self._producers.get(value)
-
     def finish(self) -> None:
         """Replace, and drop nodes and constants that nothing needs."""
         wanted, kept = set(self._outputs), list[NodeProto]()
