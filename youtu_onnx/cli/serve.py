@@ -118,6 +118,9 @@ class RequestArguments:
             help="Let requests to /adapters load LoRA adapters from this folder, each in a folder of its name, and unload them.",
         ),
     ] = None
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests", help="Write a line for each answered request: what was asked, not what was said.")
+    ] = False
     drain: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="On SIGTERM or Ctrl-C, how long replies may go on.")] = (
         30.0
     )
@@ -131,6 +134,7 @@ class RequestArguments:
             body_limit=_size(self.body_limit, "--body-limit"),
             connections=self.limit_connections,
             adapters=self.adapters,
+            log_requests=self.log_requests,
         )
 
 
@@ -150,6 +154,7 @@ def serve(
         ),
     ] = 1,
     requests: RequestArguments,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     chosen = serving.Serving(
         bundle,
@@ -161,6 +166,7 @@ def serve(
         limits=engine.limits(threads),
         workers=workers,
         drain_seconds=requests.drain,
+        open_page=open_page,
     )
     serving.serve(chosen, progress(), console.note)
 

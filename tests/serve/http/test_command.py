@@ -42,6 +42,7 @@ def running(bundle: Path, *options: str, **variables: str) -> Iterator[tuple[sub
 def test_it_says_where_it_listens_and_ends_well(nano_bundle: Callable[..., Path]) -> None:
     with running(nano_bundle(), "--drain", "0.2", YOUTU_ONNX_API_KEY="k") as (process, url, said):
         assert said[0].startswith("youtu-nano at http://127.0.0.1:")
+        assert "browser to chat" in said[0] and re.search(r"http://127.0.0.1:\d+/v1,", said[0])
         assert "8 replies at once" in said[1]
         assert httpx.get(f"{url}/v1/models").status_code == 401
         headers = {"Authorization": "Bearer k"}
@@ -103,6 +104,16 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     assert main(["serve", "anywhere"]) == 1
     error = capsys.readouterr().err
     assert "llguidance" in error and 'pip install "youtu-onnx[serve]"' in error
+
+
+def test_it_opens_the_page_and_logs_requests(nano_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    """The browser here is a program that asks for the page and leaves."""
+    browser = tmp_path / "browser.py"
+    browser.write_text("import sys, httpx\nhttpx.get(sys.argv[1], headers={'User-Agent': 'browser'})\n", encoding="utf-8")
+    command = f"{sys.executable} {browser} %s"
+    with running(nano_bundle(), "--open", "--log-requests", BROWSER=command) as (process, _, _):
+        said = process.stderr.readline()  # type: ignore[union-attr]
+    assert re.search(r"127\.0\.0\.1 GET / 200 \d+\.\d\d s\n", said)
 
 
 def test_it_warns_where_others_reach_it(nano_bundle: Callable[..., Path]) -> None:

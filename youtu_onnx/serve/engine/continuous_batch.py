@@ -75,7 +75,10 @@ class ContinuousBatch:
         if chunk is None and not decoding:
             return
         alone, started = not self._decoding, time.monotonic()
-        for found in self._computed(Step(decoding, chunk)):
+        computed = self._computed(Step(decoding, chunk))
+        if chunk:
+            chunk.running.sequence.read(min(len(chunk.running.cached.ids), len(chunk.running.sequence.request.prompt)))
+        for found in computed:
             self._advance(found)
         if chunk and alone:
             self._order.measured(chunk.count, time.monotonic() - started)
@@ -154,6 +157,7 @@ class ContinuousBatch:
         if sequence.begin(reused):
             self.counts.prompt_tokens += len(sequence.ids)
             self.counts.reused_tokens += reused
+            sequence.read(reused)
 
     def _decode(self, running: RunningSequence) -> None:
         """Give it the lowest free slot, which is the cheapest."""

@@ -83,8 +83,9 @@ class Engine(Protocol):
         """Free what is kept of adapters that were unloaded or replaced. Replies that use one go on; from any thread."""
 
     def submit(self, request: Request, deliver: Callable[[Event], None]) -> Ticket:
-        """Take a request. ``deliver`` is called on the engine's thread, for each token and once with :class:`Ended`; it must
-        return at once and not raise.
+        """Take a request. ``deliver`` is called on the engine's thread, for each token and once with :class:`Ended`, and if the
+        request asks for it, before the first token with where it waits and how far its prompt is read. It must return at once and
+        not raise.
 
         Raises:
             UsageError: an empty prompt, ids outside the vocabulary, or no room for a reply in the context.

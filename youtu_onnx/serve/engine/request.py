@@ -35,6 +35,7 @@ class Request:
         logprobs: None: none are wanted; else of each token its own, and those of so many likeliest.
         constraint: what the reply has to obey; None: nothing.
         adapter: what it is computed with, prompt and reply; None: the model without any.
+        progress: :class:`Queued` and :class:`PromptProgress` are wanted, too, until the first token.
     """
 
     prompt: tuple[int, ...]
@@ -44,12 +45,37 @@ class Request:
     logprobs: int | None = None
     constraint: Constraint | None = None
     adapter: ActiveAdapter | None = None
+    progress: bool = False
 
     @property
     def repeatable(self) -> bool:
         """Whether the same request is to get the same reply, in whatever company and after whatever others: the likeliest tokens
         are asked for, or a seed was given."""
         return self.sampling.deterministic or self.sampling.seed is not None
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The request waits for a place. ``position``: in the queue; 1 is the next."""
+
+    position: int
+
+
+@dataclass(frozen=True)
+class PromptProgress:
+    """How far the prompt is read.
+
+    Attributes:
+        total: its tokens.
+        cached: those that a cache held already.
+        processed: those that are in the cache by now, ``cached`` included.
+        seconds: since its prefill began.
+    """
+
+    total: int
+    cached: int
+    processed: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -89,4 +115,4 @@ class Ended:
     error: YoutuOnnxError | None = None
 
 
-Event = Token | Ended
+Event = Queued | PromptProgress | Token | Ended

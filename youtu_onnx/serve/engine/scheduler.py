@@ -203,6 +203,9 @@ class Scheduler:
                 self._running.add(sequence)
                 for one in passed:
                     one.overtaken += 1
+            waiting = [sequence for sequence in self._queue if not sequence.cancelled]
+        for position, sequence in enumerate(waiting, 1):
+            sequence.waits(position)
 
     def _requeue(self, sequence: TokenSequence) -> None:
         """It was preempted: it waits again, before all that came later."""

@@ -14,7 +14,7 @@ from youtu_onnx.chat.finish import CompleteReason, FinishReason
 from youtu_onnx.chat.sampler import Sampler
 from youtu_onnx.core.errors import YoutuOnnxError
 from youtu_onnx.core.softmax import log_softmax
-from youtu_onnx.serve.engine.request import Ended, Event, Request, Token
+from youtu_onnx.serve.engine.request import Ended, Event, PromptProgress, Queued, Request, Token
 
 _NUMBERS = itertools.count()
 
@@ -47,6 +47,8 @@ class TokenSequence:
         self._sampler = Sampler(request.sampling)
         self._seen, self._generated = set(request.prompt), Counter[int]()
         self._reused = 0
+        self._position = 0  # in the queue, as told last
+        self._processed = -1  # of the prompt, as told last
         self._submitted = time.monotonic()
         self._started: float | None = None
         self._first: float | None = None
@@ -72,6 +74,18 @@ class TokenSequence:
         self._started, self._reused = time.monotonic(), reused
         return True
 
+    def waits(self, position: int) -> None:
+        """It stands there in the queue; told where it changed, to those who want to know."""
+        if self.request.progress and self._started is None and position != self._position:
+            self._position = position
+            self._send(Queued(position))
+
+    def read(self, processed: int) -> None:
+        """So many tokens of its prompt are in its cache; told where they became more, until the first token."""
+        if self.request.progress and self._first is None and not self._over and processed > self._processed:
+            self._processed = processed
+            self._send(PromptProgress(len(self.request.prompt), self._reused, processed, self.seconds))
+
     def advance(self, logits: np.ndarray) -> CompleteReason | None:
         """Choose the next token from logits ``[V]`` and deliver it; why the reply is complete, or None if it goes on.
 
@@ -79,6 +93,7 @@ class TokenSequence:
             YoutuOnnxError: the logits are no numbers, or the constraint failed.
         """
         if self._first is None:
+            self.read(len(self.request.prompt))
             self._first = time.monotonic()
         constraint = self.request.constraint
         id_ = self._sampler.pick(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -16,6 +18,7 @@ from youtu_onnx.serve.http.origins import CrossOrigin
 from youtu_onnx.serve.http.paths import Paths
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.reading import JsonRoute
+from youtu_onnx.serve.http.request_log import LogRequests
 from youtu_onnx.serve.http.service import Service
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.text.model_text import ModelText
@@ -34,9 +37,11 @@ def application(
     settings: Settings | None = None,
     metrics: Metrics | None = None,
     explainer: Explainer | None = None,
+    logged: Callable[[str], None] | None = None,
 ) -> FastAPI:
     """A FastAPI application that answers from an engine, and explains replies where there is something to do so.
 
+    ``logged``: takes a line for each answered request, where ``settings.log_requests``.
     ``service_of(app).draining = True`` makes it refuse new work and say so at ``/health``.
     """
     settings = settings or Settings()
@@ -66,6 +71,8 @@ def application(
     if settings.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.cors_origins)
     app.add_middleware(CountRequests, metrics=metrics)
+    if settings.log_requests and logged is not None:
+        app.add_middleware(LogRequests, told=logged)
     app.add_middleware(Paths)
     documentation.describe(app)
     return app

@@ -36,7 +36,7 @@ async def complete_chat(service: Service, body: ChatCompletion, http: HttpReques
         "system_fingerprint": service.text.fingerprint,
     }
     if body.stream:
-        return _stream(service, body, replies, head)
+        return _stream(service, body, http, replies, head)
 
     def make(made: Sequence[WholeReply], usage: Json) -> Json:
         choices = [_choice(service, body, number, whole) for number, whole in enumerate(made)]
@@ -71,6 +71,7 @@ def _plan(service: Service, body: ChatCompletion) -> Replies:
             logprobs=(body.top_logprobs or 0) if body.logprobs else None,
             constraint=constraint and (constraint.copy() if number else constraint),
             adapter=adapter,
+            progress=bool(body.return_progress) and number == 0,
         )
         reader = ReplyReader(text.tokenizer, stops=body.stops, thinking=prompt.thinking, tools=bool(tools))
         planned.append(PlannedReply(request, reader))
@@ -144,7 +145,7 @@ def _message(parts: Sequence[Part]) -> Json:
     return message
 
 
-def _stream(service: Service, body: ChatCompletion, replies: Replies, head: Json) -> Response:
+def _stream(service: Service, body: ChatCompletion, http: HttpRequest, replies: Replies, head: Json) -> Response:
     head = {**head, "object": "chat.completion.chunk"} | ({"usage": None} if body.with_usage else {})
 
     def chunk(number: int, delta: Json, finish: AnswerFinish | None = None, tokens: Sequence[Token] = ()) -> Json:
@@ -154,12 +155,15 @@ def _stream(service: Service, body: ChatCompletion, replies: Replies, head: Json
         return {**head, "choices": [choice]}
 
     def chunks(update: ReplyUpdate) -> list[Json]:
+        if update.progress is not None:
+            return [{**head, "choices": [], **update.progress_fields}]
         made = [
             chunk(update.number, _delta(part), tokens=part.tokens if isinstance(part, Content) else ()) for part in update.parts
         ]
         return made if update.finish is None else [*made, chunk(update.number, {}, update.finish)]
 
     return service.stream(
+        http,
         replies,
         begin=[chunk(number, {"role": "assistant", "content": ""}) for number in range(len(replies.planned))],
         update=chunks,

@@ -21,7 +21,7 @@ async def answer_chat(service: Service, body: Chat, http: HttpRequest) -> Respon
     """POST /chat"""
     replies = await asyncio.to_thread(_plan, service, body)
     if body.stream:
-        return service.stream(replies, update=_events, end=lambda usage: [{"usage": usage}])
+        return service.stream(http, replies, update=_events, end=lambda usage: [{"usage": usage}])
     return await service.answer(http, replies, _answer)
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from youtu_onnx.serve.engine.request import Ended, Request, Token
+from youtu_onnx.serve.engine.request import Ended, PromptProgress, Queued, Request, Token
 from youtu_onnx.serve.http import problems
 from youtu_onnx.serve.http.answers import AnswerFinish
 from youtu_onnx.serve.http.metrics import Metrics
@@ -80,12 +80,25 @@ class Replies:
 
 @dataclass(frozen=True)
 class ReplyUpdate:
-    """What one event meant for a client. ``finish`` and ``ended`` are there with a reply's last parts."""
+    """What one event meant for a client. ``finish`` and ``ended`` are there with a reply's last parts; ``progress`` comes alone,
+    to requests that want it."""
 
     number: int
     parts: list[Part]
     finish: AnswerFinish | None = None
     ended: Ended | None = None
+    progress: Queued | PromptProgress | None = None
+
+    @property
+    def progress_fields(self) -> Json:
+        """``progress`` as members of a chunk; none where there is none."""
+        match self.progress:
+            case Queued(position):
+                return {"queue": {"position": position}}
+            case PromptProgress(total, cached, processed, seconds):
+                spent = {"time_ms": round(1000 * seconds)}
+                return {"prompt_progress": {"total": total, "cache": cached, "processed": processed} | spent}
+        return {}
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,9 @@ async def updates(
         if not begun and submission.first_token is not None:
             begun = True
             metrics.began(submission.first_token - submission.begun)
-        if isinstance(event, Token):
+        if isinstance(event, Queued | PromptProgress):
+            yield ReplyUpdate(number, [], progress=event)
+        elif isinstance(event, Token):
             parts = reader.push(event)
             if reader.stopped:
                 submission.cancel(number)

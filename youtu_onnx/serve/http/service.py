@@ -20,6 +20,7 @@ from youtu_onnx.serve.http import problems, sse
 from youtu_onnx.serve.http.metrics import Metrics
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.replies import Json, Replies, ReplyUpdate, WholeReply, updates
+from youtu_onnx.serve.http.request_log import USAGE
 from youtu_onnx.serve.http.served_models import ServedModels
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.http.submission import Submission
@@ -87,6 +88,7 @@ class Service:
             if not work.done():
                 return Response(status_code=499)
             whole, usage = work.result()
+            http.scope[USAGE] = usage
             return JSONResponse(make(whole, usage))
         finally:
             submission.cancel()
@@ -97,6 +99,7 @@ class Service:
 
     def stream(
         self,
+        http: HttpRequest,
         replies: Replies,
         *,
         begin: Sequence[Json] = (),
@@ -120,7 +123,8 @@ class Service:
                     chunk = b"".join(map(sse.event, update(one)))
                     if chunk:
                         yield chunk
-                for value in end(replies.usage(ended)):
+                http.scope[USAGE] = usage = replies.usage(ended)
+                for value in end(usage):
                     yield sse.event(value)
             except Exception as error:  # noqa: BLE001 - too late for a status
                 yield sse.event(problems.of(error).body())

@@ -17,7 +17,7 @@ from youtu_onnx.runtimes.providers.providers import chosen, variant_for
 from youtu_onnx.serve.engine.engine import Engine
 from youtu_onnx.serve.engine.limits import Limits, capacity, share
 from youtu_onnx.serve.engine.opening import open_engine
-from youtu_onnx.serve.http import server, workers
+from youtu_onnx.serve.http import browsing, server, workers
 from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.http.connections import connection_limit
 from youtu_onnx.serve.http.explain_route import explainer_of
@@ -40,6 +40,7 @@ class Serving:
         limits: of the engine, or of all workers' engines together.
         workers: processes that answer.
         drain_seconds: on SIGTERM or Ctrl-C, how long replies may go on.
+        open_page: in the user's browser, when requests are answered.
     """
 
     bundle: Path
@@ -51,6 +52,7 @@ class Serving:
     limits: Limits = field(default_factory=Limits)
     workers: int = 1
     drain_seconds: float = 30.0
+    open_page: bool = False
 
     @property
     def loopback(self) -> bool:
@@ -67,12 +69,14 @@ def settings(
     body_limit: int = Settings.body_limit,
     connections: int | None = None,
     adapters: Path | None = None,
+    log_requests: bool = False,
 ) -> Settings:
     """What a server at this address allows and asks for.
 
     Args:
         names: further ones by which a loopback server may be asked.
         adapters: folder from which adapters may be loaded while the server runs.
+        log_requests: whether a line for each answered request is wanted.
 
     Raises:
         UsageError: an empty key, names for a server that checks none, what is no name or no origin, or more connections than
@@ -92,6 +96,7 @@ def settings(
         body_limit=body_limit,
         connections=connection_limit(connections),
         adapters=adapters,
+        log_requests=log_requests,
     )
 
 
@@ -130,7 +135,7 @@ def serve(serving: Serving, progress: Progress, told: Told) -> None:
             limits=serving.limits,
         )
         explainer = explainer_of(Bundle.open(serving.bundle, target=target), text, serving.provider)
-        app = application(engine, text=text, settings=serving.settings, explainer=explainer)
+        app = application(engine, text=text, settings=serving.settings, explainer=explainer, logged=told)
         server.run(app, listening, drain_seconds=serving.drain_seconds, ready=lambda: _tell(serving, url, text, told, engine))
 
 
@@ -162,7 +167,7 @@ def _run_workers(serving: Serving, text: ModelText, listening: socket, progress:
 
 def _tell(serving: Serving, url: str, text: ModelText, told: Told, engine: Engine | None = None) -> None:
     """``engine``: None where workers tell of theirs."""
-    told(f"{text.id} at {url}; the API is described at {url}/docs")
+    told(f"{text.id} at {url}: open it in a browser to chat, or use OpenAI's API at {url}/v1, which {url}/docs describes")
     if engine is not None:
         told(capacity(engine))
     if not serving.loopback:
@@ -173,3 +178,13 @@ def _tell(serving: Serving, url: str, text: ModelText, told: Told, engine: Engin
         )
     if "*" in serving.settings.cors_origins and not serving.settings.api_keys:
         told("--cors-origin * without a key lets any web page that you open use this server.")
+    if serving.open_page:
+        _open_page(url, told)
+
+
+def _open_page(url: str, told: Told) -> None:
+    if browsing.has_browser():
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        browsing.open_page(browsing.page_address(host, int(port)))
+    else:
+        told("--open: there is no browser with a window here")

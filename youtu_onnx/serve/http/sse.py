@@ -24,8 +24,9 @@ def event(value: Any) -> bytes:
 class EventStream(Response):
     """A response of events. ``left`` is called once, whatever ends it: the client, the events or an error."""
 
-    def __init__(self, events: AsyncIterator[bytes], left: Callable[[], None]) -> None:
-        super().__init__(media_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+    def __init__(self, events: AsyncIterator[bytes], left: Callable[[], None], *, kind: str = "text/event-stream") -> None:
+        """``kind``: of the content; of another kind, ``events`` are whatever stands for one there."""
+        super().__init__(media_type=kind, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events, self._left = events, left
 

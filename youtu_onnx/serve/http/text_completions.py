@@ -46,10 +46,12 @@ async def complete_text(service: Service, body: TextCompletion, http: HttpReques
         head["usage"] = None
 
     def chunks(update: ReplyUpdate) -> list[Json]:
+        if update.progress is not None:
+            return [{**head, "choices": [], **update.progress_fields}]
         return [{**head, "choices": [choices[update.number].of(update.parts, update.finish)]}]
 
     return service.stream(
-        replies, update=chunks, end=lambda usage: [{**head, "choices": [], "usage": usage}] if body.with_usage else []
+        http, replies, update=chunks, end=lambda usage: [{**head, "choices": [], "usage": usage}] if body.with_usage else []
     )
 
 
@@ -66,6 +68,7 @@ def _plan(service: Service, body: TextCompletion) -> Replies:
                 text.eos_ids,
                 logprobs=body.logprobs,
                 adapter=adapter,
+                progress=bool(body.return_progress) and not planned,
             )
             planned.append(PlannedReply(request, ReplyReader(text.tokenizer, stops=body.stops)))
     return Replies(tuple(planned), copies)

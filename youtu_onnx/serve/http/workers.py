@@ -78,7 +78,9 @@ class Worker:
             self.told(f"worker {os.getpid()} can't start: {why}")
             os._exit(FAILED_TO_START)  # at once: the parent would wait HEALTH_SECONDS for the answer of one that is shutting down
         explainer = explainer_of(bundle, text, ProviderChoice("cpu"))
-        app = application(engine, text=text, settings=self.settings, metrics=SharedMetrics(engine), explainer=explainer)
+        app = application(
+            engine, text=text, settings=self.settings, metrics=SharedMetrics(engine), explainer=explainer, logged=self.told
+        )
         _end_with_parent()
         _drain_on_signal(service_of(app), self.drain_seconds)
         self.told(f"worker {os.getpid()} answers: {capacity(engine)}")

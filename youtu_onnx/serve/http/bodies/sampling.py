@@ -61,6 +61,11 @@ class CompletionFields(SamplingFields):
     model: str | None = Field(None, max_length=500, description="The served model's id, one with an adapter, or left out.")
     stream: bool | None = Field(None, description="Server-Sent Events, a token at a time.")
     stream_options: StreamOptions | None = None
+    return_progress: bool | None = Field(
+        None,
+        description="In a stream, before the first token: chunks without choices that say the first prompt's place in the queue "
+        "(`queue`) and how far it is read (`prompt_progress`, as llama.cpp's server has it).",
+    )
     n: int | None = Field(None, ge=1, le=128, description="So many replies.")
     stop: Stops | None = Field(None, description="Strings that end the reply and are not part of it.")
     user: str | None = Field(None, description="Accepted and not used.")
@@ -77,4 +82,6 @@ class CompletionFields(SamplingFields):
     def _options_of_a_stream(self) -> CompletionFields:
         if self.stream_options is not None and not self.stream:
             raise ValueError("stream_options goes with stream: true alone")
+        if self.return_progress and not self.stream:
+            raise ValueError("return_progress goes with stream: true alone")
         return self
