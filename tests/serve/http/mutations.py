@@ -117,7 +117,8 @@ def short(body: Any) -> Any:
         return body
     if "markdown" in body:
         return body
-    name = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
+    names = ("max_completion_tokens", "max_output_tokens")
+    name = next((name for name in names if name in body), "max_tokens")
     return {**body, name: 2}
 
 

@@ -141,8 +141,8 @@ def head(content: bytes | None = None, *more: str, path: str = "/v1/completions"
     return "\r\n".join([*lines, "", ""]).encode() + (content or b"")
 
 
-def post(body: dict[str, Any]) -> bytes:
-    return head(json.dumps(body).encode())
+def post(body: dict[str, Any], path: str = "/v1/completions") -> bytes:
+    return head(json.dumps(body).encode(), path=path)
 
 
 def ended(client: socket.socket) -> bytes:
@@ -219,8 +219,15 @@ def test_who_says_nothing_and_who_never_ends(server: Server) -> None:
         (post(SHORT | {"stop": ["x"] * 5000}), 400),
         (post(SHORT | {"prompt": [5] * 100_000}), 400),
         (post(SHORT | {"prompt": ["a"] * 9}), 400),
+        (post({"input": [{"type": "item_reference", "id": "x" * 257}]}, "/v1/responses"), 400),
+        (post({"input": [{"role": "user", "content": "x"}] * 10_001}, "/v1/responses"), 400),
+        (post({"input": "x", "previous_response_id": "resp_" + "0" * 48}, "/v1/responses"), 400),
+        (post({"input": "x", "metadata": {str(n): "x" for n in range(17)}}, "/v1/responses"), 400),
+        (post({"input": [{"type": ["message"], "content": [[[]]]}]}, "/v1/responses"), 400),
+        (head(None, path="/v1/responses/" + "x" * 10_000, method="GET"), 404),
+        (head(None, path="/v1/responses/x/input_items?limit=0&order=up", method="GET"), 400),
     ],
-    ids=range(23),
+    ids=range(30),
 )
 def test_what_is_no_request_has_an_error(server: Server, request_: bytes, status: int) -> None:
     with server.connect() as client:
@@ -258,6 +265,16 @@ def test_one_who_leaves_after_sending_more_requests(server: Server) -> None:
             client.sendall(post(LONG) * 3)
             until(lambda: server.taken() == 1)
         until(lambda: 'route="/v1/completions",status="499"' in httpx.get(f"{server.url}/metrics").text)
+
+
+def test_remembered_responses_stay_within_bounds(server: Server) -> None:
+    """Each is as large as a body may be, by tools that the model doesn't hear of: together more than the server keeps."""
+    tool = {"type": "function", "name": "add", "parameters": {"type": "object", "description": "x" * 3_900_000}}
+    ask = {"input": "Hi", "tools": [tool], "tool_choice": "none", "max_output_tokens": 1, "logit_bias": {str(FATAL): -100}}
+    url = f"{server.url}/v1/responses"
+    ids = [httpx.post(url, json=ask, timeout=60).json()["id"] for _ in range(6)]
+    statuses = [httpx.get(f"{url}/{id_}", timeout=60).status_code for id_ in ids]
+    assert statuses[0] == 404 and statuses[-1] == 200 and statuses == sorted(statuses, reverse=True)
 
 
 def test_requests_sent_together_are_answered_in_turn(server: Server) -> None:

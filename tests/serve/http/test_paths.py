@@ -130,7 +130,7 @@ def test_a_client_that_would_rather_speak_http_2(url: str) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/v1/responses", "Responses API"),
+        ("/v1/responses/resp_1/cancel", "fetched by their ids"),
         ("/v1/embeddings", "makes no embeddings"),
         ("/v1/messages", "Anthropic"),
         ("/api/chat", "Ollama"),

@@ -30,6 +30,29 @@ OWN = [
     Recorded("curl", "POST", "/chat", JSON, {"prompt": "What is 4 + 3?", "max_tokens": 8}),
     Recorded("curl", "POST", "/chat", JSON, {"messages": [{"role": "user", "content": "Hi"}], "stream": True, "stop": "."}),
     Recorded("curl", "POST", "/render", JSON, {"markdown": "*a* $b^2$\n\n```python\nc = 1\n```"}),
+    Recorded("curl", "POST", "/v1/responses", JSON, {"input": "What is 4 + 3?", "max_output_tokens": 8}),
+    Recorded(
+        "curl",
+        "POST",
+        "/v1/responses",
+        JSON,
+        {
+            "instructions": "Be brief.",
+            "input": [
+                {"role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
+                {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]},
+                {"type": "function_call", "call_id": "c", "name": "add", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c", "output": "2"},
+            ],
+            "tools": [{"type": "function", "name": "add", "parameters": {"type": "object", "properties": {}}, "strict": True}],
+            "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "add"}]},
+            "text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "object", "properties": {}}}},
+            "include": ["message.output_text.logprobs"],
+            "metadata": {"a": "b"},
+            "max_output_tokens": 8,
+            "stream": True,
+        },
+    ),
     Recorded("curl", "POST", "/v1/completions", JSON, {"prompt": [[5, 6], [7]], "n": 2, "stream": True}),
 ]
 """For the routes that are this server's own, and tokens as a prompt."""
@@ -104,12 +127,24 @@ def check(raw: Raw, answer: Answer) -> None:
         check_error(problem["error"])
     elif "text/event-stream" in answer.headers.get("content-type", "") and raw.method != "HEAD":
         events = answer.body.decode().split("\n\n")
+        if events[0].startswith("event: "):
+            check_responses(events)
+            return
         assert events[-2:] == ["data: [DONE]", ""]
         for event in events[:-2]:
             value = json.loads(event.removeprefix("data: "))
             if "error" in value:
                 check_error(value["error"])
                 assert value["error"]["type"] != "server_error"
+
+
+def check_responses(events: list[str]) -> None:
+    *values, last = [json.loads(event.partition("\ndata: ")[2]) for event in events[:-1]]
+    assert events[-1] == "" and last["type"] in ("response.completed", "response.incomplete", "response.failed")
+    assert [value["sequence_number"] for value in (*values, last)] == list(range(len(values) + 1))
+    for value in values:
+        if value["type"] == "error":
+            assert value["code"] not in ("internal_error", "engine_error") and len(value["message"].split()) > 2
 
 
 def check_error(error: dict[str, Any]) -> None:

@@ -239,4 +239,5 @@ BUSY: dict[int | str, dict[str, Any]] = {
     429: {"model": Error, "description": "The queue is full; Retry-After says when to ask again."},
     503: {"model": Error, "description": "The server is about to stop."},
 }
+RESPONSE_STREAM = {"text/event-stream": {"schema": {"description": "Where stream is true: an event of its type each."}}}
 STREAM = {"text/event-stream": {"schema": {"description": "Where stream is true: `data: {…}` events, then `data: [DONE]`."}}}

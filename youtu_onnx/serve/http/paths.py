@@ -14,14 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from youtu_onnx.serve.http.problems import Problem
 
-WITHOUT_V1 = re.compile(r"/(?:chat/completions|completions|models(?:/.+)?)")
+WITHOUT_V1 = re.compile(r"/(?:chat/completions|completions|responses(?:/.+)?|models(?:/.+)?)")
 
 ELSEWHERE = (
-    (
-        re.compile(r"/v1/responses(?:/.*)?"),
-        "instead of OpenAI's Responses API, use POST /v1/chat/completions (chat.completions in OpenAI's clients, "
-        "provider.chat(…) in Vercel's AI SDK, use_responses_api=False in LangChain)",
-    ),
+    (re.compile(r"/v1/responses/.*"), "responses are made, fetched by their ids, listed with /input_items, and deleted; no more"),
     (re.compile(r"/v1/embeddings"), "the model writes text and makes no embeddings"),
     (re.compile(r"/v1/messages(?:/.*)?"), "this is Anthropic's API; here is OpenAI's: POST /v1/chat/completions"),
     (
@@ -33,7 +29,10 @@ ELSEWHERE = (
 )
 """Routes that clients ask for and that aren't here, and what to do instead."""
 
-API = "OpenAI's API is POST /v1/chat/completions, POST /v1/completions and GET /v1/models, and /docs describes every route"
+API = (
+    "OpenAI's API is POST /v1/chat/completions, POST /v1/responses, POST /v1/completions and GET /v1/models, and /docs describes "
+    "every route"
+)
 
 
 class Paths:

@@ -18,8 +18,10 @@ def chat_prompt(
     messages: Sequence[Mapping[str, Any]],
     enable_thinking: bool | None,
     tools: Sequence[Mapping[str, Any]] = (),
+    *,
+    param: str = "messages",
 ) -> Prompt:
-    """A conversation in the model's chat template.
+    """A conversation in the model's chat template. ``param``: what the request calls it.
 
     Raises:
         Problem: the model has no template or no switch for thinking, or the template refuses the messages.
@@ -34,7 +36,7 @@ def chat_prompt(
     try:
         return text.template.prompt(messages, enable_thinking=enable_thinking, tools=tools or None)
     except UsageError as error:
-        raise Problem(400, str(error.message), param="messages", code="invalid_value") from error
+        raise Problem(400, str(error.message), param=param, code="invalid_value") from error
 
 
 def sampling(service: Service, body: SamplingFields, number: int = 0) -> Sampling:

@@ -105,32 +105,38 @@ class Service:
         begin: Sequence[Json] = (),
         update: Callable[[ReplyUpdate], list[Json]],
         end: Callable[[Json], list[Json]],
+        failed: Callable[[Problem], list[Json]] = lambda problem: [problem.body()],
+        framing: sse.Framing = sse.COMPLETIONS,
     ) -> Response:
-        """Events: those of the beginning, what ``update`` makes of each update, and what ``end`` makes of the usage."""
+        """Events: those of the beginning, what ``update`` makes of each update, and at last what ``end`` makes of the usage or
+        ``failed`` of what went wrong."""
         submission = self._submit(replies, self.settings.behind_limit)
 
         async def events() -> AsyncIterator[bytes]:
             ended: dict[int, Ended] = {}
             try:
                 for value in begin:
-                    yield sse.event(value)
+                    yield framing.write(value)
                 async for one in updates(replies, submission, self.metrics, self.settings.keep_alive_seconds):
                     if one is None:
-                        yield sse.KEEP_ALIVE
+                        if framing.waiting:
+                            yield framing.waiting
                         continue
                     if one.ended is not None:
                         ended[one.number] = one.ended
-                    chunk = b"".join(map(sse.event, update(one)))
+                    chunk = b"".join(map(framing.write, update(one)))
                     if chunk:
                         yield chunk
                 http.scope[USAGE] = usage = replies.usage(ended)
                 for value in end(usage):
-                    yield sse.event(value)
+                    yield framing.write(value)
             except Exception as error:  # noqa: BLE001 - too late for a status
-                yield sse.event(problems.of(error).body())
-            yield sse.DONE
+                for value in failed(problems.of(error)):
+                    yield framing.write(value)
+            if framing.done:
+                yield framing.done
 
-        return sse.EventStream(events(), submission.cancel)
+        return sse.EventStream(events(), submission.cancel, framing.kind)
 
     def _submit(self, replies: Replies, behind_limit: int | None = None) -> Submission:
         if self.draining:

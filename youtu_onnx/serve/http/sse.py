@@ -6,26 +6,61 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-KEEP_ALIVE = b": waiting\n\n"
-DONE = b"data: [DONE]\n\n"
-
 
 def event(value: Any) -> bytes:
     """One event with a JSON object."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n\n"
+    return b"data: " + dumped(value) + b"\n\n"
+
+
+def named_event(value: Any) -> bytes:
+    """One event that is called by its ``type``, as those of OpenAI's Responses are."""
+    return b"event: " + value["type"].encode() + b"\n" + event(value)
+
+
+def json_line(value: Any) -> bytes:
+    """A line with a JSON object."""
+    return dumped(value) + b"\n"
+
+
+def dumped(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a stream is written.
+
+    Attributes:
+        kind: its content type.
+        write: an object as bytes.
+        waiting: what is sent where there was nothing to say for a while.
+        done: what is sent at the end.
+    """
+
+    kind: str
+    write: Callable[[Any], bytes]
+    waiting: bytes = b""
+    done: bytes = b""
+
+
+COMMENT = b": waiting\n\n"
+COMPLETIONS = Framing("text/event-stream", event, COMMENT, b"data: [DONE]\n\n")
+RESPONSES = Framing("text/event-stream", named_event, COMMENT)
+LINES = Framing("application/x-ndjson", json_line)
 
 
 class EventStream(Response):
-    """A response of events. ``left`` is called once, whatever ends it: the client, the events or an error."""
+    """A response of events, or of what stands for them in another ``kind`` of content. ``left`` is called once, whatever ends it:
+    the client, the events or an error."""
 
-    def __init__(self, events: AsyncIterator[bytes], left: Callable[[], None], *, kind: str = "text/event-stream") -> None:
-        """``kind``: of the content; of another kind, ``events`` are whatever stands for one there."""
+    def __init__(self, events: AsyncIterator[bytes], left: Callable[[], None], kind: str) -> None:
         super().__init__(media_type=kind, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events, self._left = events, left

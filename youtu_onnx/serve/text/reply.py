@@ -37,6 +37,7 @@ class ReplyReader:
     Stop strings are looked for in the answer, not in thinking or in calls.
 
     Attributes:
+        thought: tokens that were no part of the answer: thinking, and the tags around it.
         count: tokens read, up to the one that made a stop string complete.
         calls: tool calls that began.
         stopped: a stop string was found: nothing more will come.
@@ -57,7 +58,7 @@ class ReplyReader:
         self._thought = _Trimmed()
         self._after_thinking = bool(thinking)  # white space after the thinking is not the answer's
         self._waiting: deque[_Waiting] = deque()
-        self.count = 0
+        self.count = self.thought = 0
 
     @property
     def calls(self) -> int:
@@ -105,6 +106,7 @@ class ReplyReader:
             elif kind == "thinking" and (shown := self._thought.push(text)):
                 parts.append(Thought(shown))
             self._after_thinking = True
+            self.thought += len(self._waiting)
             self._waiting.clear()  # those tokens were no part of the answer
         return parts
 

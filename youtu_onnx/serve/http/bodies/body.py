@@ -4,7 +4,7 @@ them, read with more patience."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, model_validator
 
@@ -55,6 +55,8 @@ class Said(BaseModel):
 class BodyWithoutOff(Body):
     """A request of OpenAI's API, less the fields that change nothing."""
 
+    off: ClassVar[Mapping[str, Callable[[Any], bool]]] = OFF
+
     @model_validator(mode="before")
     @classmethod
     def _drop_off(cls, data: Any) -> Any:
@@ -64,15 +66,17 @@ class BodyWithoutOff(Body):
         return {
             name: value
             for name, value in data.items()
-            if not (name not in known and name in OFF and (value is None or OFF[name](value)))
+            if not (name not in known and name in cls.off and (value is None or cls.off[name](value)))
         }
 
 
-def by_type(tags: Mapping[str, str]) -> Discriminator:
-    """Of several objects, the one that the member ``type`` says. Tags are in brackets: errors tell them from fields."""
+def by_type(tags: Mapping[str, str], *, default: str | None = None) -> Discriminator:
+    """Of several objects, the one that the member ``type`` says; ``default``: where it says nothing. Tags are in brackets: errors
+    tell them from fields."""
 
     def tag(value: Any) -> str | None:
         name = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+        name = default if name is None else name
         return tags.get(name) if isinstance(name, str) else None
 
     types = ", ".join(map(repr, tags))

@@ -17,14 +17,15 @@ class ToolFunction(Body):
     parameters: dict[str, Any] | None = Field(None, description="JSON Schema of an object.")
     strict: bool | None = Field(None, description=STRICT)
 
+    def for_template(self) -> dict[str, Any]:
+        """As chat templates read it."""
+        function = {"name": self.name, "description": self.description, "parameters": self.parameters}
+        return {"type": "function", "function": {key: value for key, value in function.items() if value is not None}}
+
 
 class Tool(Body):
     type: Literal["function"]
     function: ToolFunction
-
-    def for_template(self) -> dict[str, Any]:
-        function = {"name": self.function.name, "description": self.function.description, "parameters": self.function.parameters}
-        return {"type": "function", "function": {key: value for key, value in function.items() if value is not None}}
 
 
 class NamedFunction(Body):
