@@ -133,7 +133,6 @@ def test_a_client_that_would_rather_speak_http_2(url: str) -> None:
         ("/v1/responses/resp_1/cancel", "fetched by their ids"),
         ("/v1/embeddings", "makes no embeddings"),
         ("/v1/messages", "Anthropic"),
-        ("/api/chat", "Ollama"),
         ("/v1/chat/completions/chat/completions", "and /v1, and no more"),
         ("/v1", "base URL"),
         ("/v1/audio/speech", "POST /v1/chat/completions"),
@@ -146,6 +145,12 @@ def test_routes_that_are_not_here(client: TestClient, path: str, words: str) -> 
         error = response.json()["error"]
         assert (response.status_code, error["code"]) == (404, "unknown_url")
         assert repr(path) in error["message"] and words in error["message"]
+
+
+def test_routes_of_ollamas_that_are_not_here_say_so_in_its_shape(client: TestClient) -> None:
+    for path, words in (("/api/pull", "youtu-onnx serve"), ("/api/embed", "makes no embeddings"), ("/api/nothing", "/docs")):
+        response = client.post(path, json={})
+        assert response.status_code == 404 and words in response.json()["error"] and repr(path) in response.json()["error"]
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,17 @@ class SamplingDefaults(Shape):
     max_tokens: int
 
 
+class ModelDetails(Shape):
+    """``bytes``: of the bundle's files; ``version``: this program's."""
+
+    family: str
+    precision: str
+    provider: str
+    parameters: int
+    bytes: int
+    version: str
+
+
 class Model(Shape):
     """``context_length``, ``defaults`` and what follows are this server's own additions; ``parent``: what an adapter is of;
     ``steps``: whether ``/explain`` takes its replies."""
@@ -150,6 +161,7 @@ class Model(Shape):
     tools: bool
     thinking_switch: bool
     steps: bool | None = None
+    details: ModelDetails
 
 
 class Models(Shape):

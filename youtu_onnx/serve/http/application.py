@@ -11,7 +11,16 @@ from starlette.exceptions import HTTPException
 from youtu_onnx.core.version import __version__
 from youtu_onnx.explain.explainer import Explainer
 from youtu_onnx.serve.engine.engine import Engine
-from youtu_onnx.serve.http import adapter_routes, documentation, explain_route, page_files, problems, response_routes, routes
+from youtu_onnx.serve.http import (
+    adapter_routes,
+    documentation,
+    explain_route,
+    ollama_routes,
+    page_files,
+    problems,
+    response_routes,
+    routes,
+)
 from youtu_onnx.serve.http.guard import Guard
 from youtu_onnx.serve.http.metrics import CountRequests, Metrics
 from youtu_onnx.serve.http.origins import CrossOrigin
@@ -60,6 +69,7 @@ def application(
     app.router.route_class = JsonRoute
     routes.add_openai(app, service)
     response_routes.add_responses(app, service)
+    ollama_routes.add_ollama(app, service)
     routes.add_own(app, service)
     routes.add_state(app, service)
     if settings.adapters is not None and engine.adapters is not None:

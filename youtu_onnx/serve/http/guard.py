@@ -66,7 +66,7 @@ class Guard:
         except Exception as error:
             if begun:
                 raise
-            await problems.of(error).response()(scope, receive, sending)
+            await problems.of(error).response(scope["path"])(scope, receive, sending)
 
     def _check_host(self, headers: Headers) -> None:
         hosts, host = self._settings.hosts, headers.get("host")

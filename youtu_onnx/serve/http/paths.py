@@ -20,9 +20,10 @@ ELSEWHERE = (
     (re.compile(r"/v1/responses/.*"), "responses are made, fetched by their ids, listed with /input_items, and deleted; no more"),
     (re.compile(r"/v1/embeddings"), "the model writes text and makes no embeddings"),
     (re.compile(r"/v1/messages(?:/.*)?"), "this is Anthropic's API; here is OpenAI's: POST /v1/chat/completions"),
+    (re.compile(r"/api/embed(?:dings)?"), "the model writes text and makes no embeddings"),
     (
-        re.compile(r"/api/(?:chat|generate|tags|show|ps|version|embed(?:dings)?)"),
-        "this is Ollama's API; here is OpenAI's, at /v1",
+        re.compile(r"/api/(?:pull|push|create|copy|delete|blobs/.+)"),
+        "models are put here by youtu-onnx serve BUNDLE; of Ollama's API there are chat, generate, tags, show, ps and version",
     ),
     (re.compile(r".*/chat/completions"), "the base URL of OpenAI's clients is this server's address and /v1, and no more"),
     (re.compile(r"/v1"), "this is the base URL of OpenAI's clients, who add a route to it"),

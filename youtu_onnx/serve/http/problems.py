@@ -20,6 +20,8 @@ log = logging.getLogger("youtu_onnx.serve")
 
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 DRAIN_RETRY_SECONDS = 5
+OLLAMA = "/api/"
+"""How paths of Ollama's API begin."""
 
 
 class Problem(Exception):
@@ -41,8 +43,10 @@ class Problem(Exception):
         kind = TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
-    def response(self) -> JSONResponse:
-        return JSONResponse(self.body(), self.status, headers=self.headers)
+    def response(self, path: str = "") -> JSONResponse:
+        """``path``: that was asked for; Ollama's API has errors of its own shape."""
+        body = {"error": self.message} if path.startswith(OLLAMA) else self.body()
+        return JSONResponse(body, self.status, headers=self.headers)
 
 
 def of(error: Exception) -> Problem:
@@ -78,7 +82,7 @@ def draining() -> Problem:
 
 async def respond(request: Request, error: Exception) -> JSONResponse:
     """FastAPI's exception handler."""
-    return of(error).response()
+    return of(error).response(request.url.path)
 
 
 def _invalid(error: RequestValidationError) -> Problem:

@@ -107,6 +107,7 @@ class WholeReply:
 
     parts: list[Part]
     finish: AnswerFinish
+    ended: Ended
 
 
 async def updates(

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
+from youtu_onnx.core.version import __version__
 from youtu_onnx.serve.http import answers
 from youtu_onnx.serve.http.bodies.chat_completion import ChatCompletion
 from youtu_onnx.serve.http.bodies.own import Chat, Render
@@ -140,6 +141,14 @@ def _model(service: Service, name: str) -> Json:
         "tools": text.calls_tools and text.template is not None,
         "thinking_switch": text.thinking_switch,
         **({} if service.explainer is None else {"steps": True}),
+        "details": {
+            "family": text.facts.family,
+            "precision": text.facts.precision,
+            "provider": text.facts.provider,
+            "parameters": text.facts.parameters,
+            "bytes": text.facts.nbytes,
+            "version": __version__,
+        },
         "defaults": {
             "temperature": 0.0 if text.sampling.deterministic else text.sampling.temperature,
             "top_p": text.sampling.top_p,

@@ -152,7 +152,8 @@ class Service:
             assert one is not None  # without a timeout something has happened
             parts[one.number] += one.parts
             if one.finish is not None and one.ended is not None:
-                whole[one.number], ended[one.number] = WholeReply(parts[one.number], one.finish), one.ended
+                whole[one.number] = WholeReply(parts[one.number], one.finish, one.ended)
+                ended[one.number] = one.ended
         return [whole[number] for number in range(len(parts))], replies.usage(ended)
 
 

@@ -59,7 +59,7 @@ def _plan(service: Service, body: TextCompletion) -> Replies:
     text, copies, adapter = service.text, body.n or 1, service.models.active(body.model)
     planned = []
     for prompt in body.prompts:
-        ids = _ids(service, prompt)
+        ids = prompt_ids(service, prompt)
         for number in range(copies):
             request = Request(
                 tuple(ids),
@@ -74,7 +74,12 @@ def _plan(service: Service, body: TextCompletion) -> Replies:
     return Replies(tuple(planned), copies)
 
 
-def _ids(service: Service, prompt: Prompt) -> list[int]:
+def prompt_ids(service: Service, prompt: Prompt) -> list[int]:
+    """Of a text that is continued, or token ids.
+
+    Raises:
+        Problem: it is empty, too long, or has ids that aren't there.
+    """
     # a person's text: nothing in it is a control token
     ids = service.text.tokenizer.encode(prompt, special=False, frame=True) if isinstance(prompt, str) else prompt
     if not ids:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from youtu_onnx.chat.model import default_max_tokens, eos_ids
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.serve.text.bundle_facts import BundleFacts
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.json_file import read_json
 from youtu_onnx.text.thinking import CLOSE, OPEN
@@ -28,6 +28,7 @@ class ModelText:
         max_tokens: the default length of a reply.
         created: seconds since 1970: when the bundle was written.
         fingerprint: changes with the bundle's contents.
+        facts: of the bundle itself.
     """
 
     id: str
@@ -38,6 +39,7 @@ class ModelText:
     eos_ids: frozenset[int]
     created: int = 0
     fingerprint: str = ""
+    facts: BundleFacts = field(default_factory=BundleFacts)
 
     @classmethod
     def open(cls, path: str | Path, *, name: str | None = None, target: str | None = None) -> ModelText:
@@ -53,7 +55,7 @@ class ModelText:
         bundle = Bundle.open(path, target=target)
         tokenizer = Tokenizer.open(bundle.path)
         config = read_json(bundle.file(names.GENERATION_CONFIG))
-        manifest = bundle.file(names.MANIFEST)
+        facts = BundleFacts.of(bundle)
         return cls(
             id=name or bundle.manifest.source.model,
             tokenizer=tokenizer,
@@ -61,8 +63,9 @@ class ModelText:
             sampling=Sampling.from_generation_config(config),
             max_tokens=default_max_tokens(config),
             eos_ids=frozenset(eos_ids(config, bundle, tokenizer)),
-            created=int(manifest.stat().st_mtime),
-            fingerprint="fp_" + hashlib.sha256(manifest.read_bytes()).hexdigest()[:12],
+            created=int(bundle.file(names.MANIFEST).stat().st_mtime),
+            fingerprint="fp_" + facts.digest[:12],
+            facts=facts,
         )
 
     @property
