@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from youtu_onnx.cli import console
-from youtu_onnx.cli.options import BundleFolder, ProviderArguments, Threads
+from youtu_onnx.cli.options import ProviderArguments, Threads
 from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.core.errors import UsageError
@@ -138,8 +138,41 @@ class RequestArguments:
         )
 
 
+@dataclass(frozen=True)
+class SeveralArguments:
+    """What several bundles in one server may take."""
+
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Of several bundles: most memory that those loaded at a time may take, cached tokens included, as 24GiB. "
+            "Default: most of what is free.",
+            show_default=False,
+        ),
+    ] = None
+    unload_after: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="Of several bundles: unload one that nobody has asked for so long. Default: only when another needs the memory.",
+            show_default=False,
+        ),
+    ] = None
+
+
+Bundles = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[NAME=]BUNDLE...",
+        help="Folders that youtu-onnx export wrote. Of several, requests choose one by its name, or get the first.",
+    ),
+]
+
+
 def serve(
-    bundle: BundleFolder,
+    bundle: Bundles,
     *,
     address: AddressArguments,
     engine: EngineArguments,
@@ -153,17 +186,19 @@ def serve(
             "divided among them, unless --threads says how many each has.",
         ),
     ] = 1,
+    several: SeveralArguments,
     requests: RequestArguments,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     chosen = serving.Serving(
-        bundle,
+        serving.chosen_bundles(bundle, address.model_name),
         requests.settings(address),
-        name=address.model_name,
         host=address.host,
         port=address.port,
         provider=where.choice(),
         limits=engine.limits(threads),
+        memory=None if several.memory is None else _size(several.memory, "--memory"),
+        idle_seconds=several.unload_after,
         workers=workers,
         drain_seconds=requests.drain,
         open_page=open_page,

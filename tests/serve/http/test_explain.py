@@ -20,8 +20,8 @@ from youtu_onnx.explain.steps import Asked
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.serve.http import answers, explain_route
 from youtu_onnx.serve.http.application import application
+from youtu_onnx.serve.http.bundles import bundles_of
 from youtu_onnx.serve.http.explain_route import explainer_of
-from youtu_onnx.serve.http.service import service_of
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.text.model_text import ModelText
 
@@ -128,7 +128,7 @@ def test_few_wait_and_others_are_told_to_come_later(client: TestClient, monkeypa
 
 
 def test_a_server_that_is_about_to_stop_explains_nothing_more(client: TestClient) -> None:
-    service = service_of(client.app)  # type: ignore[arg-type]
+    service = bundles_of(client.app).gate  # type: ignore[arg-type]
     service.draining = True
     try:
         refused(client.post("/explain", json=body()), 503)

@@ -27,7 +27,8 @@ ADD: Any = {
         },
     },
 }
-FORM: Any = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 99}}, "required": ["n"], "additionalProperties": False}
+NUMBER: Any = {"type": "integer", "minimum": 0, "maximum": 99}
+FORM: Any = {"type": "object", "properties": {"n": NUMBER}, "required": ["n"], "additionalProperties": False}
 
 
 @pytest.fixture(scope="module")

@@ -161,6 +161,7 @@ class Model(Shape):
     tools: bool
     thinking_switch: bool
     steps: bool | None = None
+    loaded: bool
     details: ModelDetails
 
 
@@ -237,7 +238,10 @@ class Explained(Shape):
     kept: Kept | None
 
 
-ERRORS: dict[int | str, dict[str, Any]] = {
+Described = dict[int | str, dict[str, Any]]
+"""Answers by status, as FastAPI takes them."""
+
+ERRORS: Described = {
     400: {"model": Error, "description": "The request makes no sense, or asks for what isn't supported; param is the field."},
     401: {"model": Error, "description": "No API key, or a wrong one."},
     403: {"model": Error, "description": "The Host header names another server."},
@@ -246,7 +250,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     415: {"model": Error, "description": "The body is not application/json, or is encoded."},
     500: {"model": Error, "description": "The server failed."},
 }
-BUSY: dict[int | str, dict[str, Any]] = {
+BUSY: Described = {
     404: {"model": Error, "description": "No such model."},
     429: {"model": Error, "description": "The queue is full; Retry-After says when to ask again."},
     503: {"model": Error, "description": "The server is about to stop."},

@@ -21,6 +21,7 @@ from youtu_onnx.serve.http import (
     response_routes,
     routes,
 )
+from youtu_onnx.serve.http.bundles import Bundles, Holds
 from youtu_onnx.serve.http.guard import Guard
 from youtu_onnx.serve.http.metrics import CountRequests, Metrics
 from youtu_onnx.serve.http.origins import CrossOrigin
@@ -28,7 +29,7 @@ from youtu_onnx.serve.http.paths import Paths
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.reading import JsonRoute
 from youtu_onnx.serve.http.request_log import LogRequests
-from youtu_onnx.serve.http.service import Service
+from youtu_onnx.serve.http.served_bundle import Opened, ServedBundle
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.text.model_text import ModelText
 
@@ -50,12 +51,23 @@ def application(
 ) -> FastAPI:
     """A FastAPI application that answers from an engine, and explains replies where there is something to do so.
 
-    ``logged``: takes a line for each answered request, where ``settings.log_requests``.
-    ``service_of(app).draining = True`` makes it refuse new work and say so at ``/health``.
+    ``logged``: as :func:`application_of` has it.
     """
-    settings = settings or Settings()
-    metrics = metrics or Metrics(engine)
-    service = Service(engine, text, settings, metrics, explainer)
+    one = ServedBundle(text, lambda: Opened(engine, explainer), context_length=engine.context_length, steps=explainer is not None)
+    bundles = Bundles([one], settings or Settings(), metrics=metrics or Metrics(engine))
+    bundles.load(one)
+    return application_of(bundles, logged=logged)
+
+
+def application_of(bundles: Bundles, *, logged: Callable[[str], None] | None = None) -> FastAPI:
+    """A FastAPI application that answers with bundles.
+
+    ``bundles_of(app).gate.draining = True`` makes it refuse new work and say so at ``/health``.
+
+    Args:
+        logged: takes a line for each answered request, where the settings say ``log_requests``.
+    """
+    settings = bundles.settings
     app = FastAPI(
         title="youtu-onnx serve",
         version=__version__,
@@ -65,23 +77,25 @@ def application(
         redirect_slashes=False,  # Paths takes them away
         exception_handlers=dict.fromkeys((Problem, RequestValidationError, HTTPException), problems.respond),
     )
-    app.state.service = service
+    app.state.bundles = bundles
     app.router.route_class = JsonRoute
-    routes.add_openai(app, service)
-    response_routes.add_responses(app, service)
-    ollama_routes.add_ollama(app, service)
-    routes.add_own(app, service)
-    routes.add_state(app, service)
-    if settings.adapters is not None and engine.adapters is not None:
-        adapter_routes.add_adapters(app, service, settings.adapters, engine.adapters)
-    if explainer is not None:
-        explain_route.add_explain(app, service, explainer)
+    routes.add_openai(app, bundles)
+    response_routes.add_responses(app, bundles)
+    ollama_routes.add_ollama(app, bundles)
+    routes.add_own(app, bundles)
+    routes.add_state(app, bundles)
+    alone = bundles.all[0].service if len(bundles.all) == 1 else None
+    if settings.adapters is not None and alone is not None and alone.engine.adapters is not None:
+        adapter_routes.add_adapters(app, alone, settings.adapters, alone.engine.adapters)
+    if any(one.steps for one in bundles.all):
+        explain_route.add_explain(app, bundles)
     documentation.add(app)
     page_files.add(app)
+    app.add_middleware(Holds)
     app.add_middleware(Guard, settings=settings, routes=app.routes)
     if settings.cors_origins:
         app.add_middleware(CrossOrigin, origins=settings.cors_origins)
-    app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(CountRequests, metrics=bundles.metrics)
     if settings.log_requests and logged is not None:
         app.add_middleware(LogRequests, told=logged)
     app.add_middleware(Paths)

@@ -11,6 +11,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from youtu_onnx.chat.opening import OpeningOptions
@@ -20,6 +21,7 @@ from youtu_onnx.explain.explanation import writes_steps
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.serve.http import answers, problems
 from youtu_onnx.serve.http.bodies.own import Explain
+from youtu_onnx.serve.http.bundles import Bundles
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.prompting import chat_prompt
 from youtu_onnx.serve.http.replies import Json
@@ -36,18 +38,19 @@ def explainer_of(bundle: Bundle, text: ModelText, provider: ProviderChoice) -> E
     return Explainer(bundle, text.tokenizer, OpeningOptions(provider, threads=1))
 
 
-def add_explain(app: FastAPI, service: Service, explainer: Explainer) -> None:
+def add_explain(app: FastAPI, bundles: Bundles) -> None:
     worker = ThreadPoolExecutor(1, "explain")
     waiting = 0
 
     @app.post("/explain", response_model=answers.Explained, responses=answers.ERRORS | answers.BUSY, tags=["youtu-onnx"])
-    async def explain(body: Explain) -> Response:
+    async def explain(body: Explain, http: Request) -> Response:
         """The steps of a reply, each with whether its verifier finds it valid, and which tokens each layer kept.
 
         The model reads the reply, whoever wrote it; nothing is sampled.
         """
         nonlocal waiting
-        _check(service, body)
+        service = await bundles.service(body.model, http.scope)
+        explainer = _explainer(service, body)
         if waiting > service.settings.explain_queue:
             raise Problem(
                 429, "too many replies wait to be explained", code="queue_full", headers={"Retry-After": str(RETRY_SECONDS)}
@@ -60,17 +63,21 @@ def add_explain(app: FastAPI, service: Service, explainer: Explainer) -> None:
         return JSONResponse(made)
 
 
-def _check(service: Service, body: Explain) -> None:
-    """
+def _explainer(service: Service, body: Explain) -> Explainer:
+    """What explains it.
+
     Raises:
         Problem: it can't be explained, or not by this server.
     """
     if service.draining:
         raise problems.draining()
     service.models.check(body.model)
+    if service.explainer is None:
+        raise Problem(400, f"no verifier knows what {service.text.id} writes", param="model", code="unsupported_field")
     limit = service.settings.explain_characters
     if len(body.thinking) + len(body.answer) > limit:
         raise Problem(413, f"thinking and answer are longer than {limit:,} characters", param="thinking", code="body_too_large")
+    return service.explainer
 
 
 def _explained(service: Service, explainer: Explainer, body: Explain) -> Json:

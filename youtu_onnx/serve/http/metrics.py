@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from youtu_onnx.serve.engine.engine import Engine
+from youtu_onnx.serve.engine.engine import EngineStats
 from youtu_onnx.serve.engine.request import Ended
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -17,10 +18,16 @@ RATES = (1, 2, 5, 10, 20, 30, 50, 75, 100, 200, 500, 1000)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class HasStats(Protocol):
+    """An engine, or several together."""
+
+    def stats(self) -> EngineStats: ...
+
+
 class Metrics:
     """What happened, for ``GET /metrics``."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: HasStats) -> None:
         self._registry = prometheus_client.CollectorRegistry()
         self._registry.register(EngineCollector(engine))
         self.requests = prometheus_client.Counter(
@@ -55,7 +62,7 @@ class Metrics:
 class EngineCollector(Collector):
     """The engine's own numbers, read when they are asked for."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: HasStats) -> None:
         self._engine = engine
 
     def collect(self) -> Iterator[Metric]:

@@ -64,9 +64,8 @@ Said = Callable[[str, str, list[Json]], Json]
 """Text, thinking and calls as members of a line."""
 
 
-async def chat(service: Service, body: OllamaChat, http: HttpRequest) -> Response:
-    """POST /api/chat"""
-    model = service.models.ollama(body.model)
+async def chat(service: Service, model: str, body: OllamaChat, http: HttpRequest) -> Response:
+    """POST /api/chat; ``model``: as it is called here."""
     if not body.messages:
         return _loaded(body, {"message": {"role": "assistant", "content": ""}})
 
@@ -83,9 +82,8 @@ async def chat(service: Service, body: OllamaChat, http: HttpRequest) -> Respons
     return await _answer(service, body, http, replies, said)
 
 
-async def generate(service: Service, body: OllamaGenerate, http: HttpRequest) -> Response:
-    """POST /api/generate"""
-    model = service.models.ollama(body.model)
+async def generate(service: Service, model: str, body: OllamaGenerate, http: HttpRequest) -> Response:
+    """POST /api/generate; ``model``: as it is called here."""
     if not body.prompt:
         return _loaded(body, {"response": ""})
     messages = [{"role": "system", "content": body.system}] if body.system else []

@@ -8,9 +8,11 @@ from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
 from youtu_onnx.serve.http import answers, ollama, ollama_answers
+from youtu_onnx.serve.http.answers import Described
 from youtu_onnx.serve.http.bodies.ollama import OllamaChat, OllamaGenerate, OllamaShow
+from youtu_onnx.serve.http.bundles import Bundles
 from youtu_onnx.serve.http.replies import Json
-from youtu_onnx.serve.http.service import Service
+from youtu_onnx.serve.http.served_bundle import ServedBundle
 
 VERSION = "0.12.0"
 """Of Ollama's API, as it is spoken here: clients ask whether it is new enough for tools and thinking."""
@@ -18,41 +20,45 @@ VERSION = "0.12.0"
 FOR_EVER = "2318-01-01T00:00:00Z"
 """When a model is unloaded that stays."""
 
-LINES: Json = {200: {"content": {"application/x-ndjson": {"schema": {"description": "Unless stream is false: a line each."}}}}}
-ERRORS = {
+LINES: Described = {
+    200: {"content": {"application/x-ndjson": {"schema": {"description": "Unless stream is false: a line each."}}}}
+}
+ERRORS: Described = {
     status: {**described, "model": ollama_answers.OllamaError} for status, described in (answers.ERRORS | answers.BUSY).items()
 }
-FOUND = {status: ERRORS[status] for status in (401, 403, 500)}
+FOUND: Described = {status: ERRORS[status] for status in (401, 403, 500)}
 
 
-def add_ollama(app: FastAPI, service: Service) -> None:
+def add_ollama(app: FastAPI, bundles: Bundles) -> None:
     """``/api``"""
 
     @app.post("/api/chat", response_model=ollama_answers.OllamaChatAnswer, tags=["Ollama"], responses=ERRORS | LINES)
     async def chat(body: OllamaChat, http: Request) -> Response:
         """A reply to a conversation, as lines of JSON unless `stream` is false."""
-        return await ollama.chat(service, body, http)
+        _, name = bundles.find_ollama(body.model)
+        return await ollama.chat(await bundles.service(name, http.scope), name, body, http)
 
     @app.post("/api/generate", response_model=ollama_answers.OllamaGenerated, tags=["Ollama"], responses=ERRORS | LINES)
     async def generate(body: OllamaGenerate, http: Request) -> Response:
         """A reply to a prompt, or with `raw` its continuation."""
-        return await ollama.generate(service, body, http)
+        _, name = bundles.find_ollama(body.model)
+        return await ollama.generate(await bundles.service(name, http.scope), name, body, http)
 
     @app.get("/api/tags", response_model=ollama_answers.OllamaModels, tags=["Ollama"], responses=FOUND)
     async def tags() -> Response:
         """The models that requests may name."""
-        return JSONResponse({"models": [_model(service, name) for name in service.models.names]})
+        return JSONResponse({"models": [_model(one, name) for one in bundles.all for name in one.names]})
 
     @app.get("/api/ps", response_model=ollama_answers.OllamaRunning, tags=["Ollama"], responses=FOUND)
     async def running() -> Response:
         """The models that are loaded."""
-        return JSONResponse({"models": [_running(service, service.models.base)]})
+        return JSONResponse({"models": [_running(one) for one in bundles.all if one.service is not None]})
 
     @app.post("/api/show", response_model=ollama_answers.OllamaShown, tags=["Ollama"], responses=ERRORS)
     async def show(body: OllamaShow) -> Response:
         """What a model is and can."""
-        service.models.ollama(body.model or body.name or "")
-        return JSONResponse(_shown(service))
+        one, _ = bundles.find_ollama(body.model or body.name or "")
+        return JSONResponse(_shown(one))
 
     @app.get("/api/version", response_model=ollama_answers.OllamaVersion, tags=["Ollama"], responses=FOUND)
     async def version() -> Response:
@@ -60,12 +66,12 @@ def add_ollama(app: FastAPI, service: Service) -> None:
         return JSONResponse({"version": VERSION})
 
 
-def _tagged(service: Service, name: str) -> str:
-    return f"{name}:latest" if name == service.models.base else name
+def _tagged(one: ServedBundle, name: str) -> str:
+    return f"{name}:latest" if name == one.text.id else name
 
 
-def _details(service: Service) -> Json:
-    facts = service.text.facts
+def _details(one: ServedBundle) -> Json:
+    facts = one.text.facts
     return {
         "parent_model": "",
         "format": "onnx",
@@ -76,33 +82,33 @@ def _details(service: Service) -> Json:
     }
 
 
-def _model(service: Service, name: str) -> Json:
-    text = service.text
+def _model(one: ServedBundle, name: str) -> Json:
+    text = one.text
     return {
-        "name": _tagged(service, name),
-        "model": _tagged(service, name),
-        "modified_at": _created(service),
+        "name": _tagged(one, name),
+        "model": _tagged(one, name),
+        "modified_at": _created(one),
         "size": text.facts.nbytes,
         "digest": text.facts.digest,
-        "details": _details(service),
+        "details": _details(one),
     }
 
 
-def _running(service: Service, name: str) -> Json:
-    made = _model(service, name)
+def _running(one: ServedBundle) -> Json:
+    made = _model(one, one.text.id)
     del made["modified_at"]
-    return {**made, "expires_at": FOR_EVER, "size_vram": 0, "context_length": service.engine.context_length}
+    return {**made, "expires_at": FOR_EVER, "size_vram": 0, "context_length": one.context_length}
 
 
-def _shown(service: Service) -> Json:
-    text, facts = service.text, service.text.facts
+def _shown(one: ServedBundle) -> Json:
+    text, facts = one.text, one.text.facts
     chosen = text.sampling
     parameters = {
         "temperature": 0.0 if chosen.deterministic else chosen.temperature,
         "top_p": chosen.top_p,
         "top_k": chosen.top_k,
         "repeat_penalty": chosen.repetition_penalty,
-        "num_ctx": service.engine.context_length,
+        "num_ctx": one.context_length,
         "num_predict": text.max_tokens,
     }
     can = {"tools": text.calls_tools and text.template is not None, "thinking": text.thinks and text.template is not None}
@@ -110,18 +116,18 @@ def _shown(service: Service) -> Json:
         "modelfile": f"FROM {text.id}",
         "parameters": "\n".join(f"{name} {value}" for name, value in parameters.items()),
         "template": "" if text.template is None else "{{ .Prompt }}",
-        "modified_at": _created(service),
-        "details": _details(service),
+        "modified_at": _created(one),
+        "details": _details(one),
         "model_info": {
             "general.architecture": facts.family,
             "general.basename": text.id,
             "general.parameter_count": facts.parameters,
-            f"{facts.family}.context_length": service.engine.context_length,
-            f"{facts.family}.vocab_size": service.engine.vocab_size,
+            f"{facts.family}.context_length": one.context_length,
+            f"{facts.family}.vocab_size": one.text.facts.vocab_size,
         },
         "capabilities": ["completion", *(name for name, there in can.items() if there)],
     }
 
 
-def _created(service: Service) -> str:
-    return datetime.fromtimestamp(service.text.created, UTC).isoformat().replace("+00:00", "Z")
+def _created(one: ServedBundle) -> str:
+    return datetime.fromtimestamp(one.text.created, UTC).isoformat().replace("+00:00", "Z")

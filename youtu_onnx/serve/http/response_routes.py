@@ -8,19 +8,20 @@ from fastapi import FastAPI, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from youtu_onnx.serve.http import answers
+from youtu_onnx.serve.http.answers import Described
 from youtu_onnx.serve.http.bodies.response import CreateResponse
+from youtu_onnx.serve.http.bundles import Bundles
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.response_answers import Deleted, ItemList, ResponseAnswer
 from youtu_onnx.serve.http.response_store import Remembered, ResponseStore
 from youtu_onnx.serve.http.responses import create
-from youtu_onnx.serve.http.service import Service
 
-FOUND = {status: (answers.ERRORS | answers.BUSY)[status] for status in (400, 401, 403, 404, 500)}
+FOUND: Described = {status: (answers.ERRORS | answers.BUSY)[status] for status in (400, 401, 403, 404, 500)}
 
 
-def add_responses(app: FastAPI, service: Service) -> None:
+def add_responses(app: FastAPI, bundles: Bundles) -> None:
     """``/v1/responses``"""
-    store = ResponseStore(service.settings.remembered_bytes)
+    store = ResponseStore(bundles.settings.remembered_bytes)
 
     @app.post(
         "/v1/responses",
@@ -34,7 +35,7 @@ def add_responses(app: FastAPI, service: Service) -> None:
         Thinking is an item of its own, with `reasoning_text`. A response is remembered for `previous_response_id` while there is
         room in memory, and not over a restart, unless `store` is false.
         """
-        return await create(service, store, body, http)
+        return await create(await bundles.service(body.model, http.scope), store, body, http)
 
     @app.get("/v1/responses/{id}", response_model=ResponseAnswer, responses=FOUND, tags=["OpenAI"])
     async def response(id: str) -> Response:  # noqa: A002

@@ -48,8 +48,9 @@ class ResponseStore:
         size = OVERHEAD * len(said)
         if size > self._limit:
             return
-        self._kept[one.response["id"]] = one, size
-        self._owners |= dict.fromkeys(one.made, one.response["id"])
+        id_: str = one.response["id"]
+        self._kept[id_] = one, size
+        self._owners |= dict.fromkeys(one.made, id_)
         self.nbytes += size
         while self.nbytes > self._limit:
             self._forget(next(iter(self._kept)))

@@ -10,35 +10,33 @@ from starlette.responses import JSONResponse, Response
 
 from youtu_onnx.core.version import __version__
 from youtu_onnx.serve.http import answers
+from youtu_onnx.serve.http.answers import Described
 from youtu_onnx.serve.http.bodies.chat_completion import ChatCompletion
 from youtu_onnx.serve.http.bodies.own import Chat, Render
 from youtu_onnx.serve.http.bodies.text_completion import TextCompletion
+from youtu_onnx.serve.http.bundles import Bundles
 from youtu_onnx.serve.http.chat_completions import complete_chat
 from youtu_onnx.serve.http.metrics import CONTENT_TYPE
 from youtu_onnx.serve.http.plain_chat import answer_chat
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.replies import Json
-from youtu_onnx.serve.http.service import Service
+from youtu_onnx.serve.http.served_bundle import ServedBundle
 from youtu_onnx.serve.http.text_completions import complete_text
 from youtu_onnx.serve.text import markdown
 
-Described = dict[int | str, Json]
-"""Answers by status, as FastAPI takes them."""
 
-
-def add_openai(app: FastAPI, service: Service) -> None:
+def add_openai(app: FastAPI, bundles: Bundles) -> None:
     """``/v1``."""
 
     @app.get("/v1/models", response_model=answers.Models, responses=_only(401, 403, 500), tags=["OpenAI"])
     async def models() -> Response:
-        """The served model, its context, and its sampling defaults; and the same with each of its adapters."""
-        return JSONResponse({"object": "list", "data": [_model(service, name) for name in service.models.names]})
+        """The served models, their context and sampling defaults; and each with each of its adapters."""
+        return JSONResponse({"object": "list", "data": [_model(one, name) for one in bundles.all for name in one.names]})
 
     @app.get("/v1/models/{name:path}", response_model=answers.Model, responses=_only(400, 401, 403, 404, 500), tags=["OpenAI"])
     async def model(name: str) -> Response:
         """One model by its id."""
-        service.models.check(name)
-        return JSONResponse(_model(service, name))
+        return JSONResponse(_model(bundles.find(name), name))
 
     @app.post(
         "/v1/chat/completions",
@@ -52,7 +50,7 @@ def add_openai(app: FastAPI, service: Service) -> None:
         Thinking comes apart from the answer, as `reasoning_content`. Stop strings and `response_format` are about the
         answer alone: the model may think before it as it likes.
         """
-        return await complete_chat(service, body, http)
+        return await complete_chat(await bundles.service(body.model, http.scope), body, http)
 
     @app.post(
         "/v1/completions",
@@ -62,10 +60,10 @@ def add_openai(app: FastAPI, service: Service) -> None:
     )
     async def text_completions(body: TextCompletion, http: Request) -> Response:
         """Text that goes on from a prompt, without the chat template. With `stream`, `text_completion` events."""
-        return await complete_text(service, body, http)
+        return await complete_text(await bundles.service(body.model, http.scope), body, http)
 
 
-def add_own(app: FastAPI, service: Service) -> None:
+def add_own(app: FastAPI, bundles: Bundles) -> None:
     """``/chat`` and ``/render``."""
     renderer = ThreadPoolExecutor(1, "markdown")  # its own: long texts keep nobody's prompt waiting for a thread
 
@@ -80,19 +78,19 @@ def add_own(app: FastAPI, service: Service) -> None:
 
         With `stream`, events of `{"thinking": …}` and `{"response": …}`, then `{"finish_reason": …}` and `{"usage": …}`.
         """
-        return await answer_chat(service, body, http)
+        return await answer_chat(await bundles.service(body.model, http.scope), body, http)
 
     @app.post("/render", response_model=answers.Rendered, responses=answers.ERRORS, tags=["youtu-onnx"])
     async def render(body: Render) -> Response:
         """Markdown as HTML that can run nothing, with formulas as MathML and code in pygments' classes."""
-        limit = service.settings.markdown_limit
+        limit = bundles.settings.markdown_limit
         if len(body.markdown) > limit:
             raise Problem(413, f"the text is longer than {limit} characters", param="markdown", code="body_too_large")
         made = await asyncio.get_running_loop().run_in_executor(renderer, markdown.render, body.markdown)
         return JSONResponse({"html": made})
 
 
-def add_state(app: FastAPI, service: Service) -> None:
+def add_state(app: FastAPI, bundles: Bundles) -> None:
     """``/health`` and ``/metrics``."""
 
     @app.get(
@@ -103,12 +101,12 @@ def add_state(app: FastAPI, service: Service) -> None:
     )
     async def health() -> Response:
         """Whether the server takes requests. Needs no key."""
-        stats = service.engine.stats()
-        ok = stats.taking and not service.draining
+        stats = bundles.stats()
+        ok = stats.taking and not bundles.gate.draining
         return JSONResponse(
             {
                 "status": "ok" if ok else "draining",
-                "model": service.text.id,
+                "model": bundles.all[0].text.id,
                 "queued": stats.queued,
                 "running": stats.running,
                 "places": stats.places,
@@ -124,11 +122,11 @@ def add_state(app: FastAPI, service: Service) -> None:
     )
     async def prometheus() -> Response:
         """Prometheus metrics."""
-        return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+        return Response(bundles.metrics.text(), media_type=CONTENT_TYPE)
 
 
-def _model(service: Service, name: str) -> Json:
-    text, length = service.text, service.engine.context_length
+def _model(one: ServedBundle, name: str) -> Json:
+    text, length = one.text, one.context_length
     return {
         "id": name,
         "object": "model",
@@ -140,7 +138,8 @@ def _model(service: Service, name: str) -> Json:
         "chat": text.template is not None,
         "tools": text.calls_tools and text.template is not None,
         "thinking_switch": text.thinking_switch,
-        **({} if service.explainer is None else {"steps": True}),
+        **({"steps": True} if one.steps else {}),
+        "loaded": one.service is not None,
         "details": {
             "family": text.facts.family,
             "precision": text.facts.precision,

@@ -31,16 +31,6 @@ class ServedModels:
         if name is not None and name not in self.names:
             raise self._unknown(name)
 
-    def ollama(self, name: str) -> str:
-        """A model's id as Ollama's clients write it: ``NAME:latest`` is the model itself.
-
-        Raises:
-            Problem: 404, there is no such model.
-        """
-        plain = name if name in self.names else name.removesuffix(":latest")
-        self.check(plain)
-        return plain
-
     def active(self, name: str | None) -> ActiveAdapter | None:
         """The adapter that a model's id names; None of the model itself. May read its file: not on the event loop.
 

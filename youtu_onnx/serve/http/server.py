@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from youtu_onnx.core.errors import ResourceError, UsageError
 from youtu_onnx.serve.http import connections
-from youtu_onnx.serve.http.service import Service, service_of
+from youtu_onnx.serve.http.bundles import Bundles, bundles_of
 
 CLOSING_SECONDS = 5
 """After the engine's end, for the last bytes to reach their clients."""
@@ -63,7 +63,7 @@ def run(app: FastAPI, listening: socket.socket, *, drain_seconds: float, ready: 
     Args:
         ready: called once, when requests are answered.
     """
-    service = service_of(app)
+    bundles = bundles_of(app)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -71,21 +71,21 @@ def run(app: FastAPI, listening: socket.socket, *, drain_seconds: float, ready: 
         access_log=False,
         lifespan="off",
         server_header=False,
-        http=connections.protocol(service.settings),
+        http=connections.protocol(bundles.settings),
         ws="none",
         backlog=connections.BACKLOG,
-        timeout_keep_alive=int(service.settings.idle_seconds),
+        timeout_keep_alive=int(bundles.settings.idle_seconds),
         timeout_graceful_shutdown=CLOSING_SECONDS,
     )
-    Server(config, service, drain_seconds, ready).run([listening])
+    Server(config, bundles, drain_seconds, ready).run([listening])
 
 
 class Server(uvicorn.Server):
     """uvicorn's, but a signal drains the engine first, and then the program ends as one that did its work."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, drain_seconds: float, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, bundles: Bundles, drain_seconds: float, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._service, self._drain_seconds, self._ready = service, drain_seconds, ready
+        self._bundles, self._drain_seconds, self._ready = bundles, drain_seconds, ready
         self._draining: threading.Thread | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -99,17 +99,17 @@ class Server(uvicorn.Server):
             self.should_exit = True
             self.force_exit = number == signal.SIGINT
             return
-        self._service.draining = True
+        self._bundles.gate.draining = True
         self._draining = threading.Thread(target=self._drain, name="drain", daemon=True)
         self._draining.start()
 
     def _drain(self) -> None:
         try:
-            self._service.engine.close(self._drain_seconds)
+            self._bundles.close(self._drain_seconds)
         finally:
             self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._draining is None:  # it ends without a signal, in a test or in another program
-            await asyncio.to_thread(self._service.engine.close, 0.0)
+            await asyncio.to_thread(self._bundles.close, 0.0)
         await super().shutdown(sockets)

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from fastapi import FastAPI
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
@@ -30,12 +29,19 @@ from youtu_onnx.serve.text.reply import Part
 
 
 @dataclass
+class Gate:
+    """``draining``: no more requests are taken."""
+
+    draining: bool = False
+
+
+@dataclass
 class Service:
-    """One server's state.
+    """What answers requests with one bundle.
 
     Attributes:
         explainer: of replies' steps; None: they are not explained.
-        draining: no more requests are taken.
+        gate: of the whole server.
     """
 
     engine: Engine
@@ -43,7 +49,7 @@ class Service:
     settings: Settings
     metrics: Metrics
     explainer: Explainer | None = None
-    draining: bool = False
+    gate: Gate = field(default_factory=Gate)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _grammars: Grammars | None = None
 
@@ -58,6 +64,10 @@ class Service:
     @property
     def models(self) -> ServedModels:
         return ServedModels(self.text.id, self.engine.adapters)
+
+    @property
+    def draining(self) -> bool:
+        return self.gate.draining
 
     def check_prompt(self, ids: Sequence[int], param: str) -> None:
         room = self.engine.context_length - 1
@@ -155,12 +165,6 @@ class Service:
                 whole[one.number] = WholeReply(parts[one.number], one.finish, one.ended)
                 ended[one.number] = one.ended
         return [whole[number] for number in range(len(parts))], replies.usage(ended)
-
-
-def service_of(app: FastAPI) -> Service:
-    """The state of the server that an application is of."""
-    service: Service = app.state.service
-    return service
 
 
 def now() -> int:

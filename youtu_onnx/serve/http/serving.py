@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from socket import socket
 
@@ -14,13 +14,12 @@ from youtu_onnx.core.progress import Progress
 from youtu_onnx.families.adapters.inputs import refuse_without_inputs
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.runtimes.providers.providers import chosen, variant_for
-from youtu_onnx.serve.engine.engine import Engine
-from youtu_onnx.serve.engine.limits import Limits, capacity, share
-from youtu_onnx.serve.engine.opening import open_engine
+from youtu_onnx.serve.engine.limits import Limits, capacity, free_cache_memory, share
 from youtu_onnx.serve.http import browsing, server, workers
-from youtu_onnx.serve.http.application import application
+from youtu_onnx.serve.http.application import application_of
+from youtu_onnx.serve.http.bundles import Bundles
+from youtu_onnx.serve.http.choosing import ChosenBundle, chosen_texts, memory_for, served_bundles
 from youtu_onnx.serve.http.connections import connection_limit
-from youtu_onnx.serve.http.explain_route import explainer_of
 from youtu_onnx.serve.http.guard import host_name
 from youtu_onnx.serve.http.origins import origin
 from youtu_onnx.serve.http.settings import LOOPBACK, Settings
@@ -35,21 +34,24 @@ class Serving:
     """What is served, and where.
 
     Attributes:
-        name: what requests call the model; None: its checkpoint's name.
+        bundles: at least one; requests that name none get the first.
         port: 0 takes a free one.
-        limits: of the engine, or of all workers' engines together.
+        limits: of the engine, of all workers' engines together, or of each of several bundles' engines.
+        memory: bytes that several bundles may take together; None: most of what is free.
+        idle_seconds: after so long without a request one of several bundles is unloaded; None: only when others need its memory.
         workers: processes that answer.
         drain_seconds: on SIGTERM or Ctrl-C, how long replies may go on.
         open_page: in the user's browser, when requests are answered.
     """
 
-    bundle: Path
+    bundles: tuple[ChosenBundle, ...]
     settings: Settings
-    name: str | None = None
     host: str = "127.0.0.1"
     port: int = 8080
     provider: ProviderChoice = field(default_factory=ProviderChoice)
     limits: Limits = field(default_factory=Limits)
+    memory: int | None = None
+    idle_seconds: float | None = None
     workers: int = 1
     drain_seconds: float = 30.0
     open_page: bool = False
@@ -107,36 +109,73 @@ def _allowed_name(text: str) -> str:
     return name
 
 
+def chosen_bundles(texts: Sequence[str], name: str | None) -> tuple[ChosenBundle, ...]:
+    """What ``[NAME=]BUNDLE …`` and ``--model-name`` ask for.
+
+    Raises:
+        UsageError: names that can't be.
+    """
+    chosen = tuple(map(ChosenBundle.parse, texts))
+    if name is None:
+        return chosen
+    if len(chosen) > 1 or chosen[0].name is not None:
+        raise UsageError("--model-name is for one bundle without a name of its own", hint="write NAME=BUNDLE for each")
+    return (replace(chosen[0], name=name),)
+
+
 def serve(serving: Serving, progress: Progress, told: Told) -> None:
     """Answer until SIGTERM or SIGINT.
 
     Raises:
-        UsageError: an address that this machine doesn't have, or workers for a device.
-        ResourceError: the port is taken, or a worker can't start.
+        UsageError: an address that this machine doesn't have, workers for a device, or what several bundles can't have.
+        ResourceError: the port is taken, a worker can't start, or a bundle takes more than all may take.
         BundleError, ProviderError: as opening the bundle raises them.
     """
-    target = variant_for(serving.provider.name)
-    text = ModelText.open(serving.bundle, name=serving.name, target=target)
-    if serving.workers > 1:
-        _check_on_cpu(serving.provider, Bundle.open(serving.bundle, target=target))
-    if serving.settings.adapters is not None:
-        _check_adapters(serving, Bundle.open(serving.bundle, target=target))
+    texts = chosen_texts(serving.bundles, serving.provider)
+    _check(serving)
     with server.listen(serving.host, serving.port) as listening:
         address = f"[{serving.host}]" if ":" in serving.host else serving.host
         url = f"http://{address}:{listening.getsockname()[1]}"
         if serving.workers > 1:
-            _tell(serving, url, text, told)
-            _run_workers(serving, text, listening, progress, told)
+            _tell(serving, url, texts, told)
+            _run_workers(serving, texts[0], listening, progress, told)
             return
-        engine = open_engine(
-            Bundle.open(serving.bundle, target=target),
-            provider=serving.provider.name,
-            options=serving.provider.options,
-            limits=serving.limits,
-        )
-        explainer = explainer_of(Bundle.open(serving.bundle, target=target), text, serving.provider)
-        app = application(engine, text=text, settings=serving.settings, explainer=explainer, logged=told)
-        server.run(app, listening, drain_seconds=serving.drain_seconds, ready=lambda: _tell(serving, url, text, told, engine))
+        bundles = _loaded(serving, texts)
+        app = application_of(bundles, logged=told)
+        server.run(app, listening, drain_seconds=serving.drain_seconds, ready=lambda: _tell(serving, url, texts, told, bundles))
+
+
+def _loaded(serving: Serving, texts: Sequence[ModelText]) -> Bundles:
+    """The first is loaded: what can't be run is told at the start."""
+    limits = serving.limits
+    if len(texts) == 1 and limits.cache_memory is None:
+        limits = replace(limits, cache_memory=free_cache_memory())
+    served = served_bundles(serving.bundles, texts, serving.provider, limits)
+    several = len(served) > 1
+    bundles = Bundles(
+        served,
+        serving.settings,
+        memory=memory_for(served, serving.memory) if several else None,
+        idle_seconds=serving.idle_seconds,
+    )
+    bundles.load(served[0])
+    return bundles
+
+
+def _check(serving: Serving) -> None:
+    several, first = len(serving.bundles) > 1, serving.bundles[0].path
+    target = variant_for(serving.provider.name)
+    if several and serving.workers > 1:
+        raise UsageError("--workers are for one bundle, and these are several", hint="leave --workers away, or name one bundle")
+    if not several and (serving.memory is not None or serving.idle_seconds is not None):
+        option = "--memory" if serving.memory is not None else "--unload-after"
+        raise UsageError(f"{option} is for several bundles, and this is one", hint=f"drop {option}")
+    if serving.workers > 1:
+        _check_on_cpu(serving.provider, Bundle.open(first, target=target))
+    if serving.settings.adapters is not None:
+        if several:
+            raise UsageError("--adapters are of one bundle, and these are several", hint="leave --adapters away")
+        _check_adapters(serving, Bundle.open(first, target=target))
 
 
 def _check_adapters(serving: Serving, bundle: Bundle) -> None:
@@ -159,17 +198,19 @@ def _check_on_cpu(choice: ProviderChoice, bundle: Bundle) -> None:
 
 
 def _run_workers(serving: Serving, text: ModelText, listening: socket, progress: Progress, told: Told) -> None:
-    workers.prepare(serving.bundle, progress)
+    bundle = serving.bundles[0].path
+    workers.prepare(bundle, progress)
     limits = share(serving.workers, serving.limits)
-    worker = workers.Worker(serving.bundle, text.id, serving.settings, limits, serving.drain_seconds, told)
+    worker = workers.Worker(bundle, text.id, serving.settings, limits, serving.drain_seconds, told)
     workers.run(worker, serving.workers, listening)
 
 
-def _tell(serving: Serving, url: str, text: ModelText, told: Told, engine: Engine | None = None) -> None:
-    """``engine``: None where workers tell of theirs."""
-    told(f"{text.id} at {url}: open it in a browser to chat, or use OpenAI's API at {url}/v1, which {url}/docs describes")
-    if engine is not None:
-        told(capacity(engine))
+def _tell(serving: Serving, url: str, texts: Sequence[ModelText], told: Told, bundles: Bundles | None = None) -> None:
+    """``bundles``: None where workers tell of theirs."""
+    names = " and ".join([", ".join(text.id for text in texts[:-1]), texts[-1].id] if texts[1:] else [texts[0].id])
+    told(f"{names} at {url}: open it in a browser to chat, or use OpenAI's API at {url}/v1, which {url}/docs describes")
+    if bundles is not None and (first := bundles.all[0].service) is not None:
+        told(capacity(first.engine) + (f"; {texts[0].id} is loaded, others are when they are asked for" if texts[1:] else ""))
     if not serving.loopback:
         key = "whoever has the API key" if serving.settings.api_keys else "everyone; --api-key closes the API"
         told(

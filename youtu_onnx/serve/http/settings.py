@@ -34,6 +34,7 @@ class Settings:
         idle_seconds: a connection may stand open without a request whose head is complete.
         stall_seconds: an answer may lie unread before its connection is ended.
         adapters: folder from which adapters may be loaded while the server runs; None: none may.
+        load_queue: requests that may wait for a bundle to be loaded.
         remembered_bytes: that responses may take which ``/v1/responses`` remembers, about.
         log_requests: a line for each answered request is wanted.
         behind_limit: tokens that wait for a reader of a stream; one that falls further behind loses its reply.
@@ -56,5 +57,6 @@ class Settings:
     stall_seconds: float = 60.0
     behind_limit: int = 4096
     adapters: Path | None = None
+    load_queue: int = 64
     remembered_bytes: int = 64 << 20
     log_requests: bool = False

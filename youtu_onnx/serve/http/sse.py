@@ -21,7 +21,8 @@ def event(value: Any) -> bytes:
 
 def named_event(value: Any) -> bytes:
     """One event that is called by its ``type``, as those of OpenAI's Responses are."""
-    return b"event: " + value["type"].encode() + b"\n" + event(value)
+    name: str = value["type"]
+    return b"event: " + name.encode() + b"\n" + event(value)
 
 
 def json_line(value: Any) -> bytes:

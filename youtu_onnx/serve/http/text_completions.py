@@ -57,7 +57,7 @@ async def complete_text(service: Service, body: TextCompletion, http: HttpReques
 
 def _plan(service: Service, body: TextCompletion) -> Replies:
     text, copies, adapter = service.text, body.n or 1, service.models.active(body.model)
-    planned = []
+    planned: list[PlannedReply] = []
     for prompt in body.prompts:
         ids = prompt_ids(service, prompt)
         for number in range(copies):

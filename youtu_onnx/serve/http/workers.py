@@ -32,9 +32,9 @@ from youtu_onnx.serve.engine.limits import Limits, capacity
 from youtu_onnx.serve.engine.opening import open_engine
 from youtu_onnx.serve.http import connections
 from youtu_onnx.serve.http.application import application
+from youtu_onnx.serve.http.bundles import Bundles, bundles_of
 from youtu_onnx.serve.http.explain_route import explainer_of
 from youtu_onnx.serve.http.server import CLOSING_SECONDS
-from youtu_onnx.serve.http.service import Service, service_of
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.http.shared_metrics import SharedMetrics
 from youtu_onnx.serve.text.model_text import ModelText
@@ -82,7 +82,7 @@ class Worker:
             engine, text=text, settings=self.settings, metrics=SharedMetrics(engine), explainer=explainer, logged=self.told
         )
         _end_with_parent()
-        _drain_on_signal(service_of(app), self.drain_seconds)
+        _drain_on_signal(bundles_of(app), self.drain_seconds)
         self.told(f"worker {os.getpid()} answers: {capacity(engine)}")
         return app
 
@@ -143,7 +143,7 @@ def prepare(bundle: Path, progress: Progress | None = None) -> None:
         ) from error
 
 
-def _drain_on_signal(service: Service, seconds: float) -> None:
+def _drain_on_signal(bundles: Bundles, seconds: float) -> None:
     """Before uvicorn stops on a signal, have the engine finish, or end, what it writes.
 
     The parent sends SIGTERM; a terminal's Ctrl-C reaches the parent, too, so that it counts here only while draining, the
@@ -153,14 +153,14 @@ def _drain_on_signal(service: Service, seconds: float) -> None:
     assert callable(stop)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if service.draining:
+        if bundles.gate.draining:
             if number == signal.SIGINT:
                 stop(number, frame)
             return
         if number == signal.SIGINT:
             return
-        service.draining = True
-        threading.Thread(target=service.engine.close, args=(seconds,), name="drain", daemon=True).start()
+        bundles.gate.draining = True
+        threading.Thread(target=bundles.close, args=(seconds,), name="drain", daemon=True).start()
         stop(number, frame)
 
     for number in (signal.SIGTERM, signal.SIGINT):

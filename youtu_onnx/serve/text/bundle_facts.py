@@ -16,6 +16,8 @@ class BundleFacts:
     parameters: of the model.
     nbytes: of the bundle's files.
     context_length: the most tokens of a sequence.
+    vocab_size: the width of its logits.
+    adapters: names of those that lie beside its weights.
     digest: SHA-256 (hex) of the manifest, and so of all files.
     """
 
@@ -25,6 +27,8 @@ class BundleFacts:
     parameters: int = 0
     nbytes: int = 0
     context_length: int = 0
+    vocab_size: int = 0
+    adapters: tuple[str, ...] = ()
     digest: str = ""
 
     @classmethod
@@ -37,5 +41,7 @@ class BundleFacts:
             parameters=architecture_of(manifest.model).parameters,
             nbytes=sum(entry.size for entry in manifest.files.values()),
             context_length=manifest.context_length,
+            vocab_size=manifest.model.vocab_size,
+            adapters=tuple(one.name for one in manifest.adapters or ()),
             digest=hashlib.sha256(bundle.file(names.MANIFEST).read_bytes()).hexdigest(),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -26,7 +27,7 @@ UNUSED = (
 class Options(BodyWithoutOff):
     """How tokens are chosen. What is about memory and machines is passed over."""
 
-    off: ClassVar = {name: lambda value: True for name in UNUSED} | {
+    off: ClassVar[Mapping[str, Callable[[Any], bool]]] = {name: lambda value: True for name in UNUSED} | {
         "min_p": lambda value: value == 0,
         "tfs_z": lambda value: value == 1,
         "typical_p": lambda value: value == 1,
@@ -34,14 +35,14 @@ class Options(BodyWithoutOff):
         "penalize_newline": lambda value: isinstance(value, bool),
     }
 
-    temperature: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
-    top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=-1, lt=1 << 31)
-    seed: int | None = Field(None, ge=-(1 << 63), lt=1 << 63, description="Below 0: any.")
-    num_predict: int | None = Field(None, ge=-2, lt=1 << 31, description="Tokens of the reply; below 1: until it ends.")
-    repeat_penalty: float | None = Field(None, gt=0, le=100)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    temperature: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1, lt=1 << 31)
+    seed: int | None = Field(default=None, ge=-(1 << 63), lt=1 << 63, description="Below 0: any.")
+    num_predict: int | None = Field(default=None, ge=-2, lt=1 << 31, description="Tokens of the reply; below 1: until it ends.")
+    repeat_penalty: float | None = Field(default=None, gt=0, le=100)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     stop: Stops | None = None
 
     @property
@@ -54,6 +55,7 @@ class Options(BodyWithoutOff):
             repetition_penalty=self.repeat_penalty,
             presence_penalty=self.presence_penalty,
             frequency_penalty=self.frequency_penalty,
+            logit_bias=None,
         )
 
 
@@ -71,7 +73,7 @@ class OllamaFields(Body):
 
     @property
     def chosen(self) -> Options:
-        return self.options or Options()
+        return self.options or Options.model_validate({})
 
     @property
     def stops(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, Tag, model_validator
@@ -92,7 +93,8 @@ class CreateResponse(SamplingFields):
         }
     )
 
-    off: ClassVar = OFF | {
+    off: ClassVar[Mapping[str, Callable[[Any], bool]]] = {
+        **OFF,
         "background": lambda value: value is False,
         "conversation": lambda value: False,
         "context_management": lambda value: value == [],

@@ -24,8 +24,10 @@ class MessageItem(Said):
 
     def listed(self) -> dict[str, Any]:
         kind = "output_text" if self.role == "assistant" else "input_text"
-        content = [{"type": kind, "text": joined(self.content)} | ({"annotations": []} if self.role == "assistant" else {})]
-        return {"type": "message", "status": "completed", "role": self.role, "content": content}
+        part: dict[str, Any] = {"type": kind, "text": joined(self.content)}
+        if self.role == "assistant":
+            part["annotations"] = []
+        return {"type": "message", "status": "completed", "role": self.role, "content": [part]}
 
 
 class CallItem(Said):
