@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,29 @@ class SequenceCache(Protocol):
 
         Raises:
             UsageError: as :meth:`truncate`.
+            ResourceError: no memory.
+        """
+
+
+@runtime_checkable
+class StoredCache(SequenceCache, Protocol):
+    """A cache whose rows can be kept elsewhere and put back."""
+
+    @property
+    def row_dtype(self) -> str:
+        """NumPy's name."""
+
+    @property
+    def row_widths(self) -> tuple[int, ...]:
+        """Of each of its tensors."""
+
+    def stored_rows(self, length: int) -> list[np.ndarray]:
+        """Copies of the first rows of each tensor, ``[length, width]``."""
+
+    def restore_rows(self, rows: Sequence[np.ndarray]) -> None:
+        """Into an empty cache: what :meth:`stored_rows` of another one gave.
+
+        Raises:
             ResourceError: no memory.
         """
 

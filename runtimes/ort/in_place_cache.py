@@ -88,6 +88,25 @@ class InPlaceCache:
         copy.length = length
         return copy
 
+    @property
+    def row_dtype(self) -> str:
+        return str(self._dtype)
+
+    @property
+    def row_widths(self) -> tuple[int, ...]:
+        return tuple(tensor.width for tensor in self._tensors)
+
+    def stored_rows(self, length: int) -> list[np.ndarray]:
+        return [buffer[:length].copy() for buffer in self._buffers]
+
+    def restore_rows(self, rows: Sequence[np.ndarray]) -> None:
+        assert self.length == 0
+        count = len(rows[0])
+        self.reserve(count)
+        for own, source in zip(self._buffers, rows, strict=True):
+            own[:count] = source
+        self.length = count
+
     def restorer(self) -> Callable[[], None]:
         return partial(self.truncate, self.length)
 

@@ -68,6 +68,16 @@ class EngineArguments:
         ),
     ] = None
 
+    prefix_cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            show_default=False,
+            help="Keep what conversations begin with, system messages and tools, in files here: read once, also over restarts.",
+        ),
+    ] = None
+    prefix_cache_size: Annotated[str, typer.Option(metavar="SIZE", help="Most bytes of these files together.")] = "4GiB"
+
     def limits(self, threads: int | None) -> Limits:
         """What was asked for; the rest is as one engine alone chooses."""
         return Limits(
@@ -76,6 +86,8 @@ class EngineArguments:
             max_queue=MAX_QUEUE if self.max_queue is None else self.max_queue,
             context=self.context,
             cache_memory=None if self.cache_memory is None else _size(self.cache_memory, "--cache-memory"),
+            prefix_folder=self.prefix_cache,
+            prefix_bytes=_size(self.prefix_cache_size, "--prefix-cache-size"),
         )
 
 
@@ -125,7 +137,7 @@ class RequestArguments:
         30.0
     )
 
-    def settings(self, address: AddressArguments) -> Settings:
+    def settings(self, address: AddressArguments, *, saves_prefixes: bool) -> Settings:
         return serving.settings(
             address.host,
             api_keys=address.api_keys,
@@ -135,6 +147,7 @@ class RequestArguments:
             connections=self.limit_connections,
             adapters=self.adapters,
             log_requests=self.log_requests,
+            saves_prefixes=saves_prefixes,
         )
 
 
@@ -192,7 +205,7 @@ def serve(
 ) -> None:
     chosen = serving.Serving(
         serving.chosen_bundles(bundle, address.model_name),
-        requests.settings(address),
+        requests.settings(address, saves_prefixes=engine.prefix_cache is not None),
         host=address.host,
         port=address.port,
         provider=where.choice(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from youtu_onnx.chat.finish import FinishReason
@@ -13,6 +13,7 @@ from youtu_onnx.runtimes.batch import Batch
 from youtu_onnx.serve.engine.cache_budget import CacheBudget
 from youtu_onnx.serve.engine.prefill import ChunkSizes, PrefillOrder
 from youtu_onnx.serve.engine.prefix_cache import CachedSequence, PrefixCache
+from youtu_onnx.serve.engine.saved_prefixes import WORTH_SAVING, SavedPrefixes
 from youtu_onnx.serve.engine.sequence import TokenSequence
 from youtu_onnx.serve.engine.step import NextLogits, PrefillChunk, RunningSequence, Step
 
@@ -41,8 +42,20 @@ class ContinuousBatch:
         reply_seconds: how long replies took lately.
     """
 
-    def __init__(self, batch: Batch, budget: CacheBudget, sizes: ChunkSizes, preempted: Callable[[TokenSequence], None]) -> None:
-        """``preempted``: takes a sequence back that lost its place, to be added again when there is room."""
+    def __init__(
+        self,
+        batch: Batch,
+        budget: CacheBudget,
+        sizes: ChunkSizes,
+        preempted: Callable[[TokenSequence], None],
+        saved: SavedPrefixes | None = None,
+    ) -> None:
+        """
+        Args:
+            preempted: takes a sequence back that lost its place, to be added again when there is room.
+            saved: prefixes in files; None: there are none.
+        """
+        self._saved = saved
         self._batch, self._budget, self._preempted = batch, budget, preempted
         self._order, self._sizes = PrefillOrder(sizes, fixed=not batch.prefix_shareable), sizes
         self._prefix_cache = PrefixCache(batch)
@@ -77,6 +90,7 @@ class ContinuousBatch:
         alone, started = not self._decoding, time.monotonic()
         computed = self._computed(Step(decoding, chunk))
         if chunk:
+            self._save(chunk.running)
             chunk.running.sequence.read(min(len(chunk.running.cached.ids), len(chunk.running.sequence.request.prompt)))
         for found in computed:
             self._advance(found)
@@ -110,6 +124,8 @@ class ContinuousBatch:
     def close(self) -> None:
         """Free the model."""
         self._batch.close()
+        if self._saved is not None:
+            self._saved.close()
 
     @property
     def _running(self) -> list[RunningSequence]:
@@ -148,6 +164,7 @@ class ContinuousBatch:
         sequence = running.sequence
         others = [one.cached for one in self._running]
         room = self._budget.limit - sum(one.cache.nbytes for one in others)
+        self._load(running, others, room)
         if sequence.request.repeatable:
             prompt, left = sequence.request.prompt, self._sizes.smallest
             running.cached = self._prefix_cache.begin(prompt, others, room, left=left, repeatable=True, adapter=running.adapter)
@@ -158,6 +175,27 @@ class ContinuousBatch:
             self.counts.prompt_tokens += len(sequence.ids)
             self.counts.reused_tokens += reused
             sequence.read(reused)
+
+    def _load(self, running: RunningSequence, others: list[CachedSequence], room: int) -> None:
+        """Have what it begins with from a file, if it is nowhere in memory and there is room for it twice."""
+        ids = self._saved_part(running)
+        if self._saved is None or not ids or 2 * self._batch.cache_bytes(len(ids)) > room:
+            return
+        if self._prefix_cache.shared(ids, others) < len(ids) and (loaded := self._saved.load(ids)) is not None:
+            self._prefix_cache.keep(loaded)
+
+    def _save(self, running: RunningSequence) -> None:
+        """Keep in a file what it begins with, when that is computed."""
+        ids = self._saved_part(running)
+        if self._saved is not None and ids and not running.saved and running.cached.repeatable >= len(ids):
+            running.saved = True
+            self._saved.save(running.cached, len(ids))
+
+    def _saved_part(self, running: RunningSequence) -> Sequence[int]:
+        """What of a prompt is worth a file: an even number of tokens, as the prefix cache takes them."""
+        request = running.sequence.request
+        worth = self._saved is not None and request.adapter is None and request.shared >= WORTH_SAVING
+        return request.prompt[: request.shared // 2 * 2] if worth else ()
 
     def _decode(self, running: RunningSequence) -> None:
         """Give it the lowest free slot, which is the cheapest."""

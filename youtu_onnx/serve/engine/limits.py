@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from youtu_onnx.core.machine import memory
 from youtu_onnx.runtimes.ort.threads import thread_count
@@ -21,6 +22,8 @@ class Limits:
         threads: of the CPU provider; None: one per physical core.
         places, max_queue, context: as in :class:`youtu_onnx.serve.engine.scheduler.Scheduler`.
         cache_memory: bytes for all caches; None: half of what is free when the model is loaded.
+        prefix_folder: where prefixes outlive the engine; None: nowhere.
+        prefix_bytes: of all files in that folder.
     """
 
     threads: int | None = None
@@ -28,6 +31,8 @@ class Limits:
     max_queue: int = MAX_QUEUE
     context: int | None = None
     cache_memory: int | None = None
+    prefix_folder: Path | None = None
+    prefix_bytes: int = 4 << 30
 
 
 def free_cache_memory(engines: int = 1) -> int:

@@ -116,6 +116,10 @@ class PrefixCache:
             return self._empty(adapter)
         return CachedSequence(found.cache.copy_prefix(shared), list(prompt[:shared]), min(shared, found.repeatable), adapter)
 
+    def shared(self, ids: Sequence[int], running: Iterable[CachedSequence]) -> int:
+        """So many of the first of these tokens are in one cache, of those without an adapter."""
+        return max((common_prefix(ids, one.ids) for one in (*self._kept, *running) if one.adapter is None), default=0)
+
     def undo(self, cached: CachedSequence) -> CachedSequence:
         """A cache of the known tokens alone, after a step that failed may have appended others: the same, cut, or else an empty
         one, whose sequence starts over."""

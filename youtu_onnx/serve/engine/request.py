@@ -35,6 +35,7 @@ class Request:
         logprobs: None: none are wanted; else of each token its own, and those of so many likeliest.
         constraint: what the reply has to obey; None: nothing.
         adapter: what it is computed with, prompt and reply; None: the model without any.
+        shared: so many of the prompt's first tokens are what other prompts are likely to begin with, too.
         progress: :class:`Queued` and :class:`PromptProgress` are wanted, too, until the first token.
     """
 
@@ -45,6 +46,7 @@ class Request:
     logprobs: int | None = None
     constraint: Constraint | None = None
     adapter: ActiveAdapter | None = None
+    shared: int = 0
     progress: bool = False
 
     @property

@@ -28,6 +28,7 @@ from youtu_onnx.serve.engine.engine import Busy, Draining, EngineStats
 from youtu_onnx.serve.engine.limits import MAX_QUEUE
 from youtu_onnx.serve.engine.prefill import ChunkSizes
 from youtu_onnx.serve.engine.request import Event, Request
+from youtu_onnx.serve.engine.saved_prefixes import SavedPrefixes
 from youtu_onnx.serve.engine.sequence import TokenSequence
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Scheduler:
         context: int | None = None,
         cache_limit: int,
         chunks: ChunkSizes | None = None,
+        saved: SavedPrefixes | None = None,
     ) -> None:
         """
         Args:
@@ -65,6 +67,7 @@ class Scheduler:
             context: the most tokens of a prompt and its reply; None: as many as the model has positions.
             cache_limit: bytes that all caches may take together.
             chunks: how prompts are cut; None: as is best for the graphs of this program.
+            saved: prefixes in files, which the engine closes; None: there are none.
 
         Raises:
             UsageError: numbers that can't be.
@@ -75,7 +78,7 @@ class Scheduler:
         self.adapters = batch.adapters
         self.vocab_size, self.context_length = batch.vocab_size, budget.context(context)
         self._places, self._max_queue, self._cache_limit = places or batch.count, max_queue, cache_limit
-        self._running = ContinuousBatch(batch, budget, chunks or ChunkSizes(), self._requeue)
+        self._running = ContinuousBatch(batch, budget, chunks or ChunkSizes(), self._requeue, saved)
         self._changed = threading.Condition()  # guards what follows
         self._queue: deque[TokenSequence] = deque()
         self._adapters_changed = False

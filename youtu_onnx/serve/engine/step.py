@@ -15,10 +15,14 @@ from youtu_onnx.serve.engine.sequence import TokenSequence
 
 @dataclass(eq=False)
 class RunningSequence:
-    """A sequence that has a place, and what of it is in a cache: a beginning of its ids."""
+    """A sequence that has a place, and what of it is in a cache: a beginning of its ids.
+
+    ``saved``: what of it is worth a file was offered to be written.
+    """
 
     sequence: TokenSequence
     cached: CachedSequence
+    saved: bool = False
 
     @property
     def adapter(self) -> ActiveAdapter | None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from youtu_onnx.chat.prefix import common_prefix
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.serve.engine.request import Request
 from youtu_onnx.serve.http.bodies.sampling import SamplingFields
@@ -98,6 +99,7 @@ def plan(service: Service, wanted: Conversation) -> Replies:
     # where thinking was switched off, the prompt ends after an empty block of it
     thinking: Thinking = "open" if prompt.thinking else "none" if wanted.enable_thinking is False else "possible"
     constraint = _constraint(service, wanted, thinking)
+    shared = _shared(service, wanted, prompt.token_ids) if service.settings.saves_prefixes else 0
     planned = []
     for number in range(wanted.copies):
         request = Request(
@@ -108,11 +110,25 @@ def plan(service: Service, wanted: Conversation) -> Replies:
             logprobs=wanted.logprobs,
             constraint=constraint and (constraint.copy() if number else constraint),
             adapter=adapter,
+            shared=shared,
             progress=wanted.progress and number == 0,
         )
         reader = ReplyReader(text.tokenizer, stops=wanted.stops, thinking=prompt.thinking, tools=bool(functions))
         planned.append(PlannedReply(request, reader))
     return Replies(tuple(planned), wanted.copies, named_tool=wanted.offered.named)
+
+
+def _shared(service: Service, wanted: Conversation, ids: Sequence[int]) -> int:
+    """Tokens of the prompt that others begin with under the same instructions and tools, whatever is said in them."""
+    first = next((place for place, message in enumerate(wanted.messages) if message["role"] != "system"), None)
+    if first is None or not (first or wanted.offered.functions):
+        return 0
+    other = [*wanted.messages[:first], {"role": "user", "content": "?"}]
+    try:
+        prompt = chat_prompt(service, other, wanted.enable_thinking, wanted.offered.for_template)
+    except Problem:  # of a template that wants more than that
+        return 0
+    return common_prefix(ids, prompt.token_ids)
 
 
 def _constraint(service: Service, wanted: Conversation, thinking: Thinking) -> GrammarConstraint | None:

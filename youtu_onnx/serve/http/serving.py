@@ -72,6 +72,7 @@ def settings(
     connections: int | None = None,
     adapters: Path | None = None,
     log_requests: bool = False,
+    saves_prefixes: bool = False,
 ) -> Settings:
     """What a server at this address allows and asks for.
 
@@ -79,6 +80,7 @@ def settings(
         names: further ones by which a loopback server may be asked.
         adapters: folder from which adapters may be loaded while the server runs.
         log_requests: whether a line for each answered request is wanted.
+        saves_prefixes: whether engines keep prompts' beginnings in files.
 
     Raises:
         UsageError: an empty key, names for a server that checks none, what is no name or no origin, or more connections than
@@ -99,6 +101,7 @@ def settings(
         connections=connection_limit(connections),
         adapters=adapters,
         log_requests=log_requests,
+        saves_prefixes=saves_prefixes,
     )
 
 

@@ -34,6 +34,7 @@ class Settings:
         idle_seconds: a connection may stand open without a request whose head is complete.
         stall_seconds: an answer may lie unread before its connection is ended.
         adapters: folder from which adapters may be loaded while the server runs; None: none may.
+        saves_prefixes: engines keep prompts' beginnings in files, and have to be told which.
         load_queue: requests that may wait for a bundle to be loaded.
         remembered_bytes: that responses may take which ``/v1/responses`` remembers, about.
         log_requests: a line for each answered request is wanted.
@@ -57,6 +58,7 @@ class Settings:
     stall_seconds: float = 60.0
     behind_limit: int = 4096
     adapters: Path | None = None
+    saves_prefixes: bool = False
     load_queue: int = 64
     remembered_bytes: int = 64 << 20
     log_requests: bool = False
