@@ -30,6 +30,7 @@ HELD = "youtu_onnx.held"
 """Where in a request's scope lies what it holds."""
 LOAD_SECONDS = 5.0
 """After which those come again who found too many waiting for a bundle."""
+NOTHING = EngineStats(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 COUNTED = ("prompt_tokens", "reused_tokens", "completion_tokens", "steps")
 """Of an engine's stats, what must not fall when a bundle is unloaded."""
 
@@ -115,7 +116,7 @@ class Bundles:
         found = [one.service.engine.stats() for one in self.all if one.service is not None]
         found += [self._gone] if self._gone is not None else []
         if not found:
-            return EngineStats(*[0] * 10, drain_seconds=0.0 if self.gate.draining else None)
+            return replace(NOTHING, drain_seconds=0.0 if self.gate.draining else None)
         drains = [one.drain_seconds for one in found if one.drain_seconds is not None]
         sums = {one.name: sum(getattr(stats, one.name) for stats in found) for one in fields(EngineStats)[:-1]}
         return replace(EngineStats(**sums), drain_seconds=max(drains) if drains else None)
@@ -210,9 +211,8 @@ class Bundles:
 
     def _count(self, stats: EngineStats) -> None:
         before = self._gone
-        none = EngineStats(*[0] * 10)
         sums = {name: getattr(stats, name) + (0 if before is None else getattr(before, name)) for name in COUNTED}
-        self._gone = replace(none, **sums)
+        self._gone = replace(NOTHING, **sums)
 
     def _release(self, one: ServedBundle) -> None:
         one.release()

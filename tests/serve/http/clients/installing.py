@@ -1,7 +1,7 @@
 """A folder with the clients that tests/serve/http/test_clients.py runs beside OpenAI's own in Python, as they are today.
 
     python -m tests.serve.http.clients.installing FOLDER
-    YOUTU_ONNX_CLIENTS=FOLDER python -m pytest tests/serve/http/test_clients.py
+    YOUTU_ONNX_CLIENTS=FOLDER python -m pytest tests/serve/http/test_clients.py tests/serve/http/test_guides.py
 
 Needs pip, npm and their registries; downloads 90 MB.
 """
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 VARIABLE = "YOUTU_ONNX_CLIENTS"
-PYTHON = ("langchain-openai", "litellm", "pydantic-ai-slim[openai]")
+PYTHON = ("langchain-openai", "litellm", "pydantic-ai-slim[openai]", "llm")
 JAVASCRIPT = ("openai", "zod", "ai", "@ai-sdk/openai", "@ai-sdk/openai-compatible")
 
 
