@@ -178,7 +178,7 @@ class SeveralArguments:
 Bundles = Annotated[
     list[str],
     typer.Argument(
-        metavar="[NAME=]BUNDLE...",
+        metavar="[NAME=]BUNDLE",
         help="Folders that youtu-onnx export wrote. Of several, requests choose one by its name, or get the first.",
     ),
 ]
