@@ -34,6 +34,9 @@ LOGITS = np.random.default_rng(3).normal(0, 3, 200).astype(np.float32)
         {"top_p": 1.01},
         {"top_p": math.nan},
         {"top_p": -1},
+        {"min_p": -0.1},
+        {"min_p": 1.01},
+        {"min_p": math.nan},
         {"seed": -1},
         {"seed": 1.0},
         {"greedy": 1},
@@ -66,7 +69,17 @@ def test_a_seed_repeats_itself_and_differs_from_another() -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"temperature": 0.5}, {"top_k": 7}, {"top_p": 0.8}, {"top_k": 300}, {"temperature": 1.7, "top_k": 20, "top_p": 0.9}],
+    [
+        {},
+        {"temperature": 0.5},
+        {"top_k": 7},
+        {"top_p": 0.8},
+        {"top_k": 300},
+        {"min_p": 0.1},
+        {"min_p": 1.0},
+        {"temperature": 1.7, "top_k": 20, "top_p": 0.9},
+        {"temperature": 1.7, "top_k": 20, "top_p": 0.9, "min_p": 0.3},
+    ],
 )
 def test_probabilities_are_those_of_transformers(fields: dict[str, Any]) -> None:
     torch = pytest.importorskip("torch")
@@ -79,6 +92,8 @@ def test_probabilities_are_those_of_transformers(fields: dict[str, Any]) -> None
         scores = theirs.TopKLogitsWarper(sampling.top_k)(None, scores)
     if sampling.top_p < 1:
         scores = theirs.TopPLogitsWarper(sampling.top_p)(None, scores)
+    if sampling.min_p > 0:
+        scores = theirs.MinPLogitsWarper(sampling.min_p)(None, scores)
     ids, probabilities = distribution(LOGITS.astype(np.float64), sampling)
     ours = np.zeros(len(LOGITS))
     ours[ids] = probabilities

@@ -9,12 +9,22 @@ from youtu_onnx.core.softmax import softmax
 
 
 def distribution(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens that may be drawn and their probabilities: temperature, then top_k, then top_p.
+    """The tokens that may be drawn and their probabilities: temperature, then top_k, top_p and min_p.
 
     Likeliest first where top_k or top_p leave some out, and of equally likely ones the lower id; else in order of id.
     The tokens are those that sorting all V would find. With top_k or top_p the probabilities are float64's, without
     either float32's.
     """
+    ids, probabilities = _cut(logits, sampling)
+    if sampling.min_p > 0:
+        kept = probabilities >= sampling.min_p * probabilities.max()
+        ids, probabilities = ids[kept], probabilities[kept]
+        probabilities = probabilities / probabilities.sum(dtype=np.float64)
+    return ids, probabilities
+
+
+def _cut(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
+    """Without min_p."""
     if not 0 < sampling.top_k < len(logits):
         scaled = _scaled(logits, logits.max(), sampling.temperature)
         if sampling.top_p < 1:

@@ -18,6 +18,7 @@ class Sampling:
         temperature: divides the logits; 0 is the same as ``greedy``.
         top_k: keep the k likeliest tokens; 0 keeps all.
         top_p: keep the fewest tokens that together have this probability; 1 keeps all.
+        min_p: of what top_k and top_p leave, keep tokens with this part of the likeliest one's probability; 0 keeps all.
         seed: of the random numbers; None takes fresh ones.
         greedy: take the likeliest token.
         repetition_penalty: divides the logits of tokens that are in the prompt or reply already (multiplies negative
@@ -39,11 +40,13 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: Mapping[int, float] | tuple[tuple[int, float], ...] = ()
+    min_p: float = 0.0
 
     def __post_init__(self) -> None:
         _require(is_number(self.temperature) and self.temperature >= 0, "temperature", self.temperature, "a number from 0")
         _require(is_whole(self.top_k) and self.top_k >= 0, "top_k", self.top_k, "a whole number from 0 (0 keeps all tokens)")
         _require(is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", self.top_p, "a number above 0, up to 1")
+        _require(is_number(self.min_p) and 0 <= self.min_p <= 1, "min_p", self.min_p, "a number from 0 to 1")
         _require(self.seed is None or (is_whole(self.seed) and self.seed >= 0), "seed", self.seed, "a whole number from 0")
         _require(isinstance(self.greedy, bool), "greedy", self.greedy, "true or false")
         _require(

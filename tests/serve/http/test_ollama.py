@@ -103,13 +103,13 @@ def test_a_raw_prompt_is_continued(client: httpx.Client) -> None:
 def test_options(client: httpx.Client, served: tuple[str, OneAtATime]) -> None:
     options = {
         "temperature": 0.5, "top_k": 3, "top_p": 0.9, "seed": 7, "repeat_penalty": 1.1, "num_predict": 4, "num_ctx": 4096,
-        "num_gpu": 1, "min_p": 0.0, "mirostat": 0, "stop": ["x"],
+        "num_gpu": 1, "min_p": 0.05, "mirostat": 0, "stop": ["x"],
     }  # fmt: skip
     assert chat(client, options=options, keep_alive="5m")["eval_count"] <= 4
     asked = served[1].tickets[-1].request
     chosen = asked.sampling
     assert (chosen.temperature, chosen.top_k, chosen.top_p, chosen.seed) == (0.5, 3, 0.9, 7)
-    assert (chosen.repetition_penalty, asked.max_tokens) == (1.1, 4)
+    assert (chosen.repetition_penalty, chosen.min_p, asked.max_tokens) == (1.1, 0.05, 4)
     chat(client, options={"num_predict": -1, "seed": -1})
     asked = served[1].tickets[-1].request
     assert (asked.max_tokens, asked.sampling.seed) == (1024, None)

@@ -182,6 +182,14 @@ def test_penalties_and_bias_reach_the_sampler(client: openai.OpenAI) -> None:
     assert len(set(text(extra_body={"repetition_penalty": 5.0}))) > 3
 
 
+def test_min_p_leaves_the_likeliest(client: openai.OpenAI) -> None:
+    def text(**fields: Any) -> str:
+        made = client.completions.create(model="youtu-nano", prompt="What is", max_tokens=8, **fields)
+        return str(made.choices[0].text)
+
+    assert text(temperature=1.5, extra_body={"min_p": 1.0}) == text(temperature=0)
+
+
 class Answer(BaseModel):
     number: int = Field(ge=0, le=99)
     sign: Literal["plus", "minus"]

@@ -78,7 +78,8 @@ def write(path: Path, prefix: SavedPrefix, identity: str) -> int:
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            for part in (MAGIC, len(text).to_bytes(4, "little"), text, *parts):
+            file.write(MAGIC + len(text).to_bytes(4, "little") + text)
+            for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())

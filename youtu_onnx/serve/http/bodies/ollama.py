@@ -28,7 +28,6 @@ class Options(BodyWithoutOff):
     """How tokens are chosen. What is about memory and machines is passed over."""
 
     off: ClassVar[Mapping[str, Callable[[Any], bool]]] = {name: lambda value: True for name in UNUSED} | {
-        "min_p": lambda value: value == 0,
         "tfs_z": lambda value: value == 1,
         "typical_p": lambda value: value == 1,
         "mirostat": lambda value: value == 0,
@@ -38,6 +37,7 @@ class Options(BodyWithoutOff):
     temperature: float | None = Field(default=None, ge=0, le=100, allow_inf_nan=False)
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=-1, lt=1 << 31)
+    min_p: float | None = Field(default=None, ge=0, le=1)
     seed: int | None = Field(default=None, ge=-(1 << 63), lt=1 << 63, description="Below 0: any.")
     num_predict: int | None = Field(default=None, ge=-2, lt=1 << 31, description="Tokens of the reply; below 1: until it ends.")
     repeat_penalty: float | None = Field(default=None, gt=0, le=100)
@@ -51,6 +51,7 @@ class Options(BodyWithoutOff):
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
+            min_p=self.min_p,
             seed=None if self.seed is None or self.seed < 0 else self.seed,
             repetition_penalty=self.repeat_penalty,
             presence_penalty=self.presence_penalty,

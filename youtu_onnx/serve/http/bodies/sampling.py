@@ -17,6 +17,9 @@ class SamplingFields(BodyWithoutOff):
     temperature: float | None = Field(None, ge=0, le=100, allow_inf_nan=False, description="0 takes the likeliest token.")
     top_p: float | None = Field(None, gt=0, le=1, description="The fewest tokens that together have this probability.")
     top_k: int | None = Field(None, ge=-1, lt=1 << 31, description="Only the k likeliest tokens; 0 or -1: all.")
+    min_p: float | None = Field(
+        None, ge=0, le=1, description="Only tokens with this part of the likeliest one's probability; 0: all."
+    )
     seed: int | None = Field(None, ge=-(1 << 63), lt=1 << 63, description="The same seed gives the same reply.")
     repetition_penalty: float | None = Field(None, gt=0, le=100, description="Divides what prompt or reply have already; 1: off.")
     presence_penalty: float | None = Field(None, ge=-2, le=2, description="Taken from tokens that the reply has already.")
@@ -39,6 +42,7 @@ class SamplingFields(BodyWithoutOff):
         chosen = defaults.override(temperature=self.temperature, top_p=self.top_p, top_k=top_k, seed=seed)
         return replace(
             chosen,
+            min_p=_either(self.min_p, chosen.min_p),
             repetition_penalty=_either(self.repetition_penalty, chosen.repetition_penalty),
             presence_penalty=_either(self.presence_penalty, chosen.presence_penalty),
             frequency_penalty=_either(self.frequency_penalty, chosen.frequency_penalty),
