@@ -53,7 +53,9 @@ def application(
 
     ``logged``: as :func:`application_of` has it.
     """
-    one = ServedBundle(text, lambda: Opened(engine, explainer), context_length=engine.context_length, steps=explainer is not None)
+    one = ServedBundle(
+        text, lambda: Opened(engine, explainer), expected_context=engine.context_length, steps=explainer is not None
+    )
     bundles = Bundles([one], settings or Settings(), metrics=metrics or Metrics(engine))
     bundles.load(one)
     return application_of(bundles, logged=logged)

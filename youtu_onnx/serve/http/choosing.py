@@ -69,8 +69,10 @@ def chosen_texts(chosen: Sequence[ChosenBundle], provider: ProviderChoice) -> li
 def served_bundles(
     chosen: Sequence[ChosenBundle], texts: Sequence[ModelText], provider: ProviderChoice, limits: Limits
 ) -> list[ServedBundle]:
-    """None of them is loaded yet. Each has its part of the memory for caches, unless ``limits`` says what each has."""
-    each = limits if limits.cache_memory is not None else replace(limits, cache_memory=free_cache_memory(len(chosen)))
+    """None of them is loaded yet. Each of several has its part of the memory for caches, unless ``limits`` says what each has."""
+    each = limits
+    if len(chosen) > 1 and limits.cache_memory is None:
+        each = replace(limits, cache_memory=free_cache_memory(len(chosen)))
     return [_served(one, text, provider, each) for one, text in zip(chosen, texts, strict=True)]
 
 
@@ -93,13 +95,14 @@ def memory_for(bundles: Sequence[ServedBundle], asked: int | None) -> int:
 
 def _served(one: ChosenBundle, text: ModelText, provider: ProviderChoice, limits: Limits) -> ServedBundle:
     bundle = Bundle.open(one.path, target=variant_for(provider.name))
-    assert limits.cache_memory is not None
     longest = min(text.facts.context_length, limits.context or text.facts.context_length)
+    if limits.cache_memory is not None:
+        longest = min(longest, limits.cache_memory // (2 * bundle.manifest.cache.bytes_per_token))
     return ServedBundle(
         text,
         partial(_opened, bundle, text, provider, limits),
-        cost=text.facts.nbytes + limits.cache_memory,
-        context_length=min(longest, limits.cache_memory // (2 * bundle.manifest.cache.bytes_per_token)),
+        cost=text.facts.nbytes + (limits.cache_memory or 0),
+        expected_context=longest,
         steps=writes_steps(bundle) and text.template is not None,
     )
 

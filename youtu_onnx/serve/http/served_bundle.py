@@ -29,7 +29,7 @@ class ServedBundle:
         text: of the bundle, whether it is loaded or not.
         open: loads it; takes its time, so in a thread.
         cost: bytes of memory that it takes when it is loaded, caches included; an estimate.
-        context_length: the most tokens of a sequence.
+        expected_context: the most tokens of a sequence, as far as is known before it is loaded.
         steps: replies are explained.
         service: None where it isn't loaded.
         held: by so many requests; while it is, it isn't unloaded.
@@ -42,7 +42,7 @@ class ServedBundle:
     text: ModelText
     open: Callable[[], Opened]
     cost: int = 0
-    context_length: int = 0
+    expected_context: int = 0
     steps: bool = False
     service: Service | None = None
     held: int = 0
@@ -58,6 +58,11 @@ class ServedBundle:
         if self.service is not None:
             return self.service.models.names
         return [self.text.id, *(f"{self.text.id}:{one}" for one in self.text.facts.adapters)]
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens of a sequence."""
+        return self.expected_context if self.service is None else self.service.engine.context_length
 
     def hold(self) -> None:
         self.held += 1

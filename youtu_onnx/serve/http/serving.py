@@ -14,7 +14,7 @@ from youtu_onnx.core.progress import Progress
 from youtu_onnx.families.adapters.inputs import refuse_without_inputs
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.runtimes.providers.providers import chosen, variant_for
-from youtu_onnx.serve.engine.limits import Limits, capacity, free_cache_memory, share
+from youtu_onnx.serve.engine.limits import Limits, capacity, share
 from youtu_onnx.serve.http import browsing, server, workers
 from youtu_onnx.serve.http.application import application_of
 from youtu_onnx.serve.http.bundles import Bundles
@@ -150,10 +150,7 @@ def serve(serving: Serving, progress: Progress, told: Told) -> None:
 
 def _loaded(serving: Serving, texts: Sequence[ModelText]) -> Bundles:
     """The first is loaded: what can't be run is told at the start."""
-    limits = serving.limits
-    if len(texts) == 1 and limits.cache_memory is None:
-        limits = replace(limits, cache_memory=free_cache_memory())
-    served = served_bundles(serving.bundles, texts, serving.provider, limits)
+    served = served_bundles(serving.bundles, texts, serving.provider, serving.limits)
     several = len(served) > 1
     bundles = Bundles(
         served,
