@@ -42,7 +42,7 @@ def running(bundle: Path, *options: str, **variables: str) -> Iterator[tuple[sub
 def test_it_says_where_it_listens_and_ends_well(nano_bundle: Callable[..., Path]) -> None:
     with running(nano_bundle(), "--drain", "0.2", YOUTU_ONNX_API_KEY="k") as (process, url, said):
         assert said[0].startswith("youtu-nano at http://127.0.0.1:")
-        assert "browser to chat" in said[0] and re.search(r"http://127.0.0.1:\d+/v1,", said[0])
+        assert "a page to chat on" in said[0] and re.search(r"http://127.0.0.1:\d+/v1,", said[0])
         assert "8 replies at once" in said[1]
         assert httpx.get(f"{url}/v1/models").status_code == 401
         headers = {"Authorization": "Bearer k"}

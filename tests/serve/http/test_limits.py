@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.serve.http.serving import OneAtATime
 from youtu_onnx.serve.http.application import application
+from youtu_onnx.serve.http.bundles import bundles_of
 from youtu_onnx.serve.http.guard import json_depth
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.text.model_text import ModelText
@@ -303,7 +304,7 @@ def test_a_full_queue_is_a_429(engine: OneAtATime, served_text: ModelText) -> No
 
 def test_draining_is_a_503(engine: OneAtATime, served_text: ModelText) -> None:
     client = open_client(engine, served_text)
-    client.app.state.service.draining = True  # type: ignore[attr-defined]
+    bundles_of(client.app).gate.draining = True  # type: ignore[arg-type]
     error = client.post("/chat", json={"prompt": "a"})
     assert problem(error, 503)["code"] == "draining" and error.headers["retry-after"]
     assert client.get("/health").status_code == 503 and client.get("/health").json()["status"] == "draining"
