@@ -28,7 +28,7 @@ ROWS_OF_WEIGHTS = 2
 
 @dataclass(frozen=True)
 class Kernel:
-    """``products`` of one run of the graph, and the ``bytes`` of right operands that it reads. ``native``: an operator of ours."""
+    """``products`` of one run of the graph, and ``bytes`` of right operands that it reads. ``native``: an operator of ours."""
 
     name: str
     model: bytes
