@@ -13,19 +13,20 @@ from statistics import median
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
 from benchmarks import kernels
 from benchmarks.kernels import Timed
 from benchmarks.shapes import youtu_shape
 from youtu_onnx.core.bundle import Bundle, Manifest, names
 from youtu_onnx.core.recipe import BLOCK_SIZES
-from youtu_onnx.runtimes.ort.session import session_options
-from youtu_onnx.runtimes.providers import providers
+from youtu_onnx.runtimes.ort.session import ONNXRUNTIME, open_graph
+from youtu_onnx.runtimes.providers.cpu import CPU
+from youtu_onnx.runtimes.providers.options import ProviderOptions
 
 COPIES = 16
 """Of the matrix that int4 products are timed with: 0.2 GB at the 2B shape, far more than a cache holds."""
 STEPS = 12
+NATIVE_ATTENTION = ("LatentAttention", "ByteLatentAttention")
 SCALE_BYTE = 144
 """Scale of made-up byte rows, 2^-6: their codes then stand for numbers as large as a latent's."""
 
@@ -63,11 +64,21 @@ class Work:
     def bytes(self, tokens: int) -> int:
         return self.int4_bytes + self.absorbed_bytes + tokens * self.cache_bytes
 
+    def of_operator(self, operator: str, tokens: int) -> tuple[int, int]:
+        """Bytes and products of all native operators of this kind in a step; zeros for any other operator."""
+        if operator == "Linear":
+            return self.int4_bytes, self.int4_products
+        if operator in NATIVE_ATTENTION:
+            rows = tokens * self.cache_bytes, tokens * self.attention_products
+            return self.absorbed_bytes + rows[0], self.absorbed_bytes + rows[1]
+        return 0, 0
+
 
 @dataclass(frozen=True)
 class Step:
     """One decode step with ``tokens`` in the cache. Seconds: medians; ``profile``: of each operator in a run of its own under the
-    profiler, which makes each of them a little slower."""
+    profiler, which makes each of them a little slower. ``kernels``: attention's two products, alone; none of native attention,
+    which is one operator with all that is around them."""
 
     tokens: int
     bytes: int
@@ -80,11 +91,11 @@ class Step:
         return int4_seconds + sum(one.median for one in self.kernels[:2])
 
 
-def int4_kernels(manifest: Manifest, threads: int, rounds: int) -> list[Timed]:
+def int4_kernels(manifest: Manifest, threads: int, rounds: int, *, native: bool) -> list[Timed]:
     """The widest matrix of a layer, gate and up together, in every block size that its rows are a multiple of."""
     k, n = youtu_shape(manifest).hidden_size, 2 * youtu_shape(manifest).intermediate_size
     sizes = [size for size in BLOCK_SIZES if size >= 32 and k % size == 0]
-    return kernels.in_turns([kernels.int4_product(k, n, size, COPIES) for size in sizes], threads, rounds)
+    return kernels.in_turns([kernels.int4_product(k, n, size, COPIES, native=native) for size in sizes], threads, rounds)
 
 
 def attention_kernels(manifest: Manifest, tokens: int, threads: int, rounds: int) -> list[Timed]:
@@ -101,12 +112,13 @@ def attention_kernels(manifest: Manifest, tokens: int, threads: int, rounds: int
 class Model:
     """A bundle's graph, run at any context over a made-up cache."""
 
-    def __init__(self, bundle: Bundle, threads: int, *, profile: str | None = None) -> None:
-        options = session_options(bundle, providers.provider("cpu"), threads)
-        if profile:
-            options.enable_profiling, options.profile_file_prefix = True, profile
-        self.session = ort.InferenceSession(bundle.file(names.MODEL), options, providers=["CPUExecutionProvider"])
-        self.bundle = bundle
+    def __init__(self, bundle: Bundle, threads: int, options: ProviderOptions, *, profile: str | None = None) -> None:
+        opened = open_graph(bundle, names.MODEL, CPU, threads, options, profile=profile)
+        self.session, self.kernels, self.bundle = opened.session, opened.kernels, bundle
+
+    @property
+    def native(self) -> bool:
+        return self.kernels != ONNXRUNTIME
 
     def step(self, tokens: int, steps: int) -> list[float]:
         """Seconds of each of so many steps of one token after ``tokens`` others."""
@@ -143,8 +155,11 @@ def made_up_rows(random: np.random.Generator, count: int, width: int, dtype: str
     return rows
 
 
-def measured_steps(bundle: Bundle, contexts: Sequence[int], threads: int, rounds: int, work: Work) -> Iterator[Step]:
-    plain = Model(bundle, threads)
+def measured_steps(
+    bundle: Bundle, contexts: Sequence[int], threads: int, rounds: int, work: Work, options: ProviderOptions
+) -> Iterator[Step]:
+    plain = Model(bundle, threads, options)
+    native = plain.native
     seconds = {tokens: median(plain.step(tokens, STEPS + 2)[2:]) for tokens in contexts}
     del plain
     for tokens in contexts:
@@ -152,15 +167,15 @@ def measured_steps(bundle: Bundle, contexts: Sequence[int], threads: int, rounds
             tokens,
             work.bytes(tokens),
             seconds[tokens],
-            attention_kernels(bundle.manifest, tokens, threads, rounds),
-            profile(bundle, tokens, threads),
+            () if native else attention_kernels(bundle.manifest, tokens, threads, rounds),
+            profile(bundle, tokens, threads, options),
         )
 
 
-def profile(bundle: Bundle, tokens: int, threads: int) -> dict[str, tuple[int, float]]:
+def profile(bundle: Bundle, tokens: int, threads: int, options: ProviderOptions) -> dict[str, tuple[int, float]]:
     """Operator → how often it runs in a step, and seconds in all; the most expensive first."""
     with tempfile.TemporaryDirectory() as folder:
-        model = Model(bundle, threads, profile=f"{folder}/step")
+        model = Model(bundle, threads, options, profile=f"{folder}/step")
         model.step(tokens, STEPS)
         events = json.loads(Path(model.session.end_profiling()).read_text(encoding="utf-8"))
     nodes: dict[tuple[str, str], list[float]] = defaultdict(list)

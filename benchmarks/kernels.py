@@ -1,4 +1,4 @@
-"""Single products of ONNX Runtime's CPU provider, at a model's shapes and with operands that come from memory.
+"""Single products of ONNX Runtime's CPU provider, or of the native kernels, at a model's shapes and with operands from memory.
 
 Each kernel is a graph of one operator, repeated with as many different right operands as a model has layers: a decode step finds
 none of them in a cache, either. Kernels that are to be compared run in turns.
@@ -17,6 +17,8 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from youtu_onnx.core.domains import MICROSOFT
+from youtu_onnx.runtimes.native import library
+from youtu_onnx.runtimes.native.graph import DOMAIN as OWN
 
 PAUSE = 0.1
 """Seconds after which idle threads sleep."""
@@ -26,13 +28,14 @@ ROWS_OF_WEIGHTS = 2
 
 @dataclass(frozen=True)
 class Kernel:
-    """``products`` of one run of the graph, and the ``bytes`` of right operands that it reads."""
+    """``products`` of one run of the graph, and ``bytes`` of right operands that it reads. ``native``: an operator of ours."""
 
     name: str
     model: bytes
     feeds: Mapping[str, np.ndarray]
     products: int
     bytes: int
+    native: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def in_turns(kernels: Sequence[Kernel], threads: int, rounds: int) -> list[Timed
     A session's threads go on looking for work when a run is over, on the cores that the next session wants. So each turn waits
     until they sleep, and its first run, which wakes its own, isn't timed.
     """
-    runs = [_opened(kernel, threads) for kernel in kernels]
+    runs = [opened(kernel, threads) for kernel in kernels]
     seconds: list[list[float]] = [[] for _ in kernels]
     for turn in range(rounds + 1):
         for (session, binding), times in zip(runs, seconds, strict=True):
@@ -76,8 +79,8 @@ def in_turns(kernels: Sequence[Kernel], threads: int, rounds: int) -> list[Timed
     return [Timed(kernel, times) for kernel, times in zip(kernels, seconds, strict=True)]
 
 
-def int4_product(k: int, n: int, block_size: int, copies: int, rows: int = 1) -> Kernel:
-    """MatMulNBits of ``rows`` rows with asymmetric int4 matrices ``[n, k]``, as an export writes them for the CPU.
+def int4_product(k: int, n: int, block_size: int, copies: int, rows: int = 1, *, native: bool = False) -> Kernel:
+    """MatMulNBits, or ``native`` Linear, of ``rows`` rows with asymmetric int4 matrices ``[n, k]``, as an export writes them.
 
     ``k`` a multiple of the block size.
     """
@@ -93,9 +96,13 @@ def int4_product(k: int, n: int, block_size: int, copies: int, rows: int = 1) ->
         size += sum(array.nbytes for array in right)
         operands.append(right)
     x = random.standard_normal((rows, k), dtype=np.float32)
-    attributes = {"K": k, "N": n, "bits": 4, "block_size": block_size, "accuracy_level": 4}
-    model = _model("MatMulNBits", x, operands, ir.DataType.FLOAT, attributes, stored=True)
-    return Kernel(f"int4, block {block_size}", model, {"x": x}, rows * k * n * copies, size)
+    attributes: dict[str, int | float] = {"K": k, "N": n, "bits": 4, "block_size": block_size}
+    if native:
+        attributes |= {"offset": 0, "epsilon": 0.0, "gated": 0}
+    else:
+        attributes["accuracy_level"] = 4
+    model = _model("Linear" if native else "MatMulNBits", x, operands, ir.DataType.FLOAT, attributes, stored=True)
+    return Kernel(f"int4, block {block_size}", model, {"x": x}, rows * k * n * copies, size, native)
 
 
 def scores(layers: int, tokens: int, width: int, heads: int) -> Kernel:
@@ -171,7 +178,7 @@ def _model(
     x: np.ndarray,
     operands: Sequence[Sequence[np.ndarray]],
     made: ir.DataType,
-    attributes: Mapping[str, int],
+    attributes: Mapping[str, int | float],
     *,
     stored: bool,
     rows_first: bool = False,
@@ -191,7 +198,7 @@ def _model(
             others.append(_value(f"constant{index}_{number}", array))
             others[-1].const_value = ir.tensor(array, name=others[-1].name)
         constants += others
-        domain = "" if operator in ("MatMul", "MatMulInteger") else MICROSOFT
+        domain = {"MatMul": "", "MatMulInteger": "", "Linear": OWN}.get(operator, MICROSOFT)
         pair = [value, left] if rows_first else [left, value]
         node = ir.node(operator, [*pair, *others], attributes, domain=domain, name=f"node{index}")
         node.outputs[0].name, node.outputs[0].type = f"y{index}", ir.TensorType(made)
@@ -201,7 +208,7 @@ def _model(
         [node.outputs[0] for node in nodes],
         nodes=nodes,
         initializers=constants,
-        opset_imports={"": 21, MICROSOFT: 1},
+        opset_imports={"": 21, MICROSOFT: 1, OWN: 1},
         name="kernels",
     )
     return bytes(ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString())
@@ -211,10 +218,13 @@ def _value(name: str, array: np.ndarray) -> ir.Value:
     return ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(ir.DataType.from_numpy(array.dtype)))
 
 
-def _opened(kernel: Kernel, threads: int) -> tuple[ort.InferenceSession, ort.IOBinding]:
+def opened(kernel: Kernel, threads: int) -> tuple[ort.InferenceSession, ort.IOBinding]:
+    """A session of the kernel, and its operands bound."""
     options = ort.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, threads
-    options.add_session_config_entry("session.x64quantprecision", "1")  # as runtimes/ort/model.py opens a bundle
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as runtimes/ort/session.py opens a bundle
+    if kernel.native:
+        options.register_custom_ops_library(str(library.load().path))
     session = ort.InferenceSession(kernel.model, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
     for name, array in kernel.feeds.items():

@@ -42,16 +42,31 @@ def replace_attention(graph: Graph) -> None:
 
 
 def _replace(graph: Graph, node: NodeProto) -> None:
+    appended = _appended(graph, node)
+    if appended is not None:
+        past, present = appended
+        put_in(graph, node, "LatentAttention", [MASK, past], [past], [present])
+
+
+def put_in(graph: Graph, node: NodeProto, kind: str, told: list[str], pasts: list[str], presents: list[str]) -> None:
+    """The operator ``kind``, or its form for byte rows, in the place of all that makes a layer's context, ``node`` last; nothing
+    where the layer isn't as an export writes it.
+
+    Args:
+        told: its inputs between the tables of angles and the latent's gain.
+        pasts: of the caches; those that aren't among ``told`` are its last inputs.
+        presents: beside the context what it makes.
+    """
     own = node.output[0].removesuffix("context")
     weights = [f"{own}heads.{name}" for name in WEIGHTS]
     found = projections(graph, own.removesuffix("self_attn."))
-    appended, shape = _appended(graph, node), sizes(graph, weights, found)
-    if appended is None or found is None or shape is None or graph.touched(f"{own}heads.", weights):
+    shape = sizes(graph, weights, found)
+    if found is None or shape is None or graph.touched(f"{own}heads.", weights):
         return
-    past, present = appended
-    kind = "ByteLatentAttention" if graph.input_type(past) == TensorProto.UINT8 else "LatentAttention"
-    given = [found.query, found.kv, found.cos, found.sin, MASK, past, found.gain]
-    graph.replace(node, kind, [*given, *weights], [node.output[0], present], shape)
+    if graph.input_type(pasts[0]) == TensorProto.UINT8:
+        kind = kind.replace("Latent", "ByteLatent")
+    given = [found.query, found.kv, found.cos, found.sin, *told, found.gain, *weights]
+    graph.replace(node, kind, [*given, *(past for past in pasts if past not in told)], [node.output[0], *presents], shape)
 
 
 def sizes(graph: Graph, weights: list[str], found: Projections | None) -> dict[str, int | float] | None:

@@ -76,13 +76,18 @@ def open_graph(
     threads: int,
     chosen: ProviderOptions,
     find: Callable[[Bundle], Prepared | None] | None = None,
+    *,
+    profile: str | None = None,
 ) -> Opened:
     """A session for one of a bundle's graphs; on the CPU with native operators where these are installed, or for the prepared
-    copy that ``find`` knows of. Raises as :class:`youtu_onnx.runtimes.ort.model.OrtModel` does."""
+    copy that ``find`` knows of. With ``profile`` it notes what each operator takes, in a file whose path begins so. Raises as
+    :class:`youtu_onnx.runtimes.ort.model.OrtModel` does."""
     chosen.of_provider(provider)
-    if provider is CPU and (native := _open_native(bundle, name, threads, chosen.kernels or _usual())):
-        return native
     options = session_options(bundle, provider, threads)
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, profile
+    if provider is CPU and (native := _open_native(bundle, name, options, chosen.kernels or _usual())):
+        return native
     copy = find(bundle) if find and provider is CPU else None
     if copy and (session := copy.open(options)):
         return Opened(session, copy)
@@ -108,9 +113,10 @@ def _usual() -> str | None:
     return wanted if wanted is None else str(KERNELS.read(library.VARIABLE, wanted))
 
 
-def _open_native(bundle: Bundle, name: str, threads: int, kernels: str | None) -> Opened | None:
-    """A session with native operators; None where nobody asked for them and they aren't there, or where they compute nothing of
-    the graph. Weights stay mapped where they are, and nothing is packed: no prepared copy is of use."""
+def _open_native(bundle: Bundle, name: str, options: ort.SessionOptions, kernels: str | None) -> Opened | None:
+    """A session with native operators; None, and ``options`` as they were, where nobody asked for them and they aren't there, or
+    where they compute nothing of the graph. Weights stay mapped where they are, and nothing is packed: no prepared copy is of
+    use."""
     if kernels == ONNXRUNTIME:
         return None
     native = library.found() if kernels is None else library.load()
@@ -122,7 +128,6 @@ def _open_native(bundle: Bundle, name: str, threads: int, kernels: str | None) -
         return None
     if rewritten is None:
         raise UsageError(f"the native kernels compute nothing of {path}", hint="choose --kernels onnxruntime")
-    options = session_options(bundle, CPU, threads)
     options.register_custom_ops_library(str(native.path))
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(bundle.path))
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 
 from benchmarks import kernels
@@ -18,18 +18,21 @@ from benchmarks.kernels import Kernel
 from tests.byte_rows import decode
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.families.known import architecture_of
+from youtu_onnx.runtimes.native import library
 
 ROOT = Path(__file__).parents[2]
+NATIVE = pytest.mark.skipif(library.found() is None, reason="needs youtu-onnx-native")
 LAYERS, TOKENS, WIDTH, HEADS = 2, 5, 24, 4
 
 
 def run(kernel: Kernel) -> list[np.ndarray]:
-    return ort.InferenceSession(kernel.model, providers=["CPUExecutionProvider"]).run(None, dict(kernel.feeds))
+    return kernels.opened(kernel, 1)[0].run(None, dict(kernel.feeds))
 
 
 class TestKernels:
-    def test_int4_products(self):
-        kernel = kernels.int4_product(64, 8, 32, copies=2, rows=3)
+    @pytest.mark.parametrize("native", [False, pytest.param(True, marks=NATIVE)])
+    def test_int4_products(self, native: bool):
+        kernel = kernels.int4_product(64, 8, 32, copies=2, rows=3, native=native)
         stored = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load_from_string(kernel.model).graph.initializer}
         assert kernel.bytes == sum(array.nbytes for array in stored.values())
         assert kernel.products == 2 * 3 * 64 * 8
@@ -134,6 +137,26 @@ def test_the_command_prints_bounds_profile_and_start(nano_bundle, tmp_path: Path
     bundle = Bundle.open(nano_bundle(cache=cache))
     graph = onnx.load(bundle.file(names.MODEL), load_external_data=False).graph
     assert short["profile"]["MatMulNBits"][0] == sum(node.op_type == "MatMulNBits" for node in graph.node)
+
+
+@NATIVE
+def test_with_native_kernels_it_says_what_each_operator_reads(nano_bundle, tmp_path: Path):
+    numbers, bundle = tmp_path / "numbers.json", Bundle.open(nano_bundle())
+    command = [sys.executable, "-m", "benchmarks.roofline", str(bundle.path), "--context", "24", "-t", "1", "--rounds", "1"]
+    done = subprocess.run(
+        [*command, "--kernels", "native", "--json", str(numbers)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found, layers = json.loads(numbers.read_text(encoding="utf-8")), architecture_of(bundle.manifest.model).num_hidden_layers
+    [step], work = found["steps"], found["work"]
+    assert found["kernels"].startswith("native (") and step["kernels"] == []
+    assert step["profile"]["LatentAttention"][0] == layers and "MatMulNBits" not in step["profile"]
+    assert work == asdict(Work.of(bundle.manifest, onnx.load(bundle.file(names.MODEL), load_external_data=False).graph))
+    read = {"Linear": work["int4_bytes"], "LatentAttention": work["absorbed_bytes"] + 24 * work["cache_bytes"]}
+    for name, size in read.items():
+        milliseconds = step["profile"][name][1] * 1e3
+        assert f"\n| {name} | {size / 1e6:.4g} | {milliseconds:.3g} | " in done.stdout
+    assert "least by kernels" not in done.stdout and "| all other operators | |" in done.stdout
 
 
 def test_other_bundles_are_refused(nano_bundle):

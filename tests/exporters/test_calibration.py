@@ -18,13 +18,16 @@ from youtu_onnx.core.errors import UsageError  # noqa: E402
 from youtu_onnx.core.recipe import Recipe  # noqa: E402
 from youtu_onnx.core.target import target  # noqa: E402
 from youtu_onnx.evaluate.language import BUILT_IN, Language, measure  # noqa: E402
-from youtu_onnx.exporters.calibration import Calibration, drawn  # noqa: E402
+from youtu_onnx.exporters.calibration import FLOOR, Calibration, drawn  # noqa: E402
+from youtu_onnx.exporters.carried import Carried  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.families.exported import exportable  # noqa: E402
 from youtu_onnx.families.referenced import reference_of  # noqa: E402
 from youtu_onnx.graphs.parameter import Parameter  # noqa: E402
 from youtu_onnx.publish.calibrating import BUILT_IN as CALIBRATION  # noqa: E402
+from youtu_onnx.publish.calibrating import calibration_of  # noqa: E402
 from youtu_onnx.publish.exporting import export  # noqa: E402
+from youtu_onnx.publish.options import ExportOptions  # noqa: E402
 from youtu_onnx.runtimes.opening import open_decoder  # noqa: E402
 from youtu_onnx.text import ChatTemplate, Tokenizer  # noqa: E402
 from youtu_onnx.text.passages import passages  # noqa: E402
@@ -81,6 +84,25 @@ def test_without_a_text_it_reads_ids_drawn_at_random() -> None:
     assert len(ids) == 256 and 0 <= min(ids) < max(ids) < 1280 and len(set(ids)) > 200
     assert drawn(1280, 4096) == [ids], "the same each time"
     assert len(drawn(1280, 20)[0]) == 20
+
+
+def test_a_floor_is_added_to_the_sizes(expected: dict[str, torch.Tensor]) -> None:
+    checkpoint = Checkpoint.open(str(NANO))
+    calibration = Calibration(checkpoint, SEQUENCES, "sizes", floor=0.5)
+    for name, moments in list(expected.items())[:14]:
+        lifted = calibration.inputs(Parameter((name,), (1, 1), lambda given: given, "matrix"))
+        assert lifted is not None
+        sizes = moments.diagonal()
+        torch.testing.assert_close(lifted.sizes, sizes + 0.5 * sizes.mean(), rtol=1e-3, atol=1e-6)
+
+
+def test_ids_at_random_have_a_floor_and_a_text_has_none() -> None:
+    checkpoint = Checkpoint.open(str(NANO))
+    carried = Carried.of(checkpoint)
+    floors = [
+        calibration_of(checkpoint, carried, Recipe(), ExportOptions(calibration=files)).floor for files in ((), (CALIBRATION,))
+    ]
+    assert floors == [FLOOR, 0.0]
 
 
 def test_what_every_head_reads_is_kept_at_8_bits_unless_told_otherwise(nano_bundle: Callable[..., Path], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.core.version import __version__
-from youtu_onnx.exporters.calibration import Calibration, drawn
+from youtu_onnx.exporters.calibration import FLOOR, Calibration, drawn
 from youtu_onnx.exporters.carried import Carried
 from youtu_onnx.families.checkpoint import Checkpoint
 from youtu_onnx.publish.options import ExportOptions
@@ -34,7 +34,8 @@ def calibration_of(checkpoint: Checkpoint, carried: Carried, recipe: Recipe, opt
     architecture = checkpoint.architecture
     files = options.calibration or ((BUILT_IN,) if recipe.calibrated else ())
     if not files:
-        return Calibration(checkpoint, drawn(architecture.vocab_size, architecture.max_position_embeddings), "sizes")
+        ids = drawn(architecture.vocab_size, architecture.max_position_embeddings)
+        return Calibration(checkpoint, ids, "sizes", floor=FLOOR)
     read = _passages(checkpoint, carried, files, options.calibration_tokens)
     return Calibration(checkpoint, read, "drift" if recipe.compensates else "sizes")
 
