@@ -14,6 +14,10 @@ from youtu_onnx.cli.flat import flat
 from youtu_onnx.core.version import __version__
 
 COMMANDS = {
+    "run": "Talk with a model by its name: fetched, exported and prepared the first time, opened at once every other.",
+    "list": "Say which bundles run keeps, how large they are, and when they were last used.",
+    "rm": "Remove bundles that run keeps.",
+    "ps": "Say which processes have a bundle open, and how much memory they take.",
     "export": "Export a checkpoint to a verified ONNX bundle.",
     "verify": "Check a bundle: files, graph, and (with --model) that it computes what PyTorch computes. Exit code 3: it doesn't.",
     "inspect": "Say what a bundle is: source, precision, sizes, memory at several lengths, operators.",

@@ -23,6 +23,7 @@ from rich.text import Text
 from youtu_onnx.cli import console
 from youtu_onnx.core.machine import resident_bytes
 from youtu_onnx.core.progress import Progress
+from youtu_onnx.core.sizes import decimal
 
 LINE_EVERY = 10.0
 """Seconds between lines of one long stage where there is no terminal."""
@@ -125,7 +126,7 @@ def _amount(number: int, unit: str) -> str:
     """``1.16 GB``, ``3.1 MB``, ``482 tok``."""
     if unit != "B":
         return f"{number:,} {unit}"
-    return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
+    return decimal(number)
 
 
 def _left(done: int, total: int, seconds: float) -> str:
