@@ -40,8 +40,20 @@ class _Commands(TyperGroup):
     """Loads a command when it is asked for, and ends the program as other programs end: typer's versions differ in what they
     make of Ctrl-C and of a reader that leaves."""
 
+    _listing = False
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self._listing:
+            return self.commands.get(cmd_name)
         return _loaded(cmd_name) if cmd_name in COMMANDS else None
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Names and help of commands, none of which is loaded for it."""
+        self._listing = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -79,7 +91,6 @@ app = typer.Typer(
     name="youtu-onnx",
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -78,7 +78,7 @@ class _BarProgress:
     def begin(self, stage: str, total: int | None = None, unit: str = "B") -> None:
         self.finish()
         self._lines.begin(stage, total, unit)
-        self._bars = _bars(unit)
+        self._bars = bars(unit)
         console.show(self._bars)
         self._bars.start()
         self._task = self._bars.add_task(stage, total=total)
@@ -107,7 +107,8 @@ class _Memory(ProgressColumn):
         return Text(_resident())
 
 
-def _bars(unit: str) -> Bars:
+def bars(unit: str) -> Bars:
+    """A line that moves, and that is gone when it is stopped."""
     amount = [DownloadColumn()] if unit == "B" else [MofNCompleteColumn(), TextColumn(unit)]
     # transient: the finished stage's line takes the bar's place
     return Bars(

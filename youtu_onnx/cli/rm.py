@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from youtu_onnx.cli import console
+from youtu_onnx.cli import completion, console
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.sizes import decimal
 from youtu_onnx.publish.kept import store
@@ -15,7 +15,12 @@ from youtu_onnx.publish.kept import store
 def rm(
     name: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME…", help="As run was told, or a folder's name that list shows.", show_default=False),
+        typer.Argument(
+            metavar="NAME…",
+            help="As run was told, or a folder's name that list shows.",
+            show_default=False,
+            autocompletion=completion.kept,
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     precision: Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from youtu_onnx.cli import completion
 from youtu_onnx.cli.chat import chat
 from youtu_onnx.cli.generate import generate
 from youtu_onnx.cli.made import MakingArguments, bundle_called
@@ -18,7 +19,9 @@ def run(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A hub id (tencent/Youtu-LLM-2B), youtu-nano, microreason, a checkpoint's folder or a bundle's."
+            metavar="MODEL",
+            help="A hub id (tencent/Youtu-LLM-2B), youtu-nano, microreason, a checkpoint's folder or a bundle's.",
+            autocompletion=completion.models,
         ),
     ],
     question: Annotated[
@@ -36,4 +39,4 @@ def run(
     if question is None:
         chat(bundle, system=system, reply=reply, opening=opening)
     else:
-        generate(bundle, prompt=question, system=system, reply=reply, opening=opening)
+        generate(bundle, question, system=system, reply=reply, opening=opening)

@@ -15,6 +15,8 @@ from youtu_onnx.publish.kept.origin import Origin
 from youtu_onnx.publish.options import ExportOptions
 
 FORMAT = 1
+RECORD = ".json"
+"""Behind the name of the bundle's folder, beside which the record lies."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from youtu_onnx.core.bundle.staging import DISK_FULL, clean_up_after_killed
 from youtu_onnx.core.errors import ResourceError, UsageError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.core.user_cache import user_cache
-from youtu_onnx.publish.kept.entry import Entry
+from youtu_onnx.publish.kept.entry import RECORD, Entry
 from youtu_onnx.runtimes.ort import preparing
 
-RECORD, LOCK = ".json", ".lock"
+LOCK = ".lock"
 
 MORE_ROOM = "free some space (youtu-onnx list, youtu-onnx rm), or name another disk's folder in XDG_CACHE_HOME"
 
