@@ -1,4 +1,4 @@
-"""Completion in a real shell, as ``--show-completion`` sets it up."""
+"""Completion in a real shell, as ``--install-completion`` sets it up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def offered(nano_bundle: Callable[..., Path], tmp_path_factory: pytest.TempPathF
     (cache / "kept.json").write_text(
         '{"format": 1, "name": "acme/Kept", "origin": {}, "options": {}, "commit": null, "made": "", "seconds": 1}'
     )
-    script = run("--show-completion", "bash").stdout.decode()
+    script = run(_YOUTU_ONNX_COMPLETE="source_bash").stdout.decode()
 
     def offered(line: str) -> list[str]:
         words = line.split(" ")

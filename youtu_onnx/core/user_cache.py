@@ -1,4 +1,4 @@
-"""Where this user's system keeps what can be made again."""
+"""Where this user's system keeps what can be made again, and what is remembered."""
 
 from __future__ import annotations
 
@@ -29,3 +29,20 @@ def user_cache() -> Path:
                 "this user has no home folder to keep files in", hint="name a folder in XDG_CACHE_HOME"
             ) from error
     return Path(os.path.realpath(Path(home) / "youtu-onnx"))
+
+
+def user_state() -> Path:
+    """Our folder for what is kept from one session to the next: below XDG_STATE_HOME where that is set.
+
+    Raises:
+        ResourceError: this user has no home folder.
+    """
+    given = os.environ.get("XDG_STATE_HOME", "")
+    if os.path.isabs(given):
+        return Path(given) / "youtu-onnx"
+    if sys.platform == "linux":
+        try:
+            return Path.home() / ".local" / "state" / "youtu-onnx"
+        except RuntimeError as error:
+            raise ResourceError("this user has no home folder", hint="name a folder in XDG_STATE_HOME") from error
+    return user_cache()
