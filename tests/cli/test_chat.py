@@ -136,8 +136,10 @@ def test_history_lasts_commands_are_completed_and_the_last_question_can_be_edite
     second.send(" there\r")
     second.expect("tokens")
     second.expect("\n>")
-    second.send("/sa\t")
-    second.expect("/save")
+    second.send("/sa")
+    second.expect("/save FILE")  # in the menu
+    second.send("\t")
+    second.expect("> /save")
     second.send(f" {tmp_path}/saved.json\r")
     second.expect("written to")
     second.send("\x04")
