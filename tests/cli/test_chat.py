@@ -139,7 +139,7 @@ def test_history_lasts_commands_are_completed_and_the_last_question_can_be_edite
     second.send("/sa")
     second.expect("/save FILE")  # in the menu
     second.send("\t")
-    second.expect("> /save")
+    second.expect("\bve")  # what Tab put behind what was typed
     second.send(f" {tmp_path}/saved.json\r")
     second.expect("written to")
     second.send("\x04")
@@ -150,9 +150,9 @@ def test_history_lasts_commands_are_completed_and_the_last_question_can_be_edite
 def test_commands_through_a_pipe(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "saved.json"
     lines = [
-        "/retry", "/stats", "What is 47 + 38?", "/retry", "/edit What is 1 + 2?", "/stats", "/system Be kind.", "/set temperature 0.5",
-        "/set greedy on", "/set top_z 1", "/set seed x", "/set seed", f"/save {file}", "/reset", f"/load {file}", "/system -",
-        "/system", "/load", "/load /nowhere/x.json", "/exit now",
+        "/retry", "/stats", "What is 47 + 38?", "/retry", "/edit What is 1 + 2?", "/stats", "/system Be kind.",
+        "/set temperature 0.5", "/set greedy on", "/set top_z 1", "/set seed x", "/set seed", f"/save {file}", "/reset",
+        f"/load {file}", "/system -", "/system", "/load", "/load /nowhere/x.json", "/exit now",
     ]  # fmt: skip
     out, err = chat(bundle, "\n".join(lines), "--no-thinking", "--greedy")
     sum_, again, other = out.splitlines()
@@ -165,7 +165,8 @@ def test_commands_through_a_pipe(bundle: Path, tmp_path: Path) -> None:
     assert [one["role"] for one in saved["messages"]] == ["system", "user", "assistant"] and said(file) == ["What is 1 + 2?"]
     for told in (
         "nothing was asked yet", "nothing was answered yet", "the answer will be the same", "last answer  ", " of 1,024 tokens",
-        "system: Be kind.", "there is no system message", "temperature  0.5", "greedy       on", "no setting top_z", "seed is 'x'",
+        "system: Be kind.", "there is no system message", "temperature  0.5", "greedy       on", "no setting top_z",
+        "seed is 'x'",
         "/set seed needs a value", "2 messages; the conversation goes on", "/load needs a file", "can't read /nowhere/x.json",
         "/exit stands alone",
     ):  # fmt: skip
