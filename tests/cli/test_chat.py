@@ -150,7 +150,7 @@ def test_history_lasts_commands_are_completed_and_the_last_question_can_be_edite
 def test_commands_through_a_pipe(bundle: Path, tmp_path: Path) -> None:
     file = tmp_path / "saved.json"
     lines = [
-        "/retry", "/stats", "What is 47 + 38?", "/retry", "/edit What is 1 + 2?", "/stats", "/system Be kind.",
+        "/retry", "/stats", "What is 47 + 38?", "/retry", "/edit", "/edit What is 1 + 2?", "/stats", "/system Be kind.",
         "/set temperature 0.5", "/set greedy on", "/set top_z 1", "/set seed x", "/set seed", f"/save {file}", "/reset",
         f"/load {file}", "/system -", "/system", "/load", "/load /nowhere/x.json", "/exit now",
     ]  # fmt: skip
@@ -166,7 +166,7 @@ def test_commands_through_a_pipe(bundle: Path, tmp_path: Path) -> None:
     for told in (
         "nothing was asked yet", "nothing was answered yet", "the answer will be the same", "last answer  ", " of 1,024 tokens",
         "system: Be kind.", "there is no system message", "temperature  0.5", "greedy       on", "no setting top_z",
-        "seed is 'x'",
+        "seed is 'x'", "/edit without a text is for terminals",
         "/set seed needs a value", "2 messages; the conversation goes on", "/load needs a file", "can't read /nowhere/x.json",
         "/exit stands alone",
     ):  # fmt: skip

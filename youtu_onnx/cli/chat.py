@@ -47,14 +47,16 @@ def chat(
             console.note(f"{model.bundle.manifest.source.model} at {bundle}; /help lists the commands")
         draft = ""
         while (line := reader.read(draft)) is not None:
-            draft = ""
+            edited, draft = bool(draft), ""
             with suppress(KeyboardInterrupt):  # pressed before the answer began
                 if is_command(line):
                     following = obey(line, conversation)
                     if following.leave:
                         return
                     draft = following.draft
-                else:
+                elif line and edited:
+                    conversation.again(line)
+                elif line:
                     conversation.ask(line)
 
 

@@ -12,7 +12,11 @@ class Reader(Protocol):
     """Where questions come from."""
 
     def read(self, draft: str) -> str | None:
-        """The next question or command; None at the end. ``draft``: a text that the user may go on with."""
+        """The next question or command; None at the end.
+
+        Args:
+            draft: a text that the user may change. Who doesn't want to any more gives an empty line.
+        """
 
 
 class LineReader:
@@ -24,4 +28,5 @@ class LineReader:
     def read(self, draft: str) -> str | None:
         if draft:
             console.note("/edit without a text is for terminals; /edit TEXT asks TEXT in the last question's place")
+            return ""
         return next(self._lines, None)

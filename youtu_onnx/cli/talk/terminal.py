@@ -40,7 +40,7 @@ class TerminalReader:
         """The next question or command; None at the input's end, or at the second Ctrl-C in a row.
 
         Args:
-            draft: a text to begin with.
+            draft: a text to begin with, which Ctrl-C leaves as it was: an empty line.
         """
         pressed = False
         while True:
@@ -49,9 +49,11 @@ class TerminalReader:
             except EOFError:
                 return None
             except KeyboardInterrupt:
+                if draft:
+                    return ""
                 if pressed:
                     return None
-                pressed, draft = True, ""
+                pressed = True
                 console.note("Ctrl-C again, or /exit, leaves")
                 continue
             pressed = False
