@@ -114,6 +114,20 @@ def test_a_pasted_text_is_one_question_and_a_line_break_can_be_typed(bundle: Pat
     assert "Traceback" not in terminal.seen
 
 
+def test_a_long_prompt_is_seen_to_be_read_and_the_speed_of_its_answer_is_said(bundle: Path) -> None:
+    terminal = Terminal(bundle, "--max-tokens", "4", "--no-thinking")
+    terminal.expect(">")
+    terminal.send(f"\x1b[200~{'x ' * 700}\x1b[201~\r")
+    terminal.expect("reading the prompt")
+    terminal.expect("tokens/s")
+    terminal.expect("\n>")
+    terminal.send("/stats\r")
+    terminal.expect("its prompt   7")
+    terminal.expect("of 1,024 tokens")
+    terminal.send("\x04")
+    assert terminal.end() == 0 and "Traceback" not in terminal.seen
+
+
 def test_history_lasts_commands_are_completed_and_the_last_question_can_be_edited(bundle: Path, tmp_path: Path) -> None:
     first = Terminal(bundle, "--max-tokens", "4", "--no-thinking", state=tmp_path)
     first.expect(">")

@@ -112,4 +112,4 @@ def root(
     ] = False,
     traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from; may stand anywhere.")] = False,
 ) -> None:
-    """Export Youtu-LLM to ONNX with a latent KV cache, prove it equal to PyTorch, and run it anywhere."""
+    """Export Youtu-LLM to ONNX with a latent KV cache, check it against PyTorch, and run it anywhere."""
