@@ -1,4 +1,4 @@
-"""Export Youtu-LLM to ONNX with a latent KV cache, prove it equal to PyTorch, and run it anywhere.
+"""Export Youtu-LLM to ONNX with a latent KV cache, check it against PyTorch, and run it anywhere.
 
 ``youtu_onnx.export(…)`` makes a bundle (needs ``pip install youtu-onnx[export]``), ``youtu_onnx.load(…)`` opens one.
 ``youtu_onnx.ORTYoutuForCausalLM`` opens it for transformers' ``generate()`` (``pip install youtu-onnx[transformers]``).

@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from youtu_onnx.core.bundle import names
 from youtu_onnx.core.bundle.staging import DISK_FULL
 from youtu_onnx.core.errors import ResourceError
 from youtu_onnx.core.progress import Progress
+from youtu_onnx.core.user_cache import user_cache
 from youtu_onnx.runtimes.ort.prepared_key import GRAPHS
 
 RECORD, PARTIAL, LOCK = "prepared.json", ".partial", ".lock"
@@ -32,25 +32,12 @@ class Unusable(Exception):
 
 
 def cache_folder() -> Path:
-    """Where copies lie: below XDG_CACHE_HOME where it is set, else below what the system calls its cache; links are resolved.
-
-    Three rules instead of a dependency on platformdirs, which nothing else here needs.
+    """Where copies lie.
 
     Raises:
         ResourceError: this user has no home folder.
     """
-    home: str | Path = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(home):  # which the specification says to ignore
-        try:
-            if sys.platform == "win32":
-                home = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-            else:
-                home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-        except RuntimeError as error:
-            raise ResourceError(
-                "this user has no home folder to keep prepared weights in", hint="name a folder in XDG_CACHE_HOME"
-            ) from error
-    return Path(os.path.realpath(Path(home) / "youtu-onnx" / "prepared"))
+    return user_cache() / "prepared"
 
 
 def check_trusted(path: Path) -> None:

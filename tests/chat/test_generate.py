@@ -20,8 +20,8 @@ from youtu_onnx.chat.opening import load
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.errors import BundleError, UsageError
-from youtu_onnx.runtimes.decoder import check_ids, check_rewind
+from youtu_onnx.core.errors import BundleError, UsageError, YoutuOnnxError
+from youtu_onnx.runtimes.decoder import PREFILL_CHUNK, check_ids, check_rewind
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 
@@ -226,6 +226,47 @@ def test_an_interrupted_prefill_leaves_cache_and_record_in_step() -> None:
     assert cache.ids == [2, 50] and decoder.length == 2
     decoder.breaks_after = None
     assert begin(decoder, [2, 50, 51, 3], cache=cache).result.timing.reused_tokens == 2
+
+
+def test_a_long_prompt_is_told_about_and_can_be_given_up() -> None:
+    decoder, prompt = Scripted("x", context_length=2000), [2, *range(50, 1250), 3]
+    cache, told = TokenCache(decoder), []
+    reply = begin(decoder, prompt, cache=cache)
+    reply.on_prompt = lambda done, total: (told.append((done, total)), done and reply.cancel())[0]
+    assert (list(reply), reply.result.finish_reason, reply.result.token_ids) == ([], "cancelled", [])
+    assert told == [(0, 1202), (PREFILL_CHUNK, 1202)] and cache.ids == prompt[:PREFILL_CHUNK]
+    again = begin(decoder, prompt, cache=cache)
+    told.clear()
+    again.on_prompt = lambda done, total: told.append((done, total))
+    assert again.result.timing.reused_tokens == PREFILL_CHUNK  # what was read is not read again
+    assert told == [(PREFILL_CHUNK, 1202), (2 * PREFILL_CHUNK, 1202), (1202, 1202)]
+
+
+class EvenIds:
+    """Allows ids that are even, twice; then nothing goes on."""
+
+    failure: str | None = None
+
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    def allowed(self) -> np.ndarray:
+        mask = np.arange(Scripted.vocab_size) % 2 == 0
+        if len(self.taken) == 2:
+            self.failure = "two are enough"
+            mask = np.arange(Scripted.vocab_size) == EOS
+        return mask
+
+    def accept(self, id_: int) -> None:
+        self.taken.append(id_)
+
+
+def test_a_constraint_binds_each_token_and_says_where_nothing_goes_on() -> None:
+    rules = EvenIds()
+    reply = begin(Scripted([51, 52, 53, 54]), constraint=rules)
+    with pytest.raises(YoutuOnnxError, match="can't go on under the schema: two are enough"):
+        list(reply)
+    assert len(rules.taken) == 2 and all(one % 2 == 0 for one in rules.taken) and 52 in rules.taken
 
 
 # ---- a real model

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
 from tests.cli_process import ROOT, failed, run
@@ -61,6 +62,66 @@ def test_the_prompt_may_come_from_stdin(bundle: Path) -> None:
     by_option = run("generate", bundle, "-p", "grüße", "--max-tokens", "8", "--json")
     for text in ("grüße", "grüße\n", "grüße\r\n"):
         assert run("generate", bundle, "-p", "-", "--max-tokens", "8", "--json", stdin=text.encode()).stdout == by_option.stdout
+
+
+def test_the_question_may_stand_behind_the_bundle_or_come_through_a_pipe(bundle: Path) -> None:
+    said = run("generate", bundle, "-p", "Hello", "--max-tokens", "8").stdout
+    assert run("generate", bundle, "Hello", "--max-tokens", "8").stdout == said
+    assert run("generate", bundle, "--max-tokens", "8", stdin=b"Hello\n").stdout == said
+    assert run("generate", bundle, "-", "--max-tokens", "8", stdin=b"Hello\n").stdout == said
+    assert "given twice" in failed(run("generate", bundle, "Hello", "-p", "Hello"), 2)
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"sum": {"type": "integer", "minimum": 0, "maximum": 999}, "sure": {"enum": ["yes", "no"]}},
+    "required": ["sum", "sure"],
+    "additionalProperties": False,
+}
+
+
+def test_a_schema_is_obeyed_and_its_answer_is_all_that_is_printed(bundle: Path, tmp_path: Path) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text(json.dumps(SCHEMA))
+    hot = ("--temperature", "2", "--top-k", "0", "--max-tokens", "600")
+    for seed in ("1", "2"):
+        for options in ((), ("--no-thinking",), ("--raw",), ("--prompt-lookup",)):
+            done = run("generate", bundle, "What is 47 + 38?", "--schema", file, *hot, "--seed", seed, *options)
+            assert done.returncode == 0, done.stderr.decode()
+            jsonschema_rs.validate(SCHEMA, json.loads(done.stdout))
+            assert done.stdout.startswith(b"{") and done.stdout.endswith(b"}\n")
+    whole = json.loads(run("generate", bundle, "What is 47 + 38?", "--schema", file, "--json").stdout)
+    assert json.loads(whole["answer"]).keys() == {"sum", "sure"} and "<think>" in whole["text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "code", "words"),
+    [
+        ("{", (), 2, ["is no JSON", '{"type": "object"']),
+        ("[" * 100_000, (), 2, ["is no JSON"]),
+        ("[]", (), 2, ["has list, not a schema"]),
+        (b"caf\xe9", (), 2, ["not UTF-8"]),
+        (None, (), 2, ["can't read", "schema.json"]),
+        ('{"type": "object", "propertyNames": {"pattern": "a"}}', (), 2, ["propertyNames", "can't be enforced"]),
+        (json.dumps(SCHEMA), ("--max-tokens", "2", "--no-thinking"), 1, ["cut after 2 tokens", "--max-tokens"]),
+    ],
+)
+def test_what_is_wrong_with_a_schema_is_said(
+    bundle: Path, tmp_path: Path, text: str | bytes | None, options: tuple[str, ...], code: int, words: list[str]
+) -> None:
+    file = tmp_path / "schema.json"
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    said = failed(run("generate", bundle, "x", "--schema", file, *options), code)
+    assert all(word in said for word in words), said
+
+
+def test_a_schema_needs_an_extra_and_nothing_else_does(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text("{}")
+    without = ("-c", "import sys; sys.modules.update(llguidance=None)\nfrom youtu_onnx.cli import main; sys.exit(main())")
+    assert run("generate", bundle, "Hello", "--max-tokens", "2", program=without).returncode == 0
+    text = failed(run("generate", bundle, "Hello", "--schema", tmp_path / "schema.json", program=without), 1)
+    assert "llguidance" in text and 'pip install "youtu-onnx[serve]"' in text
 
 
 def test_system_raw_and_sampling_reach_the_model(bundle: Path) -> None:

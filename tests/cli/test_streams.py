@@ -35,6 +35,10 @@ def commands(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     few.write_text("\n".join(HELD_OUT.read_text(encoding="utf-8").splitlines()[:1]), encoding="utf-8")
     nothing = str(few.with_name("nothing"))
     return {
+        "run": [str(bundle), "hello", "--max-tokens", "2"],
+        "list": [],
+        "rm": ["nothing"],
+        "ps": [],
         "export": ["-m", nothing, "-o", f"{nothing}-made"],
         "verify": [str(bundle)],
         "inspect": [str(bundle)],

@@ -20,6 +20,8 @@ from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO
 from youtu_onnx.chat.distribution import distribution
 from youtu_onnx.chat.sampling import Sampling
+from youtu_onnx.cli.talk.commands import COMMANDS
+from youtu_onnx.cli.talk.saved import load
 from youtu_onnx.text import ChatTemplate
 
 TEXTS = [*VECTORS["texts"], *VECTORS["literals"]]
@@ -205,6 +207,28 @@ def test_the_console_holds_a_conversation(shop: Path, nano_bundle: Callable[...,
     assert done.returncode == 0, done.stderr
     for one in (first, second):
         assert TOKENIZER.decode(one["tokens"][:-1]) in done.stdout
+
+
+def test_the_console_s_commands_are_those_of_the_command_line(shop: Path, nano_bundle: Callable[..., Path], tmp_path: Path):
+    first, second = (VECTORS["greedy"][number]["text"] for number in (0, 3))
+    file = tmp_path / "saved.json"
+    lines = [
+        "/retry", "/stats", first, "/retry", f"/edit {second}", "/stats", "/system Be kind.", "/set temperature 0.5",
+        "/set greedy on", "/set top_z 1", "/set seed", f"/save {file}", "/reset", f"/load {file}", "/system -", "/load", "/help",
+        "/nonsense", "/exit",
+    ]  # fmt: skip
+    done = console(shop, str(nano_bundle("fp32")), text="\n".join(lines))
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert said.count(TOKENIZER.decode(VECTORS["greedy"][0]["tokens"][:-1])) == 2
+    assert TOKENIZER.decode(VECTORS["greedy"][3]["tokens"][:-1]) in said
+    for told in (
+        "nothing was asked yet", "nothing was answered yet", "tokens/s", "system: Be kind.", "temperature  0.5",
+        "greedy       on", "no setting top_z", "/set seed needs a value", "written to", "2 messages; the conversation goes on",
+        "there is no system message", "/load needs FILE", "no command /nonsense", *COMMANDS,
+    ):  # fmt: skip
+        assert told in said, told
+    assert [one["content"] for one in load(file)][:2] == ["Be kind.", second]  # which the command line reads, too
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program(shop: Path, nano_bundle: Callable[..., Path]):

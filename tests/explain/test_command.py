@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.cli_process import run, run_here
+from tests.cli_process import failed, run, run_here
 from tests.explain.conftest import Bundles
 from tests.explain.test_explanation import explainer
-from youtu_onnx.cli import demo
+from youtu_onnx.cli import demo, shipped
 from youtu_onnx.cli.explained import View
 from youtu_onnx.explain.explanation import Explanation
 from youtu_onnx.explain.steps import Asked
+from youtu_onnx.problems import families
 
 ASKED = Asked.fresh("gcd", 2, 1, "en")
 
@@ -99,6 +101,30 @@ def test_a_model_without_gates_is_explained_but_not_drawn(
     assert code == 2 and "has no gates" in said and not svg.exists()
 
 
+@pytest.mark.parametrize("family", families.PLUGGED)
+def test_families_that_adapters_are_taught_are_asked_too(
+    nano_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str], family: str
+) -> None:
+    code, text, said = run_here(
+        capsys, "explain", nano_bundle(), "--problem", family, "--seed", "3", "--max-tokens", "4", "--json"
+    )
+    assert code == 0, said
+    assert json.loads(text)["prompt"] == Asked.fresh(family, 2, 3, "en").problem.prompt
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a Unix file size limit")
+def test_a_picture_that_can_not_be_written_leaves_the_one_that_was_there(bundles: Bundles, tmp_path: Path) -> None:
+    drawn = tmp_path / "kept.svg"
+    drawn.write_text("before")
+    limited = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64)); from youtu_onnx.cli import main; sys.exit(main())"
+    )
+    asked = ("explain", bundles("routed"), "-p", "12 + 30", "--max-tokens", "4", "--svg", drawn)
+    text = failed(run(*asked, program=("-c", limited)), 1)
+    assert str(drawn) in text and drawn.read_text() == "before" and list(tmp_path.iterdir()) == [drawn]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -125,7 +151,7 @@ def test_a_demo_solves_fresh_puzzles_with_a_folder_s_model(bundles: Bundles, cap
     assert "0 of 2 right (--seed 11 asks the same again" in text and "rows      " in text
 
 
-@pytest.mark.skipif((demo.SHIPPED / "config.json").is_file(), reason="the package has the weights")
+@pytest.mark.skipif((shipped.SHIPPED / "config.json").is_file(), reason="the package has the weights")
 def test_a_demo_without_weights_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, text = run_here(capsys, "demo", "--model", "microreason")
     assert code == 1 and "has no trained MicroReason" in text and "training/microreason/README.md" in text

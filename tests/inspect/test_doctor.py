@@ -149,3 +149,19 @@ def test_command() -> None:
     assert report["can_run"]
     assert report["memory_total"] >= report["memory_available"] > 0
     assert {package["name"] for package in report["packages"]} >= {"onnxruntime", "torch"}
+
+
+def test_a_gpu_that_nobody_asked_for_is_no_failure_and_the_last_line_says_what_can_be_done() -> None:
+    def version(name: str) -> str | None:
+        return None if name == "fastapi" else "999"
+
+    webgpu = "WebGpuExecutionProvider"
+    found = diagnose(listed=lambda: [CPU, webgpu], tried=lambda name: Probe(name, name == CPU, "no adapter"), version=version)
+    states = [value.split()[0] for name, value in found.rows() if "ExecutionProvider: " in value and name in ("providers", "")]
+    assert states == ["ok", "no"]
+    assert found.verdict == "this machine can run bundles on the CPU and export checkpoints"
+    found = diagnose(listed=lambda: [CPU, webgpu], tried=lambda name: Probe(name, True, "ran"), version=lambda _: "999")
+    assert found.verdict == "this machine can run bundles on the CPU and webgpu, serve them over HTTP and export checkpoints"
+    found = diagnose(listed=lambda: [CPU], tried=lambda name: Probe(name, False, "broken"), version=lambda _: "999")
+    assert "FAILED  CPUExecutionProvider: broken" in dict(found.rows())["providers"]
+    assert found.verdict.startswith("this machine can run no bundle yet")

@@ -17,7 +17,7 @@ HTTP = {"fastapi", "starlette", "uvicorn", "pydantic"}
     ("modules", "without"),
     [
         ("youtu_onnx.serve.engine.opening", TEXT | HTTP),
-        ("youtu_onnx.serve.text.model_text, youtu_onnx.serve.text.reply, youtu_onnx.serve.text.constraint", HTTP),
+        ("youtu_onnx.serve.text.model_text, youtu_onnx.serve.text.reply, youtu_onnx.text.constraint", HTTP),
     ],
     ids=["engine", "text"],
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Self
 
 import numpy as np
 
+from youtu_onnx.chat.constraint import Constraint
 from youtu_onnx.chat.drafter import Drafter
 from youtu_onnx.chat.finish import FinishReason
 from youtu_onnx.chat.prompt_lookup import PromptLookup
@@ -16,7 +17,7 @@ from youtu_onnx.chat.result import Result, Timing, Usage
 from youtu_onnx.chat.sampler import Sampler
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.chat.token_cache import TokenCache
-from youtu_onnx.core.errors import UsageError
+from youtu_onnx.core.errors import UsageError, YoutuOnnxError
 from youtu_onnx.text.thinking import Kind, ThinkingSplitter
 from youtu_onnx.text.tokenizer import Tokenizer
 
@@ -37,7 +38,10 @@ class Generation(Iterator[Piece]):
     """A reply in the making: iterate for its pieces, then read ``result``.
 
     The prompt is checked when the object is made and run when the first piece is asked for. :meth:`cancel` may be
-    called from a signal handler or another thread; the iteration then ends after the current token.
+    called from a signal handler or another thread; the iteration then ends after the current step.
+
+    Attributes:
+        on_prompt: told, while the prompt is read, how many of its tokens are in the cache, and how many it has; None: nobody is.
     """
 
     def __init__(
@@ -51,12 +55,14 @@ class Generation(Iterator[Piece]):
         eos_ids: Collection[int],
         thinking: bool = False,
         prompt_lookup: PromptLookup | None = None,
+        constraint: Constraint | None = None,
     ) -> None:
         """
         Args:
             max_tokens: at most so many tokens; None as many as the context has room for.
             thinking: the prompt ends inside an open ``<think>``.
             prompt_lookup: guess tokens ahead, to take fewer steps; None doesn't.
+            constraint: what the reply has to obey; None: nothing.
 
         Raises:
             UsageError: an empty prompt, one that leaves no room for a reply, ``max_tokens`` below 1, or prompt lookup on a
@@ -67,6 +73,8 @@ class Generation(Iterator[Piece]):
         self._cache, self._tokenizer, self._prompt = cache, tokenizer, list(prompt)
         self._sampler, self._eos_ids, self._inside = Sampler(sampling), frozenset(eos_ids), thinking
         self._drafter = None if prompt_lookup is None else Drafter(prompt_lookup, self._prompt, self._eos_ids)
+        self._constraint = constraint
+        self.on_prompt: Callable[[int, int], None] | None = None
         self._cancelled = threading.Event()
         self._token_ids: list[int] = []
         self._parts: dict[Kind, list[str]] = {"thinking": [], "answer": [], "tag": []}
@@ -78,7 +86,7 @@ class Generation(Iterator[Piece]):
         return next(self._pieces)
 
     def cancel(self) -> None:
-        """End the reply after the current token."""
+        """End the reply after the current step: a token, or a chunk of the prompt."""
         self._cancelled.set()
 
     @property
@@ -99,7 +107,11 @@ class Generation(Iterator[Piece]):
         if self._cancelled.is_set():
             self._finish("cancelled", Timing(0.0, 0.0, 0))
             return
-        logits, reused = self._cache.start(self._prompt)
+        try:
+            logits, reused = self._cache.start(self._prompt, self._read)
+        except _Cancelled:
+            self._finish("cancelled", Timing(time.perf_counter() - started, 0.0, 0))
+            return
         prefilled = time.perf_counter()
         stream, splitter = self._tokenizer.stream(), ThinkingSplitter(inside=self._inside)
         seen = set(self._prompt)
@@ -107,10 +119,12 @@ class Generation(Iterator[Piece]):
             if self._cancelled.is_set():
                 reason: FinishReason = "cancelled"
                 break
-            id_ = self._sampler.pick(logits, seen)
+            id_ = self._sampler.pick(logits, seen, allowed=self._constraint.allowed() if self._constraint else None)
             if id_ in self._eos_ids:
                 reason = "stop"
                 break
+            if self._constraint:
+                self._constraint.accept(id_)
             self._token_ids.append(id_)
             seen.add(id_)
             yield from self._emit(splitter.push(stream.push(id_)))
@@ -121,7 +135,18 @@ class Generation(Iterator[Piece]):
                 logits = self._advance(id_)
         self._cache.drop_guesses()
         yield from self._emit(splitter.push(stream.finish()) + splitter.finish())
+        if self._constraint and self._constraint.failure is not None:
+            raise YoutuOnnxError(
+                f"the reply can't go on under the schema: {self._constraint.failure}", hint="simplify the schema, or ask again"
+            )
         self._finish(reason, Timing(prefilled - started, time.perf_counter() - prefilled, reused))
+
+    def _read(self, count: int) -> None:
+        """So many tokens of the prompt are in the cache."""
+        if self.on_prompt is not None:
+            self.on_prompt(count, len(self._prompt))
+        if self._cancelled.is_set() and count < len(self._prompt):
+            raise _Cancelled
 
     def _advance(self, id_: int) -> np.ndarray:
         """Logits ``[V]`` after one more token: at hand if it was guessed, else of a step that tries new guesses."""
@@ -152,6 +177,10 @@ class Generation(Iterator[Piece]):
             speculation=None if self._drafter is None else self._drafter.counts,
             cached=self._cache.cached,
         )
+
+
+class _Cancelled(Exception):
+    """While the prompt was read."""
 
 
 def _room(cache: TokenCache, prompt: Sequence[int], max_tokens: int | None, prompt_lookup: PromptLookup | None) -> int:

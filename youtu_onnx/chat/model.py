@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from youtu_onnx.chat.generation import Generation
 from youtu_onnx.chat.prompt_lookup import PromptLookup
@@ -14,6 +14,7 @@ from youtu_onnx.chat.result import Result
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.chat.token_cache import TokenCache
 from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.generation_config import GenerationConfig
 from youtu_onnx.families.adapters.choice import BASE
@@ -22,6 +23,12 @@ from youtu_onnx.runtimes.adapters import ActiveAdapter, AdaptedDecoder, Adapters
 from youtu_onnx.runtimes.decoder import Decoder
 from youtu_onnx.text import ChatTemplate, Tokenizer
 from youtu_onnx.text.json_file import read_json
+from youtu_onnx.text.thinking import CLOSE, OPEN
+
+if TYPE_CHECKING:
+    from youtu_onnx.text import constraint
+else:
+    constraint = Deferred("youtu_onnx.text.constraint", "holding replies to a schema", extra="serve")
 
 DEFAULT_MAX_TOKENS = 1024
 """Length of a reply where neither the caller nor the bundle's ``max_new_tokens`` sets one."""
@@ -55,6 +62,7 @@ class Model:
         self.max_tokens = default_max_tokens(config)
         self.prompt_lookup = prompt_lookup
         self._cache = TokenCache(decoder)
+        self._grammars: constraint.Grammars | None = None
         self._current: Generation | None = None
         self._active: ActiveAdapter | None = None
         self.adapter: str | None = None
@@ -118,9 +126,10 @@ class Model:
         enable_thinking: bool | None = None,
         tools: Messages | None = None,
         adapter: str | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> Result:
         """The whole reply. Arguments and errors are :meth:`stream`'s."""
-        options = ReplyOptions(max_tokens, temperature, top_k, top_p, seed, greedy, raw, enable_thinking, tools, adapter)
+        options = ReplyOptions(max_tokens, temperature, top_k, top_p, seed, greedy, raw, enable_thinking, tools, adapter, schema)
         return self.reply(prompt, options).result
 
     def stream(
@@ -137,6 +146,7 @@ class Model:
         enable_thinking: bool | None = None,
         tools: Messages | None = None,
         adapter: str | None = None,
+        schema: Mapping[str, Any] | None = None,
     ) -> Generation:
         """A reply to iterate over: pieces of text as they come.
 
@@ -148,12 +158,15 @@ class Model:
             enable_thinking: passed to the chat template; None leaves the choice to it.
             tools: JSON schemas of functions that the model may call.
             adapter: one of :attr:`adapters`, or ``base`` for none; None takes the model's default.
+            schema: JSON schema that the answer obeys, token by token; thinking before it is free.
 
         Raises:
-            UsageError: an empty prompt, one too long for the context, an adapter that isn't there, or arguments that can't be.
+            UsageError: an empty prompt, one too long for the context, an adapter that isn't there, a schema that can't be
+                enforced, or arguments that can't be.
         """
         return self.reply(
-            prompt, ReplyOptions(max_tokens, temperature, top_k, top_p, seed, greedy, raw, enable_thinking, tools, adapter)
+            prompt,
+            ReplyOptions(max_tokens, temperature, top_k, top_p, seed, greedy, raw, enable_thinking, tools, adapter, schema),
         )
 
     def reply(self, prompt: str | Messages, options: ReplyOptions) -> Generation:
@@ -170,6 +183,7 @@ class Model:
             eos_ids=self.eos_ids,
             thinking=thinking,
             prompt_lookup=self.prompt_lookup,
+            constraint=None if options.schema is None else self._constraint(options.schema, options, thinking),
         )
         if self._current is not None:
             self._current.cancel()
@@ -205,6 +219,26 @@ class Model:
         self.reset()
         self.decoder.use(wanted)
         self._active = wanted
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the tags around thinking are tokens."""
+        return {OPEN, CLOSE} <= self.tokenizer.added.keys()
+
+    def _constraint(self, schema: Mapping[str, Any], options: ReplyOptions, open_: bool) -> constraint.GrammarConstraint:
+        """
+        Args:
+            open_: the prompt ends inside of thinking.
+
+        Raises:
+            UsageError: not all of the schema can be enforced.
+            YoutuOnnxError: llguidance isn't installed.
+        """
+        if self._grammars is None:
+            self._grammars = constraint.Grammars(self, self.decoder.vocab_size)
+        # where thinking was switched off, the prompt ends after an empty block of it
+        thinking: constraint.Thinking = "open" if open_ else "none" if options.enable_thinking is False else "possible"
+        return self._grammars.json(schema, thinking="none" if options.raw else thinking)
 
     def _encode(self, prompt: str | Messages, options: ReplyOptions) -> tuple[list[int], bool]:
         """Token ids, and whether they end inside an open ``<think>``."""

@@ -21,6 +21,7 @@ class ReplyOptions:
         raw: continue the prompt as it is, without the chat template.
         enable_thinking: passed to the chat template.
         tools: JSON schemas of functions that the model may call.
+        schema: JSON schema that the answer has to obey, thinking left free; None: none. Needs llguidance.
         adapter: name of one of the model's adapters; ``base`` is none of them.
 
     Raises:
@@ -37,6 +38,7 @@ class ReplyOptions:
     enable_thinking: bool | None = None
     tools: Messages | None = None
     adapter: str | None = None
+    schema: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.sampling(Sampling())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from youtu_onnx.chat.prefix import common_prefix
 from youtu_onnx.chat.result import Cached
-from youtu_onnx.runtimes.decoder import Decoder
+from youtu_onnx.runtimes.decoder import Decoder, steps
 
 
 class TokenCache:
@@ -23,8 +23,12 @@ class TokenCache:
         self.ids: list[int] = []
         self._ahead: list[np.ndarray] = []  # logits [V] after each of the last ids, which are guesses
 
-    def start(self, prompt: Sequence[int]) -> tuple[np.ndarray, int]:
-        """Make ``prompt`` the cache's contents; logits ``[V]`` after it, and how many tokens needn't be computed."""
+    def start(self, prompt: Sequence[int], on_step: Callable[[int], None] | None = None) -> tuple[np.ndarray, int]:
+        """Make ``prompt`` the cache's contents; logits ``[V]`` after it, and how many tokens needn't be computed.
+
+        Args:
+            on_step: told after each step how many of them are in the cache. What it raises ends the call; what was run stays.
+        """
         # the last token is run again even if it is there: its logits are wanted
         shared = min(common_prefix(self.ids, prompt), len(prompt) - 1)
         if shared < len(self.ids) and not self.decoder.rewindable:
@@ -32,7 +36,13 @@ class TokenCache:
         self._ahead = []
         self.decoder.rewind(len(self.ids) - shared)
         del self.ids[shared:]
-        return self.append(prompt[shared:]), shared
+        if on_step is not None:
+            on_step(shared)
+        for chunk in steps(prompt[shared:]):
+            logits = self.append(chunk)
+            if on_step is not None:
+                on_step(len(self.ids))
+        return logits, shared
 
     def append(self, ids: Sequence[int], guesses: Sequence[int] = ()) -> np.ndarray:
         """Run more tokens; logits ``[V]`` after the last.

@@ -14,6 +14,10 @@ from youtu_onnx.cli.flat import flat
 from youtu_onnx.core.version import __version__
 
 COMMANDS = {
+    "run": "Talk with a model by its name: fetched, exported and prepared the first time, opened at once every other.",
+    "list": "Say which bundles run keeps, how large they are, and when they were last used.",
+    "rm": "Remove bundles that run keeps.",
+    "ps": "Say which processes have a bundle open, and how much memory they take.",
     "export": "Export a checkpoint to a verified ONNX bundle.",
     "verify": "Check a bundle: files, graph, and (with --model) that it computes what PyTorch computes. Exit code 3: it doesn't.",
     "inspect": "Say what a bundle is: source, precision, sizes, memory at several lengths, operators.",
@@ -36,8 +40,20 @@ class _Commands(TyperGroup):
     """Loads a command when it is asked for, and ends the program as other programs end: typer's versions differ in what they
     make of Ctrl-C and of a reader that leaves."""
 
+    _listing = False
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self._listing:
+            return self.commands.get(cmd_name)
         return _loaded(cmd_name) if cmd_name in COMMANDS else None
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Names and help of commands, none of which is loaded for it."""
+        self._listing = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -75,7 +91,6 @@ app = typer.Typer(
     name="youtu-onnx",
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -97,4 +112,4 @@ def root(
     ] = False,
     traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from; may stand anywhere.")] = False,
 ) -> None:
-    """Export Youtu-LLM to ONNX with a latent KV cache, prove it equal to PyTorch, and run it anywhere."""
+    """Export Youtu-LLM to ONNX with a latent KV cache, check it against PyTorch, and run it anywhere."""

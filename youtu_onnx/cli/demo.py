@@ -14,10 +14,10 @@ from youtu_onnx.chat.reply_options import ReplyOptions
 from youtu_onnx.cli import console
 from youtu_onnx.cli.explained import View
 from youtu_onnx.cli.progress import progress
+from youtu_onnx.cli.shipped import NANO, checkpoint_called
 from youtu_onnx.core.bundle import Bundle, names
-from youtu_onnx.core.checkpoint_files import CONFIG
 from youtu_onnx.core.deferred import Deferred
-from youtu_onnx.core.errors import CheckpointError, UsageError
+from youtu_onnx.core.errors import UsageError
 from youtu_onnx.explain.explanation import explained, watched, writes_steps
 from youtu_onnx.explain.live import LiveSteps
 from youtu_onnx.explain.steps import Asked
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 else:
     exporting = Deferred("youtu_onnx.publish.exporting", "exporting", extra="export")
 
-NANO, MICROREASON = "youtu-nano", "microreason"
-SHIPPED = Path(__file__).parent.parent / "models" / "microreason"
-"""Where MicroReason's weights are in a package that has them."""
 QUESTIONS = (
     "What is 47 + 38?",
     "把列表 [4, 9, 1, 7] 从小到大排序。",
@@ -85,14 +82,9 @@ def _bundle(model: str, output: Path | None) -> Bundle:
     Raises:
         CheckpointError: MicroReason's weights are not in this package.
     """
-    source = str(SHIPPED) if model == MICROREASON and not Path(model).is_dir() else model
-    if Path(source, names.MANIFEST).is_file():
-        return Bundle.open(Path(source))
-    if source == str(SHIPPED) and not (SHIPPED / CONFIG).is_file():
-        raise CheckpointError(
-            f"this version of youtu-onnx has no trained MicroReason: {SHIPPED / CONFIG} is missing",
-            hint="train one (training/microreason/README.md) and pass --model FOLDER; or see youtu-nano: drop --model",
-        )
+    if Path(model, names.MANIFEST).is_file():
+        return Bundle.open(Path(model))
+    source = checkpoint_called(model, "pass --model FOLDER; or see youtu-nano: drop --model")
     folder = output or Path(f"{Path(source).name}-int4")
     console.note(f"Exporting {model} to int4 at {folder} …")
     made = exporting.export(source, folder, precision="int4", force=True, progress=progress())

@@ -51,6 +51,7 @@ def doctor(
     else:
         for name, value in [*found.rows(), *(opened.rows(placement) if placement is not None else [])]:
             typer.echo(f"{name:<10} {value}")
+        typer.echo(f"\n{found.verdict}")
     if failure is not None:
         raise failure
     if not found.can_run:

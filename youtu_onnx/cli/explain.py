@@ -13,6 +13,7 @@ from youtu_onnx.chat.reply_options import ReplyOptions
 from youtu_onnx.cli import console, stdin
 from youtu_onnx.cli.explained import View
 from youtu_onnx.cli.options import BundleFolder, RequiredProviderArguments, Threads
+from youtu_onnx.core import atomic
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.explain import explanation, picture
 from youtu_onnx.explain.steps import Asked
@@ -29,7 +30,9 @@ def explain(
     ] = None,
     problem: Annotated[
         str | None,
-        typer.Option(metavar="FAMILY", help=f"Ask a fresh problem instead: {', '.join(families.MEASURED)}.", show_default=False),
+        typer.Option(
+            metavar="FAMILY", help=f"Ask a fresh problem instead: {', '.join(families.GENERATORS)}.", show_default=False
+        ),
     ] = None,
     level: Annotated[
         int | None,
@@ -64,7 +67,7 @@ def explain(
             picture.check_gates(model.bundle)
         found = explanation.explain(model, text, options, asked)
     if svg is not None:
-        svg.write_text(picture.svg(found), encoding="utf-8")
+        atomic.write_text(svg, picture.svg(found))
     if as_json:
         console.print_json(found.to_dict())
         return
@@ -104,8 +107,8 @@ def fresh(family: str, level: int, seed: int | None, language: str) -> Asked:
     Raises:
         UsageError: there is no such family, level or language.
     """
-    if family not in families.MEASURED:
-        raise UsageError(f"no family of problems {family!r}", hint=f"choose one of: {', '.join(families.MEASURED)}")
+    if family not in families.GENERATORS:
+        raise UsageError(f"no family of problems {family!r}", hint=f"choose one of: {', '.join(families.GENERATORS)}")
     if not 1 <= level <= families.HARDER:
         raise UsageError(f"--level is {level}", hint=f"choose one from 1 to {families.HARDER}")
     if language not in LANGUAGES:

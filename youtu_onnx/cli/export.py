@@ -110,7 +110,7 @@ class ExportArguments:
             show_default=False,
         ),
     ] = None
-    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Prove it equal to PyTorch before publishing.")] = True
+    verify: Annotated[bool, typer.Option("--verify/--no-verify", help="Check it against PyTorch before publishing.")] = True
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle, and publish one that failed verification.")] = False
     adapter: Annotated[
         list[str] | None,

@@ -11,11 +11,14 @@ from typing import Annotated
 
 import typer
 
+from youtu_onnx.cli import completion
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.runtimes.providers.options import ProviderOptions, parse
 
-BundleFolder = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder that youtu-onnx export wrote.")]
+BundleFolder = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="Folder that youtu-onnx export wrote.", autocompletion=completion.bundles)
+]
 System = Annotated[str | None, typer.Option(help="A system message that opens the conversation.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use the hub's local cache only.")]

@@ -23,6 +23,7 @@ from rich.text import Text
 from youtu_onnx.cli import console
 from youtu_onnx.core.machine import resident_bytes
 from youtu_onnx.core.progress import Progress
+from youtu_onnx.core.sizes import decimal
 
 LINE_EVERY = 10.0
 """Seconds between lines of one long stage where there is no terminal."""
@@ -77,7 +78,7 @@ class _BarProgress:
     def begin(self, stage: str, total: int | None = None, unit: str = "B") -> None:
         self.finish()
         self._lines.begin(stage, total, unit)
-        self._bars = _bars(unit)
+        self._bars = bars(unit)
         console.show(self._bars)
         self._bars.start()
         self._task = self._bars.add_task(stage, total=total)
@@ -106,7 +107,8 @@ class _Memory(ProgressColumn):
         return Text(_resident())
 
 
-def _bars(unit: str) -> Bars:
+def bars(unit: str) -> Bars:
+    """A line that moves, and that is gone when it is stopped."""
     amount = [DownloadColumn()] if unit == "B" else [MofNCompleteColumn(), TextColumn(unit)]
     # transient: the finished stage's line takes the bar's place
     return Bars(
@@ -125,7 +127,7 @@ def _amount(number: int, unit: str) -> str:
     """``1.16 GB``, ``3.1 MB``, ``482 tok``."""
     if unit != "B":
         return f"{number:,} {unit}"
-    return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
+    return decimal(number)
 
 
 def _left(done: int, total: int, seconds: float) -> str:

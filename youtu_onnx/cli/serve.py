@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from youtu_onnx.cli import console
+from youtu_onnx.cli import completion, console
 from youtu_onnx.cli.options import ProviderArguments, Threads
 from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.deferred import Deferred
@@ -180,6 +180,7 @@ Bundles = Annotated[
     typer.Argument(
         metavar="[NAME=]BUNDLE",
         help="Folders that youtu-onnx export wrote. Of several, requests choose one by its name, or get the first.",
+        autocompletion=completion.bundles,
     ),
 ]
 

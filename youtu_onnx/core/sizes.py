@@ -13,3 +13,8 @@ def parse_size(text: str) -> int | None:
     found = _SIZE.fullmatch(text.strip())
     size = int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
     return size if size >= 1 else None
+
+
+def decimal(size: int) -> str:
+    """``1.16 GB``, ``3.1 MB``: powers of 1000, as disks and downloads are counted."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -35,6 +35,9 @@ CPU_FLAGS = {
 }
 """Features that decide how fast int4 runs on a CPU, by the names that Linux gives them."""
 
+ABILITIES = {"serve": "serve them over HTTP", "export": "export checkpoints"}
+"""Extra of this package → what it adds."""
+
 CPU = "CPUExecutionProvider"
 NOT_OURS = ("AzureExecutionProvider", "TensorrtExecutionProvider")
 """Providers that this project has no target for: a web service, and one that comes with CUDA's package."""
@@ -86,7 +89,8 @@ class Diagnosis:
         ]
         rows += [("kernels", self.kernels)] if self.kernels else []
         for number, one in enumerate(self.providers):
-            rows.append(("" if number else "providers", f"{'ok' if one.works else 'FAILED':<6}  {one.provider}: {one.detail}"))
+            state = "ok" if one.works else "FAILED" if one.provider == CPU else "no"  # a GPU that isn't there is no fault
+            rows.append(("" if number else "providers", f"{state:<6}  {one.provider}: {one.detail}"))
         for extra, purpose in PURPOSES.items():
             listed = ", ".join(str(package) for package in self.packages if package.extra == extra)
             rows.append(("packages", f"for {purpose}: {listed}"))
@@ -94,9 +98,20 @@ class Diagnosis:
             rows += [("missing", missing.what), ("", f"→ {missing.command}")]
         return rows
 
+    @property
+    def verdict(self) -> str:
+        """What this machine can do, in one line."""
+        if not self.can_run:
+            return "this machine can run no bundle yet: what is missing is said above"
+        others = (called_by_onnxruntime(one.provider).name for one in self.providers if one.works and one.provider != CPU)
+        where = ["the CPU", *others]
+        can = [f"run bundles on {' and '.join(where)}"]
+        can += [verb for extra, verb in ABILITIES.items() if all(one.good for one in self.packages if one.extra == extra)]
+        return f"this machine can {', '.join(can[:-1])}{' and ' if can[:-1] else ''}{can[-1]}"
+
     def to_dict(self) -> dict[str, Any]:
         packages = [asdict(package) | {"good": package.good} for package in self.packages]
-        return asdict(self) | {"can_run": self.can_run, "packages": packages}
+        return asdict(self) | {"can_run": self.can_run, "verdict": self.verdict, "packages": packages}
 
 
 def diagnose(

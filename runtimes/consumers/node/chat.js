@@ -4,6 +4,7 @@
 import { createInterface } from "node:readline/promises";
 import { parseArgs } from "node:util";
 
+import { CommandError, Conversation, isCommand } from "./conversation.js";
 import { openModel } from "./open.js";
 
 const USAGE = `usage: node chat.js BUNDLE [--prompt TEXT] [--system TEXT] [--no-thinking] [--json] [--max-tokens N]
@@ -68,10 +69,9 @@ async function answerOne(model, { prompt, json, reply: options }, messages) {
   }));
 }
 
-async function converse(model, { reply: options }, messages) {
-  const { model: name } = model.bundle.manifest.source;
-  console.log(`${name}. /reset forgets the conversation, /exit leaves, Ctrl-C stops an answer.`);
-  const opening = messages.length;
+async function converse(model, { system, reply: options }) {
+  const conversation = new Conversation(model.bundle.manifest.source.model, system, options);
+  console.log(`${conversation.model}; /help lists the commands, Ctrl-C stops an answer`);
   const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: "> " });
   let stop = null; // ends the answer that is being written
   lines.on("SIGINT", () => {
@@ -81,22 +81,22 @@ async function converse(model, { reply: options }, messages) {
   });
   lines.prompt();
   for await (const line of lines) {
-    if (line.trim() === "/exit") break;
-    if (line.trim() === "/reset") {
-      messages.length = opening;
-    } else if (line.trim()) {
-      messages.push({ role: "user", content: line });
-      stop = new AbortController();
-      try {
-        const reply = await show(model, messages, { ...options, signal: stop.signal });
-        messages.push({ role: "assistant", content: reply.answer, reasoning_content: reply.thinking });
-      } catch (error) {
-        if (!(error instanceof RangeError)) throw error;
-        messages.pop();
-        console.error(`error: ${error.message}; /reset starts over`);
+    const before = conversation.turns.slice();
+    try {
+      const next = isCommand(line.trim()) ? conversation.obey(line.trim()) : { ask: line.trim() };
+      if (next.leave) break;
+      if (next.say) console.log(next.say);
+      if (next.ask) {
+        stop = new AbortController();
+        const asked = [...conversation.messages, { role: "user", content: next.ask }];
+        conversation.add(next.ask, await show(model, asked, { ...conversation.options, signal: stop.signal }));
       }
-      stop = null;
+    } catch (error) {
+      conversation.turns = before;
+      if (!(error instanceof CommandError || error instanceof RangeError)) throw error;
+      console.error(`error: ${error.message}${error instanceof RangeError ? "; /reset starts over" : ""}`);
     }
+    stop = null;
     lines.prompt();
   }
   lines.close();

@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 
 from tests.serve.http.serving import OneAtATime
 from youtu_onnx.serve.http.application import application
-from youtu_onnx.serve.text.constraint import GrammarConstraint
 from youtu_onnx.serve.text.model_text import ModelText
+from youtu_onnx.text.constraint import GrammarConstraint
 
 DIGIT = {"type": "integer", "minimum": 0, "maximum": 9}
 LOOKS_AHEAD = "^(?!\\.)[a-z]+@[a-z]+$"

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.serve.text.constraint import Function, GrammarConstraint, Grammars
 from youtu_onnx.serve.text.model_text import ModelText
+from youtu_onnx.text.constraint import Function, GrammarConstraint, Grammars
 
 VOCABULARY = 1290  # ten more than the tokenizer has
 END = 1

@@ -10,10 +10,10 @@ import llguidance
 import pytest
 
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.serve.text import constraint
-from youtu_onnx.serve.text.constraint import Form, Function, GrammarConstraint, Grammars
-from youtu_onnx.serve.text.enforceable import Enforceable
 from youtu_onnx.serve.text.model_text import ModelText
+from youtu_onnx.text import constraint
+from youtu_onnx.text.constraint import Form, Function, GrammarConstraint, Grammars
+from youtu_onnx.text.enforceable import Enforceable
 
 LOOKS_AHEAD = "^(?!\\.)[a-z]+@[a-z]+$"
 EMAIL = {"type": "string", "pattern": LOOKS_AHEAD}

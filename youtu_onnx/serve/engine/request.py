@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
-import numpy as np
-
+from youtu_onnx.chat.constraint import Constraint
 from youtu_onnx.chat.finish import FinishReason
 from youtu_onnx.chat.sampling import Sampling
 from youtu_onnx.core.errors import YoutuOnnxError
 from youtu_onnx.runtimes.adapters import ActiveAdapter
-
-
-class Constraint(Protocol):
-    """A grammar's state while one reply is written. Used by the engine's thread alone."""
-
-    def allowed(self) -> np.ndarray:
-        """Which tokens may come next, bool ``[V]``; at least one."""
-
-    def accept(self, id_: int) -> None:
-        """The reply went on with this token, one of the allowed."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from youtu_onnx.serve.http.bodies.tool import PlainFormat, SchemaFormat
 from youtu_onnx.serve.http.conversation import AnswerForm, Conversation, Offered, plan
 from youtu_onnx.serve.http.replies import Json, Replies, ReplyUpdate, WholeReply
 from youtu_onnx.serve.http.service import Service, now
-from youtu_onnx.serve.text.constraint import ANY_OBJECT
 from youtu_onnx.serve.text.reply import Content, Part, Thought
 from youtu_onnx.serve.text.tool_calls import Called
+from youtu_onnx.text.constraint import ANY_OBJECT
 
 
 async def complete_chat(service: Service, body: ChatCompletion, http: HttpRequest) -> Response:

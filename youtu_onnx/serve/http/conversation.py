@@ -16,8 +16,8 @@ from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.prompting import chat_prompt, sampling
 from youtu_onnx.serve.http.replies import PlannedReply, Replies
 from youtu_onnx.serve.http.service import Service
-from youtu_onnx.serve.text.constraint import Form, Function, GrammarConstraint, Thinking
 from youtu_onnx.serve.text.reply import ReplyReader
+from youtu_onnx.text.constraint import Form, Function, GrammarConstraint, Thinking
 
 
 @dataclass(frozen=True)

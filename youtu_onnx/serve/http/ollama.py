@@ -22,9 +22,9 @@ from youtu_onnx.serve.http.prompting import sampling
 from youtu_onnx.serve.http.replies import Json, PlannedReply, Replies, ReplyUpdate, WholeReply
 from youtu_onnx.serve.http.service import Service
 from youtu_onnx.serve.http.text_completions import prompt_ids
-from youtu_onnx.serve.text.constraint import ANY_OBJECT
 from youtu_onnx.serve.text.reply import Content, Part, ReplyReader, Thought
 from youtu_onnx.serve.text.tool_calls import Called
+from youtu_onnx.text.constraint import ANY_OBJECT
 
 
 @dataclass

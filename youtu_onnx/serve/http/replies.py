@@ -12,8 +12,8 @@ from youtu_onnx.serve.http.answers import AnswerFinish
 from youtu_onnx.serve.http.metrics import Metrics
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.submission import Submission
-from youtu_onnx.serve.text.constraint import GrammarConstraint
 from youtu_onnx.serve.text.reply import Part, ReplyReader
+from youtu_onnx.text.constraint import GrammarConstraint
 
 Json = dict[str, Any]
 

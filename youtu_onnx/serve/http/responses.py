@@ -24,7 +24,7 @@ from youtu_onnx.serve.http.replies import Json, Replies, ReplyUpdate, WholeReply
 from youtu_onnx.serve.http.response_store import Remembered, ResponseStore
 from youtu_onnx.serve.http.response_writer import ResponseWriter
 from youtu_onnx.serve.http.service import Service, now
-from youtu_onnx.serve.text.constraint import ANY_OBJECT
+from youtu_onnx.text.constraint import ANY_OBJECT
 
 ITEM: TypeAdapter[Item] = TypeAdapter(Item)
 

@@ -23,9 +23,9 @@ from youtu_onnx.serve.http.request_log import USAGE
 from youtu_onnx.serve.http.served_models import ServedModels
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.http.submission import Submission
-from youtu_onnx.serve.text.constraint import Grammars
 from youtu_onnx.serve.text.model_text import ModelText
 from youtu_onnx.serve.text.reply import Part
+from youtu_onnx.text.constraint import Grammars
 
 
 @dataclass

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Diagnostics;
 using System.Globalization;
 using System.IO;
 using System.Text;
@@ -121,28 +122,51 @@ namespace YoutuOnnx.Text
 
         private static void Talk(IChat chat, ChatOptions options)
         {
-            var messages = new List<Message>();
-            if (options.System != null)
-            {
-                messages.Add(new Message("system", options.System));
-            }
+            var conversation = new Conversation(options);
             string line;
             Console.Write("> ");
-            while ((line = Console.ReadLine()) != null && line != "/exit")
+            while (!conversation.Left && (line = Console.ReadLine()) != null)
             {
-                if (line == "/reset")
+                try
                 {
-                    messages.RemoveAll(message => message.Role != "system");
+                    string ask = line.Trim();
+                    if (Conversation.IsCommand(ask))
+                    {
+                        string said = conversation.Obey(ask, out ask);
+                        Console.Error.Write(said == "" ? "" : said + "\n");
+                    }
+                    if (!string.IsNullOrEmpty(ask))
+                    {
+                        Answer(chat, options, conversation, ask);
+                    }
                 }
-                else if (line.Trim() != "")
+                catch (CommandException error)
                 {
-                    messages.Add(new Message("user", line));
-                    string reply = chat.Reply(messages, options.Thinking, options.MaxTokens, Console.Write);
-                    messages.Add(new Message("assistant", reply));
-                    Console.WriteLine();
+                    Console.Error.WriteLine("error: " + error.Message);
                 }
-                Console.Write("> ");
+                Console.Write(conversation.Left ? "" : "> ");
             }
+        }
+
+        private static void Answer(IChat chat, ChatOptions options, Conversation conversation, string question)
+        {
+            List<Message> messages = conversation.Messages;
+            messages.Add(new Message("user", question));
+            Stopwatch watch = Stopwatch.StartNew();
+            int pieces = 0;
+            string reply = chat.Reply(
+                messages,
+                options.Thinking,
+                options.MaxTokens,
+                text =>
+                {
+                    pieces++;
+                    Console.Write(text);
+                });
+            Console.WriteLine();
+            conversation.Add(question, reply);
+            conversation.Stats = "last answer  " + pieces + " pieces of text in "
+                + watch.Elapsed.TotalSeconds.ToString("0.00", CultureInfo.InvariantCulture) + " s";
         }
     }
 }

@@ -43,6 +43,18 @@ namespace YoutuOnnx.Text
             return value;
         }
 
+        /// <summary>A string as JSON has it.</summary>
+        public static string Quoted(string text)
+        {
+            var made = new StringBuilder("\"");
+            foreach (char one in text)
+            {
+                bool escaped = one < ' ' || one == '"' || one == '\\' || char.IsSurrogate(one);
+                made.Append(escaped ? "\\u" + ((int)one).ToString("x4", CultureInfo.InvariantCulture) : one.ToString());
+            }
+            return made.Append('"').ToString();
+        }
+
         private object Value(int depth)
         {
             if (depth > 200)

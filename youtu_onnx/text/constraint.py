@@ -9,17 +9,17 @@ are tokens in it, and free text can't spell them, so that the grammar and the re
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import llguidance
 import numpy as np
 
 from youtu_onnx.core.errors import UsageError
-from youtu_onnx.serve.text.enforceable import Enforceable
-from youtu_onnx.serve.text.model_text import ModelText
+from youtu_onnx.text.enforceable import Enforceable
+from youtu_onnx.text.tokenizer import Tokenizer
 
 Thinking = Literal["open", "possible", "none"]
 """The prompt ended inside of it; the model may begin with it; there is none."""
@@ -60,10 +60,23 @@ class Form:
     rule: str
 
 
+class Spoken(Protocol):
+    """What grammars go by of a model's text. ``thinks``: whether the tags around thinking are tokens."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def eos_ids(self) -> Collection[int]: ...
+
+    @property
+    def thinks(self) -> bool: ...
+
+
 class Grammars:
     """Makes constraints for one model."""
 
-    def __init__(self, text: ModelText, vocab_size: int) -> None:
+    def __init__(self, text: Spoken, vocab_size: int) -> None:
         self._text, self._vocab_size = text, vocab_size
         self._known = lru_cache(KNOWN_SCHEMAS)(self._searched)  # an agent's requests have the same tools
         self._tokenizer = llguidance.LLTokenizer(text.tokenizer.serialized, n_vocab=vocab_size, eos_token=sorted(text.eos_ids))
@@ -169,7 +182,7 @@ NOTHING_GOES_ON = "no text that goes on from here obeys it"
 
 
 class GrammarConstraint:
-    """One reply's progress through a grammar. See ``engine.Constraint``.
+    """One reply's progress through a grammar.
 
     Attributes:
         failure: why the grammar gave up, which ends the reply; None while it holds.

@@ -1,0 +1,1 @@
+"""Bundles that ``youtu-onnx run`` makes once and keeps."""
