@@ -16,7 +16,7 @@ PATIENCE = 60.0  # seconds to wait for what a page should show
 
 
 class Browser:
-    """One browser with one page at a time. Methods of Playwright's page, locators and keyboard by their own names."""
+    """One browser, and one of its pages at a time. Methods of Playwright's page, locators and keyboard by their own names."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -25,6 +25,15 @@ class Browser:
         """A fresh context (no storage), and an address in it. Options are those of Playwright's newContext."""
         self._ask(do="open", options={"viewport": {"width": 1200, "height": 800}, "locale": "en-US"} | options)
         self.page("goto", address)
+
+    def another(self, address: str) -> None:
+        """One more page in the same context, and an address in it; all else is about this page from now on."""
+        self._ask(do="another")
+        self.page("goto", address)
+
+    def turn(self, index: int) -> None:
+        """To one of the context's pages, in the order in which they were opened."""
+        self._ask(do="turn", index=index)
 
     def page(self, method: str, *args: Any) -> Any:
         return self._ask(do="page", method=method, args=args)

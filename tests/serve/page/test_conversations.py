@@ -37,6 +37,7 @@ def test_an_answer_streams_and_its_thinking_folds_away(page: Browser, server: Pa
             "messages": [{"role": "user", "content": "Hello"}],
             "stream": True,
             "stream_options": {"include_usage": True},
+            "return_progress": True,
         }
     ]
     assert set(server.state.authorizations) == {None}
@@ -157,9 +158,11 @@ def test_rename_search_export_delete(page: Browser, server: PageServer):
     ask(page, "Something else")
     assert page.texts("#conversations .open") == ["Something else", "Is this 一个 title: / good?"]
     page.fill("#search", "*it*")
+    page.wait("document.querySelectorAll('#conversations .open').length === 1")
     assert page.texts("#conversations .open") == ["Is this 一个 title: / good?"]
     page.click("#conversations .open")
     page.fill("#search", "")
+    page.wait("document.querySelectorAll('#conversations .open').length === 2")
     page.click("#conversations .current .more")
     page.click("#menu button:has-text('Rename')")
     page.type("Better name")

@@ -5,14 +5,16 @@ import { apiKey } from "./preferences.js";
 
 /**
  * What went wrong, by what can be done about it. kind: gone (no connection), cut (it broke in mid-answer), key (401, 403),
- * busy (429, 503), refused (other 4xx), failed (the rest). retryAfter: seconds, or null.
+ * busy (429, 503), refused (other 4xx), failed (the rest). retryAfter: seconds, or null. code, param: OpenAI's, or null.
  */
 export class ApiError extends Error {
-  constructor(kind, message, { status = 0, retryAfter = null } = {}) {
+  constructor(kind, message, { status = 0, retryAfter = null, code = null, param = null } = {}) {
     super(message);
-    Object.assign(this, { name: "ApiError", kind, status, retryAfter });
+    Object.assign(this, { name: "ApiError", kind, status, retryAfter, code, param });
   }
 }
+
+let tellsProgress = true; // until a server refuses to
 
 export async function models() {
   const found = (await (await ask("v1/models")).json()).data;
@@ -49,34 +51,59 @@ export async function health() {
 }
 
 /**
- * Yields { thinking }, { text }, { finish } and { usage } as they come; returns at [DONE].
+ * Yields { queue } (places before this request), { progress: { total, cache, processed } } (tokens of the prompt), { thinking },
+ * { text, tokens }, { finish }, { usage } and { rate } as they come; returns at [DONE]. `together`: how many came in one piece of
+ * the stream, as they do after the page or the network stood still.
  *
  * Throws ApiError; AbortError where the signal ended it.
  */
 export async function* chat(body, signal) {
-  const response = await ask("v1/chat/completions", {
-    method: "POST", signal, body: { ...body, stream: true, stream_options: { include_usage: true } },
-  });
+  const response = await begin(body, signal);
   let finished = false;
   try {
-    for await (const data of serverSentEvents(response.body)) {
-      if (data === "[DONE]") return;
-      const chunk = JSON.parse(data);
-      if (chunk.error) throw new ApiError("failed", String(chunk.error.message ?? chunk.error));
-      const choice = chunk.choices?.[0];
-      if (choice?.delta?.reasoning_content) yield { thinking: choice.delta.reasoning_content };
-      if (choice?.delta?.content) yield { text: choice.delta.content };
-      if (choice?.finish_reason) {
-        finished = true;
-        yield { finish: choice.finish_reason };
+    for await (const several of serverSentEvents(response.body)) {
+      for (const data of several) {
+        if (data === "[DONE]") return;
+        for (const event of eventsOf(JSON.parse(data))) {
+          finished ||= Boolean(event.finish);
+          yield { ...event, together: several.length };
+        }
       }
-      if (chunk.usage) yield { usage: chunk.usage };
     }
   } catch (error) {
     if (error instanceof ApiError || signal.aborted) throw error;
     throw new ApiError("cut", error.message);
   }
   if (!finished) throw new ApiError("cut", "the stream ended without [DONE]");
+}
+
+async function begin(body, signal) {
+  const whole = { ...body, stream: true, stream_options: { include_usage: true } };
+  const send = () => ask("v1/chat/completions", {
+    method: "POST", signal, body: tellsProgress ? { ...whole, return_progress: true } : whole,
+  });
+  try {
+    return await send();
+  } catch (error) {
+    if (error.param !== "return_progress" || !tellsProgress) throw error;
+    tellsProgress = false;
+    return send();
+  }
+}
+
+function eventsOf(chunk) {
+  if (chunk.error) throw new ApiError("failed", String(chunk.error.message ?? chunk.error));
+  const [choice] = chunk.choices ?? [];
+  const { reasoning_content: thinking, content: text } = choice?.delta ?? {};
+  return [
+    chunk.queue && { queue: chunk.queue.position },
+    chunk.prompt_progress && { progress: chunk.prompt_progress },
+    thinking && { thinking },
+    text && { text, tokens: choice.logprobs?.content },
+    choice?.finish_reason && { finish: choice.finish_reason },
+    chunk.usage && { usage: chunk.usage },
+    chunk.timings?.predicted_per_second && { rate: chunk.timings.predicted_per_second },
+  ].filter(Boolean);
 }
 
 async function ask(path, { method = "GET", body, signal } = {}) {
@@ -96,10 +123,12 @@ async function ask(path, { method = "GET", body, signal } = {}) {
 
 async function refusal(response) {
   const { status } = response;
-  const message = await response.json().then((found) => String(found.error.message)).catch(() => `HTTP ${status}`);
+  const error = await response.json().then((found) => found.error).catch(() => null);
+  const message = String(error?.message ?? `HTTP ${status}`);
   const kind = status === 401 || status === 403 ? "key" : status === 429 || status === 503 ? "busy"
     : status === 502 || status === 504 ? "gone" : status < 500 ? "refused" : "failed";
   const after = response.headers.get("Retry-After");
   const seconds = /^\d+(\.\d+)?$/.test(after ?? "") ? Number(after) : (Date.parse(after) - Date.now()) / 1000;
-  return new ApiError(kind, message, { status, retryAfter: Number.isFinite(seconds) ? Math.max(0, seconds) : null });
+  return new ApiError(kind, message, { status, retryAfter: Number.isFinite(seconds) ? Math.max(0, seconds) : null,
+    code: error?.code ?? null, param: error?.param ?? null });
 }

@@ -11,7 +11,7 @@ import { asJson, asMarkdown, download, fileName } from "./exporting.js";
 import { keyForm } from "./key.js";
 import { speak, spoken, translate, words } from "./language.js";
 import { openMenu } from "./menu.js";
-import { apiKey, prefer, preference, useApiKey } from "./preferences.js";
+import { apiKey, keeping, prefer, preference, useApiKey } from "./preferences.js";
 import { Renderer } from "./rendering.js";
 import { openSettings, redrawSettings } from "./settings.js";
 import { listenForShortcuts } from "./shortcuts.js";
@@ -32,7 +32,7 @@ const renderer = new Renderer();
 let found = []; // the server's models
 let banner = null; // "key", "gone", "starting", "back" or null
 
-const page = { chat, renderer, copy, useKey, open, fill: (text) => composer.fill(text), menu: conversationMenu,
+const page = { chat, renderer, copy, useKey, open, search: (wanted) => store.search(wanted, chat.list.map(({ id }) => id)), fill: (text) => composer.fill(text), menu: conversationMenu,
   explains: (id) => found.some((model) => model.id === id && model.steps) };
 translate();
 const thread = new Thread(page);
@@ -112,8 +112,7 @@ function fresh() {
 }
 
 async function conversationMenu(id, button) {
-  const current = id === chat.conversation.id;
-  const one = current ? chat.conversation : await store.get(id);
+  const one = await chat.whole(id);
   const kept = chat.list.some((other) => other.id === id);
   openMenu(button, [
     { icon: "pencil", words: "rename", action: () => sidebar.rename(id), disabled: !kept },
@@ -136,7 +135,7 @@ async function remove(id) {
 }
 
 async function removeAll() {
-  for (const { id } of chat.list) await chat.remove(id);
+  await chat.removeAll();
   $("settings").close();
   fresh();
 }
@@ -154,6 +153,8 @@ chat.addEventListener("running", () => {
   if (chat.run && location.hash.slice(1) !== id) history.pushState(null, "", `#${id}`);
 });
 chat.addEventListener("trouble", ({ detail }) => toast(words("notSaved", { message: detail })));
+store.addEventListener("blocked", () => toast(words("oldTabs")));
+keeping.addEventListener("refused", () => toast(words("settingsNotKept")));
 addEventListener("popstate", async () => {
   const id = location.hash.slice(1);
   if (!id || !(await chat.open(id))) chat.fresh();
@@ -192,6 +193,8 @@ function drawSwitches() {
 }
 
 const settingsActions = {
+  settings: () => chat.settings,
+  adjust: (change) => chat.adjust(change),
   defaults: () => chat.model?.defaults ?? {},
   changed: () => composer.update(),
   themeChosen: chooseTheme,

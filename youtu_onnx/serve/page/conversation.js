@@ -1,9 +1,11 @@
 // A conversation is a tree: an edited message or a second answer is a sibling of the first, and nothing is lost.
 //
-// conversation: { id, title, named, created, updated, nodes: { id: node }, children: { id or "root": [id] }, chosen: { same: id } }
+// conversation: { id, title, named, created, updated, settings (see choices.js), nodes: { id: node },
+// children: { id or "root": [id] }, chosen: { same: id } }
 // node: { id, parent, role: "user" | "assistant" | "break", text, … }. What comes before a break isn't sent.
-// An assistant's node also has: thinking, model, state ("running", "done", "stopped", "interrupted", "failed"), finish, usage,
-// times, error.
+// A reader's node also has: files ([{ name, text }], or none).
+// An assistant's node also has: thinking, model, asked (the settings it was asked with), state ("running", "done", "stopped",
+// "interrupted", "failed"), finish, usage, times, error, tokens (their probabilities, or none).
 
 const ROOT = "root";
 
@@ -26,12 +28,43 @@ export function add(conversation, parent, fields) {
   return node;
 }
 
-/** Remove a node that nothing follows. */
-export function removeLast(conversation, id) {
+/** Remove a node and all that follows it, in all versions. Returns what was removed, for `putBack`. */
+export function remove(conversation, id) {
   const at = conversation.nodes[id].parent ?? ROOT;
+  const place = conversation.children[at].indexOf(id);
   conversation.children[at] = conversation.children[at].filter((child) => child !== id);
-  conversation.chosen[at] = conversation.children[at].at(-1);
-  delete conversation.nodes[id];
+  const removed = { id, place, nodes: {}, children: {}, chosen: {} };
+  for (const waiting = [id]; waiting.length;) {
+    const one = waiting.pop();
+    waiting.push(...(conversation.children[one] ?? []));
+    for (const part of ["nodes", "children", "chosen"]) {
+      if (conversation[part][one] !== undefined) removed[part][one] = conversation[part][one];
+      delete conversation[part][one];
+    }
+  }
+  if (conversation.children[at].length) conversation.chosen[at] = conversation.children[at][Math.max(0, place - 1)];
+  else for (const part of ["children", "chosen"]) delete conversation[part][at];
+  return removed;
+}
+
+export function putBack(conversation, { id, place, ...parts }) {
+  const at = parts.nodes[id].parent ?? ROOT;
+  if (at !== ROOT && !conversation.nodes[at]) return;
+  for (const [part, values] of Object.entries(parts)) Object.assign(conversation[part], values);
+  (conversation.children[at] ??= []).splice(place, 0, id);
+  conversation.chosen[at] = id;
+}
+
+/** A new conversation of the messages up to a node, that included. */
+export function fork(conversation, upTo, title) {
+  const made = { ...create(), named: true, title, settings: structuredClone(conversation.settings) };
+  let parent = null;
+  for (const { id, parent: _, created, ...fields } of lineage(conversation, upTo)) {
+    const node = add(made, parent, structuredClone(fields));
+    node.created = created;
+    parent = node.id;
+  }
+  return made;
 }
 
 /** The nodes that are shown, first to last. */
@@ -50,12 +83,35 @@ export function choose(conversation, id) {
   conversation.chosen[conversation.nodes[id].parent ?? ROOT] = id;
 }
 
-/** What the model is told: messages from the last break to a node, that included. */
-export function messages(conversation, upTo, system) {
+/** From the first message to a node, in the version that it is in. */
+export function lineage(conversation, upTo) {
   const nodes = [];
-  for (let node = upTo; node && node.role !== "break"; node = conversation.nodes[node.parent]) nodes.unshift(node);
-  const told = nodes.filter((node) => node.role === "user" || node.text).map(({ role, text }) => ({ role, content: text }));
+  for (let node = upTo; node; node = conversation.nodes[node.parent]) nodes.unshift(node);
+  return nodes;
+}
+
+/** What the model is told: messages from the last break to a node, that included; without what the server refused to read. */
+export function messages(conversation, upTo, system) {
+  const nodes = lineage(conversation, upTo);
+  const since = nodes.slice(nodes.findLastIndex((node) => node.role === "break") + 1);
+  const told = since.filter((node) => (node.role === "user" ? node === upTo || !refused(conversation, node) : node.text))
+    .map((node) => ({ role: node.role, content: contentOf(node) }));
   return system.trim() ? [{ role: "system", content: system }, ...told] : told;
+}
+
+/** Whether the server refused a message of the reader: it is not sent again with later ones. */
+export function refused(conversation, node) {
+  const answer = conversation.nodes[conversation.chosen[node.id]];
+  return answer?.state === "failed" && answer.error?.kind === "refused" && !answer.text;
+}
+
+/** A message with its files, each fenced by more backticks than are in it. */
+export function contentOf({ text, files }) {
+  const fenced = (files ?? []).map((file) => {
+    const fence = "`".repeat(Math.max(3, ...[...file.text.matchAll(/`+/g)].map(([found]) => found.length + 1)));
+    return `${file.name}:\n${fence}\n${file.text.replace(/\n$/, "")}\n${fence}`;
+  });
+  return [...fenced, text].filter(Boolean).join("\n\n");
 }
 
 /** Tokens of the context that the last answer since a break filled; null: not known. */
@@ -69,6 +125,6 @@ export function contextUsed(conversation) {
 
 function titleOf(conversation) {
   const first = path(conversation).find((node) => node.role === "user");
-  const line = first.text.trim().replace(/\s+/g, " ");
+  const line = (first.text.trim() || (first.files?.[0]?.name ?? "")).replace(/\s+/g, " ");
   return line.length > 60 ? `${Array.from(line).slice(0, 58).join("")}…` : line;
 }

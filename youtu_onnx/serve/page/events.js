@@ -1,6 +1,6 @@
 // Server-sent events of a response's body, as the WHATWG standard has them; fetch has no reader for them.
 
-/** Yields the data of each event. Comments (": …") are for keeping the connection alive and yield nothing. */
+/** Yields the data of the events that came together, as lists. Comments (": …") are for keeping the connection alive and yield nothing. */
 export async function* serverSentEvents(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -12,14 +12,16 @@ export async function* serverSentEvents(body) {
       rest += value;
       const lines = rest.split(/\r\n|\n|\r(?!$)/); // a CR at the very end may be half of a CRLF
       rest = lines.pop();
+      const together = [];
       for (const line of lines) {
         if (line === "") {
-          if (data.length) yield data.join("\n");
+          if (data.length) together.push(data.join("\n"));
           data = [];
         } else if (line.startsWith("data:")) {
           data.push(line.slice(line[5] === " " ? 6 : 5));
         }
       }
+      if (together.length) yield together;
     }
   } finally {
     reader.cancel().catch(() => {}); // it may have failed already

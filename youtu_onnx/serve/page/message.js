@@ -5,6 +5,8 @@ import { versions } from "./conversation.js";
 import { fault } from "./fault.js";
 import { duration, number, words } from "./language.js";
 import { Block } from "./rendering.js";
+import { signView } from "./sign.js";
+import { speedOf } from "./speed.js";
 import { stepsView } from "./steps.js";
 
 /** → { element, update() } for a node of the chat's conversation. `page`: { chat, renderer, copy, useKey, speed }. */
@@ -73,13 +75,14 @@ function answerView(node, page) {
     el("summary", {}, icon("bulb"), summary, icon("right")), thinking.element);
   const steps = stepsView(node, page);
   const waiting = el("div", { class: "waiting" }, el("i"), el("i"), el("i"));
+  const sign = signView();
   const answer = new Block(page.renderer, el("div", { class: "answer", dir: "auto" }), () => busy());
   const notice = el("div", { class: "notice" });
   const actions = el("div", { class: "message-actions" });
   const facts = el("span", { class: "facts" });
   const element = el("article", { class: "assistant", "data-node": node.id,
     "aria-label": words("answered", { model: node.model ?? words("assistant") }) },
-    fold, waiting, answer.element, steps.element, notice, actions);
+    fold, waiting, sign.element, answer.element, steps.element, notice, actions);
   let folded = null; // what the reader chose; null: open while it thinks
   fold.firstElementChild.addEventListener("click", () => { folded = fold.open; });
   let built = "";
@@ -89,6 +92,7 @@ function answerView(node, page) {
   const update = () => {
     const running = node.state === "running";
     waiting.hidden = !running || Boolean(node.thinking || node.text);
+    sign.update(running ? page.chat.signOf(node) : null);
     fold.hidden = !node.thinking.trim();
     const thinkingNow = running && !node.text;
     fold.classList.toggle("now", thinkingNow);
@@ -128,12 +132,12 @@ function noticeOf(node, page) {
 }
 
 /** Tokens, their speed, and the time to the first. While it runs, a piece of the stream counts as a token. */
-function factsOf({ usage, times, pieces, state }) {
+function factsOf({ usage, times, pieces, state, rate }) {
   const tokens = usage?.completion_tokens ?? pieces ?? 0;
   if (tokens < 1 || !times?.first) return "";
   const parts = state === "running" ? [] : [words("tokens", { count: number(tokens) })];
-  const seconds = (times.last - times.first) / 1000;
-  if (tokens > 1 && seconds > 0) parts.push(words("speed", { rate: number((tokens - 1) / seconds, 1) }));
+  const speed = speedOf({ times, tokens, rate });
+  if (speed) parts.push(words("speed", { rate: number(speed, 1) }));
   if (state !== "running") parts.push(words("firstToken", { time: duration(times.first - times.began) }));
   return parts.join(" · ");
 }

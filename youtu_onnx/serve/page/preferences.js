@@ -1,41 +1,53 @@
 // What the reader chose. Kept in localStorage; the API key only in sessionStorage, for as long as the tab is open.
 
+import { checked, plain } from "./choices.js";
+
 const NAME = "youtu-onnx:preferences"; // theme.js reads it, too
 const KEY = "youtu-onnx:key";
 const THINKING = ["auto", "on", "off"];
 
-export const NUMBERS = {
-  temperature: { from: 0, to: 2, step: 0.05, slider: true },
-  top_p: { from: 0.01, to: 1, step: 0.01, slider: true },
-  top_k: { from: 0, step: 1 },
-  max_tokens: { from: 1, step: 1 },
-  seed: { from: 0, to: 2 ** 31 - 1, step: 1 },
-};
-
-const EMPTY = { theme: "system", language: null, model: null, thinking: "auto", system: "", list: true, sampling: {} };
+// presets: [{ name, settings }]; preset: the name of the one that new conversations begin with; fresh: what was changed for the
+// next new conversation, before its first message.
+const EMPTY = { theme: "system", language: null, model: null, thinking: "auto", list: true, presets: [], preset: null, fresh: null };
 
 const memory = {};
 const chosen = { ...EMPTY, ...read() };
-if (!THINKING.includes(chosen.thinking)) chosen.thinking = "auto";
+
+/** Event "refused": the browser keeps nothing; the choice holds until the page is closed. */
+export const keeping = new EventTarget();
 
 export const preference = (name) => chosen[name];
 
 export function prefer(name, value) {
   chosen[name] = value;
-  write(localStorageOrMemory(), NAME, JSON.stringify(chosen));
+  try {
+    localStorage.setItem(NAME, JSON.stringify(chosen));
+  } catch {
+    keeping.dispatchEvent(new CustomEvent("refused"));
+  }
 }
 
-/** A number, or null for the model's default. */
+/** With what a new conversation begins. */
+export function freshSettings() {
+  return chosen.fresh ?? chosen.presets.find((one) => one.name === chosen.preset)?.settings ?? plain();
+}
+
+/** A number for the next new conversation, or null for the model's default. */
 export function preferNumber(name, value) {
-  const sampling = { ...chosen.sampling };
+  const sampling = { ...freshSettings().sampling };
   if (value === null) delete sampling[name];
   else sampling[name] = value;
-  prefer("sampling", sampling);
+  prefer("fresh", { ...freshSettings(), sampling });
 }
 
-export function allowed(name, value) {
-  const { from, to = Infinity, step } = NUMBERS[name];
-  return Number.isFinite(value) && value >= from && value <= to && (step < 1 || Number.isInteger(value));
+/** Keep settings under a name, in place of those that had it. */
+export function keepPreset(name, settings) {
+  prefer("presets", [...chosen.presets.filter((one) => one.name !== name), { name, settings: structuredClone(settings) }]);
+}
+
+export function removePreset(name) {
+  prefer("presets", chosen.presets.filter((one) => one.name !== name));
+  if (chosen.preset === name) prefer("preset", null);
 }
 
 export function apiKey() {
@@ -54,20 +66,6 @@ export function useApiKey(key) {
   } catch { /* it is in memory */ }
 }
 
-function localStorageOrMemory() {
-  try {
-    return localStorage;
-  } catch {
-    return null;
-  }
-}
-
-function write(storage, name, value) {
-  try {
-    storage?.setItem(name, value);
-  } catch { /* full or refused: the choice holds until the page is closed */ }
-}
-
 /** What was kept; nothing where storage is refused or holds something else. */
 function read() {
   let found;
@@ -76,6 +74,13 @@ function read() {
   } catch {
     return {};
   }
-  const sampling = Object.entries(found.sampling ?? {}).filter(([name, value]) => name in NUMBERS && allowed(name, value));
-  return { ...found, sampling: Object.fromEntries(sampling) };
+  const presets = (Array.isArray(found.presets) ? found.presets : []).filter((one) => typeof one?.name === "string" && one.name)
+    .map(({ name, settings }) => ({ name, settings: checked(settings) }));
+  const { system, sampling, ...rest } = found;
+  if (system || Object.keys(sampling ?? {}).length) { // until they belonged to conversations, these held for all
+    presets.push({ name: "1", settings: checked({ system, sampling }) });
+    rest.preset = "1";
+  }
+  return { ...rest, presets, fresh: found.fresh ? checked(found.fresh) : null,
+    thinking: THINKING.includes(found.thinking) ? found.thinking : "auto" };
 }

@@ -5,18 +5,26 @@ import { words } from "./language.js";
 import { prefer, preference } from "./preferences.js";
 
 const DAY = 24 * 3600 * 1000;
+const ROWS = 60; // drawn at a time: more of them when one scrolls to their end
+const NEAR_END = 200; // pixels
+const TYPING = 120; // milliseconds from a letter to the search for it
 
 export class Sidebar {
   #page;
   #narrow = matchMedia("(max-width: 800px)");
   #renaming = null; // id
   #drawer = false; // open over the page
+  #rows = ROWS;
+  #found = null; // id → excerpt of what is looked for; null: nothing is
+  #searching = 0; // the number of the latest search
+  #all = 0; // conversations that there are rows for
 
   constructor(page) {
     this.#page = page;
     const { chat } = page;
     for (const type of ["list", "shown", "running", "titled"]) chat.addEventListener(type, () => this.draw());
-    $("search").addEventListener("input", () => this.draw());
+    $("search").addEventListener("input", () => this.#search($("search").value.trim()));
+    $("conversations").addEventListener("scroll", () => this.#scrolled(), { passive: true });
     $("show-list").addEventListener("click", () => this.toggle());
     $("hide-list").addEventListener("click", () => this.toggle());
     $("shade").addEventListener("click", () => this.close());
@@ -53,20 +61,51 @@ export class Sidebar {
 
   draw() {
     if (this.#renaming && $("conversations").querySelector("input") === document.activeElement) return;
-    const wanted = $("search").value.trim().toLowerCase();
-    const found = this.#page.chat.list.filter((one) => !wanted || holds(one, wanted));
+    const { list } = this.#page.chat;
+    const found = this.#found ? list.filter((one) => this.#found.has(one.id)) : list;
+    this.#all = found.length;
     const focused = document.activeElement?.closest?.("#conversations [data-id]")?.dataset.id;
     const rows = [];
     let heading = null;
-    for (const one of found) {
+    for (const one of found.slice(0, this.#rows)) {
       const name = ageOf(one.updated);
       if (name !== heading) rows.push(el("li", { class: "age" }, words(name)));
       heading = name;
       rows.push(this.#row(one));
     }
     $("conversations").replaceChildren(...rows);
-    $("no-conversations").hidden = !wanted || found.length > 0;
+    $("no-conversations").hidden = !this.#found || found.length > 0;
     if (focused) $("conversations").querySelector(`[data-id="${focused}"] button`)?.focus();
+  }
+
+  /** Look through what was said, too; rows appear as they are found. */
+  async #search(wanted) {
+    const number = ++this.#searching;
+    this.#rows = ROWS;
+    if (!wanted) {
+      this.#found = null;
+      return this.draw();
+    }
+    await new Promise((resolve) => setTimeout(resolve, TYPING));
+    const found = new Map();
+    for await (const [id, excerpt] of this.#page.search(wanted)) {
+      if (number !== this.#searching) return;
+      found.set(id, excerpt);
+      if (found.size === ROWS) this.#take(found);
+    }
+    if (number === this.#searching) this.#take(found);
+  }
+
+  #take(found) {
+    this.#found = found;
+    this.draw();
+  }
+
+  #scrolled() {
+    const box = $("conversations");
+    if (this.#rows >= this.#all || box.scrollHeight - box.clientHeight - box.scrollTop > NEAR_END) return;
+    this.#rows += ROWS;
+    this.draw();
   }
 
   #row(one) {
@@ -77,7 +116,9 @@ export class Sidebar {
     return el("li", { "data-id": one.id, class: current ? "current" : null },
       el("button", { type: "button", class: "open", "aria-current": current ? "page" : null, title, onclick: () => open(one.id) },
         chat.runsIn(one.id) ? el("i", { class: "dot" }) : null, el("span", { dir: "auto" }, title)),
-      iconButton("more", words("actionsFor", { title }), ({ currentTarget }) => menu(one.id, currentTarget), { class: "quiet more" }));
+      iconButton("more", words("actionsFor", { title }), ({ currentTarget }) => menu(one.id, currentTarget),
+        { class: "quiet more", "aria-haspopup": "menu" }),
+      excerptOf(this.#found?.get(one.id), () => open(one.id)));
   }
 
   #field(one) {
@@ -116,8 +157,11 @@ export class Sidebar {
   }
 }
 
-const holds = (one, wanted) => one.title.toLowerCase().includes(wanted) ||
-  Object.values(one.nodes).some((node) => node.text.toLowerCase().includes(wanted));
+/** What was found, under the title. The button above it is for the keyboard. */
+function excerptOf(part, onclick) {
+  if (!part?.found) return null;
+  return el("p", { class: "excerpt", dir: "auto", onclick }, part.before, el("mark", {}, part.found), part.after);
+}
 
 function ageOf(time) {
   const today = new Date().setHours(0, 0, 0, 0);

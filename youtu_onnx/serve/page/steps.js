@@ -6,7 +6,6 @@ import { messages } from "./conversation.js";
 import { el, icon } from "./dom.js";
 import { gateMap } from "./gates.js";
 import { number, words } from "./language.js";
-import { preference } from "./preferences.js";
 
 const MARKS = { true: ["✓", "valid", "stepValid"], false: ["✗", "invalid", "stepInvalid"], null: ["—", "unknown", "stepUnknown"] };
 
@@ -44,7 +43,7 @@ function folded(node, page) {
 function request(node, { chat }) {
   const question = chat.conversation.nodes[node.parent];
   return {
-    model: node.model, messages: messages(chat.conversation, question, preference("system")),
+    model: node.model, messages: messages(chat.conversation, question, (node.asked ?? chat.settings).system),
     thinking: node.thinking.trim(), answer: node.text.trim(),
   };
 }
