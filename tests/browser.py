@@ -22,8 +22,9 @@ class Browser:
         self._process = process
 
     def open(self, address: str, **options: Any) -> None:
-        """A fresh context (no storage), and an address in it. Options are those of Playwright's newContext."""
-        self._ask(do="open", options={"viewport": {"width": 1200, "height": 800}, "locale": "en-US"} | options)
+        """A fresh context (no storage, no service worker), and an address in it. Options are those of Playwright's newContext."""
+        usual = {"viewport": {"width": 1200, "height": 800}, "locale": "en-US", "serviceWorkers": "block"}
+        self._ask(do="open", options=usual | options)
         self.page("goto", address)
 
     def another(self, address: str) -> None:

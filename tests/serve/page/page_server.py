@@ -20,6 +20,8 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from fastapi.staticfiles import StaticFiles
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.footnote import footnote_plugin
+from mdit_py_plugins.tasklists import tasklists_plugin
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
@@ -50,6 +52,9 @@ class Reply:
         thought, halfway: the stream stands still after the thinking, and after half of the text, until these are set.
         error: sent in place of the rest after half of the text.
         cut: the connection ends after half of the text.
+        signs: members of chunks without choices that come before everything else, each with what is then waited for.
+        at_once: everything after ``thought`` is one piece of the stream.
+        logprobs: of the text's pieces, where they were asked for.
     """
 
     text: str = "Well."
@@ -60,6 +65,9 @@ class Reply:
     error: str | None = None
     cut: bool = False
     finish: str = "stop"
+    signs: list[tuple[dict[str, Any], threading.Event]] = field(default_factory=list)
+    at_once: bool = False
+    logprobs: list[float] | None = None
 
 
 @dataclass
@@ -69,6 +77,8 @@ class Refusal:
     status: int
     message: str = "no"
     retry_after: float | None = None
+    code: str | None = None
+    param: str | None = None
 
 
 @dataclass
@@ -145,6 +155,8 @@ def application(state: Callable[[], Scripted]) -> FastAPI:
             return refuse(Refusal(401, "an API key is needed"))
         response = await answer(request)
         response.headers["Content-Security-Policy"] = POLICY
+        if path == "/static/worker.js":
+            response.headers["Service-Worker-Allowed"] = "../"
         return response
 
     @app.get("/health")
@@ -189,51 +201,74 @@ def application(state: Callable[[], Scripted]) -> FastAPI:
 
 def refuse(refusal: Refusal) -> JSONResponse:
     headers = {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
-    body = {"error": {"message": refusal.message, "type": "invalid_request_error", "param": None, "code": None}}
+    body = {"error": {"message": refusal.message, "type": "invalid_request_error", "param": refusal.param, "code": refusal.code}}
     return JSONResponse(body, refusal.status, headers)
 
 
+def event(**fields: Any) -> str:
+    return f"data: {json.dumps({'id': 'x', 'object': 'chat.completion.chunk', **fields})}\n\n"
+
+
+def delta(finish: str | None = None, logprob: tuple[str, float] | None = None, **fields: str) -> str:
+    choice: dict[str, Any] = {"index": 0, "delta": fields, "finish_reason": finish}
+    if logprob is not None:
+        other = {"token": "other", "logprob": -3.0}
+        one = {"token": logprob[0], "logprob": logprob[1]}
+        choice["logprobs"] = {"content": [one | {"top_logprobs": [one, other]}]}
+    return event(choices=[choice])
+
+
+async def stand(gate: threading.Event | None) -> AsyncIterator[str]:
+    while gate and not gate.is_set():
+        yield ": keep-alive\n\n"
+        await asyncio.sleep(0.02)
+
+
 async def stream(reply: Reply, state: Scripted) -> AsyncIterator[str]:
-    def event(**fields: Any) -> str:
-        return f"data: {json.dumps({'id': 'x', 'object': 'chat.completion.chunk', **fields})}\n\n"
-
-    def delta(finish: str | None = None, **fields: str) -> str:
-        return event(choices=[{"index": 0, "delta": fields, "finish_reason": finish}])
-
-    async def stand(gate: threading.Event | None) -> AsyncIterator[str]:
-        while gate and not gate.is_set():
-            yield ": keep-alive\n\n"
-            await asyncio.sleep(0.02)
-
-    thinking, text = pieces(reply.thinking), pieces(reply.text)
-    half = (len(text) + 1) // 2
     try:
-        yield ": keep-alive\n\n" + delta(role="assistant", content="")
-        for piece in thinking:
+        yield ": keep-alive\n\n"
+        for sign, gate in reply.signs:
+            yield event(choices=[], **sign)
+            async for line in stand(gate):
+                yield line
+        yield delta(role="assistant", content="")
+        for piece in pieces(reply.thinking):
             yield delta(reasoning_content=piece)
             await asyncio.sleep(reply.pause)
         async for line in stand(reply.thought):
             yield line
-        for piece in text[:half]:
-            yield delta(content=piece)
-            await asyncio.sleep(reply.pause)
-        async for line in stand(reply.halfway):
-            yield line
-        if reply.cut:
-            return
-        if reply.error is not None:
-            yield event(error={"message": reply.error, "type": "server_error", "param": None, "code": None})
-            return
-        for piece in text[half:]:
-            yield delta(content=piece)
-            await asyncio.sleep(reply.pause)
-        yield delta(finish=reply.finish)
-        usage = {"prompt_tokens": 20, "completion_tokens": len(thinking) + len(text)}
-        yield event(choices=[], usage=usage | {"total_tokens": sum(usage.values())})
-        yield "data: [DONE]\n\n"
+        if reply.at_once:
+            yield "".join([line async for line in answer(reply)])
+        else:
+            async for line in answer(reply):
+                yield line
     except asyncio.CancelledError:
         state.cancelled += 1
         raise
+
+
+async def answer(reply: Reply) -> AsyncIterator[str]:
+    """The text, and the end."""
+    text = pieces(reply.text)
+    half = (len(text) + 1) // 2
+    likely = [None] * len(text) if reply.logprobs is None else list(zip(text, reply.logprobs, strict=True))
+    for piece, logprob in list(zip(text, likely, strict=True))[:half]:
+        yield delta(logprob=logprob, content=piece)
+        await asyncio.sleep(reply.pause)
+    async for line in stand(reply.halfway):
+        yield line
+    if reply.cut:
+        return
+    if reply.error is not None:
+        yield event(error={"message": reply.error, "type": "server_error", "param": None, "code": None})
+        return
+    for piece, logprob in list(zip(text, likely, strict=True))[half:]:
+        yield delta(logprob=logprob, content=piece)
+        await asyncio.sleep(reply.pause)
+    yield delta(finish=reply.finish)
+    usage = {"prompt_tokens": 20, "completion_tokens": len(pieces(reply.thinking)) + len(text)}
+    yield event(choices=[], usage=usage | {"total_tokens": sum(usage.values())})
+    yield "data: [DONE]\n\n"
 
 
 def pieces(text: str) -> list[str]:
@@ -251,6 +286,7 @@ def render(markdown: str) -> str:
             return ""
 
     renderer = MarkdownIt("commonmark", {"html": False, "highlight": highlighted}).enable(["table", "strikethrough"])
+    renderer.use(tasklists_plugin).use(footnote_plugin)
     dollarmath_plugin(
         renderer,
         renderer=lambda text, options: latex2mathml.converter.convert(

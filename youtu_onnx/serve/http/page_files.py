@@ -32,6 +32,10 @@ KINDS = {
 """Said here, because what systems believe of file names differs (a Windows registry may call scripts plain text)."""
 
 
+WORKER = "worker.js"
+"""The page's service worker, which may look after the page above its own folder."""
+
+
 class PageFiles(StaticFiles):
     """Files with content types of this list; others are not served."""
 
@@ -51,6 +55,8 @@ class PageFiles(StaticFiles):
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["content-type"] = kind
         response.headers["cache-control"] = "no-cache"
+        if PurePath(full_path).name == WORKER:
+            response.headers["service-worker-allowed"] = "../"
         return response
 
 

@@ -51,7 +51,7 @@ export async function health() {
 }
 
 /**
- * Yields { queue } (places before this request), { progress: { total, cache, processed } } (tokens of the prompt), { thinking },
+ * Yields { queue } (its place in the queue, 1: the next), { progress: { total, cache, processed } } (tokens of the prompt), { thinking },
  * { text, tokens }, { finish }, { usage } and { rate } as they come; returns at [DONE]. `together`: how many came in one piece of
  * the stream, as they do after the page or the network stood still.
  *

@@ -1,17 +1,16 @@
 // Puts the page together.
 
-import { models } from "./api.js";
 import { Announcer } from "./announcer.js";
+import { chooseLanguage, chooseTheme, listenForSwitches } from "./appearance.js";
 import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
-import { copy } from "./copying.js";
-import { $, el, icon } from "./dom.js";
-import { asJson, asMarkdown, download, fileName } from "./exporting.js";
-import { keyForm } from "./key.js";
-import { speak, spoken, translate, words } from "./language.js";
-import { openMenu } from "./menu.js";
-import { apiKey, keeping, prefer, preference, useApiKey } from "./preferences.js";
+import { exportAll, listenForImports, openConversationMenu } from "./conversations.js";
+import { copy, toClipboard } from "./copying.js";
+import { $ } from "./dom.js";
+import { speak, translate, words } from "./language.js";
+import { Models } from "./models.js";
+import { apiKey, keeping, preference } from "./preferences.js";
 import { Renderer } from "./rendering.js";
 import { openSettings, redrawSettings } from "./settings.js";
 import { listenForShortcuts } from "./shortcuts.js";
@@ -19,82 +18,37 @@ import { Sidebar } from "./sidebar.js";
 import { Store } from "./store.js";
 import { Thread } from "./thread.js";
 import { toast } from "./toast.js";
-import { WORDS } from "./words.js";
-
-const THEMES = ["system", "light", "dark"];
-const THEME_ICONS = { system: "screen", light: "sun", dark: "moon" };
 
 speak(preference("language"));
 const store = new Store();
 const connection = new Connection();
 const chat = new Chat(store, connection);
+const models = new Models(chat, connection);
 const renderer = new Renderer();
-let found = []; // the server's models
-let banner = null; // "key", "gone", "starting", "back" or null
 
-const page = { chat, renderer, copy, useKey, open, search: (wanted) => store.search(wanted, chat.list.map(({ id }) => id)), fill: (text) => composer.fill(text), menu: conversationMenu,
-  explains: (id) => found.some((model) => model.id === id && model.steps) };
+const page = {
+  chat, renderer, copy, open, fork, take,
+  search: (wanted) => store.search(wanted, chat.list.map(({ id }) => id)),
+  useKey: (key) => models.useKey(key),
+  explains: models.explains,
+  fill: (text) => composer.fill(text),
+  menu: (id, button) => openConversationMenu(whole, id, button),
+  editNode: (id) => thread.edit(id),
+  afresh: ({ text, files = [] }) => { fresh(); composer.fill(text, files); },
+};
+const whole = { chat, remove, rename: (id) => sidebar.rename(id),
+  copyText: async (text) => toast(words((await toClipboard(text)) ? "copied" : "notCopied")) };
 translate();
 const thread = new Thread(page);
 const composer = new Composer(chat, { onsend: () => thread.follow(), oneditlast: () => thread.editLast() });
 const sidebar = new Sidebar(page);
 new Announcer(chat);
 
-// --- models, key and connection ---
-
-async function askForModels() {
-  try {
-    found = await models();
-    connection.found();
-    say(banner === "back" ? "back" : null);
-  } catch (error) {
-    if (error.kind === "key") say("key");
-    else if (error.kind === "gone") connection.lost();
-    else if (error.kind === "busy") connection.lost("starting");
-    else toast(words("errorFailed", { message: error.message }));
-  }
-  chooseModel(preference("model"));
-  if (found.some((model) => model.steps)) thread.show();
-}
-
-function chooseModel(id) {
-  chat.model = found.find((model) => model.id === id) ?? found[0] ?? null;
-  const place = $("model-place");
-  if (found.length > 1) {
-    const select = el("select", { id: "model", "aria-label": words("model"), onchange: ({ target }) => {
-      prefer("model", target.value);
-      chooseModel(target.value);
-    } }, ...found.map((model) => el("option", { value: model.id }, model.id)));
-    select.value = chat.model.id;
-    place.replaceChildren(el("span", { class: "pill" }, select));
-  } else {
-    place.replaceChildren(...(chat.model ? [el("span", { class: "model-name", title: words("model") }, chat.model.id)] : []));
-  }
+models.addEventListener("change", () => {
   composer.update();
-}
-
-function useKey(key) {
-  useApiKey(key);
-  askForModels();
-  renderer.again();
-}
-
-connection.addEventListener("change", async ({ detail }) => {
-  if (detail !== "ok") return say(detail);
-  if (banner === "gone" || banner === "starting") say("back");
-  renderer.again();
-  if (!found.length) await askForModels();
+  if (models.found.some((model) => model.steps)) thread.show();
 });
-
-function say(what) {
-  banner = what;
-  const box = $("banner");
-  box.hidden = !what;
-  box.className = what ?? "";
-  if (what === "key") box.replaceChildren(icon("key"), keyForm(useKey));
-  else if (what) box.replaceChildren(words({ gone: "bannerGone", starting: "bannerStarting", back: "bannerBack" }[what]));
-  if (what === "back") setTimeout(() => banner === "back" && say(null), 3000);
-}
+models.addEventListener("back", () => renderer.again());
 
 // --- conversations ---
 
@@ -111,17 +65,15 @@ function fresh() {
   composer.focus();
 }
 
-async function conversationMenu(id, button) {
-  const one = await chat.whole(id);
-  const kept = chat.list.some((other) => other.id === id);
-  openMenu(button, [
-    { icon: "pencil", words: "rename", action: () => sidebar.rename(id), disabled: !kept },
-    { icon: "download", words: "exportMarkdown", disabled: !kept,
-      action: () => download(fileName(one.title, "md"), "text/markdown", asMarkdown(one)) },
-    { icon: "download", words: "exportJson", disabled: !kept,
-      action: () => download(fileName(one.title, "json"), "application/json", asJson(one)) },
-    { icon: "trash", words: "remove", action: () => remove(id), danger: true, disabled: !kept },
-  ]);
+async function fork(node) {
+  await open(await chat.fork(node, words("forked", { title: chat.conversation.title })));
+  composer.focus();
+}
+
+/** Take a message away, until it is asked back. */
+function take(node) {
+  const back = chat.take(node);
+  if (back) toast(words("messageRemoved"), { words: words("undo"), run: back });
 }
 
 async function remove(id) {
@@ -159,37 +111,18 @@ addEventListener("popstate", async () => {
   const id = location.hash.slice(1);
   if (!id || !(await chat.open(id))) chat.fresh();
 });
+listenForImports(chat, open);
 
-// --- appearance ---
+// --- settings, keys and buttons ---
 
-function chooseTheme(theme) {
-  prefer("theme", theme);
-  if (theme === "system") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
-  drawSwitches();
-}
-
-function chooseLanguage(language) {
-  prefer("language", language);
-  speak(language);
-  translate();
+function inOtherWords() {
   composer.translate();
   thread.rebuild();
   sidebar.draw();
   title();
-  say(banner);
-  chooseModel(chat.model?.id);
-  drawSwitches();
+  models.say();
+  models.choose(chat.model?.id);
   redrawSettings(settingsActions);
-}
-
-function drawSwitches() {
-  const theme = preference("theme");
-  const themeWords = `${words("theme")}: ${words({ system: "themeSystem", light: "themeLight", dark: "themeDark" }[theme])}`;
-  Object.assign($("theme"), { ariaLabel: themeWords, title: themeWords }).replaceChildren(icon(THEME_ICONS[theme]));
-  const other = Object.keys(WORDS).find((code) => code !== spoken());
-  $("language").textContent = WORDS[other].name;
-  $("language").lang = other === "zh" ? "zh-CN" : other;
 }
 
 const settingsActions = {
@@ -198,13 +131,12 @@ const settingsActions = {
   defaults: () => chat.model?.defaults ?? {},
   changed: () => composer.update(),
   themeChosen: chooseTheme,
-  languageChosen: chooseLanguage,
-  keyChosen: (key) => (key === apiKey() ? null : useKey(key)),
-  exportAll: async () => download(fileName("conversations", "json"), "application/json", asJson(await store.all())),
+  languageChosen: (language) => chooseLanguage(language, inOtherWords),
+  keyChosen: (key) => (key === apiKey() ? null : models.useKey(key)),
+  exportAll: () => exportAll(store),
+  importFiles: () => $("import").click(),
   removeAll,
 };
-
-// --- the rest of the buttons, and the start ---
 
 const actions = {
   fresh,
@@ -219,22 +151,34 @@ const actions = {
   },
 };
 listenForShortcuts(actions);
+listenForSwitches(inOtherWords);
 for (const id of ["new", "new-short"]) $(id).addEventListener("click", actions.fresh);
-for (const id of ["settings-open", "settings-from-list"]) $(id).addEventListener("click", actions.settings);
+for (const id of ["settings-open", "settings-from-list", "asked"]) $(id).addEventListener("click", actions.settings);
 $("settings").addEventListener("close", () => composer.update());
-$("actions").addEventListener("click", () => conversationMenu(chat.conversation.id, $("actions")));
-$("theme").addEventListener("click", () => chooseTheme(THEMES[(THEMES.indexOf(preference("theme")) + 1) % THEMES.length]));
-$("language").addEventListener("click", () => chooseLanguage(Object.keys(WORDS).find((code) => code !== spoken())));
+$("actions").addEventListener("click", () => page.menu(chat.conversation.id, $("actions")));
 $("skip").addEventListener("click", (event) => {
   event.preventDefault();
   composer.focus();
 });
 
-drawSwitches();
+// --- the start ---
+
+/** What the address asks (?q=…) is sent once the models are known, and is not asked again by a reload. */
+async function askFromAddress() {
+  const question = new URLSearchParams(location.search).get("q")?.trim();
+  if (!question) return;
+  history.replaceState(null, "", location.pathname);
+  chat.fresh();
+  await asking;
+  chat.send(question);
+}
+
 await store.open();
 if (!store.lasting) toast(words("noStorage"));
 await chat.refresh();
 if (!location.hash || !(await chat.open(location.hash.slice(1)))) chat.fresh();
-askForModels();
+const asking = models.ask();
+askFromAddress();
 if (matchMedia("(pointer: fine)").matches) composer.focus();
+if (window.isSecureContext) navigator.serviceWorker?.register("static/worker.js", { scope: "./" }).catch(() => {}); // it can do without
 document.documentElement.dataset.ready = "true";

@@ -53,7 +53,7 @@ export class Chat extends EventTarget {
 
   runsIn = (id) => Boolean(this.#runs.of(id));
 
-  /** Of a node before its first word: { tab: true }, { queue: places before it }, { progress }, or null. */
+  /** Of a node before its first word: { tab: true }, { queue: its place }, { progress }, or null. */
   signOf = (node) => (this.run?.node === node ? this.run.sign : null);
 
   async refresh() {

@@ -1,29 +1,33 @@
 // Where messages are written: the box, what is sent along, and how much of the context is used.
 
 import { thinkingSwitch } from "./api.js";
+import { Attachments } from "./attaching.js";
 import { $, el } from "./dom.js";
 import { contextUsed, last } from "./conversation.js";
+import { draft, draftKey, keepDraft } from "./drafts.js";
 import { number, roughly, words } from "./language.js";
 import { prefer, preference } from "./preferences.js";
 
 const TALLEST = 0.4; // of the window's height
-const DRAFT = "youtu-onnx:draft";
 
 export class Composer {
   #chat;
+  #files;
+  #key = null; // of the draft that is in the box
 
   /** onsend: called before a message is sent; oneditlast: arrow up in an empty box. */
   constructor(chat, { onsend, oneditlast }) {
     this.#chat = chat;
     const text = $("text");
-    text.value = draft();
+    this.#files = new Attachments(() => this.#typed());
     const send = () => {
-      if (chat.run || !text.value.trim()) return;
+      const { files } = this.#files;
+      if (chat.run || !this.#something()) return;
       const message = text.value.trim();
       text.value = "";
-      this.#typed();
+      this.#files.show([]);
       onsend();
-      chat.send(message);
+      chat.send(message, files);
     };
     text.addEventListener("input", () => this.#typed());
     text.addEventListener("keydown", (event) => {
@@ -51,7 +55,9 @@ export class Composer {
     });
     $("thinking").addEventListener("change", () => prefer("thinking", $("thinking").value));
     addEventListener("resize", () => this.#grow());
+    chat.addEventListener("shown", () => this.#bringDraft());
     for (const type of ["running", "shown", "node"]) chat.addEventListener(type, () => this.update());
+    this.#bringDraft();
     this.translate();
   }
 
@@ -59,9 +65,9 @@ export class Composer {
     $("text").focus();
   }
 
-  fill(text) {
+  fill(text, files = this.#files.files) {
     $("text").value = text;
-    this.#typed();
+    this.#files.show(files);
     this.focus();
   }
 
@@ -76,7 +82,7 @@ export class Composer {
     const node = last(conversation);
     $("stop").hidden = !run && !waiting;
     $("send").hidden = !$("stop").hidden;
-    $("send").disabled = !$("text").value.trim();
+    $("send").disabled = !this.#something();
     $("clear").disabled = Boolean(run) || !node || node.role === "break";
     $("thinking").value = preference("thinking");
     $("thinking-pill").hidden = !thinkingSwitch(model);
@@ -94,25 +100,29 @@ export class Composer {
     $("context").title = `${words("contextUsed")}: ${number(used)}${all ? ` / ${number(all)}` : ""}`;
   }
 
+  #something() {
+    return Boolean($("text").value.trim() || this.#files.files.length);
+  }
+
   #typed() {
-    try {
-      sessionStorage.setItem(DRAFT, $("text").value);
-    } catch { /* a draft may be lost */ }
+    if (this.#key) keepDraft(this.#key, $("text").value, this.#files.files);
     this.#grow();
     this.update();
+  }
+
+  /** The draft of the shown conversation, where that is another than before. */
+  #bringDraft() {
+    const key = draftKey(this.#chat.conversation);
+    if (key === this.#key) return;
+    this.#key = key;
+    const { text, files } = draft(key);
+    $("text").value = text;
+    this.#files.show(files);
   }
 
   #grow() {
     const text = $("text");
     text.style.height = "auto";
     text.style.height = `${Math.min(text.scrollHeight, innerHeight * TALLEST)}px`;
-  }
-}
-
-function draft() {
-  try {
-    return sessionStorage.getItem(DRAFT) ?? "";
-  } catch {
-    return "";
   }
 }

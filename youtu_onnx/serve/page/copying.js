@@ -19,7 +19,7 @@ export async function copy(text, button) {
 }
 
 /** navigator.clipboard is there with HTTPS or on localhost only; execCommand, old as it is, also elsewhere. */
-async function toClipboard(text) {
+export async function toClipboard(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

@@ -3,10 +3,10 @@
 import { $, el, icon } from "./dom.js";
 import { words } from "./language.js";
 
-/** items: [{ icon, words, action, danger }]; the popover closes at Escape, a click elsewhere, or a choice. */
+/** items: [{ icon, words, action, danger, disabled }]; it closes at Escape, Tab, a click elsewhere, or a choice. */
 export function openMenu(button, items) {
   const menu = $("menu");
-  const buttons = items.map((item) => el("button", { type: "button", class: item.danger ? "danger" : null, disabled: item.disabled,
+  const buttons = items.map((item) => el("button", { type: "button", role: "menuitem", class: item.danger ? "danger" : null, disabled: item.disabled,
     onclick: () => {
       menu.hidePopover();
       item.action();
@@ -18,14 +18,19 @@ export function openMenu(button, items) {
   const { width, height } = menu.getBoundingClientRect();
   menu.style.left = `${Math.max(8, Math.min(place.left, innerWidth - width - 8))}px`;
   menu.style.top = `${place.bottom + height + 12 > innerHeight ? Math.max(8, place.top - height - 4) : place.bottom + 4}px`;
-  buttons[0].focus();
+  const able = buttons.filter((one) => !one.disabled);
+  able[0]?.focus();
+  button.setAttribute("aria-expanded", "true");
   menu.onkeydown = (event) => {
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (!step) return;
+    const at = able.indexOf(document.activeElement);
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 }[event.key];
+    if (event.key === "Tab") menu.hidePopover();
+    if (to === undefined) return;
     event.preventDefault();
-    buttons[(buttons.indexOf(document.activeElement) + step + buttons.length) % buttons.length].focus();
+    able[(to + able.length) % able.length].focus();
   };
   menu.onbeforetoggle = ({ newState }) => { // returns nothing: false would keep it from opening
+    if (newState === "closed") button.removeAttribute("aria-expanded");
     if (newState === "closed" && menu.contains(document.activeElement)) button.focus();
   };
 }

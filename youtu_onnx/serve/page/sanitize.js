@@ -15,6 +15,7 @@ const MATH_ATTRIBUTES = new Set(("display displaystyle scriptlevel mathvariant s
   "columnalign rowalign columnspacing rowspacing columnlines rowlines frame").split(" "));
 const DROPPED = new Set("script style template iframe object embed svg form noscript title textarea select annotation annotation-xml"
   .split(" "));
+const NOTE = /^#fn(ref)?(\d{1,4})(?::\d+)?$/;
 const DEEPEST = 200; // levels; deeper ones would overflow the stack
 
 /** A fragment that is safe to put into the page. */
@@ -38,11 +39,14 @@ function copyElement(element, to, depth) {
   const name = element.localName;
   if (element.namespaceURI === MATHML && MATH.has(name)) return copyMath(element, to, depth);
   if (DROPPED.has(name)) return;
+  if (name === "input" && element.closest("li")?.className === "task-list-item") return to.append(taskMark(element));
   if (element.namespaceURI !== HTML || !ELEMENTS.has(name)) {
     if (name === "img") to.append(element.getAttribute("alt") ?? "");
     return copyChildren(element, to, depth);
   }
   if (name === "pre") return to.append(codeBlock(element, depth));
+  const note = name === "a" && footnote(element);
+  if (note) return to.append(note);
   const copy = document.createElement(name);
   copyAttributes(element, copy, name);
   copyChildren(element, copy, depth);
@@ -54,10 +58,35 @@ function copyAttributes(element, copy, name) {
   if (name === "span" && /^[a-z][a-z0-9]{0,2}$/.test(element.className)) copy.className = element.className; // pygments' tokens
   if ((name === "td" || name === "th") && /^(center|right)$/.test(align)) copy.className = align;
   if (name === "ol" && /^\d{1,9}$/.test(element.getAttribute("start"))) copy.start = Number(element.getAttribute("start"));
+  if (name === "li" && element.className === "task-list-item") copy.className = "task";
+  const note = name === "li" && element.className === "footnote-item" && NOTE.exec(`#${element.id}`);
+  if (note) Object.assign(copy, { tabIndex: -1 }).dataset.note = note[2];
   if (name === "a") {
     const address = safeAddress(element.getAttribute("href"));
     if (address) Object.assign(copy, { href: address, rel: "noopener noreferrer", target: "_blank" });
   }
+}
+
+/** What leads to a footnote or back: a button, because the page's address says which conversation is shown. */
+function footnote(element) {
+  const [, back, number] = NOTE.exec(element.getAttribute("href")) ?? [];
+  if (!number) return null;
+  const label = back ? words("backToText") : words("footnote", { number });
+  return el("button", { type: "button", class: "link footnote", [back ? "data-to-mark" : "data-to-note"]: number, "aria-label": label, title: label },
+    back ? "↩" : number);
+}
+
+function taskMark(element) {
+  const done = element.hasAttribute("checked");
+  return el("span", { class: "task-mark", role: "img", "aria-label": words(done ? "taskDone" : "taskOpen") }, done ? "☑" : "☐");
+}
+
+/** To a footnote from its mark, and back; both within one text. */
+export function followFootnote(button) {
+  const { toNote, toMark } = button.dataset;
+  const place = button.closest(".text").querySelector(toNote ? `[data-note="${toNote}"]` : `[data-to-note="${toMark}"]`);
+  place?.scrollIntoView({ block: "nearest" });
+  place?.focus();
 }
 
 /** Absolute addresses only: a relative one would lead into this server. */

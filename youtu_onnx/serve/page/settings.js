@@ -59,6 +59,8 @@ function conversations(actions) {
     el("button", { type: "button", class: "danger-button", onclick: actions.removeAll }, words("removeAll")));
   return el("section", {}, el("h3", {}, words("data")), el("div", { class: "row wrap" },
     el("button", { type: "button", class: "plain-button", onclick: actions.exportAll }, icon("download"), words("exportAll")),
+    el("button", { type: "button", class: "plain-button", id: "import-open", onclick: actions.importFiles }, icon("plus"),
+      words("importFiles")),
     el("button", { type: "button", class: "plain-button danger", onclick: () => { sure.hidden = !sure.hidden; } },
       icon("trash"), words("removeAll"))), sure);
 }

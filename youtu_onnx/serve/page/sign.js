@@ -21,7 +21,7 @@ export function signView() {
 
 function textOf({ tab, queue, progress }) {
   if (tab) return words("waitsForTab");
-  if (!progress) return words(queue > 0 ? "waitsInQueue" : "waitsNext", { count: number(queue) });
+  if (!progress) return words(queue > 1 ? "waitsInQueue" : "waitsNext", { count: number(queue - 1) });
   const { total, cache = 0, processed, time_ms: time } = progress;
   const read = processed - cache;
   const left = time > 0 && read > 0 && processed < total ? (time * (total - processed)) / read : 0;

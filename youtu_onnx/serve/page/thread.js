@@ -1,11 +1,14 @@
 // The messages of the shown conversation, in step with the chat.
 
-import { $, el } from "./dom.js";
+import { inShort } from "./choices.js";
+import { $, el, icon } from "./dom.js";
 import { path } from "./conversation.js";
 import { words } from "./language.js";
 import { messageView } from "./message.js";
+import { followFootnote } from "./sanitize.js";
 import { Following } from "./scrolling.js";
 
+const SYSTEM = 120; // characters of a system message that are shown
 const EXAMPLES = ["example1", "example2", "example3", "example4"];
 
 export class Thread {
@@ -21,7 +24,10 @@ export class Thread {
     chat.addEventListener("shown", () => this.show());
     chat.addEventListener("running", () => this.show());
     chat.addEventListener("node", ({ detail }) => this.#change(detail));
+    chat.addEventListener("settings", () => this.#showSettings());
     $("messages").addEventListener("click", ({ target }) => {
+      const mark = target.closest(".footnote");
+      if (mark) followFootnote(mark);
       const button = target.closest(".copy-code");
       if (button) page.copy(button.closest(".code").querySelector("pre").textContent, button);
     });
@@ -38,6 +44,7 @@ export class Thread {
     this.#views = views;
     place($("messages"), [...views.values()].map((view) => view.element));
     for (const view of views.values()) view.update();
+    this.#showSettings();
     $("empty").hidden = nodes.length > 0;
     if (other) this.#following.toEnd();
     if (other && !nodes.length) this.#examples();
@@ -61,6 +68,11 @@ export class Thread {
     return Boolean(view);
   }
 
+  /** Start to edit a message of the reader's. */
+  edit(id) {
+    this.#views.get(id)?.edit();
+  }
+
   #change(node) {
     if (node.state !== "running") {
       this.#views.get(node.id)?.update();
@@ -71,6 +83,16 @@ export class Thread {
       });
     }
     if (node.state === "running") this.#changed.add(node.id);
+  }
+
+  /** A line above the messages, where they are asked for in another way than by the model's defaults. */
+  #showSettings() {
+    const { settings } = this.#page.chat;
+    const system = settings.system.trim().replace(/\s+/g, " ");
+    const numbers = inShort(settings);
+    $("asked").hidden = !system && !numbers;
+    $("asked").replaceChildren(icon("sliders"), el("span", {},
+      [system && `${words("system")}: ${system.slice(0, SYSTEM)}`, numbers].filter(Boolean).join(" · ")));
   }
 
   #examples() {

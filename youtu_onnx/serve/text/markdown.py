@@ -1,4 +1,5 @@
-"""A model's Markdown → HTML that can run nothing: CommonMark with tables, highlighted code and formulas as MathML.
+"""A model's Markdown → HTML that can run nothing: CommonMark with tables, task lists, footnotes, highlighted code and formulas
+as MathML.
 
 Three libraries write it, and none is given a person's HTML: markdown-it escapes it, pygments writes spans with classes,
 and what latex2mathml writes is read again and copied element by element from a list.
@@ -20,6 +21,8 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from mdit_py_plugins.footnote import footnote_plugin
+from mdit_py_plugins.tasklists import tasklists_plugin
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
@@ -31,6 +34,9 @@ FORMULA_LIMIT = 2_000
 
 CODE_LIMIT = 20_000
 """Characters of a block of code that are highlighted."""
+
+FOOTNOTE_LIMIT = 200
+"""Marks of footnotes in a text that has them; the time to read them grows by their square. In one with more they stay as they are."""
 
 MATHML = "http://www.w3.org/1998/Math/MathML"
 ELEMENTS = frozenset(
@@ -107,15 +113,18 @@ _PRODUCT = re.compile(r"\d\*\d", re.ASCII)
 def render(text: str) -> str:
     """HTML of a Markdown text. Links go to http, https and mailto alone; images are links; a formula that can't be read is
     shown as code."""
-    made: str = _markdown().render(text)
+    made: str = _markdown(footnotes=0 < text.count("[^") <= FOOTNOTE_LIMIT).render(text)
     return made
 
 
 @cache
-def _markdown() -> MarkdownIt:
+def _markdown(footnotes: bool) -> MarkdownIt:
     markdown = MarkdownIt("commonmark", {"html": False, "linkify": False, "typographer": False, "highlight": _highlight})
     markdown.enable(["table", "strikethrough"]).disable("image")
     markdown.use(dollarmath_plugin, allow_labels=False, allow_digits=False, double_inline=True)
+    markdown.use(tasklists_plugin)
+    if footnotes:
+        markdown.use(footnote_plugin, inline=False)
     # not texmath's rules for brackets: they take time squared to find that many open and none closes
     markdown.inline.ruler.before("escape", "math_brackets", _brackets_inline)
     markdown.block.ruler.before(

@@ -1,0 +1,35 @@
+// What is known of the model: from its entry in v1/models, which each server fills as it can.
+
+import { $, el, iconButton } from "./dom.js";
+import { number, words } from "./language.js";
+
+const LABELS = [
+  ["precision", "factPrecision"], ["context_length", "contextLength"], ["cache", "factCache"], ["provider", "factProvider"],
+  ["target", "factTarget"], ["parameters", "factParameters"], ["memory_bytes", "factMemory"], ["weights_bytes", "factWeights"],
+  ["family", "factFamily"], ["version", "factVersion"], ["exported_with", "factExportedWith"], ["native", "factNative"],
+];
+
+/** [label, text] of all that is known. */
+export function factsOfModel(model) {
+  const known = { ...model, ...(model.meta ?? {}), ...(model.facts ?? {}) };
+  const facts = LABELS.filter(([name]) => known[name] !== undefined && known[name] !== null)
+    .map(([name, label]) => [words(label), textOf(name, known[name])]);
+  const defaults = Object.entries(model.defaults ?? {}).map(([name, value]) => `${name} ${value}`).join(" · ");
+  return [[words("model"), model.id], ...facts, ...(defaults ? [[words("presetDefaults"), defaults]] : [])];
+}
+
+function textOf(name, value) {
+  if (name.endsWith("_bytes")) return words("mebibytes", { count: number(value / 2 ** 20) });
+  if (typeof value === "boolean") return words(value ? "on" : "off");
+  return typeof value === "number" ? number(value) : String(value);
+}
+
+export function openModel(model) {
+  const dialog = $("model-panel");
+  dialog.replaceChildren(
+    el("div", { class: "bar" }, el("h2", { id: "model-title" }, words("aboutModel")),
+      iconButton("close", words("close"), () => dialog.close(), { id: "model-close" })),
+    el("dl", { class: "about" }, ...factsOfModel(model).map(([label, text]) => el("div", {}, el("dt", {}, label), el("dd", {}, text)))));
+  dialog.showModal();
+  dialog.onclick = (event) => event.target === dialog && dialog.close();
+}
