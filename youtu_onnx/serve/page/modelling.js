@@ -31,5 +31,5 @@ export function openModel(model) {
       iconButton("close", words("close"), () => dialog.close(), { id: "model-close" })),
     el("dl", { class: "about" }, ...factsOfModel(model).map(([label, text]) => el("div", {}, el("dt", {}, label), el("dd", {}, text)))));
   dialog.showModal();
-  dialog.onclick = (event) => event.target === dialog && dialog.close();
+  dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };
 }

@@ -16,7 +16,7 @@ export function openSettings(actions) {
   const dialog = $("settings");
   draw(dialog, actions);
   if (!dialog.open) dialog.showModal();
-  dialog.onclick = (event) => event.target === dialog && dialog.close(); // the part around it
+  dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); }; // the part around it; returning false would keep forms from being sent
 }
 
 /** Words have changed while it is open. */
