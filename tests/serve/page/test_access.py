@@ -122,6 +122,43 @@ def test_on_a_phone(tab: Browser, server: PageServer):
     assert small == []  # WCAG 2.2: targets of 24 pixels
 
 
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_at_320_pixels(tab: Browser, server: PageServer, locale: str):
+    visit(tab, server, viewport={"width": 320, "height": 568}, isMobile=True, hasTouch=True, locale=locale)
+    ask(tab, "Hello")
+    tab.fill("#text", "More")
+    outside = """[...document.querySelectorAll('header *, footer *')].filter((one) => one.checkVisibility())
+        .filter((one) => { const box = one.getBoundingClientRect(); return box.left < 0 || box.right > innerWidth; })
+        .map((one) => one.outerHTML)"""
+    assert tab.js(outside) == [] and tab.at("#send", "isVisible")
+    overlaps = """((boxes) => boxes.filter((one, index) => index && one.left < boxes[index - 1].right - 1).length)(
+        [...document.querySelectorAll('#composer .row > *')].filter((one) => one.checkVisibility())
+        .map((one) => one.getBoundingClientRect()))"""
+    assert tab.js(overlaps) == 0
+    tab.at("#send", "tap")
+    done(tab)
+    assert tab.at(".assistant", "count") == 2
+    tab.js("document.querySelector('#settings-from-list').click()")
+    assert not tab.js("document.querySelector('.sheet').scrollWidth > document.querySelector('.sheet').clientWidth")
+
+
+def test_the_menu_is_a_menu(page: Browser, server: PageServer):
+    ask(page, "Hello")
+    page.at("#actions", "focus")
+    page.press("Enter")
+    page.wait("document.querySelector('#menu').matches(':popover-open')")
+    menu = [node for node in accessible(page) if node["role"] in ("menu", "menuitem")]
+    assert menu[0] == {"role": "menu", "name": "Actions for this conversation"} and len(menu) == 7
+    assert page.at("#actions", "getAttribute", "aria-expanded") == "true"
+    focused = "document.activeElement.textContent"
+    for key, words in (("ArrowUp", "Delete"), ("Home", "Rename"), ("End", "Delete"), ("ArrowDown", "Rename")):
+        page.press(key)
+        assert page.js(focused) == words
+    page.press("Tab")
+    page.wait("!document.querySelector('#menu').matches(':popover-open')")
+    assert page.at("#actions", "getAttribute", "aria-expanded") is None
+
+
 def accessible(page: Browser) -> list[dict[str, Any]]:
     """Nodes of the accessibility tree that aren't ignored: role and name."""
     nodes = [node for node in page.cdp("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]

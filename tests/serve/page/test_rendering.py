@@ -102,3 +102,36 @@ def test_scrolling_follows_unless_the_reader_scrolled_up(page: Browser, server: 
     page.click("#down")
     page.wait(f"{gap} < 5")
     page.wait_gone("#down")
+
+
+def test_task_lists_and_footnotes(page: Browser, server: PageServer):
+    text = "- [x] done\n- [ ] open\n- other\n\nSaid[^a] and more[^b].\n\n[^a]: The *first* note.\n[^b]: The second."
+    server.state.script.extend([Reply(text), Reply(text)])
+    ask(page, "Tasks")
+    ask(page, "Tasks")
+    page.wait("document.querySelectorAll('.answer [data-note]').length === 4")
+    last = ".assistant:last-child .answer"
+    marks = page.js(f"[...document.querySelectorAll('{last} .task .task-mark')].map((one) => [one.ariaLabel, one.textContent])")
+    assert marks == [["Done", "☑"], ["To do", "☐"]] and page.at(f"{last} input", "count") == 0
+    assert page.texts(f"{last} [data-to-note]") == ["1", "2"]
+    page.click(f"{last} [data-to-note='1']")
+    assert page.js("document.activeElement.innerText").startswith("The first note.")
+    assert page.js(f"document.activeElement.closest('{last}') !== null"), "of this answer, not of the other"
+    page.click(f"{last} [data-to-mark='1']")
+    assert page.js("document.activeElement.dataset.toNote") == "1"
+    assert page.js("location.hash").removeprefix("#") and page.at("#messages [id]", "count") == 0
+
+
+def test_tall_messages_are_folded(page: Browser, server: PageServer):
+    long = "\n".join(f"line {number} of a long message" for number in range(600))
+    page.fill("#text", long)
+    page.press("Enter")
+    done(page)
+    height = "document.querySelector('.user').getBoundingClientRect().height"
+    page.wait(f"{height} < 500")
+    page.click(".unfold")
+    assert page.js(height) > 5000 and page.texts(".unfold") == ["Show less"]
+    page.click(".unfold")
+    assert page.js(height) < 500 and page.at(".unfold", "getAttribute", "aria-expanded") == "false"
+    ask(page, "short")
+    assert page.at(".user:nth-last-child(2) .unfold", "isHidden")

@@ -94,7 +94,9 @@ def test_presets(page: Browser, server: PageServer):
 
 
 def test_what_was_global_once_becomes_a_preset(page: Browser, server: PageServer):
-    page.js("localStorage.setItem('youtu-onnx:preferences', JSON.stringify({ system: 'Be kind.', sampling: { top_k: 3, x: 1 } }))")
+    page.js(
+        "localStorage.setItem('youtu-onnx:preferences', JSON.stringify({ system: 'Be kind.', sampling: { top_k: 3, x: 1 } }))"
+    )
     page.page("reload")
     ready(page)
     ask(page, "One")
@@ -103,7 +105,14 @@ def test_what_was_global_once_becomes_a_preset(page: Browser, server: PageServer
 
 
 def test_penalties_stop_strings_and_fields_that_the_page_does_not_know(page: Browser, server: PageServer):
-    set_up(page, presence_penalty="-0.5", frequency_penalty="0.3", repetition_penalty="1.1", stop="END\n\\n\\n", raw='{"logit_bias": ')
+    set_up(
+        page,
+        presence_penalty="-0.5",
+        frequency_penalty="0.3",
+        repetition_penalty="1.1",
+        stop="END\n\\n\\n",
+        raw='{"logit_bias": ',
+    )
     assert page.at("#set-min_p", "count") == 0, "this server doesn't say that it takes it"
     page.click("#settings-open")
     assert page.at("#set-others", "getAttribute", "open") is not None, "what is set is seen"

@@ -36,7 +36,7 @@ CODE_LIMIT = 20_000
 """Characters of a block of code that are highlighted."""
 
 FOOTNOTE_LIMIT = 200
-"""Marks of footnotes in a text that has them; the time to read them grows by their square. In one with more they stay as they are."""
+"""Marks of footnotes in a text; the time to read them grows by their square. In a text with more they stay as they are."""
 
 MATHML = "http://www.w3.org/1998/Math/MathML"
 ELEMENTS = frozenset(
