@@ -48,18 +48,23 @@ def drive(folder: Path, program: str, job: dict[str, Any], timeout: float = 900)
 
 def _packages(cache: Path) -> Path:
     """``node_modules`` with every consumer's packages."""
-    npm = shutil.which("npm")
-    if shutil.which("node") is None or npm is None:
-        pytest.skip("needs node and npm (Debian: apt-get install nodejs npm)")
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if int(version.lstrip("v").split(".")[0]) < OLDEST_NODE:
-        pytest.skip(f"needs node {OLDEST_NODE} or later; this is {version}")
     wanted: dict[str, str] = {}
     for name in CONSUMERS:
         package = json.loads((RUNTIMES / name / "package.json").read_text(encoding="utf-8"))
         for listed in (package.get("dependencies", {}), package.get("devDependencies", {})):
             for dependency, number in listed.items():
                 assert wanted.setdefault(dependency, number) == number, f"the consumers disagree about {dependency}"
+    return node_modules(cache, wanted)
+
+
+def node_modules(cache: Path, wanted: dict[str, str]) -> Path:
+    """``node_modules`` with packages in these versions; skips where Node isn't there or npm can't install."""
+    npm = shutil.which("npm")
+    if shutil.which("node") is None or npm is None:
+        pytest.skip("needs node and npm (Debian: apt-get install nodejs npm)")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.lstrip("v").split(".")[0]) < OLDEST_NODE:
+        pytest.skip(f"needs node {OLDEST_NODE} or later; this is {version}")
     contents = json.dumps({"private": True, "dependencies": wanted}, indent=2, sort_keys=True)
     folder = cache / hashlib.sha256(contents.encode()).hexdigest()[:16]
     finished = folder / "finished"

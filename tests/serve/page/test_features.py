@@ -194,8 +194,8 @@ def test_a_question_in_the_address(page: Browser, server: PageServer):
 
 
 def test_several_models_and_what_is_known_of_them(page: Browser, server: PageServer):
-    facts = {"precision": "int4", "provider": "CPUExecutionProvider", "memory_bytes": 3 << 30, "version": "1.2"}
-    server.state.models = [MODEL, MODEL | facts | {"id": "youtu-2b", "context_length": 32768}]
+    facts = {"precision": "int4", "provider": "CPUExecutionProvider", "bytes": 3 << 30, "version": "1.2"}
+    server.state.models = [MODEL, MODEL | {"id": "youtu-2b", "context_length": 32768, "loaded": False, "details": facts}]
     page.page("reload")
     ready(page)
     page.at("#model", "selectOption", "youtu-2b")
@@ -204,7 +204,8 @@ def test_several_models_and_what_is_known_of_them(page: Browser, server: PageSer
     known = page.js("""Object.fromEntries([...document.querySelectorAll('.about > div')]
         .map((one) => [one.children[0].innerText, one.children[1].innerText]))""")
     assert known["Model"] == "youtu-2b" and known["Precision"] == "int4" and known["Context"] == "32,768"
-    assert known["Provider"] == "CPUExecutionProvider" and known["Memory"] == "3,072 MiB" and known["Version"] == "1.2"
+    assert known["Provider"] == "CPUExecutionProvider" and known["Weights"] == "3,072 MiB" and known["Version"] == "1.2"
+    assert known["Loaded"] == "No"
     page.press("Escape")
     ask(page, "Hello")
     page.page("reload")

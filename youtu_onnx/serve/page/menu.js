@@ -13,6 +13,7 @@ export function openMenu(button, items) {
     } }, icon(item.icon), words(item.words)));
   menu.replaceChildren(...buttons);
   menu.setAttribute("aria-label", button.getAttribute("aria-label"));
+  button.closest("nav, main").append(menu); // within a landmark
   menu.showPopover();
   const place = button.getBoundingClientRect();
   const { width, height } = menu.getBoundingClientRect();

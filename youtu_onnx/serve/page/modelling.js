@@ -4,14 +4,14 @@ import { $, el, iconButton } from "./dom.js";
 import { number, words } from "./language.js";
 
 const LABELS = [
-  ["precision", "factPrecision"], ["context_length", "contextLength"], ["cache", "factCache"], ["provider", "factProvider"],
-  ["target", "factTarget"], ["parameters", "factParameters"], ["memory_bytes", "factMemory"], ["weights_bytes", "factWeights"],
-  ["family", "factFamily"], ["version", "factVersion"], ["exported_with", "factExportedWith"], ["native", "factNative"],
+  ["precision", "factPrecision"], ["context_length", "contextLength"], ["family", "factFamily"], ["parameters", "factParameters"],
+  ["provider", "factProvider"], ["bytes", "factWeights"], ["memory_bytes", "factMemory"], ["loaded", "factLoaded"],
+  ["version", "factVersion"],
 ];
 
 /** [label, text] of all that is known. */
 export function factsOfModel(model) {
-  const known = { ...model, ...(model.meta ?? {}), ...(model.facts ?? {}) };
+  const known = { ...model, ...(model.details ?? {}) };
   const facts = LABELS.filter(([name]) => known[name] !== undefined && known[name] !== null)
     .map(([name, label]) => [words(label), textOf(name, known[name])]);
   const defaults = Object.entries(model.defaults ?? {}).map(([name, value]) => `${name} ${value}`).join(" · ");
@@ -19,8 +19,8 @@ export function factsOfModel(model) {
 }
 
 function textOf(name, value) {
-  if (name.endsWith("_bytes")) return words("mebibytes", { count: number(value / 2 ** 20) });
-  if (typeof value === "boolean") return words(value ? "on" : "off");
+  if (name.endsWith("bytes")) return words("mebibytes", { count: number(value / 2 ** 20) });
+  if (typeof value === "boolean") return words(value ? "yes" : "no");
   return typeof value === "number" ? number(value) : String(value);
 }
 
