@@ -130,6 +130,7 @@ class SamplingDefaults(Shape):
     temperature: float
     top_p: float
     top_k: int
+    min_p: float
     repetition_penalty: float
     max_tokens: int
 

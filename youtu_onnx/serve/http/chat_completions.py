@@ -44,9 +44,12 @@ async def complete_chat(service: Service, body: ChatCompletion, http: HttpReques
 
 def conversation(body: ChatCompletion) -> Conversation:
     """What a body asks for."""
+    messages = [message.for_template() for message in body.messages]
+    begun = messages.pop() if body.continue_final_message else None
     return Conversation(
-        [message.for_template() for message in body.messages],
+        messages,
         body,
+        begun=begun,
         model=body.model,
         max_tokens=body.length,
         enable_thinking=body.enable_thinking,

@@ -12,11 +12,13 @@ from youtu_onnx.core.errors import UsageError
 from youtu_onnx.serve.engine.request import Request
 from youtu_onnx.serve.http.bodies.sampling import SamplingFields
 from youtu_onnx.serve.http.bodies.tool import ToolFunction
+from youtu_onnx.serve.http.continuing import continued
 from youtu_onnx.serve.http.problems import Problem
 from youtu_onnx.serve.http.prompting import chat_prompt, sampling
 from youtu_onnx.serve.http.replies import PlannedReply, Replies
 from youtu_onnx.serve.http.service import Service
 from youtu_onnx.serve.text.reply import ReplyReader
+from youtu_onnx.text import Prompt
 from youtu_onnx.text.constraint import Form, Function, GrammarConstraint, Thinking
 
 
@@ -63,6 +65,7 @@ class Conversation:
     """Attributes:
     messages: as chat templates read them.
     sampling: how tokens are chosen.
+    begun: an assistant's message to go on with, as templates read it; None: the reply begins.
     max_tokens: of a reply; None: the model's default.
     copies: so many replies.
     logprobs: as :class:`youtu_onnx.serve.engine.request.Request` has them.
@@ -71,6 +74,7 @@ class Conversation:
 
     messages: Sequence[Mapping[str, Any]]
     sampling: SamplingFields
+    begun: Mapping[str, Any] | None = None
     model: str | None = None
     max_tokens: int | None = None
     enable_thinking: bool | None = None
@@ -95,6 +99,8 @@ def plan(service: Service, wanted: Conversation) -> Replies:
     prompt = chat_prompt(
         service, wanted.messages, wanted.enable_thinking, wanted.offered.for_template, param=wanted.names.messages
     )
+    if wanted.begun is not None:
+        prompt = continued(prompt, wanted.begun, text.tokenizer, thinks=wanted.enable_thinking is not False)
     service.check_prompt(prompt.token_ids, wanted.names.messages)
     # where thinking was switched off, the prompt ends after an empty block of it
     thinking: Thinking = "open" if prompt.thinking else "none" if wanted.enable_thinking is False else "possible"
@@ -113,9 +119,19 @@ def plan(service: Service, wanted: Conversation) -> Replies:
             shared=shared,
             progress=wanted.progress and number == 0,
         )
-        reader = ReplyReader(text.tokenizer, stops=wanted.stops, thinking=prompt.thinking, tools=bool(functions))
-        planned.append(PlannedReply(request, reader))
+        planned.append(PlannedReply(request, _reader(service, wanted, prompt)))
     return Replies(tuple(planned), wanted.copies, named_tool=wanted.offered.named)
+
+
+def _reader(service: Service, wanted: Conversation, prompt: Prompt) -> ReplyReader:
+    begun = wanted.begun is not None
+    return ReplyReader(
+        service.text.tokenizer,
+        stops=wanted.stops,
+        thinking=None if begun and not prompt.thinking else prompt.thinking,  # None: its thinking is over
+        tools=bool(wanted.offered.functions),
+        goes_on=begun,
+    )
 
 
 def _shared(service: Service, wanted: Conversation, ids: Sequence[int]) -> int:

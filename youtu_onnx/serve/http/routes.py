@@ -152,6 +152,7 @@ def _model(one: ServedBundle, name: str) -> Json:
             "temperature": 0.0 if text.sampling.deterministic else text.sampling.temperature,
             "top_p": text.sampling.top_p,
             "top_k": text.sampling.top_k,
+            "min_p": text.sampling.min_p,
             "repetition_penalty": text.sampling.repetition_penalty,
             "max_tokens": text.max_tokens,
         },

@@ -44,18 +44,25 @@ class ReplyReader:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, *, stops: Sequence[str] = (), thinking: bool | None = None, tools: bool = False
+        self,
+        tokenizer: Tokenizer,
+        *,
+        stops: Sequence[str] = (),
+        thinking: bool | None = None,
+        tools: bool = False,
+        goes_on: bool = False,
     ) -> None:
         """
         Args:
             thinking: the prompt ended inside an open ``<think>``; None: the text is passed on as it is, tags and all.
             tools: tell tool calls from text.
+            goes_on: the prompt ends in the middle of the reply, so white space at once is part of it.
         """
         self._stream = tokenizer.stream()
         self._thinking = None if thinking is None else ThinkingSplitter(inside=thinking)
         self._tools = ToolCallSplitter() if tools else None
         self._stops = StopCutter(stops)
-        self._thought = _Trimmed()
+        self._thought = _Trimmed(begun=goes_on)
         self._after_thinking = bool(thinking)  # white space after the thinking is not the answer's
         self._waiting: deque[_Waiting] = deque()
         self.count = self.thought = 0
@@ -147,8 +154,8 @@ class _Waiting:
 class _Trimmed:
     """Text without the white space around it, while it comes."""
 
-    def __init__(self) -> None:
-        self._begun, self._space = False, ""
+    def __init__(self, *, begun: bool = False) -> None:
+        self._begun, self._space = begun, ""
 
     def push(self, text: str) -> str:
         text = self._space + text if self._begun else text.lstrip()

@@ -43,6 +43,9 @@ class ChatCompletion(CompletionFields):
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = Field(None, description="Whether a reply may hold several calls.")
     chat_template_kwargs: TemplateOptions | None = None
+    continue_final_message: bool | None = Field(
+        None, description="The last message is an assistant's, and the reply goes on where it ends, as in vLLM's server."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> ChatCompletion:
@@ -50,6 +53,8 @@ class ChatCompletion(CompletionFields):
             raise ValueError("top_logprobs goes with logprobs: true alone")
         if self.max_tokens is not None and self.max_completion_tokens is not None:
             raise ValueError("max_tokens and max_completion_tokens are the same: send one of them")
+        if self.continue_final_message:
+            self._check_continued()
         names = [tool.function.name for tool in self.tools or ()]
         if len(set(names)) < len(names):
             raise ValueError("two tools have the same name")
@@ -58,6 +63,13 @@ class ChatCompletion(CompletionFields):
         if self.tool_choice == "required" and not names:
             raise ValueError("tool_choice goes with tools")
         return self
+
+    def _check_continued(self) -> None:
+        last = self.messages[-1]
+        if last.role != "assistant" or last.tool_calls or len(self.messages) == 1:
+            raise ValueError("continue_final_message goes with a last message of the assistant's that is no tool call")
+        if self.tools or self.response_format is not None:
+            raise ValueError("continue_final_message goes with neither tools nor response_format")
 
     @property
     def offered_tools(self) -> list[Tool]:
