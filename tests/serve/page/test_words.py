@@ -15,7 +15,7 @@ def test_both_languages_are_complete(page: Browser):
     languages = page.js("import('./static/words.js').then((module) => module.WORDS)")
     assert languages.keys() == {"en", "zh"}
     assert languages["en"].keys() == languages["zh"].keys()
-    sources = "\n".join(file.read_text(encoding="utf-8") for file in PAGE.iterdir() if file.name != "words.js")
+    sources = "\n".join(file.read_text(encoding="utf-8") for file in PAGE.iterdir() if not file.name.startswith("words"))
     for key, english in languages["en"].items():
         assert re.findall(r"\{\w+\}", english) == re.findall(r"\{\w+\}", languages["zh"][key]), key
         assert re.search(rf"""["'`]{re.sub("(Text|More)$", "", key)}""", sources) or key == "name", f"{key} is never said"

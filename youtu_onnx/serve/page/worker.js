@@ -12,7 +12,7 @@ const FILES = [
   "manifest.webmanifest", "markdown.css", "menu.js", "merging.js", "message.js", "message_actions.js", "messages.css",
   "modelling.js", "models.js", "notices.js", "preferences.js", "probabilities.js", "question.js", "rendering.js", "requests.js",
   "retries.js", "runs.js", "sanitize.js", "scrolling.js", "settings.css", "settings.js", "shortcuts.js", "sidebar.js", "sign.js",
-  "speed.js", "steps.js", "store.js", "tabs.js", "theme.js", "thread.js", "toast.js", "words.js",
+  "speed.js", "steps.js", "store.js", "tabs.js", "theme.js", "thread.js", "toast.js", "words.js", "words_en.js", "words_zh.js",
 ];
 
 self.addEventListener("install", (event) => {
