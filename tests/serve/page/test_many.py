@@ -95,7 +95,8 @@ def test_tokens_that_had_waited_make_no_speed(page: Browser, server: PageServer)
     server.state.script.append(Reply(" word" * 400, thought=thought, at_once=True))
     page.fill("#text", "Count")
     page.press("Enter")
-    page.wait("document.querySelector('.waiting:not([hidden])')")
+    while not server.state.requests:
+        page.wait("document.querySelector('.waiting:not([hidden])')")
     page.js("void (window.time += 4000)")  # it stands still: then all of it is there at once
     thought.set()
     done(page)
