@@ -224,3 +224,26 @@ def test_an_answer_goes_on_while_another_conversation_is_read(page: Browser, ser
     page.page("goBack")
     page.page("goBack")
     page.wait("document.querySelector('.answer')?.innerText === 'one two three four'")
+
+
+def test_without_storage_it_works_until_it_is_closed(page: Browser, server: PageServer):
+    page.context("addInitScript", {"content": "indexedDB.open = () => { throw new DOMException('no', 'SecurityError'); };"})
+    page.page("reload")
+    ready(page)
+    assert page.texts("#toast span") == ["This browser refuses storage: conversations are lost when the page is closed."]
+    ask(page, "One")
+    page.click("#new")
+    ask(page, "Two")
+    page.fill("#search", "one")
+    page.wait("document.querySelector('.excerpt mark')?.textContent === 'One'")
+    page.click("#conversations .open")
+    page.wait("document.querySelector('.bubble')?.innerText === 'One'")
+    ask(page, "Three")
+    assert contents(server) == ["One", "Well.", "Three"]
+    page.click("#actions")
+    page.click("#menu button:has-text('Delete')")
+    page.click("#toast button")
+    page.wait("document.querySelectorAll('.bubble').length === 2")
+    page.page("reload")
+    ready(page)
+    assert page.texts("#conversations .open") == []
