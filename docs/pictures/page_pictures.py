@@ -28,7 +28,7 @@ LARGEST = 150_000  # bytes of a picture
 @dataclass(frozen=True)
 class Picture:
     """One picture: the browser's options, what is asked, whether the last thinking is unfolded, and what is clicked then.
-    ``steps``: it is taken where it is named, of a server that explains its model's steps."""
+    ``steps``: of a server that explains its model's steps. ``named``: of another model. Both are taken where they are named."""
 
     name: str
     options: dict[str, Any]
@@ -36,6 +36,7 @@ class Picture:
     unfold: bool = False
     then: tuple[str, ...] = field(default=())
     steps: bool = False
+    named: bool = False
 
 
 WINDOW = {"viewport": {"width": 1200, "height": 760}}
@@ -62,6 +63,12 @@ PICTURES = (
         WINDOW | {"locale": "zh-CN"},
         ("你会做什么？", "桌上有3个球，小红又放了47个球。桌上一共有多少个球？"),
         unfold=True,
+    ),
+    Picture(
+        "serve-language",
+        WINDOW,
+        ("What are three healthy breakfasts? Answer with a list.", "Which of them is the quickest to make?"),
+        named=True,
     ),
     Picture("serve-settings", WINDOW, then=("#settings-open",)),
     Picture("serve-start", WINDOW | {"colorScheme": "dark"}),
@@ -128,7 +135,7 @@ def main() -> None:
             browser(furnish(shop, arguments.cache)) as page,
         ):
             for picture in PICTURES:
-                if picture.name in arguments.names or not (arguments.names or picture.steps):
+                if picture.name in arguments.names or not (arguments.names or picture.steps or picture.named):
                     print(take(page, picture, address))
 
 

@@ -1,4 +1,4 @@
-"""axe-core finds nothing against accessibility on the page, whatever is open on it. npm brings it; without npm this is skipped."""
+"""axe-core finds nothing against accessibility on the page, whatever is open on it. npm brings it; without npm this skips."""
 
 from __future__ import annotations
 

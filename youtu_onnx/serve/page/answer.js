@@ -84,8 +84,8 @@ function thinkingView(node, page) {
   return { element, update };
 }
 
-function thoughtFor({ times }) {
-  return times?.first && times.answer ? words("thought", { time: duration(times.answer - times.first) }) : words("thoughtSome");
+function thoughtFor({ times, thought = times?.first && times.answer ? times.answer - times.first : undefined }) {
+  return thought === undefined ? words("thoughtSome") : words("thought", { time: duration(thought) });
 }
 
 function rewriting(node, { chat }, leave) {

@@ -11,6 +11,7 @@ export const begun = (model, how) => ({ role: "assistant", text: "", thinking: "
 
 /** What of it is anew when it goes on where it ended. */
 export const goingOn = (node) => ({ state: "running", finish: null, error: null, usage: null, pieces: 0, rate: null,
+  thought: node.thought ?? (node.times?.answer && node.times.first ? node.times.answer - node.times.first : undefined),
   before: (node.before ?? 0) + (node.usage?.completion_tokens ?? node.pieces ?? 0), times: { began: Date.now() } });
 
 /**
