@@ -27,7 +27,8 @@ LARGEST = 150_000  # bytes of a picture
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: the browser's options, what is asked, whether the last thinking is unfolded, and what is clicked then.
+    """One picture: the browser's options, what is run on the page (``prepare``) and asked, whether the last thinking is unfolded,
+    and what is clicked then.
     ``steps``: of a server that explains its model's steps. ``named``: of another model. Both are taken where they are named."""
 
     name: str
@@ -37,6 +38,7 @@ class Picture:
     then: tuple[str, ...] = field(default=())
     steps: bool = False
     named: bool = False
+    prepare: str = ""
 
 
 WINDOW = {"viewport": {"width": 1200, "height": 760}}
@@ -67,7 +69,10 @@ PICTURES = (
     Picture(
         "serve-language",
         WINDOW,
-        ("What are three healthy breakfasts? Answer with a list.", "Which of them is the quickest to make?"),
+        ("What is photosynthesis?", "What is the capital of France?"),
+        then=(".assistant:last-child .probabilities summary", ".token >> nth=5"),
+        prepare="""import('./static/preferences.js').then(({ prefer, freshSettings }) =>
+            prefer('fresh', { ...freshSettings(), probabilities: true }))""",
         named=True,
     ),
     Picture("serve-settings", WINDOW, then=("#settings-open",)),
@@ -99,6 +104,8 @@ def serving_nano(folder: Path) -> Iterator[str]:
 def take(page: Browser, picture: Picture, address: str) -> Path:
     page.open(address, **picture.options)
     page.wait("document.documentElement.dataset.ready")
+    if picture.prepare:
+        page.js(picture.prepare)
     for count, question in enumerate(picture.asked, 1):
         page.fill("#text", question)
         page.press("Enter")
