@@ -255,7 +255,6 @@ export class Chat extends EventTarget {
   #ended(conversation, node, wentOn) {
     const again = () => (wentOn ? this.goOn(node) : this.again(node));
     this.#retries.after(node, () => conversation === this.conversation && again());
-    this.#save(conversation);
     if (conversation === this.conversation) this.#say("node", node);
     this.#say("running");
   }

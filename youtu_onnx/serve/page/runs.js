@@ -50,9 +50,11 @@ export class Runs {
         node.times.began = Date.now();
         await stream(run, bodyOf(conversation, question, node.asked, node.model ?? undefined, from),
           { heard: () => heard(conversation, node), save: () => save(conversation), connection: this.#connection });
+        await save(conversation); // all of it, before another tab may read
       });
     } catch (error) {
       end(node, error, abort.signal);
+      await save(conversation);
     }
   }
 }

@@ -20,11 +20,6 @@ export class Store extends EventTarget {
   #memory = new Map();
   #channel = new BroadcastChannel(NAME);
 
-  constructor() {
-    super();
-    this.#channel.onmessage = ({ data }) => this.dispatchEvent(new CustomEvent("elsewhere", { detail: data }));
-  }
-
   async open() {
     try {
       const request = indexedDB.open(NAME, 2);
@@ -35,6 +30,7 @@ export class Store extends EventTarget {
     } catch {
       this.lasting = false;
     }
+    this.#channel.onmessage = ({ data }) => this.dispatchEvent(new CustomEvent("elsewhere", { detail: data }));
   }
 
   /** Summaries of all, those used last first. */
