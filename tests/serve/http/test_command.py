@@ -98,7 +98,7 @@ def test_a_port_that_is_taken(nano_bundle: Callable[..., Path], capsys: pytest.C
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in [name for name in sys.modules if name.startswith("youtu_onnx.serve.") or name == "youtu_onnx.serve"]:
+    for name in [name for name in sys.modules if f"{name}.".startswith(("youtu_onnx.serve.", "youtu_onnx.text.constraint."))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "llguidance", None)  # type: ignore[arg-type]
     assert main(["serve", "anywhere"]) == 1
