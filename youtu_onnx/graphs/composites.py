@@ -43,7 +43,7 @@ def without_composites(program: ExportedProgram) -> None:
         left = any(node.target in table or _needs_decomposition(node) for node in program.graph.nodes)
         return decompose(table) if left else program
 
-    program.run_decompositions = only_what_is_left  # type: ignore[method-assign]
+    program.run_decompositions = only_what_is_left
 
 
 def _cast(node: Node) -> None:
@@ -61,7 +61,7 @@ def _cast(node: Node) -> None:
 
 def _split(node: Node) -> None:
     """Into pieces of one size, the last of which may be smaller."""
-    value, count, axis = (*node.args, *(0,) * (3 - len(node.args)))
+    value, count, axis = node.args if len(node.args) == 3 else (*node.args, 0)
     if not isinstance(value, Node) or not isinstance(count, int) or not isinstance(axis, int) or node.kwargs:
         return
     length = value.meta["val"].shape[axis]
