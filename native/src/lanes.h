@@ -9,12 +9,18 @@
 #include <string.h>
 
 #define BYTES (4 * LANES)
+/* AS_WRITTEN: functions and loops stay what they are. For sanitizers: the same loads and stores, in an eighth of the time to compile. */
+#ifdef AS_WRITTEN
+#define INLINE static __attribute__((unused))
+#define UNROLL
+#else
 #define INLINE static inline __attribute__((always_inline))
 /* Before a loop over a small array: only when it is written out are the array's elements registers. */
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
 #endif
 
 typedef float f32 __attribute__((vector_size(BYTES)));

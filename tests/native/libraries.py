@@ -17,6 +17,8 @@ from types import ModuleType
 import pytest
 from filelock import FileLock
 
+from tests.native import kept_objects
+
 NATIVE = Path(__file__).parents[2] / "native"
 
 
@@ -48,6 +50,11 @@ def compiler() -> list[str]:
         pytest.skip(str(error))
 
 
+def keeping(words: Sequence[str], folder: Path) -> list[str]:
+    """The words of a compiler that takes from a folder what it compiled before for another library or program."""
+    return [sys.executable, kept_objects.__file__, str(folder / "objects"), *words]
+
+
 def built(folder: Path, extra: Sequence[str] = (), program: bool = False) -> Path:
     """The library, built by whichever worker is the first to need it, and kept for later runs of the same sources and compiler.
 
@@ -67,7 +74,7 @@ def built(folder: Path, extra: Sequence[str] = (), program: bool = False) -> Pat
     with FileLock(made / "lock"):
         if not library.is_file():
             try:
-                building.build(made, HERE, words, extra)
+                building.build(made, HERE, keeping(words, folder), extra)
             except SystemExit as error:
                 pytest.fail(str(error))
         if program and not (made / "hostile").is_file():

@@ -15,7 +15,7 @@ import pytest
 from tests.consumers import aarch64_root
 from tests.consumers.aarch64_steps import logits_of
 from tests.consumers.test_vectors import VECTORS
-from tests.native.libraries import HERE, NATIVE, building, compiler, known
+from tests.native.libraries import HERE, NATIVE, building, compiler, keeping, known
 from youtu_onnx.core.bundle import names
 from youtu_onnx.runtimes.native.rewriting import rewrite
 
@@ -41,18 +41,19 @@ def compared(command: Sequence[str | Path]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def for_arm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def for_arm(libraries: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program for arm64, which needs no library of that machine."""
     if shutil.which(QEMU) is None:
         pytest.skip(f"needs {QEMU} (Debian: qemu-user-static)")
     if shutil.which(GCC) is None:
         pytest.skip(f"needs {GCC} (Debian: gcc-aarch64-linux-gnu, libc6-dev-arm64-cross)")
-    made: Path = building.build(tmp_path_factory.mktemp("arm"), ARM, [GCC], ["-static"], PROGRAM)
+    made: Path = building.build(tmp_path_factory.mktemp("arm"), ARM, keeping([GCC], libraries), ["-static"], PROGRAM)
     return made
 
 
-def test_on_this_machine(library: Path, tmp_path: Path) -> None:
-    assert compared([building.build(tmp_path, HERE, compiler(), ["-Werror"], PROGRAM)]) == known(library)
+def test_on_this_machine(library: Path, libraries: Path, tmp_path: Path) -> None:
+    made = building.build(tmp_path, HERE, keeping(compiler(), libraries), ["-Werror"], PROGRAM)
+    assert compared([made]) == known(library)
 
 
 @pytest.mark.skipif(
@@ -87,13 +88,15 @@ def native_graph(bundle: Path, folder: Path) -> tuple[Path, Path]:
     not (ROOT / aarch64_root.PYTHON).is_file(),
     reason=f"{aarch64_root.VARIABLE} names no folder made by python -m tests.consumers.aarch64_root",
 )
-def test_bundles_on_arm64(for_arm: Path, library: Path, nano_bundle: Callable[..., Path], tmp_path: Path) -> None:
+def test_bundles_on_arm64(
+    for_arm: Path, library: Path, libraries: Path, nano_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
     """ONNX Runtime's aarch64 wheel registers the library; logits are those of this machine's, tokens those of its own kernels."""
     prompts = [{"ids": one["ids"], "tokens": one["tokens"][:6]} for one in VECTORS["greedy"][:3]]
     caches = ["latent", "latent-int8"]
     bundles = [nano_bundle("int4", cache) for cache in caches]
     graphs = [native_graph(bundle, tmp_path / cache) for bundle, cache in zip(bundles, caches, strict=True)]
-    arm = building.build(tmp_path / "arm", ARM, [GCC])
+    arm = building.build(tmp_path / "arm", ARM, keeping([GCC], libraries))
     steps = Path(aarch64_root.__file__).with_name("aarch64_steps.py")
     files = [file for graph in graphs for file in graph]
     done = aarch64_root.python(ROOT, steps, "--library", arm, *files, stdin=json.dumps(prompts))

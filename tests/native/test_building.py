@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.native.libraries import HERE, NATIVE, building, compiler
+from tests.native.libraries import HERE, NATIVE, building, compiler, keeping
 
 EXPORTS = {"RegisterCustomOps", "youtu_onnx_interface", "youtu_onnx_instructions", "youtu_onnx_known_instructions"}
 TARGETS = [f"{machine}-{system}" for machine in building.SETS for system in building.SUFFIXES]
@@ -54,11 +55,11 @@ def test_it_exports_four_functions_and_links_the_c_library(library: Path) -> Non
     assert needed(library) <= {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 
-def test_another_compiler_has_no_warnings_either(tmp_path: Path) -> None:
+def test_another_compiler_has_no_warnings_either(libraries: Path, tmp_path: Path) -> None:
     """That of the other tests is told that warnings are errors."""
     if shutil.which("clang") is None or compiler() == ["clang"]:
         pytest.skip("clang isn't installed, or is what the other tests take")
-    building.build(tmp_path, HERE, ["clang"], ["-Werror"])
+    building.build(tmp_path, HERE, keeping(["clang"], libraries), ["-Werror"])
 
 
 def test_a_compiler_that_refuses_is_quoted(tmp_path: Path) -> None:
@@ -99,15 +100,21 @@ def test_built_by_zig(name: str, tmp_path: Path) -> None:
         assert needed(library) <= {"libc.so.6", "libm.so.6"}
 
 
-def test_a_wheel_has_this_machines_library_alone(tmp_path: Path) -> None:
+def test_a_wheel_has_this_machines_library_alone(libraries: Path, tmp_path: Path) -> None:
     """Made without the network: setuptools is asked as pip asks it."""
     pytest.importorskip("setuptools.command.bdist_wheel")
-    compiler()
+    words = keeping(compiler(), libraries)
     source = tmp_path / "native"
     shutil.copytree(NATIVE, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "*.so", "*.dylib", "*.dll"))
     (source / building.NAME / "youtu_onnx_native.dll").write_bytes(b"what another build left")
     ask = "import sys; sys.path.insert(0, '.'); from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", ask, tmp_path], cwd=source, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", ask, tmp_path],
+        cwd=source,
+        env=os.environ | {"CC": shlex.join(words)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.name.startswith("youtu_onnx_native-") and "-py3-none-" in wheel.name and not wheel.name.endswith("-any.whl")

@@ -41,7 +41,7 @@ def sanitized(request: pytest.FixtureRequest, libraries: Path, tmp_path_factory:
     done = subprocess.run([*compiler(), *FLAGS[name], str(source), "-o", str(made)], capture_output=True, text=True)
     if done.returncode or subprocess.run([str(made)], capture_output=True).returncode:
         pytest.skip(f"this compiler, or this system, has no sanitizer {name}")
-    return name, built(libraries, (*FLAGS[name], "-O1", "-g1"), program=True)
+    return name, built(libraries, (*FLAGS[name], "-O1", "-g1", "-DAS_WRITTEN"), program=True)
 
 
 def hostile(library: Path, instructions: str, count: str, threads: str, **environment: str) -> str:

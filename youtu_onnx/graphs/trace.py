@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from youtu_onnx.core.target import OPSET
+from youtu_onnx.graphs.composites import without_composites
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def trace(parts: Mapping[str, Part], *, dtype: torch.dtype = torch.float32, opse
         inputs = [tuple(part.inputs()) for part in parts.values()]
         free = [tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in part.dynamic) for part in parts.values()]
         program = torch.export.export(together, (inputs,), dynamic_shapes=(free,), strict=False)
+        without_composites(program)
         exported = torch.onnx.export(program, dynamo=True, opset_version=opset, optimize=False, verbose=False)
         assert exported is not None  # it is where no file is named
         model = exported.model

@@ -74,7 +74,7 @@ class Architecture:
         Models have equal ones that differ in the number of their layers, in tied embeddings, in the order of rotated pairs.
 
         Args:
-            rotations: whether angles are computed in the graph; else they are weights too.
+            rotations: whether how tokens are rotated is part of the graph; else it is all weights too.
         """
         return replace(
             self,

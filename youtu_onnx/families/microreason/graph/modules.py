@@ -125,7 +125,7 @@ class Projections(nn.Module):
 
     def rotated(self, query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
         """``[B,S,H,D]`` each, both in one operator."""
-        both = torch.cat([query, key], 2).flatten(2)  # [B,S,2·H·D]
+        both = torch.cat([query, key], 2).reshape(query.shape[0], query.shape[1], -1)  # [B,S,2·H·D]
         turned = rotary_embedding(both, cos, sin, num_heads=2 * self.a.num_attention_heads)
         query, key = torch.split(turned, [self.a.inner_size] * 2, -1)
         return self.apart(query), self.apart(key)

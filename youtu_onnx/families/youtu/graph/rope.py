@@ -47,6 +47,11 @@ def attention_scaling(architecture: Architecture) -> float:
     return _mscale(rope.factor, 1.0)
 
 
+def in_the_graph(architecture: Architecture) -> bool:
+    """Whether a graph that computes angles has more of a model's rotations in it than their frequencies, which are weights."""
+    return architecture.rope.rope_type == "dynamic" or attention_scaling(architecture) != 1
+
+
 def _mscale(factor: float, mscale: float) -> float:
     return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1.0
 

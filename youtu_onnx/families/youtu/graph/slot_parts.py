@@ -14,6 +14,7 @@ from torch import Tensor
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.latent import Latent
+from youtu_onnx.families.youtu.graph.rope import in_the_graph
 from youtu_onnx.families.youtu.graph.slot_modules import (
     NewRows,
     SlotAttention,
@@ -42,7 +43,7 @@ class SlotParts:
 
 
 def traced_slots(architecture: Architecture, form: GraphForm, latent: Latent, traces: Traces) -> SlotParts:
-    a, form = architecture.traced(rotations=True), form.traced()
+    a, form = architecture.traced(rotations=in_the_graph(architecture)), form.traced()
     return SlotParts(
         **traces.parts(
             ("slots", a, form),

@@ -12,6 +12,7 @@ from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.dialect import Dialect
 from youtu_onnx.families.youtu.graph.form import GraphForm
 from youtu_onnx.families.youtu.graph.modules import ExpandedCache, Projection
+from youtu_onnx.families.youtu.graph.rope import in_the_graph
 from youtu_onnx.graphs.axes import BATCH, PAST, SEQUENCE, TORCH_DTYPES, TOTAL
 from youtu_onnx.graphs.modules import Completion, Epilogue
 from youtu_onnx.graphs.trace import Part
@@ -35,7 +36,8 @@ class ModelParts:
 
 def traced_model(architecture: Architecture, form: GraphForm, traces: Traces) -> ModelParts:
     """Shared by the graph of one sequence and the batch graph; nobody changes it."""
-    a, form = architecture.traced(rotations=form.dialect.computes_angles), form.traced()
+    rotations = form.dialect.computes_angles and in_the_graph(architecture)
+    a, form = architecture.traced(rotations=rotations), form.traced()
     return ModelParts(
         **traces.parts(
             ("model", a, form), lambda: traced_parts(_model(a, form), float_dtype=form.float_dtype, opset=form.dialect.opset)
