@@ -52,7 +52,10 @@ export function answerView(node, page) {
     Object.assign(facts, factsOf(node));
     // What holds the focus stays as it is while nothing about it changes.
     const isLast = !page.chat.conversation.chosen[node.id];
-    const now = JSON.stringify([node.state, node.finish, node.error, isLast, versions(page.chat.conversation, node)]);
+    const all = versions(page.chat.conversation, node);
+    // An answer is done before it is saved, and until then no other version can be chosen.
+    const fixed = all.length > 1 && Boolean(page.chat.run);
+    const now = JSON.stringify([node.state, node.finish, node.error, isLast, all, fixed]);
     if (now === built) return;
     built = now;
     notice.replaceChildren(...[node.state === "failed" ? fault(node, page) : noticeOf(node, page)].filter(Boolean));
