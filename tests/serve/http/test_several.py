@@ -53,6 +53,16 @@ def test_each_is_listed_and_answers_by_its_name(url: str) -> None:
     assert len(httpx.get(f"{url}/api/tags").json()["models"]) == 2
 
 
+def test_what_is_known_of_a_model_has_the_memory_that_the_system_counts(nano_bundle: Callable[..., Path]) -> None:
+    with running(nano_bundle(), "--threads", "1") as (process, url, _):
+        [model] = httpx.get(f"{url}/v1/models").json()["data"]
+        status = Path(f"/proc/{process.pid}/status")
+        if not status.exists():
+            pytest.skip("needs Linux's /proc")
+        [kib] = [int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS:")]
+    assert model["details"]["memory_bytes"] == pytest.approx(kib * 1024, rel=0.2)
+
+
 def test_without_a_name_the_first_answers(url: str) -> None:
     made = httpx.post(f"{url}/v1/chat/completions", json={"messages": SUM}, timeout=60).json()
     assert made["model"] == "youtu-nano"

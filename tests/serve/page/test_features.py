@@ -194,13 +194,16 @@ def test_a_question_in_the_address(page: Browser, server: PageServer):
 
 
 def test_several_models_and_what_is_known_of_them(page: Browser, server: PageServer):
-    facts = {"precision": "int4", "provider": "CPUExecutionProvider", "bytes": 3 << 30, "version": "1.2"}
-    server.state.models = [MODEL, MODEL | {"id": "youtu-2b", "context_length": 32768, "loaded": False, "details": facts}]
+    facts = {"precision": "int4", "provider": "CPUExecutionProvider", "bytes": 3 << 30, "memory_bytes": 1 << 20, "version": "1.2"}
+    larger = MODEL | {"id": "youtu-2b", "context_length": 32768, "loaded": False, "details": facts}
+    server.state.models = [MODEL, larger]
     page.page("reload")
     ready(page)
     page.at("#model", "selectOption", "youtu-2b")
+    server.state.models = [MODEL, larger | {"details": facts | {"memory_bytes": 2 << 30}}]
     page.click("#model-about")
     page.wait("document.querySelector('#model-panel').open")
+    page.wait("document.querySelector('.about').innerText.includes('2,048 MiB')")  # what is taken now
     known = page.js("""Object.fromEntries([...document.querySelectorAll('.about > div')]
         .map((one) => [one.children[0].innerText, one.children[1].innerText]))""")
     assert known["Model"] == "youtu-2b" and known["Precision"] == "int4" and known["Context"] == "32,768"

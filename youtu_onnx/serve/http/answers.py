@@ -136,13 +136,15 @@ class SamplingDefaults(Shape):
 
 
 class ModelDetails(Shape):
-    """``bytes``: of the bundle's files; ``version``: this program's."""
+    """``bytes``: of the bundle's files; ``memory_bytes``: what the server holds in RAM now, for all its bundles; ``version``: of
+    this program."""
 
     family: str
     precision: str
     provider: str
     parameters: int
     bytes: int
+    memory_bytes: int
     version: str
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
+from youtu_onnx.core.machine import resident_bytes
 from youtu_onnx.core.version import __version__
 from youtu_onnx.serve.http import answers
 from youtu_onnx.serve.http.answers import Described
@@ -146,6 +147,7 @@ def _model(one: ServedBundle, name: str) -> Json:
             "provider": text.facts.provider,
             "parameters": text.facts.parameters,
             "bytes": text.facts.nbytes,
+            "memory_bytes": resident_bytes(),
             "version": __version__,
         },
         "defaults": {

@@ -24,12 +24,17 @@ function textOf(name, value) {
   return typeof value === "number" ? number(value) : String(value);
 }
 
-export function openModel(model) {
+/** Shows what is known, and then what `again` finds out: how much memory is taken changes. */
+export function openModel(model, again) {
   const dialog = $("model-panel");
+  const facts = el("dl", { class: "about" });
+  const show = (known) => known && facts.replaceChildren(
+    ...factsOfModel(known).map(([label, text]) => el("div", {}, el("dt", {}, label), el("dd", {}, text))));
+  show(model);
   dialog.replaceChildren(
     el("div", { class: "bar" }, el("h2", { id: "model-title" }, words("aboutModel")),
-      iconButton("close", words("close"), () => dialog.close(), { id: "model-close" })),
-    el("dl", { class: "about" }, ...factsOfModel(model).map(([label, text]) => el("div", {}, el("dt", {}, label), el("dd", {}, text)))));
+      iconButton("close", words("close"), () => dialog.close(), { id: "model-close" })), facts);
   dialog.showModal();
+  again().then(show);
   dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };
 }

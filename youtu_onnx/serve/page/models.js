@@ -22,7 +22,10 @@ export class Models extends EventTarget {
     this.#chat = chat;
     this.#connection = connection;
     connection.addEventListener("change", ({ detail }) => this.#connected(detail));
-    $("model-about").addEventListener("click", () => openModel(chat.model));
+    $("model-about").addEventListener("click", () => openModel(chat.model, async () => {
+      await this.ask();
+      return chat.model;
+    }));
   }
 
   explains = (id) => this.found.some((model) => model.id === id && model.steps);

@@ -226,7 +226,7 @@ export const EN = {
   contextLength: "Context",
   factProvider: "Provider",
   factParameters: "Parameters",
-  factMemory: "Memory",
+  factMemory: "Memory of the server",
   factWeights: "Weights",
   factFamily: "Architecture",
   factVersion: "Version",

@@ -226,7 +226,7 @@ export const ZH = {
   contextLength: "上下文",
   factProvider: "执行后端",
   factParameters: "参数量",
-  factMemory: "内存",
+  factMemory: "服务器占用内存",
   factWeights: "权重",
   factFamily: "架构",
   factVersion: "版本",
