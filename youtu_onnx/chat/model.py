@@ -236,9 +236,8 @@ class Model:
         """
         if self._grammars is None:
             self._grammars = constraint.Grammars(self, self.decoder.vocab_size)
-        # where thinking was switched off, the prompt ends after an empty block of it
-        thinking: constraint.Thinking = "open" if open_ else "none" if options.enable_thinking is False else "possible"
-        return self._grammars.json(schema, thinking="none" if options.raw else thinking)
+        thinking = "none" if options.raw else constraint.thinking_of(open_, options.enable_thinking)
+        return self._grammars.json(schema, thinking=thinking)
 
     def _encode(self, prompt: str | Messages, options: ReplyOptions) -> tuple[list[int], bool]:
         """Token ids, and whether they end inside an open ``<think>``."""

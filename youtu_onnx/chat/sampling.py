@@ -75,6 +75,11 @@ class Sampling:
     def deterministic(self) -> bool:
         return self.greedy or self.temperature == 0
 
+    @property
+    def effective_temperature(self) -> float:
+        """0 where the likeliest token is taken, whatever ``temperature`` is."""
+        return 0.0 if self.deterministic else self.temperature
+
     @classmethod
     def from_generation_config(cls, config: Mapping[str, Any]) -> Sampling:
         """The defaults that a bundle's ``generation_config.json`` sets; without ``do_sample`` that is greedy.

@@ -24,6 +24,13 @@ from youtu_onnx.text.tokenizer import Tokenizer
 Thinking = Literal["open", "possible", "none"]
 """The prompt ended inside of it; the model may begin with it; there is none."""
 
+
+def thinking_of(prompt_is_inside: bool, enabled: bool | None) -> Thinking:
+    """Of a reply to a prompt that ends inside of an open block or not; ``enabled``: what the chat template was told, if anything.
+    Where thinking was switched off, the prompt ends after an empty block of it."""
+    return "open" if prompt_is_inside else "none" if enabled is False else "possible"
+
+
 WRITING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """One way to write JSON: a model can't fill its reply with white space."""
 

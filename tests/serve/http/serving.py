@@ -30,6 +30,19 @@ from youtu_onnx.serve.engine.engine import Busy, Draining, EngineStats
 from youtu_onnx.serve.engine.request import Ended, Event, Request, Token
 from youtu_onnx.serve.http.server import listen
 
+ADD: Any = {
+    "name": "add",
+    "description": "a + b",
+    "strict": True,
+    "parameters": {
+        "type": "object",
+        "properties": {name: {"type": "integer", "minimum": 0, "maximum": 99} for name in "ab"},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    },
+}
+"""A function that a model may call, without what each API puts around it."""
+
 
 @dataclass
 class OneTicket:

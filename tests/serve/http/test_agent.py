@@ -9,25 +9,12 @@ from typing import Any
 import openai
 import pytest
 
-from tests.serve.http.serving import OneAtATime, listening
+from tests.serve.http.serving import ADD, OneAtATime, listening
 from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.text.model_text import ModelText
 
 TOOLS: Any = [
-    {
-        "type": "function",
-        "function": {
-            "name": "add",
-            "description": "a + b",
-            "strict": True,
-            "parameters": {
-                "type": "object",
-                "properties": {name: {"type": "integer", "minimum": 0, "maximum": 99} for name in "ab"},
-                "required": ["a", "b"],
-                "additionalProperties": False,
-            },
-        },
-    },
+    {"type": "function", "function": ADD},
     {
         "type": "function",
         "function": {

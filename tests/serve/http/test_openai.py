@@ -10,27 +10,14 @@ import openai
 import pytest
 from pydantic import BaseModel, Field
 
-from tests.serve.http.serving import OneAtATime, listening
+from tests.serve.http.serving import ADD, OneAtATime, listening
 from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.http.settings import Settings
 from youtu_onnx.serve.text.model_text import ModelText
 
 SUM: list[Any] = [{"role": "user", "content": "What is 47 + 38?"}]
 HELLO: list[Any] = [{"role": "user", "content": "Hello!"}]
-ADD: Any = {
-    "type": "function",
-    "function": {
-        "name": "add",
-        "description": "a + b",
-        "strict": True,
-        "parameters": {
-            "type": "object",
-            "properties": {name: {"type": "integer", "minimum": 0, "maximum": 99} for name in "ab"},
-            "required": ["a", "b"],
-            "additionalProperties": False,
-        },
-    },
-}
+ADD_TOOL: Any = {"type": "function", "function": ADD}
 
 
 @pytest.fixture(scope="module")
@@ -219,22 +206,22 @@ def test_json_objects_parse_unless_they_are_cut_off(client: openai.OpenAI) -> No
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "add"}}])
 def test_a_call_that_must_be(client: openai.OpenAI, choice: Any) -> None:
-    made = ask(client, tools=[ADD], tool_choice=choice, parallel_tool_calls=False).choices[0]
+    made = ask(client, tools=[ADD_TOOL], tool_choice=choice, parallel_tool_calls=False).choices[0]
     [call] = made.message.tool_calls
     assert call.function.name == "add" and json.loads(call.function.arguments).keys() == {"a", "b"}
     assert made.message.content is None and call.id
     assert made.finish_reason == ("tool_calls" if choice == "required" else "stop")
     with client.chat.completions.stream(
-        model="youtu-nano", messages=SUM, tools=[ADD], tool_choice=choice, parallel_tool_calls=False
+        model="youtu-nano", messages=SUM, tools=[ADD_TOOL], tool_choice=choice, parallel_tool_calls=False
     ) as stream:
         [streamed] = stream.get_final_completion().choices[0].message.tool_calls
     assert streamed.function.arguments == call.function.arguments and streamed.function.parsed_arguments
 
 
 def test_tools_that_may_be_called_and_may_not(client: openai.OpenAI) -> None:
-    assert ask(client, tools=[ADD]).choices[0].finish_reason in ("stop", "tool_calls")
+    assert ask(client, tools=[ADD_TOOL]).choices[0].finish_reason in ("stop", "tool_calls")
     plain = ask(client)
-    off = ask(client, tools=[ADD], tool_choice="none")
+    off = ask(client, tools=[ADD_TOOL], tool_choice="none")
     assert off.choices[0].message.content == plain.choices[0].message.content
     assert off.usage.prompt_tokens == plain.usage.prompt_tokens
 

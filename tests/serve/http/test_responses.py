@@ -11,23 +11,12 @@ import pytest
 from openai.types.responses import Response
 from pydantic import BaseModel, Field
 
-from tests.serve.http.serving import OneAtATime, listening
+from tests.serve.http.serving import ADD, OneAtATime, listening
 from youtu_onnx.serve.http.application import application
 from youtu_onnx.serve.text.model_text import ModelText
 
 SUM = "What is 47 + 38?"
-ADD: Any = {
-    "type": "function",
-    "name": "add",
-    "description": "a + b",
-    "strict": True,
-    "parameters": {
-        "type": "object",
-        "properties": {name: {"type": "integer", "minimum": 0, "maximum": 99} for name in "ab"},
-        "required": ["a", "b"],
-        "additionalProperties": False,
-    },
-}
+ADD_TOOL: Any = {"type": "function", **ADD}
 NO_THINKING: Any = {"reasoning": {"effort": "none"}}
 
 
@@ -114,10 +103,10 @@ def test_input_means_what_messages_mean(client: openai.OpenAI, served: tuple[str
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "3.", "annotations": []}]},
         {"role": "user", "content": SUM},
     ]
-    tool = {"type": "function", "function": {name: value for name, value in ADD.items() if name != "type"}}
+    tool = {"type": "function", "function": {name: value for name, value in ADD_TOOL.items() if name != "type"}}
     client.chat.completions.create(model="youtu-nano", messages=chat, tools=[tool], max_tokens=1)
     before = prompt(served)
-    ask(client, items, instructions="Be brief.", tools=[ADD], max_output_tokens=1)
+    ask(client, items, instructions="Be brief.", tools=[ADD_TOOL], max_output_tokens=1)
     assert prompt(served) == before
 
 
@@ -161,7 +150,7 @@ def test_the_clients_stream_helper(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "add"}])
 def test_a_call_and_what_it_gave(client: openai.OpenAI, choice: Any) -> None:
-    made = ask(client, tools=[ADD], tool_choice=choice, parallel_tool_calls=False)
+    made = ask(client, tools=[ADD_TOOL], tool_choice=choice, parallel_tool_calls=False)
     [call] = [item for item in made.output if item.type == "function_call"]
     assert call.name == "add" and json.loads(call.arguments).keys() == {"a", "b"} and call.status == "completed"
     sent: Any = [
@@ -169,9 +158,9 @@ def test_a_call_and_what_it_gave(client: openai.OpenAI, choice: Any) -> None:
         *made.output,
         {"type": "function_call_output", "call_id": call.call_id, "output": "85"},
     ]
-    assert ask(client, sent, tools=[ADD], max_output_tokens=30).status in ("completed", "incomplete")
+    assert ask(client, sent, tools=[ADD_TOOL], max_output_tokens=30).status in ("completed", "incomplete")
     with client.responses.stream(
-        model="youtu-nano", input=SUM, tools=[ADD], tool_choice=choice, parallel_tool_calls=False
+        model="youtu-nano", input=SUM, tools=[ADD_TOOL], tool_choice=choice, parallel_tool_calls=False
     ) as stream:
         events = list(stream)
         final = stream.get_final_response()

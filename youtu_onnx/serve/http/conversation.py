@@ -19,7 +19,7 @@ from youtu_onnx.serve.http.replies import PlannedReply, Replies
 from youtu_onnx.serve.http.service import Service
 from youtu_onnx.serve.text.reply import ReplyReader
 from youtu_onnx.text import Prompt
-from youtu_onnx.text.constraint import Form, Function, GrammarConstraint, Thinking
+from youtu_onnx.text.constraint import Form, Function, GrammarConstraint, Thinking, thinking_of
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,7 @@ def plan(service: Service, wanted: Conversation) -> Replies:
     if wanted.begun is not None:
         prompt = continued(prompt, wanted.begun, text.tokenizer, thinks=wanted.enable_thinking is not False)
     service.check_prompt(prompt.token_ids, wanted.names.messages)
-    # where thinking was switched off, the prompt ends after an empty block of it
-    thinking: Thinking = "open" if prompt.thinking else "none" if wanted.enable_thinking is False else "possible"
-    constraint = _constraint(service, wanted, thinking)
+    constraint = _constraint(service, wanted, thinking_of(bool(prompt.thinking), wanted.enable_thinking))
     shared = _shared(service, wanted, prompt.token_ids) if service.settings.saves_prefixes else 0
     planned = []
     for number in range(wanted.copies):

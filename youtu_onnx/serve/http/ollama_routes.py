@@ -104,7 +104,7 @@ def _shown(one: ServedBundle) -> Json:
     text, facts = one.text, one.text.facts
     chosen = text.sampling
     parameters = {
-        "temperature": 0.0 if chosen.deterministic else chosen.temperature,
+        "temperature": chosen.effective_temperature,
         "top_p": chosen.top_p,
         "top_k": chosen.top_k,
         "repeat_penalty": chosen.repetition_penalty,

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from youtu_onnx.serve.http.observed import observed
 
 USAGE = "youtu_onnx.usage"
 """Where in a request's scope its token counts are, once they are known."""
@@ -22,21 +24,10 @@ class LogRequests:
         self._app, self._told = app, told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status, begun = 499, time.perf_counter()  # 499: the client left before an answer
-
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, sending)
-        finally:
-            self._told(line(scope, status, time.perf_counter() - begun))
+        begun = time.perf_counter()
+        await observed(
+            self._app, scope, receive, send, lambda status: self._told(line(scope, status, time.perf_counter() - begun))
+        )
 
 
 def line(scope: Scope, status: int, seconds: float) -> str:

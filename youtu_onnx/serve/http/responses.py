@@ -195,7 +195,6 @@ def _stream(making: Making, http: HttpRequest) -> Response:
 def _echo(body: CreateResponse, service: Service) -> Json:
     """What a response says of its request."""
     defaults = service.text.sampling
-    temperature = 0.0 if defaults.deterministic else defaults.temperature
     form = None if body.text is None else body.text.format
     choice = body.tool_choice
     return {
@@ -205,7 +204,7 @@ def _echo(body: CreateResponse, service: Service) -> Json:
         "parallel_tool_calls": body.parallel_tool_calls is not False,
         "tools": [_tool(tool) for tool in body.tools or ()],
         "tool_choice": "auto" if choice is None else choice if isinstance(choice, str) else choice.model_dump(),
-        "temperature": temperature if body.temperature is None else body.temperature,
+        "temperature": defaults.effective_temperature if body.temperature is None else body.temperature,
         "top_p": defaults.top_p if body.top_p is None else body.top_p,
         "top_logprobs": body.top_logprobs or 0,
         "text": {"format": {"type": "text"} if form is None else form.model_dump(by_alias=True, exclude_none=True)},

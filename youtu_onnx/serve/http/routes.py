@@ -151,7 +151,7 @@ def _model(one: ServedBundle, name: str) -> Json:
             "version": __version__,
         },
         "defaults": {
-            "temperature": 0.0 if text.sampling.deterministic else text.sampling.temperature,
+            "temperature": text.sampling.effective_temperature,
             "top_p": text.sampling.top_p,
             "top_k": text.sampling.top_k,
             "min_p": text.sampling.min_p,
