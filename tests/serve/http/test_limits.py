@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -318,28 +317,3 @@ def test_a_server_that_fails_says_no_more_than_that(
 
     monkeypatch.setattr(engine, "submit", broken)
     assert "secret" not in json.dumps(problem(open_client(engine, served_text).post("/chat", json={"prompt": "a"}), 500))
-
-
-def test_the_pages_files_have_their_types(engine: OneAtATime, served_text: ModelText, tmp_path: Path) -> None:
-    from fastapi import FastAPI
-
-    from youtu_onnx.serve.http import page_files
-
-    for name in ("index.html", "page.js", "style.css", "logo.svg", "notes.py"):
-        (tmp_path / name).write_text("x")
-    app = FastAPI()
-    page_files.add(app, tmp_path)
-    client = TestClient(app)
-    types = {
-        name: client.get(name).headers["content-type"]
-        for name in ("/", "/static/page.js", "/static/style.css", "/static/logo.svg")
-    }
-    assert types == {
-        "/": "text/html; charset=utf-8",
-        "/static/page.js": "text/javascript; charset=utf-8",
-        "/static/style.css": "text/css; charset=utf-8",
-        "/static/logo.svg": "image/svg+xml",
-    }
-    assert client.get("/static/../conftest.py").status_code == 404
-    with pytest.raises(Exception, match="no such file"):
-        client.get("/static/notes.py")

@@ -16,8 +16,7 @@ from typing import Any
 import latex2mathml.converter
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from mdit_py_plugins.footnote import footnote_plugin
@@ -26,14 +25,17 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.cli_process import ROOT
+from youtu_onnx.serve.http import page_files
 
-PAGE = ROOT / "youtu_onnx" / "serve" / "page"
+PAGE = page_files.FOLDER
 POLICY = (
     "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
+KEYED = ("/v1/models", "/v1/chat/completions", "/render", "/explain")
 MODEL: dict[str, Any] = {
     "id": "youtu-nano",
     "object": "model",
@@ -138,26 +140,36 @@ def serving() -> Iterator[PageServer]:
     server.stop()
 
 
+class Guard:
+    """Wants the key, says the policy, and may answer that the server isn't ready."""
+
+    def __init__(self, app: ASGIApp, state: Callable[[], Scripted]) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        state = self._state()
+        authorization = Headers(scope=scope).get("authorization")
+        state.authorizations.append(authorization)
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if not state.healthy and path == "/v1/models":
+            return await refuse(Refusal(503, "not ready"))(scope, receive, send)
+        if state.key and path in KEYED and authorization != f"Bearer {state.key}":
+            return await refuse(Refusal(401, "an API key is needed"))(scope, receive, send)
+
+        async def with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Content-Security-Policy"] = POLICY
+            await send(message)
+
+        return await self._app(scope, receive, with_policy)
+
+
 def application(state: Callable[[], Scripted]) -> FastAPI:
     app = FastAPI()
-
-    @app.middleware("http")
-    async def guard(request: Request, answer: Callable[..., Any]) -> Response:
-        state().authorizations.append(request.headers.get("authorization"))
-        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        if not state().healthy and path == "/v1/models":
-            return refuse(Refusal(503, "not ready"))
-        if (
-            state().key
-            and path in ("/v1/models", "/v1/chat/completions", "/render", "/explain")
-            and request.headers.get("authorization") != f"Bearer {state().key}"
-        ):
-            return refuse(Refusal(401, "an API key is needed"))
-        response = await answer(request)
-        response.headers["Content-Security-Policy"] = POLICY
-        if path == "/static/worker.js":
-            response.headers["Service-Worker-Allowed"] = "../"
-        return response
+    app.add_middleware(Guard, state=state)
 
     @app.get("/health")
     def health() -> Response:
@@ -191,11 +203,7 @@ def application(state: Callable[[], Scripted]) -> FastAPI:
         made = Refusal(404, "no such route") if explain is None else explain(await request.json())
         return refuse(made) if isinstance(made, Refusal) else made
 
-    @app.get("/")
-    def index() -> Response:
-        return FileResponse(PAGE / "index.html")
-
-    app.mount("/static", StaticFiles(directory=PAGE))
+    page_files.add(app)
     return app
 
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatch
 
-from fastapi import FastAPI
-from starlette.testclient import TestClient
-
 from tests.browser import Browser
 from tests.cli_process import ROOT
 from tests.serve.page.driving import ask, ready, visit
 from tests.serve.page.page_server import PAGE, PageServer
-from youtu_onnx.serve.http import page_files
 
 
 def test_both_languages_are_complete(page: Browser):
@@ -53,13 +49,3 @@ def test_everything_is_in_the_package():
     assert pattern and all(fnmatch(f"serve/page/{file.name}", pattern[1]) and file.is_file() for file in PAGE.iterdir())
     index = (PAGE / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|https?://", index)
-
-
-def test_the_server_lets_the_worker_look_after_the_page():
-    app = FastAPI()
-    page_files.add(app)
-    client = TestClient(app)
-    worker = client.get("/static/worker.js")
-    assert worker.headers["service-worker-allowed"] == "../" and worker.headers["content-type"].startswith("text/javascript")
-    assert "service-worker-allowed" not in client.get("/static/app.js").headers
-    assert client.get("/static/manifest.webmanifest").headers["content-type"] == "application/manifest+json"

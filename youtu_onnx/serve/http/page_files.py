@@ -1,16 +1,14 @@
-"""The web page's files, at ``/`` and ``/static``."""
+"""The web page's files, at ``/`` and ``/static``, from memory: there are some seventy, and a visit asks for all of them."""
 
 from __future__ import annotations
 
-from os import PathLike, stat_result
-from pathlib import Path, PurePath
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.responses import Response
 
 from youtu_onnx.serve.http.problems import Problem
 
@@ -31,42 +29,61 @@ KINDS = {
 }
 """Said here, because what systems believe of file names differs (a Windows registry may call scripts plain text)."""
 
-
 WORKER = "worker.js"
 """The page's service worker, which may look after the page above its own folder."""
 
+ENTRY = '<script type="module" '
+"""Where ``index.html`` names the module from which the others are reached."""
 
-class PageFiles(StaticFiles):
-    """Files with content types of this list; others are not served."""
 
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        try:
-            return await super().get_response(path, scope)
-        except HTTPException as error:
-            message = "no such file" if error.status_code == 404 else "a file is there to be read: GET or HEAD it"
-            raise Problem(error.status_code, message, headers=error.headers) from error
+@dataclass(frozen=True)
+class PageFile:
+    """What is answered for one file; browsers ask each time whether it changed."""
 
-    def file_response(
-        self, full_path: str | PathLike[str], stat_result: stat_result, scope: Scope, status_code: int = 200
-    ) -> Response:
-        kind = KINDS.get(PurePath(full_path).suffix)
-        if kind is None:
-            raise Problem(404, "no such file")
-        response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers["content-type"] = kind
-        response.headers["cache-control"] = "no-cache"
-        if PurePath(full_path).name == WORKER:
-            response.headers["service-worker-allowed"] = "../"
-        return response
+    content: bytes
+    headers: dict[str, str]
+
+    @staticmethod
+    def of(name: str, content: bytes) -> PageFile:
+        headers = {
+            "content-type": KINDS[Path(name).suffix],
+            "cache-control": "no-cache",
+            "etag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+        }
+        if name == WORKER:
+            headers["service-worker-allowed"] = "../"
+        return PageFile(content, headers)
+
+    def answer(self, request: Request) -> Response:
+        held = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+        if self.headers["etag"] in held:
+            return Response(status_code=304, headers=self.headers)
+        return Response(self.content, headers=self.headers)
 
 
 def add(app: FastAPI, folder: Path = FOLDER) -> None:
-    """Serve ``index.html`` at the root and the folder at ``/static``."""
+    """Serve ``index.html`` at the root and the folder's files of known types at ``/static``, as they are now."""
     if not (folder / "index.html").is_file():
         return
+    contents = {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.suffix in KINDS and file.is_file()}
+    files = {name: PageFile.of(name, content) for name, content in contents.items()}
+    page = PageFile.of("index.html", _with_preloads(contents["index.html"].decode(), contents).encode())
 
     async def index(request: Request) -> Response:
-        return FileResponse(folder / "index.html", media_type=KINDS[".html"], headers={"cache-control": "no-cache"})
+        return page.answer(request)
+
+    async def static(request: Request) -> Response:
+        file = files.get(request.path_params["name"])
+        if file is None:
+            raise Problem(404, "no such file")
+        return file.answer(request)
 
     app.add_route("/", index, include_in_schema=False)
-    app.mount("/static", PageFiles(directory=folder), name="static")
+    app.add_route("/static/{name:path}", static, include_in_schema=False)
+
+
+def _with_preloads(index: str, names: dict[str, bytes]) -> str:
+    """Every module is asked for at once. Else a browser finds them import by import, and waits for the network six times."""
+    modules = [name for name in names if name.endswith(".js") and name != WORKER and f'<script src="static/{name}"' not in index]
+    links = "".join(f'<link rel="modulepreload" href="static/{name}">\n  ' for name in modules)
+    return index.replace(ENTRY, links + ENTRY)
