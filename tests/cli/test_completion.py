@@ -64,6 +64,7 @@ def test_bundles_are_offered_where_one_is_wanted(offered: Callable[[str], list[s
 def test_models_are_offered_by_name(offered: Callable[[str], list[str]]) -> None:
     assert offered("youtu-onnx run ") == ["acme/Kept", "youtu-nano", "microreason", "bundle-one"]
     assert offered("youtu-onnx run you") == ["youtu-nano"]
+    assert offered("youtu-onnx chat a") == ["acme/Kept"]
     assert offered("youtu-onnx rm ") == ["acme/Kept"]
 
 

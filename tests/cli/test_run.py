@@ -104,6 +104,12 @@ def test_list_says_what_is_kept(home: Home) -> None:
     assert home.run("inspect", folder).returncode == 0  # it is a bundle like any other
 
 
+def test_other_commands_find_it_by_its_name(home: Home) -> None:
+    done = home.run("generate", NAME, "What is 47 + 38?", "--greedy")
+    assert (done.returncode, done.stdout.decode()) == (0, home.told[0][1]), done.stderr.decode()
+    assert "no bundle at acme/Other: nothing is there" in failed(home.run("generate", "acme/Other", "Hello"), 1)
+
+
 def test_update_finds_nothing_new_and_makes_a_damaged_bundle_known(home: Home) -> None:
     done = home.run("run", NAME, "Hello", "--update", "--max-tokens", "1")
     assert f"{NAME} is as it was when it was made" in done.stderr.decode()

@@ -20,6 +20,7 @@ from youtu_onnx.publish import exporting
 from youtu_onnx.publish.exporting import Exported
 from youtu_onnx.publish.kept import making, store
 from youtu_onnx.publish.kept.making import kept_bundle
+from youtu_onnx.publish.kept.named import folder_called, kept_names
 from youtu_onnx.publish.kept.origin import Origin
 from youtu_onnx.publish.options import ExportOptions
 from youtu_onnx.runtimes.ort import preparing
@@ -148,11 +149,32 @@ def test_names_by_which_one_is_found(exports: Exports, checkpoint: Path) -> None
         store.called("youtu-nano")
 
 
+def test_commands_find_what_is_kept_by_its_name(exports: Exports, checkpoint: Path, tmp_path: Path) -> None:
+    folder, _ = made(Origin.of("youtu-nano"))
+    record = store.record_of(folder)
+    os.utime(record, (0, 0))
+    assert folder_called("youtu-nano") == folder_called(folder.name) == folder_called(str(folder)) == folder
+    assert record.stat().st_mtime > 0, "it was used"
+    assert folder_called("nothing/such") == Path("nothing/such")
+    another, _ = made(Origin.of("youtu-nano"), precision="int8")
+    with pytest.raises(UsageError, match="youtu-nano is kept 2 times") as found:
+        folder_called("youtu-nano")
+    assert found.value.hint and folder.name in found.value.hint and another.name in found.value.hint
+    assert folder_called(another.name) == another
+
+
+def test_a_path_that_is_there_comes_before_a_kept_name(exports: Exports, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made(Origin.of("youtu-nano"))
+    (tmp_path / "youtu-nano").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert folder_called("youtu-nano") == Path("youtu-nano")
+
+
 def test_records_of_others_are_passed_over(exports: Exports) -> None:
     store.root().mkdir(parents=True)
     for number, text in enumerate(("{", "[]", "{}", '{"format": 2}', '{"format": 1, "more": 2}')):
         (store.root() / f"{number}.json").write_text(text)
-    assert store.all_kept() == []
+    assert store.all_kept() == [] and kept_names() == []
 
 
 def test_a_folder_that_can_not_be_written_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -25,6 +25,11 @@ def models(incomplete: str) -> list[str]:
     return [name for name in known if name.startswith(incomplete)] + bundles(incomplete)
 
 
+def bundles_and_kept(incomplete: str) -> list[str]:
+    """Whatever a command that makes nothing can open."""
+    return kept(incomplete) + bundles(incomplete)
+
+
 def kept(incomplete: str) -> list[str]:
     """What ``run`` keeps."""
     return [name for name in dict.fromkeys(kept_names()) if name.startswith(incomplete)]

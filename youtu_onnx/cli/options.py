@@ -13,11 +13,18 @@ import typer
 
 from youtu_onnx.cli import completion
 from youtu_onnx.core.errors import UsageError
+from youtu_onnx.publish.kept.named import folder_called
 from youtu_onnx.runtimes.providers.choice import ProviderChoice
 from youtu_onnx.runtimes.providers.options import ProviderOptions, parse
 
 BundleFolder = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", help="Folder that youtu-onnx export wrote.", autocompletion=completion.bundles)
+    Path,
+    typer.Argument(
+        metavar="BUNDLE",
+        help="Folder that youtu-onnx export wrote, or the name of a model that youtu-onnx run keeps.",
+        parser=folder_called,
+        autocompletion=completion.bundles_and_kept,
+    ),
 ]
 System = Annotated[str | None, typer.Option(help="A system message that opens the conversation.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.sizes import parse_size
+from youtu_onnx.publish.kept.named import folder_called
 from youtu_onnx.serve.engine.limits import MAX_QUEUE, Limits
 from youtu_onnx.serve.http.settings import KEY_VARIABLE, Settings
 
@@ -179,8 +180,9 @@ Bundles = Annotated[
     list[str],
     typer.Argument(
         metavar="[NAME=]BUNDLE",
-        help="Folders that youtu-onnx export wrote. Of several, requests choose one by its name, or get the first.",
-        autocompletion=completion.bundles,
+        help="Folders that youtu-onnx export wrote, or names of models that youtu-onnx run keeps. Of several, requests choose "
+        "one by its name, or get the first.",
+        autocompletion=completion.bundles_and_kept,
     ),
 ]
 
@@ -204,8 +206,9 @@ def serve(
     requests: RequestArguments,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
+    bundles = serving.chosen_bundles(bundle, address.model_name)
     chosen = serving.Serving(
-        serving.chosen_bundles(bundle, address.model_name),
+        tuple(replace(one, path=folder_called(str(one.path))) for one in bundles),
         requests.settings(address, saves_prefixes=engine.prefix_cache is not None),
         host=address.host,
         port=address.port,

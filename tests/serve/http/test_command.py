@@ -32,7 +32,7 @@ def running(bundle: Path, *options: str, **variables: str) -> Iterator[tuple[sub
         said = [process.stderr.readline()]  # type: ignore[union-attr]
         found = re.search(r"http://\S+?:\d+", said[0])
         assert found, said[0] + process.stderr.read()  # type: ignore[union-attr]
-        said.append(process.stderr.readline())  # type: ignore[union-attr]
+        said += [process.stderr.readline(), process.stderr.readline()]  # type: ignore[union-attr]
         yield process, found[0], said
     finally:
         process.kill()
@@ -42,8 +42,8 @@ def running(bundle: Path, *options: str, **variables: str) -> Iterator[tuple[sub
 def test_it_says_where_it_listens_and_ends_well(nano_bundle: Callable[..., Path]) -> None:
     with running(nano_bundle(), "--drain", "0.2", YOUTU_ONNX_API_KEY="k") as (process, url, said):
         assert said[0].startswith("youtu-nano at http://127.0.0.1:")
-        assert "a page to chat on" in said[0] and re.search(r"http://127.0.0.1:\d+/v1,", said[0])
-        assert "8 replies at once" in said[1]
+        assert "a page to chat on" in said[0] and f"{url}/v1, described at {url}/docs" in said[1]
+        assert "8 replies at once" in said[2]
         assert httpx.get(f"{url}/v1/models").status_code == 401
         headers = {"Authorization": "Bearer k"}
         with httpx.stream("POST", f"{url}/chat", json=LONG, headers=headers) as response:

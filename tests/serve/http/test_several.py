@@ -32,7 +32,7 @@ def url(nano_bundle: Callable[..., Path], other: Path) -> Iterator[str]:
     options = ("--cache-memory", "64MiB", "--memory", "75MiB", "--threads", "1")
     with running(nano_bundle(), f"second={other}", *options) as (_, url, said):
         assert said[0].startswith("youtu-nano and second at ")
-        assert "is loaded, others are when they are asked for" in said[1]
+        assert "is loaded, others are when they are asked for" in said[2]
         yield url
 
 

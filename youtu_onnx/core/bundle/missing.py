@@ -45,7 +45,8 @@ def _instead_of_nothing(path: Path) -> str:
     """``path`` leads nowhere: a checkpoint's name, a slip of the pen, or what is still to be made."""
     name = str(path)
     if name in BUILT_IN:
-        return f"it is a checkpoint that comes with the package; export it first: {_export(name, f'{name}-onnx')}"
+        ready = f"youtu-onnx run {name}, which keeps it under this name"
+        return f"it is a checkpoint that comes with the package; export it first: {_export(name, f'{name}-onnx')}; or {ready}"
     beside = path.parent if path.parent.is_dir() else Path()
     bundles = within(beside, is_bundle) if beside.is_dir() else []
     near = difflib.get_close_matches(path.name, bundles, n=1)

@@ -208,7 +208,8 @@ def _run_workers(serving: Serving, text: ModelText, listening: socket, progress:
 def _tell(serving: Serving, url: str, texts: Sequence[ModelText], told: Told, bundles: Bundles | None = None) -> None:
     """``bundles``: None where workers tell of theirs."""
     names = " and ".join([", ".join(text.id for text in texts[:-1]), texts[-1].id] if texts[1:] else [texts[0].id])
-    told(f"{names} at {url}; it is a page to chat on, and OpenAI's API is at {url}/v1, described at {url}/docs")
+    told(f"{names} at {url}, which is a page to chat on")
+    told(f"OpenAI's API is at {url}/v1, described at {url}/docs")
     if bundles is not None and (first := bundles.all[0].service) is not None:
         told(capacity(first.engine) + (f"; {texts[0].id} is loaded, others are when they are asked for" if texts[1:] else ""))
     if not serving.loopback:
