@@ -18,6 +18,8 @@ import numpy as np
 
 from tests.consumers.test_vectors import TOKENIZER, TOLERANCES, VECTORS
 from tests.vectors.make import NANO
+from youtu_onnx.cli.talk.commands import COMMANDS
+from youtu_onnx.cli.talk.saved import load
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 from youtu_onnx.text import ChatTemplate
@@ -108,6 +110,30 @@ def check_chat(program: Program, bundle: Path, max_tokens: int) -> None:
     done = program(bundle, "--max-tokens", str(max_tokens), input="\n".join(QUESTIONS) + "\n")
     assert done.returncode == 0, done.stderr
     assert done.stdout == conversation(bundle, QUESTIONS, max_tokens)
+
+
+def check_commands(program: Program, bundle: Path, folder: Path) -> None:
+    """A console chat has the commands of ``youtu-onnx chat``, which read what each other wrote."""
+    file = folder / "saved.json"
+    lines = [
+        "/retry", "/stats", "What is 47 + 38?", "/retry", '/edit Say "你好 😀".', "/stats", "/system Be kind.",
+        "/set max_tokens 3", "/set thinking off", "/set top_z 1", "/set seed", f"/save {file}", "/reset", f"/load {file}",
+        "/system -", f"/load {bundle / names.MANIFEST}", f"/save {bundle / names.MANIFEST}", "/load", "/help", "/nonsense",
+        "/reset now", "/exit", "not read any more",
+    ]  # fmt: skip
+    manifest = (bundle / names.MANIFEST).read_bytes()
+    done = program(bundle, "--max-tokens", "9", input="\n".join(lines))
+    assert done.returncode == 0, done.stderr
+    first, again = done.stdout.split("> ")[3:5]
+    assert first == again and first.strip() and done.stdout.count("> ") == len(lines) - 1
+    for told in (
+        "nothing was asked yet", "nothing was answered yet", "last answer  ", "system: Be kind.", "max_tokens   3",
+        "thinking     off", "top_z can't be 1", "/set seed needs a value", "written to", "2 messages; the conversation goes on",
+        "there is no system message", "/load needs FILE", "no command /nonsense", "/reset stands alone", *COMMANDS,
+    ):  # fmt: skip
+        assert told in done.stderr, told
+    assert done.stderr.count("is no conversation") == 2 and (bundle / names.MANIFEST).read_bytes() == manifest
+    assert [one["content"] for one in load(file)][:2] == ["Be kind.", 'Say "你好 😀".']
 
 
 def check_too_long(program: Program, bundle: Path, length: int, *words: str) -> None:

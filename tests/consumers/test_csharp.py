@@ -18,6 +18,7 @@ import pytest
 from tests.consumer_bundles import (
     CACHES,
     check_chat,
+    check_commands,
     check_formats,
     check_logits,
     check_too_long,
@@ -25,8 +26,6 @@ from tests.consumer_bundles import (
     in_format_1,
 )
 from tests.consumers.test_vectors import VECTORS
-from youtu_onnx.cli.talk.commands import COMMANDS
-from youtu_onnx.cli.talk.saved import load
 
 CSHARP = Path(__file__).parents[2] / "runtimes" / "consumers" / "csharp"
 PROJECTS = {"onnxruntime": CSHARP / "onnxruntime" / "youtu-ort.csproj", "genai": CSHARP / "genai" / "youtu-genai.csproj"}
@@ -134,23 +133,7 @@ def test_the_program_chats(runtime, max_tokens, run, nano_bundle):
 
 @needs_mono
 def test_the_commands_are_those_of_the_command_line(run, nano_bundle, tmp_path):
-    file = tmp_path / "saved.json"
-    lines = [
-        "/retry", "/stats", "What is 47 + 38?", "/retry", '/edit Say "你好 😀".', "/stats", "/system Be kind.",
-        "/set max_tokens 3", "/set thinking off", "/set top_z 1", "/set seed", f"/save {file}", "/reset", f"/load {file}",
-        "/system -", "/load", "/help", "/nonsense", "/exit", "not read any more",
-    ]  # fmt: skip
-    done = run("onnxruntime", MAINS["onnxruntime"], nano_bundle("fp32"), "--max-tokens", "9", input="\n".join(lines))
-    assert done.returncode == 0, done.stderr
-    first, again = done.stdout.split("> ")[3:5]
-    assert first == again and first.strip()
-    for told in (
-        "nothing was asked yet", "nothing was answered yet", "last answer  ", "system: Be kind.", "max_tokens   3",
-        "thinking     off", "top_z can't be 1", "/set seed needs a value", "written to", "2 messages; the conversation goes on",
-        "there is no system message", "/load needs FILE", "no command /nonsense", *COMMANDS,
-    ):  # fmt: skip
-        assert told in done.stderr, told
-    assert [one["content"] for one in load(file)][:2] == ["Be kind.", 'Say "你好 😀".']  # which the command line reads, too
+    check_commands(partial(run, "onnxruntime", MAINS["onnxruntime"]), nano_bundle("fp32"), tmp_path)
 
 
 @needs_mono

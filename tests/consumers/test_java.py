@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.consumer_bundles import CACHES, check_chat, check_formats, check_logits, check_too_long, check_vectors
+from tests.consumer_bundles import CACHES, check_chat, check_commands, check_formats, check_logits, check_too_long, check_vectors
 from tests.consumers.android_tools import SHORT_LIVED
 
 JAVA = Path(__file__).parents[2] / "runtimes" / "consumers" / "java"
@@ -82,6 +82,11 @@ def test_logits_of_rounded_weights_and_caches(precision, options, run, nano_bund
 @pytest.mark.parametrize("max_tokens", [5, 64])
 def test_the_program_chats(max_tokens, run, nano_bundle):
     check_chat(partial(run, "Main"), nano_bundle("fp32"), max_tokens)
+
+
+@needs_java
+def test_the_commands_are_those_of_the_command_line(run, nano_bundle, tmp_path):
+    check_commands(partial(run, "Main"), nano_bundle("fp32"), tmp_path)
 
 
 @needs_java

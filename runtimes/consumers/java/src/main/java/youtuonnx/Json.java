@@ -54,6 +54,21 @@ final class Json {
         return (List<Object>) value;
     }
 
+    /** A text as JSON writes it. */
+    static String quoted(String text) {
+        StringBuilder made = new StringBuilder("\"");
+        for (char one : text.toCharArray()) {
+            if (one == '"' || one == '\\') {
+                made.append('\\').append(one);
+            } else if (one < ' ' || Character.isSurrogate(one)) {
+                made.append(String.format("\\u%04x", (int) one)); // half of a pair can't be written in UTF-8
+            } else {
+                made.append(one);
+            }
+        }
+        return made.append('"').toString();
+    }
+
     static int integer(Object value) {
         return ((Double) value).intValue();
     }

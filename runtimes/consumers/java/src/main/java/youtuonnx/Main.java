@@ -8,9 +8,9 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Locale;
 
 /** A chat on standard input and output, one message a line. */
 public final class Main {
@@ -63,27 +63,50 @@ public final class Main {
 
     private void talk(OrtChat chat, PrintStream out) throws IOException, OrtException {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        List<Message> messages = new ArrayList<>();
-        if (system != null) {
-            messages.add(new Message("system", system));
-        }
+        Conversation conversation = new Conversation(system, maxTokens, thinking);
+        PrintStream told = new PrintStream(System.err, true, StandardCharsets.UTF_8);
         String line;
+        prompt(out);
+        while (!conversation.left() && (line = in.readLine()) != null) {
+            String ask = line.strip();
+            try {
+                if (Command.isCommand(ask)) {
+                    Conversation.Next next = conversation.obey(ask);
+                    if (next.say() != null) {
+                        told.println(next.say());
+                    }
+                    ask = next.ask() == null ? "" : next.ask();
+                }
+                if (!ask.isEmpty()) {
+                    answer(chat, conversation, ask, out);
+                }
+            } catch (CommandException error) {
+                told.println("error: " + error.getMessage());
+            }
+            if (!conversation.left()) {
+                prompt(out);
+            }
+        }
+    }
+
+    private static void answer(OrtChat chat, Conversation conversation, String question, PrintStream out) throws OrtException {
+        List<Message> messages = conversation.messages();
+        messages.add(new Message("user", question));
+        long began = System.nanoTime();
+        int[] pieces = {0};
+        String reply = chat.reply(messages, conversation.thinking(), conversation.maxTokens(), piece -> {
+            pieces[0] += piece.isEmpty() ? 0 : 1;
+            out.print(piece);
+            out.flush();
+        });
+        out.println();
+        double seconds = (System.nanoTime() - began) / 1e9;
+        conversation.add(question, reply, String.format(Locale.ROOT, "last answer  %d pieces of text in %.2f s", pieces[0], seconds));
+    }
+
+    private static void prompt(PrintStream out) {
         out.print("> ");
         out.flush();
-        while ((line = in.readLine()) != null && !line.equals("/exit")) {
-            if (line.equals("/reset")) {
-                messages.removeIf(message -> !message.role().equals("system"));
-            } else if (!line.isBlank()) {
-                messages.add(new Message("user", line));
-                messages.add(new Message("assistant", chat.reply(messages, thinking, maxTokens, piece -> {
-                    out.print(piece);
-                    out.flush();
-                })));
-                out.println();
-            }
-            out.print("> ");
-            out.flush();
-        }
     }
 
     private static String value(String name, Deque<String> left) {
