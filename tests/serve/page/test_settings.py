@@ -31,12 +31,20 @@ def test_they_are_a_conversations_own(page: Browser, server: PageServer):
     page.wait_shown("#asked")
     ask(page, "Three")
     assert contents(server) == ["Be brief.", "One", "Well.", "Three"] and server.state.requests[-1]["temperature"] == 0.5
+    page.at("#thinking", "selectOption", "off")
     page.click("#asked")
-    assert page.at("#set-system", "inputValue") == "Be brief."
+    assert (page.at("#set-system", "inputValue"), page.at("#set-thinking", "inputValue")) == ("Be brief.", "off")
     page.press("Escape")
     page.page("reload")
     ready(page)
     assert page.texts("#asked") == ["System message: Be brief. · temperature 0.5"]
+    ask(page, "Four")
+    assert server.state.requests[-1]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert "Thinking: Off" in page.js("[...document.querySelectorAll('.facts')].at(-1).title")
+    page.click("#new")
+    assert page.at("#thinking", "inputValue") == "auto"
+    ask(page, "Five")
+    assert "chat_template_kwargs" not in server.state.requests[-1]
 
 
 def test_each_answer_and_each_export_says_how_it_was_asked_for(page: Browser, server: PageServer):
@@ -94,14 +102,13 @@ def test_presets(page: Browser, server: PageServer):
 
 
 def test_what_was_global_once_becomes_a_preset(page: Browser, server: PageServer):
-    page.js(
-        "localStorage.setItem('youtu-onnx:preferences', JSON.stringify({ system: 'Be kind.', sampling: { top_k: 3, x: 1 } }))"
-    )
+    page.js("""localStorage.setItem('youtu-onnx:preferences',
+      JSON.stringify({ system: 'Be kind.', thinking: 'on', sampling: { top_k: 3 } }))""")
     page.page("reload")
     ready(page)
     ask(page, "One")
     assert contents(server) == ["Be kind.", "One"]
-    assert server.state.requests[0]["top_k"] == 3 and "x" not in server.state.requests[0]
+    assert (server.state.requests[0]["top_k"], page.at("#thinking", "inputValue")) == (3, "on")
 
 
 def test_penalties_stop_strings_and_fields_that_the_page_does_not_know(page: Browser, server: PageServer):

@@ -129,7 +129,6 @@ const settingsActions = {
   settings: () => chat.settings,
   adjust: (change) => chat.adjust(change),
   defaults: () => chat.model?.defaults ?? {},
-  changed: () => composer.update(),
   themeChosen: chooseTheme,
   languageChosen: (language) => chooseLanguage(language, inOtherWords),
   keyChosen: (key) => (key === apiKey() ? null : models.useKey(key)),

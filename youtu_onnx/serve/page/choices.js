@@ -1,5 +1,5 @@
-// How answers of a conversation are asked for: the system message and how tokens are chosen. A conversation has its own; a new one
-// begins with those of a preset.
+// How answers of a conversation are asked for: the system message, whether to think first, and how tokens are chosen. A conversation
+// has its own; a new one begins with those of a preset.
 
 export const NUMBERS = {
   temperature: { from: 0, to: 2, step: 0.05, slider: true },
@@ -16,7 +16,12 @@ const STOPS = 4; // what the API takes
 const LIKELY = 5; // tokens whose probabilities are asked for at each place
 const OWN = ["model", "messages", "stream", "stream_options", "n"]; // fields that are the page's own
 
-export const plain = () => ({ system: "", sampling: {}, stop: [], raw: {}, probabilities: false });
+export const THINKING = ["auto", "on", "off"]; // auto: as the model's template has it
+
+/** Whether it was decided, in place of the template, if the model thinks. */
+export const decided = ({ thinking }) => thinking === "on" || thinking === "off";
+
+export const plain = () => ({ system: "", thinking: "auto", sampling: {}, stop: [], raw: {}, probabilities: false });
 
 export function allowed(name, value) {
   const { from, to = Infinity, step } = NUMBERS[name];
@@ -29,6 +34,7 @@ export function checked(found) {
     .filter(([name, value]) => name in NUMBERS && allowed(name, value));
   return {
     system: typeof found?.system === "string" ? found.system : "",
+    thinking: THINKING.includes(found?.thinking) ? found.thinking : "auto",
     sampling: Object.fromEntries(sampling),
     stop: Array.isArray(found?.stop) ? found.stop.filter((one) => typeof one === "string" && one).slice(0, STOPS) : [],
     raw: isObject(found?.raw) ? found.raw : {},

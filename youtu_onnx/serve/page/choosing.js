@@ -1,6 +1,7 @@
-// The part of the settings that belongs to the shown conversation: its system message and how tokens are chosen, and presets of them.
+// The part of the settings that belongs to the shown conversation: its system message, whether to think first, how tokens are
+// chosen, and presets of them.
 
-import { NUMBERS, plain, rawFields, stopLines } from "./choices.js";
+import { NUMBERS, THINKING, plain, rawFields, stopLines } from "./choices.js";
 import { $, el } from "./dom.js";
 import { box, choice, labelled, numberField, textField } from "./fields.js";
 import { words } from "./language.js";
@@ -11,7 +12,7 @@ const LABELS = { temperature: "temperature", top_p: "topP", top_k: "topK", max_t
 const FIRST = ["temperature", "top_p", "top_k", "max_tokens", "seed"];
 const DEFAULTS = ""; // the preset's place in the list that stands for the model's defaults
 
-/** actions: { settings, adjust, defaults, changed }; redraw: called where fields must show other values. */
+/** actions: { settings, adjust, defaults }; redraw: called where fields must show other values. */
 export function conversationSettings(actions, redraw) {
   const settings = actions.settings();
   const system = el("textarea", { id: "set-system", rows: 3, dir: "auto", "aria-describedby": "set-system-more",
@@ -22,8 +23,8 @@ export function conversationSettings(actions, redraw) {
   return el("section", { id: "of-conversation" }, el("h3", {}, words("ofConversation")),
     presets(actions, redraw),
     labelled("set-system", "system", "systemMore", system),
-    choice("set-thinking", "thinking", preference("thinking"), ["auto", "on", "off"].map((value) => [value, words(value)]),
-      (value) => { prefer("thinking", value); actions.changed(); }),
+    choice("set-thinking", "thinking", settings.thinking ?? "auto", THINKING.map((value) => [value, words(value)]),
+      (thinking) => actions.adjust({ thinking })),
     el("p", { class: "faint small" }, words("samplingMore")),
     ...fields(FIRST),
     more(actions, fields(Object.keys(LABELS).filter((name) => !FIRST.includes(name)))),

@@ -3,10 +3,10 @@
 import { thinkingSwitch } from "./api.js";
 import { Attachments } from "./attaching.js";
 import { $, el } from "./dom.js";
+import { THINKING } from "./choices.js";
 import { contextUsed, last } from "./conversation.js";
 import { draft, draftKey, keepDraft } from "./drafts.js";
 import { number, roughly, words } from "./language.js";
-import { prefer, preference } from "./preferences.js";
 
 const TALLEST = 0.4; // of the window's height
 
@@ -53,10 +53,10 @@ export class Composer {
       chat.clearContext();
       text.focus();
     });
-    $("thinking").addEventListener("change", () => prefer("thinking", $("thinking").value));
+    $("thinking").addEventListener("change", () => chat.adjust({ thinking: $("thinking").value }));
     addEventListener("resize", () => this.#grow());
     chat.addEventListener("shown", () => this.#bringDraft());
-    for (const type of ["running", "shown", "node"]) chat.addEventListener(type, () => this.update());
+    for (const type of ["running", "shown", "node", "settings"]) chat.addEventListener(type, () => this.update());
     this.#bringDraft();
     this.translate();
   }
@@ -72,7 +72,7 @@ export class Composer {
   }
 
   translate() {
-    $("thinking").replaceChildren(...["auto", "on", "off"].map((value) =>
+    $("thinking").replaceChildren(...THINKING.map((value) =>
       el("option", { value }, words({ auto: "thinkAuto", on: "thinkOn", off: "thinkOff" }[value]))));
     this.#typed();
   }
@@ -84,7 +84,7 @@ export class Composer {
     $("send").hidden = !$("stop").hidden;
     $("send").disabled = !this.#something();
     $("clear").disabled = Boolean(run) || !node || node.role === "break";
-    $("thinking").value = preference("thinking");
+    $("thinking").value = this.#chat.settings.thinking ?? "auto";
     $("thinking-pill").hidden = !thinkingSwitch(model);
     this.#showContext(contextUsed(conversation), model?.context_length);
   }

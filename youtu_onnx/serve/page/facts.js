@@ -1,6 +1,6 @@
 // The small print under an answer.
 
-import { inShort } from "./choices.js";
+import { decided, inShort } from "./choices.js";
 import { duration, number, words } from "./language.js";
 import { speedOf } from "./speed.js";
 
@@ -25,6 +25,6 @@ function tokensOf({ usage, times, pieces, state, rate, before = 0, edited }) {
 
 function askedWith({ asked, model }) {
   if (!asked) return "";
-  return [model, inShort(asked), asked.thinking && `${words("thinking")}: ${words(asked.thinking)}`,
+  return [model, inShort(asked), decided(asked) && `${words("thinking")}: ${words(asked.thinking)}`,
     asked.system.trim() && `${words("system")}: ${asked.system.trim().slice(0, 200)}`].filter(Boolean).join("\n");
 }

@@ -68,7 +68,7 @@ function nodeOf(found) {
   const { thinking, model, state, asked, tokens } = found;
   return { ...node, thinking: typeof thinking === "string" ? thinking : "", model: typeof model === "string" ? model : null,
     state: STATES.includes(state) ? state : "stopped", finish: found.finish === "length" ? "length" : "stop", usage: null, error: null,
-    ...(asked && { asked: { ...checked(asked), ...(["on", "off"].includes(asked.thinking) && { thinking: asked.thinking }) } }),
+    ...(asked && { asked: checked(asked) }),
     ...(tokens && list(tokens).every(isToken) && { tokens: list(tokens) }) };
 }
 

@@ -4,11 +4,10 @@ import { checked, plain } from "./choices.js";
 
 const NAME = "youtu-onnx:preferences"; // theme.js reads it, too
 const KEY = "youtu-onnx:key";
-const THINKING = ["auto", "on", "off"];
 
 // presets: [{ name, settings }]; preset: the name of the one that new conversations begin with; fresh: what was changed for the
 // next new conversation, before its first message.
-const EMPTY = { theme: "system", language: null, model: null, thinking: "auto", list: true, presets: [], preset: null, fresh: null };
+const EMPTY = { theme: "system", language: null, model: null, list: true, presets: [], preset: null, fresh: null };
 
 const memory = {};
 const chosen = { ...EMPTY, ...read() };
@@ -76,11 +75,10 @@ function read() {
   }
   const presets = (Array.isArray(found.presets) ? found.presets : []).filter((one) => typeof one?.name === "string" && one.name)
     .map(({ name, settings }) => ({ name, settings: checked(settings) }));
-  const { system, sampling, ...rest } = found;
-  if (system || Object.keys(sampling ?? {}).length) { // until they belonged to conversations, these held for all
-    presets.push({ name: "1", settings: checked({ system, sampling }) });
+  const { system, sampling, thinking, ...rest } = found;
+  if (system || (thinking ?? "auto") !== "auto" || Object.keys(sampling ?? {}).length) { // until they belonged to conversations, these held for all
+    presets.push({ name: "1", settings: checked({ system, thinking, sampling }) });
     rest.preset = "1";
   }
-  return { ...rest, presets, fresh: found.fresh ? checked(found.fresh) : null,
-    thinking: THINKING.includes(found.thinking) ? found.thinking : "auto" };
+  return { ...rest, presets, fresh: found.fresh ? checked(found.fresh) : null };
 }

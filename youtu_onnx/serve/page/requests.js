@@ -1,14 +1,12 @@
 // What is sent to the server for an answer.
 
 import { thinkingSwitch } from "./api.js";
-import { requestFields } from "./choices.js";
+import { decided, requestFields } from "./choices.js";
 import { messages } from "./conversation.js";
-import { preference } from "./preferences.js";
 
 /** How the next answer is asked for; it is kept with the answer. */
 export function asked(settings, model) {
-  const thinking = thinkingSwitch(model) ? preference("thinking") : "auto";
-  return { ...structuredClone(settings), ...(thinking !== "auto" && { thinking }) };
+  return { ...structuredClone(settings), ...(!thinkingSwitch(model) && { thinking: "auto" }) };
 }
 
 /** The body of a request for an answer to a node of the reader's. `begun`: an answer to go on with. */
@@ -17,7 +15,7 @@ export function bodyOf(conversation, question, how, model, begun = null) {
     model,
     messages: [...messages(conversation, question, how.system), ...(begun ? [assistantMessage(begun)] : [])],
     ...requestFields(how),
-    ...(how.thinking && { chat_template_kwargs: { enable_thinking: how.thinking === "on" } }),
+    ...(decided(how) && { chat_template_kwargs: { enable_thinking: how.thinking === "on" } }),
     ...(begun && { continue_final_message: true }),
   };
 }

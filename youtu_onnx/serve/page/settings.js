@@ -11,7 +11,7 @@ const COMMAND = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘" : "Ctrl";
 const KEYS = [["keySend", "Enter"], ["keyLine", "Shift+Enter"], ["keyStop", "Esc"], ["keyNew", `${COMMAND}+Shift+O`],
   ["keyList", `${COMMAND}+Shift+S`], ["keyFocus", "Shift+Esc"], ["keyEdit", "↑"], ["keySettings", `${COMMAND}+,`]];
 
-/** actions: { settings, adjust, defaults, changed, themeChosen, languageChosen, keyChosen, exportAll, importFiles, removeAll }. */
+/** actions: { settings, adjust, defaults, themeChosen, languageChosen, keyChosen, exportAll, importFiles, removeAll }. */
 export function openSettings(actions) {
   const dialog = $("settings");
   draw(dialog, actions);
