@@ -55,6 +55,7 @@ class Reply:
         error: sent in place of the rest after half of the text.
         cut: the connection ends after half of the text.
         signs: members of chunks without choices that come before everything else, each with what is then waited for.
+        silent: nothing is sent, headers neither, until it is set.
         at_once: everything after ``thought`` is one piece of the stream.
         logprobs: of the text's pieces, where they were asked for.
     """
@@ -68,6 +69,7 @@ class Reply:
     cut: bool = False
     finish: str = "stop"
     signs: list[tuple[dict[str, Any], threading.Event]] = field(default_factory=list)
+    silent: threading.Event | None = None
     at_once: bool = False
     logprobs: list[float] | None = None
 
@@ -185,6 +187,8 @@ def application(state: Callable[[], Scripted]) -> FastAPI:
         reply = state().script.popleft() if state().script else Reply()
         if isinstance(reply, Refusal):
             return refuse(reply)
+        async for _ in stand(reply.silent):
+            pass
         return StreamingResponse(stream(reply, state()), media_type="text/event-stream")
 
     @app.post("/render")

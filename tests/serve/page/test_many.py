@@ -140,6 +140,22 @@ def test_the_prompt_is_seen_to_be_read(page: Browser, server: PageServer):
     assert page.js("document.querySelector('.sign').hidden") and page.texts(".answer") == ["Well."]
 
 
+def test_the_model_is_seen_to_be_loaded(page: Browser, server: PageServer):
+    server.state.models = [{"id": "small"}, {"id": "large", "loaded": False}]
+    page.page("reload")
+    ready(page)
+    page.at("#model", "selectOption", "large")
+    loads = threading.Event()
+    server.state.script.append(Reply(silent=loads))
+    page.fill("#text", "Hello")
+    page.press("Enter")
+    page.wait("document.querySelector('.sign:not([hidden])')?.innerText.trim() === 'The model is being loaded…'")
+    assert page.js("document.querySelector('.sign progress').hidden")
+    loads.set()
+    done(page)
+    assert page.js("document.querySelector('.sign').hidden") and page.texts(".answer") == ["Well."]
+
+
 def test_a_server_that_tells_no_progress_is_asked_without(page: Browser, server: PageServer):
     server.state.script.append(Refusal(400, "not a field", param="return_progress", code="unsupported_field"))
     ask(page, "One")

@@ -1,9 +1,11 @@
 // One answer as it is written: what of a stream goes into its node, and what is known before its first word.
 
-import { ApiError, chat as ask } from "./api.js";
+import { ApiError, chat as ask, models } from "./api.js";
 import { noticePiece } from "./speed.js";
 
 const SAVE_EVERY = 400; // milliseconds: what a reload may lose of a half-written answer
+
+const SILENCE = 700; // milliseconds without a word, after which the server is asked whether it loads the model
 
 /** What an answer's node is when it begins. */
 export const begun = (model, how) => ({ role: "assistant", text: "", thinking: "", state: "running", model, asked: how,
@@ -22,8 +24,10 @@ export const goingOn = (node) => ({ state: "running", finish: null, error: null,
 export async function stream(run, body, { heard, save, connection }) {
   const { node, abort } = run;
   let timer = null;
+  const silence = setTimeout(() => noticeLoading(run, heard), SILENCE);
   try {
     for await (const event of ask(body, abort.signal)) {
+      run.begun = true;
       if (event.queue !== undefined || event.progress) {
         run.sign = event.progress ? { progress: event.progress } : { queue: event.queue };
       } else {
@@ -42,10 +46,21 @@ export async function stream(run, body, { heard, save, connection }) {
     end(node, error, abort.signal);
     if (node.error?.kind === "gone" || node.error?.kind === "cut") connection.lost();
   } finally {
+    clearTimeout(silence);
     clearTimeout(timer); // it is saved as a whole now
+    run.begun = true;
     run.sign = null;
     node.times.ended = Date.now();
   }
+}
+
+/** A server with several models loads one when it is asked for, and answers nothing meanwhile. */
+async function noticeLoading(run, heard) {
+  if (run.begun) return;
+  const found = await models().catch(() => []);
+  if (run.begun || found.find(({ id }) => id === run.node.model)?.loaded !== false) return;
+  run.sign = { loading: true };
+  heard();
 }
 
 export function end(node, error, signal) {

@@ -5,7 +5,7 @@ import { bodyOf } from "./requests.js";
 import { whileAlone, writtenElsewhere } from "./tabs.js";
 
 export class Runs {
-  #of = new Map(); // conversation id → { conversation, node, abort, sign }
+  #of = new Map(); // conversation id → { conversation, node, abort, sign, begun }
   #connection;
   #hooks;
 
@@ -26,7 +26,7 @@ export class Runs {
 
   /** Write an answer into a node; resolves when it has ended. from: the node as it was, to go on with. */
   async start(conversation, question, node, from = null) {
-    const run = { conversation, node, abort: new AbortController(), sign: null };
+    const run = { conversation, node, abort: new AbortController(), sign: null, begun: false };
     this.#of.set(conversation.id, run);
     await this.#alone(run, question, from);
     if (this.of(conversation.id) !== run) return; // deleted meanwhile

@@ -1,4 +1,5 @@
-// What is known of an answer before its first word: another tab writes, others are served first, the prompt is read.
+// What is known of an answer before its first word: another tab writes, the model is loaded, others are
+// served first, the prompt is read.
 
 import { el } from "./dom.js";
 import { duration, number, words } from "./language.js";
@@ -19,8 +20,9 @@ export function signView() {
   return { element, update };
 }
 
-function textOf({ tab, queue, progress }) {
+function textOf({ tab, loading, queue, progress }) {
   if (tab) return words("waitsForTab");
+  if (loading) return words("waitsForModel");
   if (!progress) return words(queue > 1 ? "waitsInQueue" : "waitsNext", { count: number(queue - 1) });
   const { total, cache = 0, processed, time_ms: time } = progress;
   const read = processed - cache;

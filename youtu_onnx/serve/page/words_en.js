@@ -186,6 +186,7 @@ export const EN = {
   probabilitiesMore: "Asked for with each answer from now on, and shown under it.",
   waitsForTab: "Waiting for the answer in another tab…",
   waitsInQueue: "The server is busy: {count} before this one.",
+  waitsForModel: "The model is being loaded…",
   waitsNext: "The server is busy: this one is next.",
   readingPrompt: "Reading the prompt",
   readTokens: "Reading the prompt: {read} of {all} tokens",

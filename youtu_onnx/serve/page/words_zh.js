@@ -186,6 +186,7 @@ export const ZH = {
   probabilitiesMore: "从现在起每次回答都会请求，并显示在回答下方。",
   waitsForTab: "正在等待另一个标签页中的回答…",
   waitsInQueue: "服务器繁忙：前面还有 {count} 个。",
+  waitsForModel: "正在加载模型……",
   waitsNext: "服务器繁忙：下一个就是它。",
   readingPrompt: "正在读取提示",
   readTokens: "正在读取提示：{read} / {all} 个词元",
