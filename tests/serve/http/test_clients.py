@@ -82,8 +82,9 @@ def test_pydantic_ai(run: Callable[[str], dict[str, Any]]) -> None:
 
 def test_vercel_ai(run: Callable[[str], dict[str, Any]]) -> None:
     found = run("vercel_ai.mjs")
-    for name in ("openai", "openai stream", "compatible", "compatible stream"):
+    providers = ("openai", "responses", "compatible")
+    for name in [f"{one}{how}" for one in providers for how in ("", " stream")]:
         assert len(found[name]["calls"]) >= 1 and all(map(is_sum, found[name]["calls"]))
         first, last = found[name]["finishes"]
         assert first == "tool-calls" and last in VERCEL_ENDED
-    assert is_sum(found["openai object"]) and is_sum(found["compatible object"])
+    assert all(is_sum(found[f"{one} object"]) for one in providers)

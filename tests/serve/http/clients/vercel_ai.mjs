@@ -1,4 +1,4 @@
-// Vercel's AI SDK, through OpenAI's provider and the one for servers that are like it: a loop of tools, whole and streamed, and an
+// Vercel's AI SDK, through OpenAI's provider (both of its APIs) and the one for servers that are like it: a loop of tools, whole and streamed, and an
 // object. node vercel_ai.mjs URL prints what came of it as JSON.
 
 import { createOpenAI } from "@ai-sdk/openai";
@@ -10,8 +10,10 @@ const url = process.argv[2];
 const baseURL = `${url}/v1`;
 const digit = z.number().int().min(0).max(9);
 const Numbers = z.object({ a: digit, b: digit });
+const openai = createOpenAI({ baseURL, apiKey: "-" });
 const models = {
-  openai: createOpenAI({ baseURL, apiKey: "-" }).chat("youtu-nano"),
+  openai: openai.chat("youtu-nano"),
+  responses: openai.responses("youtu-nano"),
   compatible: createOpenAICompatible({ name: "youtu", baseURL, supportsStructuredOutputs: true })("youtu-nano"),
 };
 const found = {};
