@@ -39,7 +39,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Packing:
-    """How one parameter becomes initializers; ``pack`` returns one array per piece.
+    """How one parameter becomes initializers; ``pack`` is told how to read it, and returns one array per piece.
 
     ``label`` is for people; ``storage`` says how a matrix is blocked, None where it isn't. ``packed`` is told the arrays, also
     where they weren't made by ``pack`` this time.
@@ -47,7 +47,7 @@ class Packing:
 
     parameter: Parameter
     pieces: tuple[Piece, ...]
-    pack: Callable[[Tensor], tuple[NDArray[Any], ...]]
+    pack: Callable[[Callable[[], Tensor]], tuple[NDArray[Any], ...]]
     label: str
     storage: Blockwise | None = None
     packed: Callable[[tuple[NDArray[Any], ...]], None] = lambda _: None

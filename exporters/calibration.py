@@ -82,9 +82,10 @@ class Calibration:
         late = self._gone.intersection(parameter.tensors).difference(self._now)
         assert not late, f"{min(late)} is asked for behind its layer, and would be rounded without a word"
         while not (found := [self._now[name] for name in parameter.tensors if name in self._now]):
+            self._gone |= self._now.keys()
+            self._now = {}  # before the next is made: products of 6,144 inputs have 0.3 GB
             if (piece := next(self._pieces, None)) is None:
                 return None
-            self._gone |= self._now.keys()
             self._now = piece
             if HEAD in piece:
                 give_back_memory()  # hidden states of the whole text are gone now, and the largest matrix is about to come
@@ -105,7 +106,9 @@ class Calibration:
             pieces = reference.drifted_moments(self.checkpoint, self.sequences, self._rounded, weights=self._weights)
             for piece in pieces:
                 yield {name: InputStatistics(one.moments.diagonal(), *one) for name, one in piece.items()}
+                del piece
         else:
             sizes = self.detail == "sizes"
             for found in reference.second_moments(self.checkpoint, self.sequences, diagonal=sizes, weights=self._weights):
                 yield {name: InputStatistics.of(one + self.floor * one.mean() if sizes else one) for name, one in found.items()}
+                del found

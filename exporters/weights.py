@@ -146,7 +146,7 @@ def builder(read: Callable[[str], Tensor]) -> Callable[[Parameter], Tensor]:
 def _pack(name: str, packing: Packing, build: Callable[[Parameter], Tensor]) -> tuple[NDArray[Any], ...]:
     parameter = packing.parameter
     with torch.no_grad():
-        arrays = packing.pack(build(parameter))
+        arrays = packing.pack(lambda: build(parameter))
     for piece, array in zip(packing.pieces, arrays, strict=True):
         if array.dtype == np.float16 and not np.isfinite(array).all():
             raise CheckpointError(

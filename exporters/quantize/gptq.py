@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from youtu_onnx.core.recipe import Blockwise
+from youtu_onnx.exporters.quantize.inverse_factor import inverse_factor
 from youtu_onnx.exporters.quantize.quantized import Quantized
 from youtu_onnx.exporters.quantize.quantizer import InputStatistics, RowsOf
 from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest
@@ -109,12 +110,10 @@ class _Plan:
         assert moments is not None
         order = _order(moments, size)
         sizes = torch.nn.functional.pad(moments.diagonal().float(), (0, len(order) - len(moments)))
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(_damped(moments, order, how.damping, how.shrinkage)))
-        factor = torch.linalg.cholesky(inverse, upper=True).float()
+        factor = inverse_factor(_damped(moments, order.flip(0), how.damping, how.shrinkage))
         if drift is None or not how.correction:
             return cls(order, sizes[order], factor, None)
-        inverse = inverse.float()  # and the one of twice the size is gone
-        return cls(order, sizes[order], factor, _in_order(drift, order).mul_(how.correction) @ inverse)
+        return cls(order, sizes[order], factor, _in_order(drift, order).mul_(how.correction) @ factor.T @ factor)
 
 
 def _round_in_turn(block: Tensor, scales: Tensor, zeros: Tensor, factor: Tensor, top: int) -> tuple[Tensor, Tensor]:

@@ -67,9 +67,10 @@ def blockwise(
     if zero_points or not storage.symmetric:
         pieces.append(Piece(f"{name}_zero_points", ir.DataType.UINT8, (rows, -(-groups // per_byte))))
 
-    def pack(weight: Tensor) -> tuple[NDArray[Any], ...]:
+    def pack(read: Callable[[], Tensor]) -> tuple[NDArray[Any], ...]:
+        inputs = statistics(parameter)  # first: a layer or two may have to be computed for it, and the head has half a gigabyte
+        quantized_rows = quantizer.begin(read(), storage, TORCH_DTYPES[dtype], inputs)
         made = [np.empty(piece.shape, piece.dtype.numpy()) for piece in pieces]
-        quantized_rows = quantizer.begin(weight, storage, TORCH_DTYPES[dtype], statistics(parameter))
 
         def fill(start: int, stop: int) -> None:
             quantized = quantized_rows(start, stop)
@@ -105,8 +106,8 @@ def plain(name: str, parameter: Parameter, dtype: ir.DataType, *, transposed: bo
     shape = parameter.shape[::-1] if transposed else parameter.shape
     piece = Piece(name, dtype, shape)
 
-    def pack(weight: Tensor) -> tuple[NDArray[Any], ...]:
-        weight = weight.to(TORCH_DTYPES[dtype])
+    def pack(read: Callable[[], Tensor]) -> tuple[NDArray[Any], ...]:
+        weight = read().to(TORCH_DTYPES[dtype])
         return (np.ascontiguousarray((weight.T if transposed else weight).numpy()),)
 
     return Packing(parameter, (piece,), pack, LABELS[dtype])

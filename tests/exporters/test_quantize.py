@@ -154,11 +154,11 @@ def test_chunks_do_not_show(storage, rows, columns):
         RoundToNearest(),
         zero_points=True,
     )
-    whole = made.pack(weight)
+    whole = made.pack(lambda: weight)
     quantized = round_to_nearest(weight, storage)
     before, chunks.CHUNK = chunks.CHUNK, columns * 3
     try:
-        pieces, joined = made.pack(weight), round_to_nearest(weight, storage)
+        pieces, joined = made.pack(lambda: weight), round_to_nearest(weight, storage)
     finally:
         chunks.CHUNK = before
     assert torch.equal(quantized.dequantize(), joined.dequantize())
@@ -228,7 +228,7 @@ def test_packing_takes_any_quantizer(bits: int, codes: int, zeros: list[int]):
     parameter = Parameter(("w",), (3, 90), lambda w: w, "matrix")
     packed = packing.blockwise(
         "w", parameter, Blockwise(bits, 32, False), ir.DataType.FLOAT16, Everything7(), zero_points=False
-    ).pack(torch.empty(3, 90))
+    ).pack(lambda: torch.empty(3, 90))
     assert (packed[0] == codes).all() and packed[0].shape == (3, 3, 32 * bits // 8)
     assert packed[1].tolist() == [[0, 0, 0], [1, 1, 1], [2, 2, 2]] and packed[1].dtype == np.float16
     assert packed[2].tolist() == [zeros] * 3

@@ -63,6 +63,7 @@ def second_moments(
                     made[name] = made[other]
         sums.clear()
         yield {f"{prefix}{name}.weight": moments for name, moments in made.items()}
+        del made, found  # while the next layer is read
     with torch.inference_mode():
         every = (products(normed(parts, used, states[0])) for states in hidden)
         last = sum(every, start=torch.zeros(())) / positions
