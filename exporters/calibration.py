@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from youtu_onnx.core.machine import give_back_memory
 from youtu_onnx.exporters.placed_rows import placed_rows
 from youtu_onnx.exporters.quantize.quantizer import InputStatistics
 from youtu_onnx.families.checkpoint import Checkpoint
-from youtu_onnx.families.reference import Weights
+from youtu_onnx.families.reference import Drifted, Weights
 from youtu_onnx.families.referenced import reference_of
 from youtu_onnx.families.tied_head import HEAD
 from youtu_onnx.graphs.parameter import Parameter
@@ -40,6 +41,9 @@ Detail = Literal["sizes", "moments", "drift"]
 """How much of inputs is measured: mean squares; products of two, too; what the rounding of earlier matrices changed in them."""
 
 
+Measured = Callable[[], InputStatistics]
+
+
 class Calibration:
     """A model reads the text, a layer whenever its matrices' turn comes. Before and behind that layer nothing is kept: matrices
     have to be asked for in the model's order, which is that of the data file."""
@@ -55,8 +59,8 @@ class Calibration:
         assert not floor or detail == "sizes"
         self.checkpoint, self.sequences, self.detail, self.floor = checkpoint, sequences, detail, floor
         self._weights: Weights = checkpoint
-        self._pieces: Iterator[Mapping[str, InputStatistics]] | None = None
-        self._now: Mapping[str, InputStatistics] = {}
+        self._pieces: Iterator[Mapping[str, Measured]] | None = None
+        self._now: Mapping[str, Measured] = {}
         self._gone: set[str] = set()
         self._rounded: dict[str, Tensor] = {}
 
@@ -77,6 +81,11 @@ class Calibration:
 
     def inputs(self, parameter: Parameter) -> InputStatistics | None:
         """None of a matrix that is multiplied with nothing: a table that is looked up."""
+        measured = self._measured(parameter)
+        return None if measured is None else measured()
+
+    def _measured(self, parameter: Parameter) -> Measured | None:
+        """Read on until its turn comes; nothing is computed of what nobody asks for."""
         if self._pieces is None:
             self._pieces = self._read()
         late = self._gone.intersection(parameter.tensors).difference(self._now)
@@ -94,21 +103,31 @@ class Calibration:
     def rounded(self, parameter: Parameter, made: Callable[[], Tensor]) -> None:
         """What a matrix became, ``[N,K]``: those behind it are multiplied with something else then. Behind the head, which may
         have a gigabyte, there are none."""
-        if self.inputs(parameter) is None or HEAD in self._now:
+        if self._measured(parameter) is None or HEAD in self._now:
             return
         whole = made()
         for rows in placed_rows(parameter, self.checkpoint):
             self._rounded[rows.tensor] = rows.without_factors(rows.back(whole), self._weights).contiguous()
 
-    def _read(self) -> Iterator[Mapping[str, InputStatistics]]:
+    def _read(self) -> Iterator[Mapping[str, Measured]]:
         reference = reference_of(self.checkpoint.family)
         if self.drifts:
             pieces = reference.drifted_moments(self.checkpoint, self.sequences, self._rounded, weights=self._weights)
             for piece in pieces:
-                yield {name: InputStatistics(one.moments.diagonal(), *one) for name, one in piece.items()}
+                yield {name: partial(_of_both, products) for name, products in piece.items()}
                 del piece
         else:
             sizes = self.detail == "sizes"
             for found in reference.second_moments(self.checkpoint, self.sequences, diagonal=sizes, weights=self._weights):
-                yield {name: InputStatistics.of(one + self.floor * one.mean() if sizes else one) for name, one in found.items()}
-                del found
+                made = {name: InputStatistics.of(one + self.floor * one.mean() if sizes else one) for name, one in found.items()}
+                yield {name: partial(_known, one) for name, one in made.items()}
+                del found, made
+
+
+def _of_both(products: Callable[[], Drifted]) -> InputStatistics:
+    made = products()
+    return InputStatistics(made.moments.diagonal(), *made)
+
+
+def _known(inputs: InputStatistics) -> InputStatistics:
+    return inputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from youtu_onnx.exporters.carried import Carried  # noqa: E402
 from youtu_onnx.families import drifted_moments, second_moments  # noqa: E402
 from youtu_onnx.families.checkpoint import Checkpoint  # noqa: E402
 from youtu_onnx.families.exported import exportable  # noqa: E402
+from youtu_onnx.families.reference import Drifted  # noqa: E402
 from youtu_onnx.families.referenced import reference_of  # noqa: E402
 from youtu_onnx.graphs.parameter import Parameter  # noqa: E402
 from youtu_onnx.publish.calibrating import BUILT_IN as CALIBRATION  # noqa: E402
@@ -135,6 +136,23 @@ def test_a_parameter_gets_its_own(expected: dict[str, torch.Tensor]) -> None:
                 torch.testing.assert_close(inputs.second_moments, expected[name], rtol=1e-3, atol=1e-3)
                 seen.add(name.split(".")[-2])
     assert seen >= {"q_a_proj", "kv_a_proj_with_mqa", "q_b_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+
+
+def test_products_that_nobody_asks_for_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of matrices that an earlier export has rounded; the head's are made in any case, for what reads it is let go then."""
+    computed: list[int] = []
+    products = drifted_moments._products
+
+    def counted(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Drifted:
+        computed.append(1)
+        return products(pairs)
+
+    monkeypatch.setattr(drifted_moments, "_products", counted)
+    checkpoint = Checkpoint.open(str(NANO))
+    pieces = list(reference_of(checkpoint.family).drifted_moments(checkpoint, SEQUENCES, {}))
+    assert len(computed) == 1 and len(pieces) > 5 * checkpoint.architecture.num_hidden_layers
+    [*_, last] = pieces
+    assert last["lm_head.weight"]() is last["lm_head.weight"]() and len(computed) == 1
 
 
 def matrix(name: str) -> Parameter:

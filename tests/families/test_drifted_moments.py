@@ -64,7 +64,8 @@ def test_each_matrix_has_what_two_whole_models_show(tmp_path: Path, variant: str
         assert not rounded, "what is taken over is taken out"
         kinds = {name.split(".")[-2] for name in piece} - {"embed_tokens"}
         assert kinds <= set(step) if where == "layers" else kinds == {"lm_head"}
-        for name, found in piece.items():
+        for name, products in piece.items():
+            found = products()
             if name == "model.embed_tokens.weight":  # tied to the head
                 continue
             theirs, ours = wanted[name], seen[name]
@@ -82,9 +83,24 @@ def test_nothing_drifts_where_nothing_is_rounded(tmp_path: Path) -> None:
     reference = reference_of(checkpoint.family)
     plain = {name: one for piece in reference.second_moments(checkpoint, SEQUENCES) for name, one in piece.items()}
     for piece in reference.drifted_moments(checkpoint, SEQUENCES, {}):
-        for name, found in piece.items():
+        for name, products in piece.items():
+            found = products()
             assert not found.drift.any(), name
             torch.testing.assert_close(found.moments, plain[name], rtol=1e-4, atol=1e-5)
+
+
+def test_products_are_to_be_asked_for_in_their_turn(tmp_path: Path) -> None:
+    checkpoint = Checkpoint.open(write_checkpoint(tmp_path / "one", CONFIG))
+    pieces = reference_of(checkpoint.family).drifted_moments(checkpoint, SEQUENCES, {})
+    first = next(pieces)
+    name = "model.layers.0.self_attn.kv_a_proj_with_mqa.weight"
+    known = first[name]()
+    late = next(pieces)
+    assert "model.layers.0.self_attn.q_b_proj.weight" in late
+    next(pieces)
+    assert first[name]() is known
+    with pytest.raises(AssertionError, match="its layer has gone on"):
+        next(iter(late.values()))()
 
 
 def test_other_weights_may_be_read_with(tmp_path: Path) -> None:
@@ -97,6 +113,7 @@ def test_other_weights_may_be_read_with(tmp_path: Path) -> None:
         reference.drifted_moments(checkpoint, SEQUENCES, {}, weights=weights),
         strict=True,
     ):
-        for name, found in other.items():
+        for name, products in other.items():
+            found = products()
             s = torch.ones(len(found.moments)) if "kv_b" in name or "layers" not in name else factors[: len(found.moments)]
-            torch.testing.assert_close(found.moments, own[name].moments / s / s[:, None], rtol=1e-3, atol=1e-5, msg=name)
+            torch.testing.assert_close(found.moments, own[name]().moments / s / s[:, None], rtol=1e-3, atol=1e-5, msg=name)

@@ -8,6 +8,7 @@ together: the projections before attention, as the family has them, then ``o_pro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from youtu_onnx.families.checkpoint import Checkpoint
@@ -32,7 +33,7 @@ def drifted_moments(
     rounded: MutableMapping[str, Tensor],
     weights: Weights,
     report: Callable[[int], None],
-) -> Iterator[Mapping[str, Drifted]]:
+) -> Iterator[Mapping[str, Callable[[], Drifted]]]:
     """Implements :meth:`youtu_onnx.families.reference.Reference.drifted_moments`; ``report`` is its ``on_bytes``."""
     import torch
 
@@ -44,15 +45,17 @@ def drifted_moments(
         exact, drifted = (Side(parts, states, turns) for states in (hidden, own))
     report(checkpoint.tensors["model.embed_tokens.weight"].nbytes)
 
-    def step(prefix: str, inputs: Mapping[str, Inputs]) -> Iterator[Mapping[str, Drifted]]:
-        made: dict[str, Drifted] = {}
-        found: dict[Inputs, Drifted] = {}
-        for name, read in inputs.items():
-            if read not in found:
-                with torch.inference_mode():
-                    found[read] = _products((read(exact, index), read(drifted, index)) for index in range(count))
-            made[f"{prefix}{name}.weight"] = found[read]
-        yield made
+    def step(prefix: str, inputs: Mapping[str, Inputs]) -> Iterator[Mapping[str, Callable[[], Drifted]]]:
+        now = True
+
+        @cache
+        def products(read: Inputs) -> Drifted:
+            assert now, "asked for when its layer has gone on"
+            with torch.inference_mode():
+                return _products((read(exact, index), read(drifted, index)) for index in range(count))
+
+        yield {f"{prefix}{name}.weight": partial(products, read) for name, read in inputs.items()}
+        now = False
         drifted.replace({name: rounded.pop(full) for name in inputs if (full := f"{prefix}{name}.weight") in rounded})
 
     for index in range(checkpoint.architecture.num_hidden_layers):
@@ -83,7 +86,7 @@ def drifted_moments(
     for side in (exact, drifted):
         side.clear()  # the head is rounded next: the largest matrix, in the company of nothing
     tied = checkpoint.architecture.tie_word_embeddings
-    yield {"lm_head.weight": found} | ({"model.embed_tokens.weight": found} if tied else {})
+    yield dict.fromkeys(("lm_head.weight", *(("model.embed_tokens.weight",) if tied else ())), lambda: found)
 
 
 class Side:

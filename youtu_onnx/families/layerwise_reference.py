@@ -101,7 +101,7 @@ class LayerwiseReference(ABC):
         *,
         weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
-    ) -> Iterator[Mapping[str, Drifted]]:
+    ) -> Iterator[Mapping[str, Callable[[], Drifted]]]:
         parts, report = self.parts(checkpoint), on_bytes or nobody
         projections = self.inputs(checkpoint).projections
         return drifted_moments(checkpoint, parts, sequences, projections, rounded, weights or checkpoint, report)

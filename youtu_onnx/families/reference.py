@@ -178,7 +178,7 @@ class Reference(Protocol):
         *,
         weights: Weights | None = None,
         on_bytes: Callable[[int], None] | None = None,
-    ) -> Iterator[Mapping[str, Drifted]]:
+    ) -> Iterator[Mapping[str, Callable[[], Drifted]]]:
         """What each matrix is multiplied with where those before it are rounded, beside what it is multiplied with where they
         aren't.
 
@@ -188,7 +188,9 @@ class Reference(Protocol):
             weights, on_bytes: as :meth:`second_moments` has them.
 
         Yields:
-            What :meth:`second_moments` gives for matrices that read the same input, for one input of a layer after the other.
+            What :meth:`second_moments` gives for matrices that read the same input, for one input of a layer after the other:
+            computed where it is asked for, before the next piece is, once. That is half of the work, and nobody needs it of
+            matrices that are rounded already.
 
         Memory: two layers in float32, the hidden states of all sequences four times, and the products of one input.
 

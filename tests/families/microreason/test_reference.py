@@ -63,7 +63,7 @@ def test_what_rounding_changes_in_inputs_is_what_the_rounded_model_reads(checkpo
     made: dict[str, torch.Tensor] = {}
     found = {}
     for piece in reference.drifted_moments(opened, IDS, made):
-        found |= {name: one.moments for name, one in piece.items()}
+        found |= {name: one().moments for name, one in piece.items()}
         made |= {name: rounded.tensor(name) for name in piece if name in opened.tensors}
     wanted = {name: one for piece in reference.second_moments(opened, IDS, weights=rounded) for name, one in piece.items()}
     for name, moments in found.items():
@@ -106,7 +106,7 @@ def test_moments_of_inputs_are_of_every_matrix(checkpoint: Callable[[bool], Path
     diagonal = {name: one for piece in reference.second_moments(opened, IDS, diagonal=True) for name, one in piece.items()}
     for name, moments in found.items():
         assert torch.allclose(moments.diagonal(), diagonal[name], rtol=1e-4), name
-    drifted = {name: one for piece in reference.drifted_moments(opened, IDS, {}) for name, one in piece.items()}
+    drifted = {name: one() for piece in reference.drifted_moments(opened, IDS, {}) for name, one in piece.items()}
     assert drifted.keys() == found.keys()
     for name, (moments, drift) in drifted.items():
         assert torch.allclose(moments, found[name], rtol=1e-4, atol=1e-5) and not drift.any(), name
