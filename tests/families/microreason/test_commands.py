@@ -222,7 +222,7 @@ def test_a_server_answers_several_at_once_and_goes_on_where_a_reply_ended(bundle
         return httpx.post(f"{url}/v1/completions", json=body, timeout=120).raise_for_status().json()  # type: ignore[no-any-return]
 
     with running(bundle) as (process, url, said), ThreadPoolExecutor(4) as clients:
-        assert "8 replies at once" in said[1]
+        assert "8 replies at once" in said[2]
         alone = [completion(prompt)["choices"] for prompt in prompts]
         for _ in range(2):
             assert [made["choices"] for made in clients.map(completion, prompts)] == alone

@@ -58,7 +58,7 @@ class Server:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.wait_for(lambda: len(self.workers()) >= 2)
-        self.url = re.search(r"at (http://\S+);", "".join(self.lines))[1]
+        self.url = re.search(r"at (http://[^,\s]+)", "".join(self.lines))[1]
 
     def _read(self) -> None:
         for line in self.process.stderr:
