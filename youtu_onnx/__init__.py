@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from youtu_onnx.core import deferred
+from youtu_onnx.core import deferred, telemetry
 from youtu_onnx.core.version import __version__
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from youtu_onnx.runtimes.huggingface.model import ORTYoutuForCausalLM
 
 __all__ = ["ORTYoutuForCausalLM", "__version__", "export", "load"]
+
+telemetry.keep_quiet()  # here, because nothing of this project imports onnxruntime before
 
 _PLACES = {
     "load": ("youtu_onnx.chat.opening", None),

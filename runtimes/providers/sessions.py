@@ -9,6 +9,7 @@ from typing import Any
 
 import onnxruntime as ort
 
+from youtu_onnx.core import telemetry
 from youtu_onnx.core.errors import ProviderError
 from youtu_onnx.runtimes.providers.log import FATAL, log_from
 from youtu_onnx.runtimes.providers.options import ProviderOptions, refuse_unknown
@@ -41,6 +42,7 @@ def open_session(
         UsageError: options that the provider doesn't have.
         Exception: what ONNX Runtime raises; the binding's own classes are bare Exceptions.
     """
+    telemetry.silence(ort)
     wanted = (provider_options or ProviderOptions()).of_provider(provider)
     with log_from(FATAL) if quiet and provider.name != "cpu" else contextlib.nullcontext():
         if provider.prepare:

@@ -1,5 +1,7 @@
 // A bundle's folder → a Model, in Node.
 
+import "./quiet.js";
+
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
