@@ -318,15 +318,34 @@ namespace Microsoft.ML.OnnxRuntime
     {
     }
 
+    public sealed class OrtEnv
+    {
+        private static readonly OrtEnv Only = new OrtEnv();
+
+        internal readonly IntPtr Value = Api.NewEnvironment();
+
+        private OrtEnv()
+        {
+        }
+
+        public static OrtEnv Instance()
+        {
+            return Only;
+        }
+
+        public void DisableTelemetryEvents()
+        {
+            Api.Check(Api.Get<Api.Change>(Api.DisableTelemetryEvents)(Value));
+        }
+    }
+
     public class InferenceSession : Handle
     {
-        private static readonly IntPtr Environment = Api.NewEnvironment();
-
         private readonly Dictionary<string, NodeMetadata> overridable = new Dictionary<string, NodeMetadata>();
 
         public InferenceSession(string modelPath, SessionOptions options) : base(Api.ReleaseSession)
         {
-            Api.Check(Api.Get<Api.NewSession>(Api.CreateSession)(Environment, Utf8.Bytes(modelPath), options.Value, out Value));
+            Api.Check(Api.Get<Api.NewSession>(Api.CreateSession)(OrtEnv.Instance().Value, Utf8.Bytes(modelPath), options.Value, out Value));
             UIntPtr count;
             Api.Check(Api.Get<Api.GetSize>(Api.SessionGetOverridableInitializerCount)(Value, out count));
             for (ulong index = 0; index < (ulong)count; index++)

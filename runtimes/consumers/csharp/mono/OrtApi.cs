@@ -9,9 +9,9 @@ namespace Microsoft.ML.OnnxRuntime
 {
     internal static class Api
     {
-        internal const int GetErrorMessage = 2, CreateEnv = 3, CreateSession = 7, CreateSessionOptions = 10,
-            SetSessionLogSeverityLevel = 22, SetSessionGraphOptimizationLevel = 23, SessionGetOverridableInitializerCount = 32,
-            SessionGetOverridableInitializerName = 38, CreateRunOptions = 39, CreateTensorAsOrtValue = 48,
+        internal const int GetErrorMessage = 2, CreateEnv = 3, DisableTelemetryEvents = 6, CreateSession = 7,
+            CreateSessionOptions = 10, SetSessionLogSeverityLevel = 22, SetSessionGraphOptimizationLevel = 23,
+            SessionGetOverridableInitializerCount = 32, SessionGetOverridableInitializerName = 38, CreateRunOptions = 39, CreateTensorAsOrtValue = 48,
             CreateTensorWithDataAsOrtValue = 49, GetTensorMutableData = 51, GetTensorElementType = 60, GetDimensionsCount = 61,
             GetDimensions = 62, GetTensorTypeAndShape = 65, CreateMemoryInfo = 68, AllocatorFree = 76,
             GetAllocatorWithDefaultOptions = 78, ReleaseStatus = 93, ReleaseMemoryInfo = 94, ReleaseSession = 95,
@@ -28,6 +28,7 @@ namespace Microsoft.ML.OnnxRuntime
         internal delegate IntPtr Message(IntPtr status);
         internal delegate void Release(IntPtr handle);
         internal delegate IntPtr Create(out IntPtr made);
+        internal delegate IntPtr Change(IntPtr handle);
         internal delegate IntPtr Derive(IntPtr from, out IntPtr made);
         internal delegate IntPtr SetNumber(IntPtr handle, int value);
         internal delegate IntPtr SetEntry(IntPtr handle, byte[] key, byte[] value);

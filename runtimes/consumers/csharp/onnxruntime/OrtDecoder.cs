@@ -26,6 +26,7 @@ namespace YoutuOnnx.Ort
         {
             Manifest = new Manifest(folder);
             provider = provider ?? Manifest.Provider;
+            OrtEnv.Instance().DisableTelemetryEvents(); // the variable ORT_DISABLE_TELEMETRY=1 keeps it from beginning, too
             using (var options = new SessionOptions())
             {
                 options.LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL;  // what goes wrong is thrown, and said once

@@ -19,10 +19,11 @@ import jdk.incubator.foreign.SymbolLookup;
  * <p>Functions have the numbers of their places in struct OrtApi of onnxruntime_c_api.h, which only grows at its end.
  */
 final class Native {
-    static final int CREATE_ENV = 3, CREATE_SESSION = 7, RUN = 9, CREATE_SESSION_OPTIONS = 10, SET_LOG_LEVEL = 22,
-            SET_OPTIMIZATION_LEVEL = 23, CREATE_TENSOR_OVER = 49, GET_TENSOR_DATA = 51, GET_ELEMENT_TYPE = 60, GET_RANK = 61,
-            GET_DIMENSIONS = 62, GET_TYPE_AND_SHAPE = 65, CREATE_CPU_MEMORY_INFO = 69, RELEASE_SESSION = 95, RELEASE_VALUE = 96,
-            RELEASE_TYPE_AND_SHAPE = 99, RELEASE_SESSION_OPTIONS = 100, ADD_CONFIG_ENTRY = 130;
+    static final int CREATE_ENV = 3, ENABLE_TELEMETRY = 5, DISABLE_TELEMETRY = 6, CREATE_SESSION = 7, RUN = 9,
+            CREATE_SESSION_OPTIONS = 10, SET_LOG_LEVEL = 22, SET_OPTIMIZATION_LEVEL = 23, CREATE_TENSOR_OVER = 49,
+            GET_TENSOR_DATA = 51, GET_ELEMENT_TYPE = 60, GET_RANK = 61, GET_DIMENSIONS = 62, GET_TYPE_AND_SHAPE = 65,
+            CREATE_CPU_MEMORY_INFO = 69, RELEASE_SESSION = 95, RELEASE_VALUE = 96, RELEASE_TYPE_AND_SHAPE = 99,
+            RELEASE_SESSION_OPTIONS = 100, ADD_CONFIG_ENTRY = 130;
 
     private static final int GET_ERROR_MESSAGE = 2, RELEASE_STATUS = 93;
     private static final int VERSION = 17;  // of the table: any that has all of these

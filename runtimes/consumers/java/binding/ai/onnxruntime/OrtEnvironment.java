@@ -27,6 +27,10 @@ public final class OrtEnvironment implements AutoCloseable {
         }
     }
 
+    public void setTelemetry(boolean sendTelemetry) throws OrtException {
+        Native.call(sendTelemetry ? Native.ENABLE_TELEMETRY : Native.DISABLE_TELEMETRY, handle);
+    }
+
     public OrtSession createSession(String modelPath, OrtSession.SessionOptions options) throws OrtException {
         return new OrtSession(this, modelPath, options);
     }

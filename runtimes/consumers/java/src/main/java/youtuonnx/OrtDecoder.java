@@ -37,6 +37,7 @@ public final class OrtDecoder implements AutoCloseable {
      * @throws IllegalArgumentException another provider
      */
     public OrtDecoder(Path folder, String provider) throws IOException, OrtException {
+        environment.setTelemetry(false);  // the variable ORT_DISABLE_TELEMETRY=1 keeps it from beginning, too
         manifest = new Manifest(folder);
         String chosen = provider == null ? manifest.provider : provider;
         try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
