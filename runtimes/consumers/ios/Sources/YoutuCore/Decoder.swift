@@ -24,6 +24,7 @@ public final class Decoder {
         case "uint8": type = .uInt8
         default: throw ModelError("unknown cache type \(record.cache.dtype)")
         }
+        setenv("ORT_DISABLE_TELEMETRY", "1", 0)  // else it reports what runs here to its maker
         environment = try ORTEnv(loggingLevel: .error)
         let options = try ORTSessionOptions()
         try options.setIntraOpNumThreads(threads)

@@ -33,6 +33,7 @@ class Decoder(folder: File, private val record: Record, threads: Int = 4) : Auto
     val tokens: List<Int> get() = held
 
     init {
+        environment.setTelemetry(false)
         val graph = File(folder, record.graph)
         OrtSession.SessionOptions().use { options ->
             options.setIntraOpNumThreads(threads)
