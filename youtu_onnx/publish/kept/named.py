@@ -15,7 +15,7 @@ from youtu_onnx.publish.kept.entry import RECORD, Entry
 
 def kept_names() -> list[str]:
     """As ``run`` was told; none where nothing is kept."""
-    return [entry.name for _, entry in _kept()]
+    return [entry.name for _, entry in _there()]
 
 
 def folder_called(name: str) -> Path:
@@ -30,23 +30,35 @@ def folder_called(name: str) -> Path:
     with contextlib.suppress(OSError):  # who opens it says why it can't be looked at
         if path.exists():
             return path
-    folders = [folder for folder, entry in _kept() if name in (entry.name, folder.name)]
+    folders = [folder for folder, entry in _there() if name in (entry.name, folder.name)]
     if len(folders) > 1:
         one_of = ", ".join(folder.name for folder in folders)
         raise UsageError(f"{name} is kept {len(folders)} times", hint=f"name one of {one_of}; youtu-onnx list says more")
     for folder in folders:
-        with contextlib.suppress(OSError):
-            os.utime(folder.with_name(folder.name + RECORD))  # it was asked for
+        use(folder)
     return folders[0] if folders else path
 
 
-def _kept() -> Iterator[tuple[Path, Entry]]:
-    """Bundles that are whole, and their records."""
-    try:
-        files = sorted((user_cache() / "bundles").glob(f"*{RECORD}"))
-    except (OSError, ResourceError):
-        return
-    for file in files:
+def kept() -> Iterator[tuple[Path, Entry]]:
+    """Bundles that are whole, and their records.
+
+    Raises:
+        ResourceError: this user has no home folder.
+    """
+    for file in sorted((user_cache() / "bundles").glob(f"*{RECORD}")):
         folder = file.with_name(file.name.removesuffix(RECORD))
         if (folder / names.MANIFEST).is_file() and (entry := Entry.read(file)) is not None:
             yield folder, entry
+
+
+def use(folder: Path) -> None:
+    """Note that it was asked for."""
+    with contextlib.suppress(OSError):
+        os.utime(folder.with_name(folder.name + RECORD))
+
+
+def _there() -> list[tuple[Path, Entry]]:
+    try:
+        return list(kept())
+    except (OSError, ResourceError):
+        return []

@@ -16,6 +16,7 @@ from youtu_onnx.core.bundle.staging import DISK_FULL, clean_up_after_killed
 from youtu_onnx.core.errors import ResourceError, UsageError
 from youtu_onnx.core.progress import Progress
 from youtu_onnx.core.user_cache import user_cache
+from youtu_onnx.publish.kept import named
 from youtu_onnx.publish.kept.entry import RECORD, Entry
 from youtu_onnx.runtimes.ort import preparing
 
@@ -62,10 +63,7 @@ def found(folder: Path) -> Kept | None:
 
 def all_kept() -> list[Kept]:
     """The last used first."""
-    if not root().is_dir():
-        return []
-    folders = (file.with_name(file.name.removesuffix(RECORD)) for file in root().glob(f"*{RECORD}"))
-    return sorted((kept for kept in map(found, folders) if kept is not None), key=lambda one: -one.used)
+    return sorted((Kept(folder, entry) for folder, entry in named.kept()), key=lambda one: -one.used)
 
 
 def called(name: str) -> list[Kept]:
@@ -85,8 +83,7 @@ def called(name: str) -> list[Kept]:
 
 def use(kept: Kept) -> None:
     """Note that it was asked for."""
-    with contextlib.suppress(OSError):
-        os.utime(record_of(kept.folder))
+    named.use(kept.folder)
 
 
 @contextlib.contextmanager

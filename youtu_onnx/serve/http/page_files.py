@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def add(app: FastAPI, folder: Path = FOLDER) -> None:
     app.add_route("/static/{name:path}", static, include_in_schema=False)
 
 
-def _with_preloads(index: str, names: dict[str, bytes]) -> str:
+def _with_preloads(index: str, names: Iterable[str]) -> str:
     """Every module is asked for at once. Else a browser finds them import by import, and waits for the network six times."""
     modules = [name for name in names if name.endswith(".js") and name != WORKER and f'<script src="static/{name}"' not in index]
     links = "".join(f'<link rel="modulepreload" href="static/{name}">\n  ' for name in modules)
