@@ -87,12 +87,17 @@ class Refusal:
 
 @dataclass
 class Scripted:
-    """What the server does and has seen; tests change it while it runs. An empty script answers "Well."."""
+    """What the server does and has seen; tests change it while it runs. An empty script answers "Well.".
+
+    Attributes:
+        cut: paths whose answers break off: status, headers and half of the body come.
+    """
 
     script: deque[Reply | Refusal] = field(default_factory=deque)
     models: list[dict[str, Any]] = field(default_factory=lambda: [MODEL])
     key: str | None = None
     healthy: bool = True
+    cut: frozenset[str] = frozenset()
     render: Callable[[str], str] | None = None
     explain: Callable[[dict[str, Any]], dict[str, Any] | Refusal] | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -164,6 +169,8 @@ class Guard:
         async def with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["Content-Security-Policy"] = POLICY
+            elif path in state.cut:
+                message["body"] = message["body"][: len(message["body"]) // 2]
             await send(message)
 
         return await self._app(scope, receive, with_policy)

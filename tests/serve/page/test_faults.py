@@ -37,6 +37,18 @@ def test_the_page_is_opened_before_the_server_is_ready(page: Browser, server: Pa
     page.wait_gone("#banner")
 
 
+def test_an_answer_that_breaks_off_after_its_headers_is_a_lost_connection(page: Browser, server: PageServer):
+    server.state.cut = frozenset({"/render", "/v1/models"})
+    server.state.script.append(Reply("one **two**"))
+    ask(page, "Hello")  # no fault on the console, which the fixture looks for
+    assert page.js("document.querySelector('.answer').textContent") == "one **two**"
+    page.page("reload")
+    page.wait("document.querySelector('#banner').textContent === \"The server can't be reached. Trying again…\"")
+    server.state.cut = frozenset()
+    page.wait("document.querySelector('.answer strong')?.innerText === 'two'")
+    page.wait("document.querySelector('.model-name')?.textContent === 'youtu-nano'")
+
+
 def test_a_busy_server_is_asked_again(page: Browser, server: PageServer):
     server.state.script.extend([Refusal(429, "full", retry_after=1), Refusal(503, "draining", retry_after=30), Reply("At last.")])
     page.fill("#text", "Hello")

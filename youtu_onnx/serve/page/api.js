@@ -17,7 +17,7 @@ export class ApiError extends Error {
 let tellsProgress = true; // until a server refuses to
 
 export async function models() {
-  const found = (await (await ask("v1/models")).json()).data;
+  const found = (await json("v1/models"))?.data;
   if (!Array.isArray(found) || !found.every((model) => typeof model?.id === "string")) {
     throw new ApiError("failed", "v1/models: not a list of models");
   }
@@ -29,14 +29,14 @@ export const thinkingSwitch = (model) => (model?.thinking ?? model?.thinking_swi
 
 /** HTML of a Markdown text. Not to be trusted: see sanitize.js. */
 export async function render(markdown) {
-  const { html } = await (await ask("render", { method: "POST", body: { markdown } })).json();
+  const html = (await json("render", { method: "POST", body: { markdown } }))?.html;
   if (typeof html !== "string") throw new ApiError("failed", "render: no html");
   return html;
 }
 
 /** Of an answer to messages: { steps, tokens, kept }. Only of models with `steps`. */
 export async function explain(body) {
-  const found = await (await ask("explain", { method: "POST", body })).json();
+  const found = await json("explain", { method: "POST", body });
   if (!Array.isArray(found?.steps?.lines) || !Array.isArray(found.tokens)) throw new ApiError("failed", "explain: no steps");
   return found;
 }
@@ -119,6 +119,16 @@ async function ask(path, { method = "GET", body, signal } = {}) {
   }
   if (!response.ok) throw await refusal(response);
   return response;
+}
+
+/** The JSON of an answer, whose connection may break after its first line, too. */
+async function json(path, options) {
+  const response = await ask(path, options);
+  try {
+    return await response.json();
+  } catch (error) {
+    throw new ApiError(error instanceof SyntaxError ? "failed" : "gone", `${path}: ${error.message}`);
+  }
 }
 
 async function refusal(response) {
