@@ -104,7 +104,7 @@ def build(folder: Path, target: Target, words: Sequence[str], extra: Sequence[st
     flags = ["-std=c11", "-O3", "-g0", "-Wall", "-Wextra", "-Wno-psabi", "-ffp-contract=fast", "-fvisibility=hidden", *extra]
     flags += ["-fPIC"] if target.system != "windows" else []
     source = HERE / "src"
-    wanted = {source / "select.c": "", source / "isa_plain.c": ""}
+    wanted = {source / f"{one}.c": "" for one in ("select", "halves", "isa_plain")}
     wanted |= {source / f"isa_{one}.c": more for one, more in sets(target, words).items()}
     wanted |= {program: f"-I{source}"} if program else {source / f"{one}.c": "" for one in OPERATORS}
     link = [*extra, "-s"] if target.system == "linux" and not extra else [*extra]

@@ -23,6 +23,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from youtu_onnx.exporters.quantize.stored import stored
+
 SHRINKS = (0.95, 0.9, 0.85)
 WEIGHTED_SHRINKS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 ABOUT = (0.975, 1.025)
@@ -34,8 +36,8 @@ def fit(
 ) -> tuple[Tensor, Tensor]:
     """Better scales and zero points for ``steps`` [N,G,block_size]: the numbers, each divided by its block's scale.
 
-    Errors are in steps too, so that magnitude doesn't matter: no square overflows or vanishes. Candidates are judged
-    with the scale that will be stored, float16 or float32. One that can't be compared (NaN, infinite) is not taken.
+    Errors are in steps too, so that magnitude doesn't matter: no square overflows or vanishes. Candidates are judged with the
+    scale as it will be kept (:mod:`youtu_onnx.exporters.quantize.stored`). One that can't be compared (NaN, infinite) is not taken.
 
     Args:
         scales: [N,G] in the dtype that is stored.
@@ -78,11 +80,11 @@ class _Search:
 
     def consider(self, scales: Tensor, zeros: Tensor) -> None:
         """Take these scales (float32, to be stored as the first ones are) and zero points where their error is less."""
-        stored = scales.to(self.scales.dtype)
-        error = self._squared_error(stored.float(), zeros)
+        kept = stored(scales, self.scales.dtype)
+        error = self._squared_error(kept.float(), zeros)
         better = error < self._error
         self._error = torch.where(better, error, self._error)
-        self.scales, self.zeros = torch.where(better, stored, self.scales), torch.where(better, zeros, self.zeros)
+        self.scales, self.zeros = torch.where(better, kept, self.scales), torch.where(better, zeros, self.zeros)
 
     def consider_with_zeros_beside(self, scales: Tensor, zeros: Tensor, asymmetric: bool) -> None:
         """And the zero points a step to either side, if they may change."""

@@ -11,6 +11,7 @@ from youtu_onnx.core.recipe import Blockwise
 from youtu_onnx.exporters.quantize.fit import fit
 from youtu_onnx.exporters.quantize.quantized import Quantized
 from youtu_onnx.exporters.quantize.quantizer import InputStatistics, RowsOf
+from youtu_onnx.exporters.quantize.stored import stored
 
 
 @dataclass(frozen=True)
@@ -62,5 +63,5 @@ def _by_blocks(sizes: Tensor, block: int) -> Tensor:
 
 def _nonzero(scales: Tensor, dtype: torch.dtype) -> Tensor:
     """Scales as they will be stored; a block of zeros gets 1, for 0 can't be divided by."""
-    stored = scales.to(dtype)
-    return torch.where(stored == 0, torch.ones_like(stored), stored)
+    kept = stored(scales, dtype)
+    return torch.where(kept == 0, torch.ones_like(kept), kept)

@@ -18,6 +18,7 @@ int main(void) {
         else
             printf("%s: not on this machine\n", name);
     }
+    compare_halves();
     compare_linear(sets, count);
     compare_attention(sets, count, kernels("plain"));
     for (int i = 0; i < count; i++) compare_rows(sets[i]);

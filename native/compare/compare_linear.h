@@ -1,5 +1,6 @@
 /* Products of quantized rows with quantized matrices, against sums in doubles of what the bytes mean. */
 #include "check.h"
+#include "halves.h"
 
 /* Numbers of a kind: EXACT ones are integers that every order of adding keeps exactly; EXTREME ones are as large as they get;
  * ANY are fractions, of which the quantization is part of what is compared. */
@@ -61,6 +62,15 @@ static void expect(Product *p) {
         }
 }
 
+/* What a half holds of a number. */
+static float short_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= ~UINT32_C(0x1fff);
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 static Product product_of(int bits, int block, int64_t columns, int64_t rows, int64_t count, int zeros, int kind) {
     Matrix w = {.rows = rows, .columns = columns, .bits = bits, .block = block, .groups = (columns + block - 1) / block};
     w.stride = w.groups * block * bits / 8;
@@ -70,7 +80,12 @@ static Product product_of(int bits, int block, int64_t columns, int64_t rows, in
     for (int64_t i = 0; i < rows * w.stride; i++) codes[i] = kind == EXTREME ? (number(8) ? 255 : 0) : (uint8_t)number(256);
     for (int64_t i = 0; i < rows * w.zero_stride; i++) zero[i] = (uint8_t)number(256);
     for (int64_t i = 0; i < rows * w.groups; i++) scales[i] = kind == ANY ? 0.01f + fabsf(fraction()) : kind == EXACT ? (float)(1 << number(2)) : 1;
-    w.codes = codes, w.scales = scales, w.zeros = zeros ? zero : NULL;
+    for (int64_t i = 0; i < rows * w.groups; i++) scales[i] = short_of(scales[i]);
+    const int64_t offset = halves_offset(scales, rows * w.groups);
+    uint16_t *halves = room((rows * w.groups + MOST_LANES) * 2);
+    same(offset >= 0, 1, 0, "scales have halves");
+    make_halves(scales, rows * w.groups, offset, halves);
+    w.codes = codes, w.scales = scales, w.halves = halves, w.unit = halves_unit(offset), w.zeros = zeros ? zero : NULL;
     if (!zeros) free(zero);
     Product p = {.w = w, .count = count, .kind = kind, .x = room(count * columns * 4)};
     p.expected = room(count * rows * 8), p.bound = room(count * rows * 8);
@@ -80,7 +95,7 @@ static Product product_of(int bits, int block, int64_t columns, int64_t rows, in
 }
 
 static void forget(Product *p) {
-    free((void *)p->w.codes), free((void *)p->w.scales), free((void *)p->w.zeros);
+    free((void *)p->w.codes), free((void *)p->w.scales), free((void *)p->w.halves), free((void *)p->w.zeros);
     free(p->x), free(p->expected), free(p->bound);
 }
 
@@ -142,9 +157,35 @@ static void compare_linear(const Kernels *const sets[], int count) {
                     if (wide > 516 && kind != ANY) continue; /* sums would not be exact */
                     const int64_t rows = within(1, 70), some = counts[number(8)], zeros = number(2);
                     Product p = product_of(bits, blocks[b], wide, rows, some, (int)zeros, kind);
-                    for (int i = 0; i < count; i++) compare_product(sets[i], &p, 0), compare_product(sets[i], &p, 1);
+                    const uint16_t *halves = p.w.halves;
+                    for (int i = 0; i < 2 * count; i++) {
+                        p.w.halves = i % 2 ? halves : NULL;
+                        compare_product(sets[i / 2], &p, 0), compare_product(sets[i / 2], &p, 1);
+                    }
                     forget(&p);
                 }
+}
+
+/* Halves are the numbers that they were made of; and none are made of what they would lose. */
+static void compare_halves(void) {
+    enum { COUNT = 500 };
+    float scales[COUNT];
+    uint16_t halves[COUNT];
+    for (int largest = -70; largest <= 31; largest++) {
+        for (int i = 0; i < COUNT; i++) scales[i] = (number(2) ? -1.0f : 1.0f) * ldexpf(1024 + (float)number(1024), largest - 10 - (int)(i ? number(31) : 0));
+        int64_t offset = halves_offset(scales, COUNT);
+        same(offset >= 0, 1, 0, "numbers up to 2^%d have halves", largest);
+        make_halves(scales, COUNT, offset, halves);
+        for (int i = 0; i < COUNT; i++) {
+            const double size = ldexp(1024 + halves[i] % 1024, (halves[i] >> 10 & 31) - 127 - 10) * halves_unit(offset);
+            same(halves[i] >> 15 ? -size : size, scales[i], 0, "a half of numbers up to 2^%d", largest);
+        }
+        const float none[] = {0, ldexpf(1, largest - 31), ldexpf(1 + 0x1p-11f, largest), INFINITY, NAN, 0x1p33f};
+        for (int i = 0; i < 6; i++) {
+            scales[COUNT - 1] = none[i];
+            same(halves_offset(scales, COUNT), -1, 0, "%g has no half beside numbers up to 2^%d", none[i], largest);
+        }
+    }
 }
 
 /* The functions of one row: within a millionth of the largest term. */

@@ -13,6 +13,8 @@ typedef struct {
     int64_t zero_stride;
     const uint8_t *codes;  /* [rows, stride], two to a byte where bits are 4, the first one low */
     const float *scales;   /* [rows, groups] */
+    const uint16_t *halves;/* the same in half the bytes, or NULL (halves.h); then groups are at most MOST_HALVES */
+    float unit;            /* what they are multiplied with */
     const uint8_t *zeros;  /* [rows, zero_stride], or NULL: all are the middle, 2^(bits-1) */
 } Matrix;
 
@@ -38,6 +40,8 @@ typedef struct {
     const int8_t *uv;         /* [heads, rank, value] */
     const float *uv_offsets, *uv_scales; /* [heads, value] */
 } Latent;
+
+enum { MOST_HALVES = 1024, MOST_LANES = 16 };
 
 enum { ATTENTION_BLOCK = 64, MOST_QUERIES = 64 }; /* keys that are attended together; queries of one Attend at most */
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "halves.h"
 #include "kernels.h"
 #include "operators.h"
 #include "tensor.h"
@@ -239,8 +240,17 @@ static OrtStatus *create(const OrtOperator *operator, OrtApi api, const OrtKerne
     made.epsilon = attribute_float(api, info, "epsilon", 1e-6f);
     CHECK(api, made.offset >= 0 && made.offset <= INT32_MAX, "offset must not be negative");
     CHECK(api, !made.gated || made.matrix.rows % 2 == 0, "N must be even where it is gates and what they gate");
-    Linear *self = malloc(sizeof *self);
+    Matrix *w = &made.matrix;
+    const int64_t scales = w->rows * w->groups, offset = w->groups > MOST_HALVES ? -1 : halves_offset(w->scales, scales);
+    Linear *self = malloc(sizeof *self + (offset < 0 ? 0 : (size_t)(scales + MOST_LANES) * sizeof *w->halves));
     CHECK(api, self, "out of memory");
+    if (offset >= 0) {
+        uint16_t *halves = (uint16_t *)(self + 1); /* behind it, so that one call frees both */
+        make_halves(w->scales, scales, offset, halves);
+        memset(halves + scales, 0, MOST_LANES * sizeof *halves);
+        w->halves = halves;
+        w->unit = halves_unit(offset);
+    }
     *self = made;
     *kernel = self;
     return NULL;

@@ -62,6 +62,29 @@ static void quantize(const Matrix *w, const float *x, Activations *a, int64_t ro
     }
 }
 
+/* Scales of LANES blocks, or of one, from their halves. */
+INLINE f32 widened(const Matrix *w, const uint16_t *from) {
+    typedef int16_t short_lanes __attribute__((vector_size(2 * LANES)));
+    short_lanes some;
+    memcpy(&some, from, sizeof some);
+    const i32 bits = (__builtin_convertvector(some, i32) << 13) & (int32_t)0x8fffe000;
+    return (f32)bits * w->unit;
+}
+INLINE float scale_at(const Matrix *w, int64_t n, int64_t g) {
+    if (!w->halves) return w->scales[n * w->groups + g];
+    const uint32_t half = w->halves[n * w->groups + g], bits = (half & 0x8000) << 16 | (half & 0x7fff) << 13;
+    float made;
+    memcpy(&made, &bits, sizeof made);
+    return made * w->unit;
+}
+
+/* A row's scales as floats, where they are or in `room`, which has MOST_HALVES + LANES. Behind the last half there are LANES more. */
+INLINE const float *scales_of(const Matrix *w, int64_t n, float *room) {
+    if (!w->halves) return w->scales + n * w->groups;
+    for (int64_t g = 0; g < w->groups; g += LANES) store_f32(room + g, widened(w, w->halves + n * w->groups + g));
+    return room;
+}
+
 INLINE float zero_of(const Matrix *w, int64_t n, int64_t g) {
     if (!w->zeros) return w->bits == 4 ? 8 : 128;
     const uint8_t *zeros = w->zeros + n * w->zero_stride;
@@ -72,8 +95,8 @@ INLINE float zero_of(const Matrix *w, int64_t n, int64_t g) {
 enum { MOST = 8 };
 
 /* What a row's zero points take off: the sum over blocks of scale · zero point · sum of activations. */
-INLINE void zero_shares(const Matrix *w, const Activations *a, int64_t n, int64_t first, const int M, float shares[]) {
-    const float *scales = w->scales + n * w->groups;
+INLINE void zero_shares(const Matrix *w, const Activations *a, int64_t n, const float *scales, int64_t first, const int M,
+                        float shares[]) {
     const uint8_t *zeros = w->zeros ? w->zeros + n * w->zero_stride : NULL;
     int64_t g = 0;
     typedef float four __attribute__((vector_size(16)));
@@ -147,9 +170,10 @@ INLINE void products(const Matrix *w, const Activations *a, int64_t n, int64_t f
                      const int wide, float *y, int64_t width) {
     const uint8_t *rows[2];
     const float *scales[2];
+    float room[2][MOST_HALVES + LANES];
     const int8_t *codes[MOST];
     f32 made[MOST];
-    UNROLL for (int r = 0; r < R; r++) rows[r] = w->codes + (n + r) * w->stride, scales[r] = w->scales + (n + r) * w->groups;
+    UNROLL for (int r = 0; r < R; r++) rows[r] = w->codes + (n + r) * w->stride, scales[r] = scales_of(w, n + r, room[r]);
     UNROLL for (int m = 0; m < M; m++) codes[m] = a->codes + (first + m) * a->stride;
     UNROLL for (int i = 0; i < R * M; i++) made[i] = splat(0);
     if (!wide) {
@@ -201,7 +225,7 @@ INLINE void products(const Matrix *w, const Activations *a, int64_t n, int64_t f
     }
     UNROLL for (int r = 0; r < R; r++) {
         float shares[MOST];
-        zero_shares(w, a, n + r, first, M, shares);
+        zero_shares(w, a, n + r, scales[r], first, M, shares);
         UNROLL for (int m = 0; m < M; m++) y[m * width + r] = sum(made[r * M + m]) - shares[m];
     }
 }
@@ -314,7 +338,7 @@ static void unpack(const Matrix *w, int64_t n, int64_t last, int64_t start, int6
             UNROLL for (int r = 0; r < LANES; r++) {
                 const int64_t row = n + half * LANES + r;
                 if (row >= last) break;
-                scale[r] = w->scales[row * w->groups + g];
+                scale[r] = scale_at(w, row, g);
                 share[r] = scale[r] * (zero_of(w, row, g) - (w->bits == 8 ? BIAS : 0));
             }
             scales[(g - from) * 2 + half] = scale;

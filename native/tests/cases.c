@@ -19,8 +19,11 @@ static int64_t one_of(Chance *chance, const int64_t *from, size_t count) { retur
 static void fill(Chance *chance, OrtValue *value, int strange) {
     const int64_t count = elements(value->is.rank, value->is.shape, INT64_MAX);
     static const float STRANGE[] = {0, -0.0f, 1e-45f, 1e-39f, 1e-37f, 1e30f, 3e38f, INFINITY, -INFINITY, NAN};
+    const int halves = sometimes(chance, 2); /* numbers of which a matrix's scales could be kept in half the bytes */
     for (int64_t i = 0; i < count; i++) {
-        if (value->is.type == ORT_FLOAT)
+        if (value->is.type == ORT_FLOAT && halves && !strange)
+            ((float *)value->data)[i] = (float)(draw(chance, 1024) + 1) / (sometimes(chance, 2) ? 1024 : -1024);
+        else if (value->is.type == ORT_FLOAT)
             ((float *)value->data)[i] = strange && sometimes(chance, 3) ? STRANGE[draw(chance, sizeof STRANGE / sizeof *STRANGE)]
                                                                        : (float)draw(chance, 2001) / 1000 - 1;
         else if (value->is.type == ORT_INT64)

@@ -16,6 +16,7 @@ from youtu_onnx.exporters.quantize import chunks, packing  # noqa: E402
 from youtu_onnx.exporters.quantize.quantized import Quantized  # noqa: E402
 from youtu_onnx.exporters.quantize.quantizer import InputStatistics, quantize  # noqa: E402
 from youtu_onnx.exporters.quantize.round_to_nearest import RoundToNearest  # noqa: E402
+from youtu_onnx.exporters.quantize.stored import stored  # noqa: E402
 from youtu_onnx.graphs.parameter import Parameter  # noqa: E402
 
 SHAPES = {  # blocks that a search could stumble over; columns vary, the last block may be partly padding
@@ -50,6 +51,22 @@ def test_error_is_at_most_one_step(storage, rows, columns, seed, scale):
     steps = quantized.scales.abs().repeat_interleave(storage.block_size, 1)[:, :columns]
     # An asymmetric block's zero point is rounded too, and the symmetric range is a step shorter on one side.
     assert (error <= steps * 1.001).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(storages, st.sampled_from(sorted(SHAPES)), st.integers(1, 300), st.integers(0, 99), st.booleans())
+def test_scales_have_eleven_binary_digits(storage, shape, columns, seed, fitted):
+    scales = round_to_nearest(SHAPES[shape](matrix(3, columns, seed)), storage, fitted=fitted).scales
+    fraction, _ = np.frexp(scales.numpy().astype(np.float64))
+    assert (fraction * 2**11 % 1 == 0).all() or shape == "denormal"
+
+
+def test_a_stored_scale_is_the_nearest_of_eleven_digits():
+    some = torch.tensor([1.0, 1 + 2**-10, 1 + 2**-12, -(1 + 3 * 2**-12), 2 - 2**-20, 1e-30, 3e38, 1e-42])
+    expected = [1.0, 1 + 2**-10, 1.0, -(1 + 2**-10), 2.0, None, None, some[-1].item()]
+    for found, wanted, exact in zip(stored(some, torch.float32).tolist(), expected, some.tolist(), strict=True):
+        assert abs(found - exact) <= 2**-11 * abs(exact) and (wanted is None or found == wanted)
+    assert stored(some[:1], torch.float16).dtype == torch.float16
 
 
 @settings(max_examples=150, deadline=None)
@@ -131,7 +148,7 @@ def test_the_widest_symmetric_range_maps_the_largest_magnitude_exactly(bits):
     largest = weight.view(8, 2, 32).abs().argmax(-1)
     blocks = round_to_nearest(weight, Blockwise(bits, 32, True), fitted=False).dequantize().view(8, 2, 32)
     expected = weight.view(8, 2, 32).gather(-1, largest.unsqueeze(-1))
-    assert torch.allclose(blocks.gather(-1, largest.unsqueeze(-1)), expected, rtol=1e-6)
+    assert torch.allclose(blocks.gather(-1, largest.unsqueeze(-1)), expected, rtol=2**-11, atol=0)  # its scale's digits
 
 
 @given(st.lists(st.integers(0, 15), min_size=1, max_size=41))

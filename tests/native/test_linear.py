@@ -173,6 +173,34 @@ def test_as_onnxruntimes_own_operator(library: Path, instructions: str, bits: in
         assert (np.abs(y - by_onnxruntime(linear, x, library)) <= bound * 1.01).all()
 
 
+@pytest.mark.parametrize(("bits", "block"), [(4, 16), (4, 32), (4, 256), (8, 32), (8, 128)])
+def test_scales_of_eleven_digits_are_read_as_halves_and_change_nothing(
+    library: Path, instructions: str, bits: int, block: int
+) -> None:
+    """Bit for bit what the same matrix gives that has one number more, whose digits a half has no room for."""
+    bare = some_matrix(70, 5 * block - 3, bits, block, zeros=True)
+    scales = bare.scales.astype(np.float16).astype(np.float32) * np.float32(2.0**-9)
+    scales[::3] *= -1
+    linear = replace(bare, scales=scales)
+    check(library, instructions, linear, (1, 3, 8, 20))
+    longer = replace(
+        linear,
+        quantized=np.concatenate([linear.quantized, linear.quantized[:1]]),
+        scales=np.concatenate([scales, np.nextafter(scales[:1], np.float32(1))]),
+        zeros=np.concatenate([linear.zeros, linear.zeros[:1]]) if linear.zeros is not None else None,
+    )
+    for count in (1, 2, 3, 8, 20):
+        x = some_x(count, linear.columns)
+        halves, floats = (session(library, one.model(), instructions).run(None, {"x": x})[0] for one in (linear, longer))
+        np.testing.assert_array_equal(halves, floats[:, :-1])
+
+
+@pytest.mark.parametrize("columns", [16 * 1024, 16 * 1024 + 16])
+def test_a_row_of_so_many_blocks_that_their_scales_stay_floats(library: Path, instructions: str, columns: int) -> None:
+    bare = some_matrix(3, columns, 4, 16)
+    check(library, instructions, replace(bare, scales=bare.scales.astype(np.float16).astype(np.float32)), (1, 9))
+
+
 @pytest.mark.parametrize("zeros", [False, True])
 @pytest.mark.parametrize(("bits", "block"), ALL)
 def test_to_the_last_bit_where_nothing_is_rounded(library: Path, instructions: str, bits: int, block: int, zeros: bool) -> None:
