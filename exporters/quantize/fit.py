@@ -36,8 +36,9 @@ def fit(
 ) -> tuple[Tensor, Tensor]:
     """Better scales and zero points for ``steps`` [N,G,block_size]: the numbers, each divided by its block's scale.
 
-    Errors are in steps too, so that magnitude doesn't matter: no square overflows or vanishes. Candidates are judged with the
-    scale as it will be kept (:mod:`youtu_onnx.exporters.quantize.stored`). One that can't be compared (NaN, infinite) is not taken.
+    Errors are in steps too, so that magnitude doesn't matter: no square overflows or vanishes. Candidates are judged with
+    the scale as it will be kept (:mod:`youtu_onnx.exporters.quantize.stored`). One that can't be compared (NaN, infinite) is
+    not taken.
 
     Args:
         scales: [N,G] in the dtype that is stored.
