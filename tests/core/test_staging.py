@@ -187,7 +187,7 @@ def test_the_real_export_killed_at_random_moments(tmp_path, keep_traces):
     duration = export()
     shutil.rmtree(final)
     chance = random.Random(0)
-    for kill in range(16):
+    for kill in range(9):
         process = start(context, final, traces)
         time.sleep(duration * chance.uniform(0, 1.1))
         if process.is_alive():

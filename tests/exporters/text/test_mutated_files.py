@@ -25,7 +25,7 @@ from youtu_onnx.exporters.text.theirs import quiet
 
 transformers = pytest.importorskip("transformers")
 
-GENERATION_CONFIGS, TEXT_FILES, EXPORTS = 380, 120, 2
+GENERATION_CONFIGS, TEXT_FILES, EXPORTS = 380, 60, 2
 SEED = int(os.environ.get("YOUTU_ONNX_TEST_SEED", "1"))
 TEXTS = (
     "x <|User|>y</think>",
