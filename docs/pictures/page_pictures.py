@@ -42,6 +42,7 @@ class Picture:
 
 
 WINDOW = {"viewport": {"width": 1200, "height": 760}}
+TALL = {"viewport": {"width": 1200, "height": 1060}}
 PHONE = {"viewport": {"width": 390, "height": 780}, "deviceScaleFactor": 1.5, "isMobile": True, "hasTouch": True}
 PICTURES = (
     Picture(
@@ -77,9 +78,7 @@ PICTURES = (
     ),
     Picture("serve-settings", WINDOW, then=("#settings-open",)),
     Picture("serve-start", WINDOW | {"colorScheme": "dark"}),
-    Picture(
-        "serve-steps", WINDOW, ("The number 1111 is in base 2. What is it in base 10?",), then=(".steps summary",), steps=True
-    ),
+    Picture("serve-steps", TALL, ("What is the least common multiple of 10 and 16?",), then=(".steps summary",), steps=True),
 )
 
 

@@ -153,15 +153,6 @@ def test_mistakes_are_explained(home: Home, arguments: list[str], code: int, wor
     assert len(home.kept()) == 1
 
 
-def test_without_its_weights_microreason_is_an_error_that_says_what_to_do(home: Home) -> None:
-    from youtu_onnx.cli import shipped
-
-    if (shipped.SHIPPED / "config.json").is_file():
-        pytest.skip("the package has the weights")
-    text = failed(home.run("run", "microreason"), 1)
-    assert "has no trained MicroReason" in text and "youtu-onnx run youtu-nano" in text
-
-
 def test_ps_shows_what_is_open(home: Home) -> None:
     before = json.loads(home.run("ps", "--json").stdout)["processes"]
     process = subprocess.Popen(

@@ -13,7 +13,7 @@ import pytest
 from tests.cli_process import failed, run, run_here
 from tests.explain.conftest import Bundles
 from tests.explain.test_explanation import explainer
-from youtu_onnx.cli import demo, shipped
+from youtu_onnx.cli import demo
 from youtu_onnx.cli.explained import View
 from youtu_onnx.explain.explanation import Explanation
 from youtu_onnx.explain.steps import Asked
@@ -149,12 +149,6 @@ def test_a_demo_solves_fresh_puzzles_with_a_folder_s_model(bundles: Bundles, cap
     assert code == 0, said
     assert f"> {Asked.fresh('word_problem', demo.LEVEL, 11, 'en').problem.prompt}" in text and "sudoku, level 2, seed 12" in text
     assert "0 of 2 right (--seed 11 asks the same again" in text and "rows      " in text
-
-
-@pytest.mark.skipif((shipped.SHIPPED / "config.json").is_file(), reason="the package has the weights")
-def test_a_demo_without_weights_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _, text = run_here(capsys, "demo", "--model", "microreason")
-    assert code == 1 and "has no trained MicroReason" in text and "training/microreason/README.md" in text
 
 
 def test_puzzles_are_asked_of_a_microreason_alone(nano_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from youtu_onnx.cli.shipped import MICROREASON, NANO
 from youtu_onnx.core.bundle import names
+from youtu_onnx.core.hub import BUILT_IN
 from youtu_onnx.publish.kept.named import kept_names
 
 MOST = 1000
@@ -21,7 +21,7 @@ def bundles(incomplete: str) -> list[str]:
 
 def models(incomplete: str) -> list[str]:
     """What ``run`` keeps and what comes with the package, and folders that are bundles."""
-    known = dict.fromkeys((*kept_names(), NANO, MICROREASON))
+    known = dict.fromkeys((*kept_names(), *BUILT_IN))
     return [name for name in known if name.startswith(incomplete)] + bundles(incomplete)
 
 

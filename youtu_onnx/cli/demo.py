@@ -14,7 +14,6 @@ from youtu_onnx.chat.reply_options import ReplyOptions
 from youtu_onnx.cli import console
 from youtu_onnx.cli.explained import View
 from youtu_onnx.cli.progress import progress
-from youtu_onnx.cli.shipped import NANO, checkpoint_called
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.core.errors import UsageError
@@ -42,7 +41,7 @@ LEVEL = 2
 def demo(
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME_OR_DIR", help="youtu-nano, microreason, or a folder with a checkpoint.")
-    ] = NANO,
+    ] = "youtu-nano",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -77,17 +76,12 @@ def demo(
 
 
 def _bundle(model: str, output: Path | None) -> Bundle:
-    """An export of the model, verified; or the folder itself, where that is a bundle.
-
-    Raises:
-        CheckpointError: MicroReason's weights are not in this package.
-    """
+    """An export of the model, verified; or the folder itself, where that is a bundle."""
     if Path(model, names.MANIFEST).is_file():
         return Bundle.open(Path(model))
-    source = checkpoint_called(model, "pass --model FOLDER; or see youtu-nano: drop --model")
-    folder = output or Path(f"{Path(source).name}-int4")
+    folder = output or Path(f"{Path(model).name}-int4")
     console.note(f"Exporting {model} to int4 at {folder} …")
-    made = exporting.export(source, folder, precision="int4", force=True, progress=progress())
+    made = exporting.export(model, folder, precision="int4", force=True, progress=progress())
     if made.parity is not None:
         typer.echo(f"\nverified: {made.parity.summary()}\n")
     return made.bundle

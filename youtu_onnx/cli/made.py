@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -11,7 +11,6 @@ import typer
 from youtu_onnx.cli import console
 from youtu_onnx.cli.options import Offline, Revision
 from youtu_onnx.cli.progress import progress
-from youtu_onnx.cli.shipped import MICROREASON, checkpoint_called
 from youtu_onnx.core.bundle import names
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.recipe import Algorithm, Precision
@@ -79,11 +78,7 @@ def bundle_called(model: str, making: MakingArguments) -> Path:
     if any((Path(model).expanduser() / name).is_file() for name in (names.MANIFEST, names.VARIANTS)):
         making.refuse(model)
         return Path(model).expanduser()
-    source = checkpoint_called(model, f"name its folder instead of {MICROREASON}; or try: youtu-onnx run youtu-nano")
-    origin = Origin.of(source, making.revision)
-    if source != model:
-        origin = replace(origin, name=model)
-    made = kept_bundle(origin, making.options(), progress(), update=making.update)
+    made = kept_bundle(Origin.of(model, making.revision), making.options(), progress(), update=making.update)
     if making.update and made.seconds is None:
         console.note(f"{model} is as it was when it was made")
     _tell(made)

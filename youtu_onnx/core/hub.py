@@ -10,7 +10,8 @@ from youtu_onnx.core.errors import BundleError, CheckpointError, ResourceError, 
 from youtu_onnx.core.foreign import recognised
 from youtu_onnx.core.hub_cache import COMMIT, name_and_commit
 
-BUILT_IN = {"youtu-nano": Path(__file__).parent.parent / "models" / "youtu_nano"}
+_MODELS = Path(__file__).parent.parent / "models"
+BUILT_IN = {"youtu-nano": _MODELS / "youtu_nano", "microreason": _MODELS / "microreason"}
 """Checkpoints that come with the package."""
 
 FETCHED = ("*.json", "*.safetensors", "*.jinja", "README.md", "*.model", "merges.txt", "vocab.txt")
