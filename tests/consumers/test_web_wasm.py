@@ -97,8 +97,9 @@ def test_it_computes_what_the_cpu_provider_does(found: dict[str, Any], nano_bund
 
 
 def test_weights_that_are_unpacked_once_are_those_that_are_unpacked_at_each_step(found: dict[str, Any]) -> None:
-    """The browser's own graph has float products where the bundle's has MatMulNBits: WebAssembly makes both of them in floats, whose
-    sums differ by their order. Where one falls beside a boundary of the bytes that W_UK's products take, logits differ by a step."""
+    """The browser's own graph has float products where the bundle's has MatMulNBits: WebAssembly makes both of them in floats,
+    whose sums differ by their order. Where one falls beside a boundary of the bytes that W_UK's products take, logits differ by
+    a step."""
     once, each = (
         [np.frombuffer(base64.b64decode(made), np.float32) for made in found["logits"][index]]
         for index in (-1, COMPUTED.index(UNPACKED))

@@ -66,8 +66,8 @@ def test_greedy_tokens_are_the_same(nano_bundle: Callable[..., Path], precision:
 @pytest.mark.parametrize(("precision", "cache"), KINDS)
 @pytest.mark.parametrize("length", [3, 70, 150])
 def test_logits_differ_by_rounding_alone(nano_bundle: Callable[..., Path], precision: str, cache: str, length: int) -> None:
-    """Both round activations to bytes, so where a sum falls beside a boundary they differ by a step of those: over prompts of 60 to
-    83 tokens by 0.8 to 4.7 % in int4 over bytes, half of them by less than 1.9."""
+    """Both round activations to bytes, so where a sum falls beside a boundary they differ by a step of those: over prompts of 60
+    to 83 tokens by 0.8 to 4.7 % in int4 over bytes, half of them by less than 1.9."""
     ids = asked(nano_bundle(precision, cache), length)
     with opened(nano_bundle(precision, cache), "native") as ours, opened(nano_bundle(precision, cache), "onnxruntime") as theirs:
         for decoder in (ours, theirs):
