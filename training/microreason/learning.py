@@ -84,8 +84,11 @@ def picture(given: Sequence[Measured]) -> str:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{LEFT + width}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{at + 4:.1f}" class="small right">{10 * tenth} %</text>')
     further = [last.tokens * FURTHER ** (step / 8) for step in range(9)]
-    for tokens in (*(one.tokens for one in given if x(one.tokens) - LEFT > 30 or one is given[0]), further[4], further[8]):
-        parts.append(f'<text x="{x(tokens):.1f}" y="{floor + 20}" class="small mid">{tokens / 1e6:.1f}</text>')
+    placed = list[float]()  # the last measurement's label first: those before it may have no room
+    for tokens in (last.tokens, further[4], further[8], *(one.tokens for one in given[:-1])):
+        if all(abs(x(tokens) - other) > 32 for other in placed):
+            placed.append(x(tokens))
+            parts.append(f'<text x="{x(tokens):.1f}" y="{floor + 20}" class="small mid">{tokens / 1e6:.1f}</text>')
     names = sorted((name for name in last.correct if name != "all"), key=lambda name: -last.correct[name])
     parts += [line("family", [(one.tokens, one.correct[name]) for one in given]) for name in names]
     parts.append(line("all", [(one.tokens, one.correct["all"]) for one in given]))
