@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch
 
+from training.common.svg import framed
+
 from . import package, survey
 from .lessons import Lesson
 from .model import MicroReasonForCausalLM
@@ -96,10 +98,7 @@ def picture(given: Sequence[Point]) -> str:
         )
         parts.append(f'<text x="{left + wide / 2:.1f}" y="{floor + 16}" class="small mid">{layer}</text>')
         parts.append(f'<text x="{left + wide / 2:.1f}" y="{floor + 32}" class="small mid">{100 * share:.0f} %</text>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
-        f"<style>{STYLE}</style>\n{chr(10).join(parts)}\n</svg>\n"
-    )
+    return framed(WIDTH, HEIGHT, STYLE, parts)
 
 
 def main() -> int:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from training.common.svg import framed
+
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, LINE = 760, 400, 56, 150, 44, 50, 15
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328 }
@@ -100,10 +102,7 @@ def picture(given: Sequence[Measured]) -> str:
         parts.append(f'<text x="{LEFT + width + 12}" y="{TOP + 8 + LINE * place}" class="small">{words}</text>')
     words = f"Dotted: as between the last two measurements, for more tokens. The last one after {last.hours:.2f} hours."
     parts.append(f'<text x="2" y="{HEIGHT - 8}" class="small">{words}</text>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">'
-        f"<style>{STYLE}</style>\n{chr(10).join(parts)}\n</svg>\n"
-    )
+    return framed(WIDTH, HEIGHT, STYLE, parts)
 
 
 def main() -> int:
