@@ -20,7 +20,8 @@ from . import options, package, survey
 from .clock import Clock
 from .lessons import Lessons
 from .objectives import Target
-from .pupil import Practice, Pupil
+from .practice import Practice
+from .pupil import Pupil
 from .routing import Soft
 from .schedule import Schedule
 from .session import Session

@@ -29,7 +29,7 @@ from . import options, package, rollout, sampler
 from .clock import Clock
 from .model import MicroReasonForCausalLM
 from .policy import Policy
-from .pupil import Practice
+from .practice import Practice
 from .rollout import Attempt
 from .rounding import rounded
 from .session import Session

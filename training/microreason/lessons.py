@@ -19,10 +19,10 @@ from training.common.conversation import SYSTEM, Conversation, conversation, rep
 from training.common.tokenizer import EOS
 from youtu_onnx.problems.problem import LANGUAGES, Problem
 
+from .practice import FAMILIES
 from .stream import WITHOUT_THINKING, Batch, Shape
-from .tasks import SHARES, sample
+from .tasks import sample
 
-FAMILIES = tuple(SHARES)
 POOL = 400  # rows' worth of conversations made at a time, more or less
 IN_DIALOGUES = 0.6  # share of conversations
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -62,14 +62,16 @@ class Recipe:
         return min(1.0, (step + 1) / self.warmup_steps) * min(1.0, max(0.0, 1 - progress) / (1 - self.decay_from))
 
 
-def pool(words: str, shape: Shape, seed: int, family: str, others: float, index: int, progress: float) -> Rows:
+def pool(
+    words: str, shape: Shape, seed: int, family: str, others: float, index: int, progress: float, shares: Mapping[str, float]
+) -> Rows:
     """The rows of one pool, the same for the same arguments: conversations about the family and, some, about what the base
     knows. `words` is the tokenizer's JSON."""
     rng, tokenizer = Random(f"{seed} {family} {index}"), Tokenizer.from_str(words)
 
     def draw(draws: Random, language: str | None) -> Problem:
         other = draws.random() < others
-        return sample(draws, 1.0 if other else progress, None if other else family, language)
+        return sample(draws, 1.0 if other else progress, None if other else family, language, shares)
 
     samples = [encode(tokenizer, conversation(rng, draw, 0.0), rng, shape.context) for _ in range(POOL)]
     rows = packed_rows([one for one in samples if len(one[0]) <= shape.row_length], shape.row_length)

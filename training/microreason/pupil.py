@@ -11,18 +11,16 @@ from torch import Tensor
 
 from training.common.batches import IGNORED
 
-from . import objectives, tasks
+from . import objectives
 from .config import MicroReasonConfig
-from .lessons import FAMILIES, Lesson
+from .lessons import Lesson
 from .model import MicroReasonForCausalLM
 from .objectives import Reach
+from .practice import Practice
 from .rounding import rounded
 from .routing import Soft
 from .schedule import Schedule
 from .trainer import Rates, Trainer
-
-REMEMBERED = 0.98  # how much of what was known of a family's practice stays at each of its replies
-LEAST = 0.2  # of its share that a family keeps when all its replies are exact
 
 
 @dataclass(frozen=True)
@@ -32,21 +30,6 @@ class Reading:
     loss: Tensor
     parts: Mapping[str, Tensor]
     right: Tensor
-
-
-class Practice:
-    """How often a family's replies are exact, token by token, with the true path before each; what isn't is taught more."""
-
-    def __init__(self) -> None:
-        self.exact = dict.fromkeys(FAMILIES, 0.5)
-
-    def note(self, families: tuple[str, ...], exact: list[bool]) -> None:
-        for family, one in zip(families, exact, strict=True):
-            self.exact[family] = REMEMBERED * self.exact[family] + (1 - REMEMBERED) * one
-
-    @property
-    def shares(self) -> dict[str, float]:
-        return {family: share * (LEAST + 1 - self.exact[family]) for family, share in tasks.SHARES.items()}
 
 
 def exact_paths(right: Tensor, paths: Tensor, count: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from torch import Tensor
 from training.common.batches import IGNORED, Encoded, encode, packed_rows
 from training.common.conversation import conversation
 
-from .tasks import sample
+from .tasks import SHARES, sample
 
 POOL = 2000  # conversations packed at a time: enough for rows to fill up to 98 %
 WITHOUT_THINKING = 0.02
@@ -61,12 +62,12 @@ def collate(rows: Rows, shape: Shape) -> Batch:
     return batch
 
 
-def pool(tokenizer: str, shape: Shape, seed: int, index: int, progress: float) -> Rows:
+def pool(tokenizer: str, shape: Shape, seed: int, index: int, progress: float, shares: Mapping[str, float]) -> Rows:
     """The rows of one pool, the same for the same arguments. `tokenizer` is its JSON, so that another process can be asked."""
     rng, words = Random(f"{seed} pool {index}"), Tokenizer.from_str(tokenizer)
 
     def draw(draws: Random, language: str | None) -> object:
-        return sample(draws, progress, language=language)
+        return sample(draws, progress, language=language, shares=shares)
 
     talks = [conversation(rng, draw, WITHOUT_THINKING, HISTORY) for _ in range(POOL)]  # type: ignore[arg-type]
     samples = [encode(words, talk, rng, shape.context) for talk in talks]
@@ -84,36 +85,36 @@ class Stream:
     def __init__(self, tokenizer: Tokenizer, shape: Shape, seed: int, executor: Executor | None = None, ahead: int = 0):
         self.make = partial(pool, tokenizer.to_str(), shape, seed)
         self.shape, self.executor, self.ahead = shape, executor, ahead
-        self.queue: deque[tuple[int, float, Future[Rows] | None]] = deque()
+        self.queue: deque[tuple[int, float, Mapping[str, float], Future[Rows] | None]] = deque()
         self.rows: Rows | None = None
         self.offset = 0
 
     @property
     def state(self) -> dict[str, object]:
-        return {"pools": [(index, progress) for index, progress, _ in self.queue], "offset": self.offset}
+        return {"pools": [(index, progress, dict(shares)) for index, progress, shares, _ in self.queue], "offset": self.offset}
 
     def restore(self, state: dict[str, object]) -> None:
         self.queue.clear()
         self.rows, self.offset = None, int(state["offset"])  # type: ignore[call-overload]
-        for index, progress in state["pools"]:  # type: ignore[attr-defined]
-            self.ask(index, progress)
+        for index, progress, shares in state["pools"]:  # type: ignore[attr-defined]
+            self.ask(index, progress, shares)
 
-    def ask(self, index: int, progress: float) -> None:
-        future = self.executor.submit(self.make, index, progress) if self.executor else None
-        self.queue.append((index, progress, future))
+    def ask(self, index: int, progress: float, shares: Mapping[str, float]) -> None:
+        future = self.executor.submit(self.make, index, progress, shares) if self.executor else None
+        self.queue.append((index, progress, shares, future))
 
-    def next(self, progress: float) -> Batch:
-        """The next batch; pools that are begun now are for this `progress`."""
+    def next(self, progress: float, shares: Mapping[str, float] = SHARES) -> Batch:
+        """The next batch; pools that are begun now are for this `progress` and have these shares of families."""
         while len(self.queue) <= self.ahead:
-            self.ask(self.queue[-1][0] + 1 if self.queue else 0, progress)
+            self.ask(self.queue[-1][0] + 1 if self.queue else 0, progress, shares)
         if self.rows is None:
-            index, then, future = self.queue[0]
-            self.rows = future.result() if future else self.make(index, then)
+            index, then, drawn, future = self.queue[0]
+            self.rows = future.result() if future else self.make(index, then, drawn)
         batch = collate(self.rows[self.offset : self.offset + self.shape.rows], self.shape)
         self.offset += self.shape.rows
         if self.offset + self.shape.rows > len(self.rows):
             done = self.queue.popleft()[0]
             self.rows, self.offset = None, 0
             if not self.queue:
-                self.ask(done + 1, progress)
+                self.ask(done + 1, progress, shares)
         return batch

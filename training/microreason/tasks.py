@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 
 from youtu_onnx.problems.families import GENERATORS
@@ -25,9 +26,11 @@ def level(rng: Random, progress: float) -> int:
     return rng.choices((1, 2, 3), weights)[0]
 
 
-def sample(rng: Random, progress: float, family: str | None = None, language: str | None = None) -> Problem:
+def sample(
+    rng: Random, progress: float, family: str | None = None, language: str | None = None, shares: Mapping[str, float] = SHARES
+) -> Problem:
     """A problem for training, never one that is held out. `progress` (0 to 1) is how much of the training is done."""
-    family = family or rng.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+    family = family or rng.choices(tuple(shares), tuple(shares.values()))[0]
     language = language or rng.choice(LANGUAGES)
     if family == talk.FAMILY:
         return talk.generate(rng, language, 1)

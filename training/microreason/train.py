@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 from . import evaluate, options, package, tasks, tokenizer
 from .clock import Clock
 from .config import PRESETS
+from .practice import Practice
 from .session import Session
 from .store import Store
 from .stream import Shape, Stream
@@ -29,14 +30,14 @@ from .trainer import Rates, Trainer
 
 class Base:
     """The dense model, taught from a stream of problems; half its depth until `grow_at` of the budget, and problems that grow
-    longer until `ripe_at` of it."""
+    longer until `ripe_at` of it. What a measurement finds wanting is asked more until the next."""
 
     def __init__(
         self, trainer: Trainer, stream: Stream, words: Tokenizer, grow_at: float, measured: int, ripe_at: float = tasks.RIPE_AT
     ):
         self.trainer, self.stream, self.words, self.measured = trainer, stream, words, measured
         self.grow_at, self.ripe_at = grow_at, ripe_at
-        self.tokens = 0
+        self.practice, self.tokens = Practice(), 0
 
     @property
     def step(self) -> int:
@@ -46,7 +47,7 @@ class Base:
         trainer = self.trainer
         if trainer.depth < trainer.config.num_hidden_layers and progress >= self.grow_at:
             trainer.grow(trainer.config.num_hidden_layers)
-        batch = self.stream.next(min(1.0, progress * tasks.RIPE_AT / self.ripe_at))
+        batch = self.stream.next(min(1.0, progress * tasks.RIPE_AT / self.ripe_at), self.practice.shares)
         self.tokens += batch.input_ids.numel()
         return {"loss": trainer.train_step(batch.to(trainer.device), progress)}
 
@@ -58,14 +59,17 @@ class Base:
         model = self.trainer.averaged()
         package.save(self.trainer.average, model.config, self.words, folder / "base")
         rows = evaluate.table(evaluate.measure(model, self.words, self.measured, seed=1))
+        self.practice.measured({family: row["correct"] / 100 for family, row in rows.items()})
         return {name: {family: row[name] for family, row in rows.items()} for name in ("correct", "sound")}
 
     def state(self) -> dict[str, Any]:
-        return self.trainer.state() | {"tokens": self.tokens, "stream": self.stream.state}
+        practice = dict(self.practice.exact)
+        return self.trainer.state() | {"tokens": self.tokens, "stream": self.stream.state, "practice": practice}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.trainer.restore(state)
         self.stream.restore(state["stream"])
+        self.practice.exact = dict(state["practice"])
         self.tokens = state["tokens"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from youtu_onnx.problems.problem import Problem
-from youtu_onnx.problems.story_words import NAMES
+from youtu_onnx.problems.story_words import people
 
 STATEMENT = re.compile(r"rules ({rule}(?:;{rule})*)\|([^|]+)\|([^|]+)".format(rule="[^;|>&]+(?:&[^;|>&]+)?>[^;|>&]+"))
 NONE = "no more"
@@ -41,7 +41,7 @@ def derivation(rules: Sequence[Rule], facts: Sequence[str], goal: str) -> list[s
 
 def spoken(rules: Sequence[Rule], facts: Sequence[str], goal: str, language: str, rng: Random) -> str:
     """About letters that are true or not, or about what somebody is like."""
-    name = rng.choice(NAMES[language]["people"])
+    name = people(rng, language, 1)[0]
     if language == "en":
         if goal in LETTERS:
             said = [f"If {' and '.join(p)} then {q}." for p, q in rules]

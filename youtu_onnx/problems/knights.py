@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from youtu_onnx.problems.problem import Problem
-from youtu_onnx.problems.story_words import NAMES
+from youtu_onnx.problems.story_words import people
 
 FAMILY = "knights"
 KINDS = ("knights",)
@@ -100,7 +100,7 @@ def generate(rng: Random, language: str, level: int) -> Problem:
         found = solutions(claims)
         if len(found) == 1:
             break
-    names = list("ABCD"[:count]) if rng.random() < 0.5 else rng.sample(NAMES[language]["people"], count)
+    names = list("ABCD"[:count]) if rng.random() < 0.5 else people(rng, language, count)
     if language == "en":
         speech = [f"{n} says: {said(c, names, language)}." for n, c in zip(names, claims, strict=True)]
     else:

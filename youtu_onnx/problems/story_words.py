@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
+from youtu_onnx.problems import made_up
+
 Cast = Mapping[str, Mapping[str, list[str]]]
 
 PEOPLE = """
@@ -37,6 +39,26 @@ OTHER_NAMES: Cast = {
     "en": {"people": OTHER_PEOPLE.split(), "things": OTHER_THINGS.split(), "boxes": ["crates", "jars"]},
     "zh": {"people": OTHER_CHINESE_PEOPLE.split(), "things": OTHER_CHINESE_THINGS.split(), "boxes": list("箱罐")},
 }
+
+MADE_UP = 0.4  # share of the people, and of the things, that are nobody's and nothing's
+
+
+def invented(rng: Random, language: str, what: str) -> str:
+    """A person or a thing that is made up, and not by chance one of those that training never names."""
+    make = made_up.person if what == "people" else made_up.thing
+    return next(name for name in iter(lambda: make(rng, language), "") if name not in OTHER_NAMES[language][what])
+
+
+def people(rng: Random, language: str, count: int, cast: Cast = NAMES) -> list[str]:
+    """So many different people of the cast; where it is training's, some of them made up."""
+    drawn = rng.sample(cast[language]["people"], count)
+    if cast is not NAMES or rng.random() >= MADE_UP:
+        return drawn
+    while True:
+        drawn = [invented(rng, language, "people") for _ in drawn]
+        if len(set(drawn)) == count:
+            return drawn
+
 
 SENTENCES: Mapping[str, Mapping[str, list[str]]] = {
     "en": {
@@ -103,8 +125,10 @@ class Teller:
 
     def __init__(self, rng: Random, language: str, cast: Cast):
         self.rng, self.language = rng, language
-        self.n, self.m = rng.sample(cast[language]["people"], 2)
+        self.n, self.m = people(rng, language, 2, cast)
         self.thing, self.box = rng.choice(cast[language]["things"]), rng.choice(cast[language]["boxes"])
+        if cast is NAMES and rng.random() < MADE_UP:
+            self.thing = invented(rng, language, "things")
         self.sentences: list[str] = []
 
     def tell(self, what: str, **numbers: int) -> None:

@@ -16,6 +16,7 @@ from training.microreason import package, plug_in, plug_in_lora, plug_in_measure
 from training.microreason.session import Session  # noqa: E402
 from training.microreason.store import Store  # noqa: E402
 from training.microreason.stream import Shape  # noqa: E402
+from training.microreason.tasks import SHARES  # noqa: E402
 from youtu_onnx.core.bundle import Bundle  # noqa: E402
 from youtu_onnx.problems import families  # noqa: E402
 from youtu_onnx.problems.problem import is_held_out  # noqa: E402
@@ -101,7 +102,7 @@ def test_the_family_s_held_out_problems_are_not_trained_on(base):
     with pytest.MonkeyPatch.context() as patch:
         real = plug_in.sample
         patch.setattr(plug_in, "sample", lambda *given: shown.append(real(*given)) or shown[-1])
-        plug_in.pool(words.to_str(), Shape(128, 4, 2048), 3, "roman", 0.3, 0, 1.0)
+        plug_in.pool(words.to_str(), Shape(128, 4, 2048), 3, "roman", 0.3, 0, 1.0, SHARES)
     assert not any(is_held_out(one.key) for one in shown if one.family != "small_talk")
     share = sum(one.family == "roman" for one in shown) / len(shown)
     assert 0.6 < share < 0.8 and {one.language for one in shown} == {"en", "zh"}

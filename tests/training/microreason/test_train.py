@@ -14,9 +14,11 @@ from training.common.batches import IGNORED  # noqa: E402
 from training.microreason import evaluate, growth, package, tasks, tokenizer  # noqa: E402
 from training.microreason.config import PRESETS  # noqa: E402
 from training.microreason.generate import continuations, prompt  # noqa: E402
+from training.microreason.practice import LEAST, Practice  # noqa: E402
 from training.microreason.session import Plan, Session  # noqa: E402
 from training.microreason.store import PAUSE, Store  # noqa: E402
 from training.microreason.stream import Shape, Stream  # noqa: E402
+from training.microreason.tasks import SHARES  # noqa: E402
 from training.microreason.train import Base  # noqa: E402
 from training.microreason.trainer import Rates, Trainer  # noqa: E402
 from youtu_onnx.problems import families  # noqa: E402
@@ -192,11 +194,32 @@ def test_what_a_run_began_with_is_kept(tmp_path):
     assert (Store(tmp_path / "stage2").beginning(tmp_path / "base") / "config.json").read_text() == "first"
 
 
+def test_what_a_measurement_finds_wanting_is_asked_more(words):
+    """A family whose answers are all right keeps LEAST of its share; pools show it, and show it again after a restart."""
+    practice = Practice()
+    for _ in range(20):
+        practice.measured({"sudoku": 1.0, "maze": 0.0, "a family that is not trained": 1.0})
+    assert practice.shares["sudoku"] == pytest.approx(LEAST * SHARES["sudoku"], rel=1e-3)
+    assert practice.shares["maze"] == pytest.approx((1 + LEAST) * SHARES["maze"], rel=1e-3)
+    assert practice.shares.keys() == SHARES.keys()
+
+    only = dict.fromkeys(SHARES, 0.0) | {"letters": 1.0}
+    stream = Stream(words, SHAPE, seed=3)
+    batches = [stream.next(0.7, only) for _ in range(3)]
+    again = Stream(words, SHAPE, seed=3)
+    again.restore({**stream.state, "offset": 0})
+    for batch in batches:
+        assert torch.equal(again.next(0.2, SHARES).input_ids, batch.input_ids), "the pool that was begun keeps its shares"
+        assert "=" not in words.decode(batch.input_ids.flatten().tolist())
+    usual = Stream(words, SHAPE, seed=3)
+    assert any("=" in words.decode(usual.next(0.7).input_ids.flatten().tolist()) for _ in batches)
+
+
 def test_problems_may_ripen_sooner_than_usual(words):
     """At 5 % of a training they are as they are at a third of it otherwise."""
     stream = Stream(words, SHAPE, seed=3)
     usual, asked = stream.next, list[float]()
-    stream.next = lambda progress: asked.append(progress) or usual(progress)
+    stream.next = lambda progress, shares: asked.append(progress) or usual(progress, shares)
     trainer = Trainer(PRESETS["tiny"], 2, torch.device("cpu"), Rates(), compiled=False)
     base = Base(trainer, stream, words, grow_at=1.0, measured=1, ripe_at=0.05)
     for progress in (0.0, 0.025, 0.05, 1.0):
