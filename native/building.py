@@ -101,7 +101,7 @@ def build(folder: Path, target: Target, words: Sequence[str], extra: Sequence[st
     Raises:
         SystemExit: the compiler refused.
     """
-    flags = ["-std=c11", "-O3", "-g0", "-Wall", "-Wextra", "-Wno-psabi", "-ffp-contract=fast", "-fvisibility=hidden", *extra]
+    flags = ["-std=c11", "-O3", "-g0", "-Wall", "-Wextra", "-Wno-psabi", "-ffp-contract=off", "-fvisibility=hidden", *extra]
     flags += ["-fPIC"] if target.system != "windows" else []
     source = HERE / "src"
     wanted = {source / f"{one}.c": "" for one in ("select", "halves", "isa_plain")}

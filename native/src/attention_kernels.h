@@ -98,7 +98,7 @@ INLINE void through_bytes(const int8_t *w, int64_t stride, int64_t rows, int64_t
         UNROLL for (int m = 0; m < M; m++) {
             f32 made[WOVEN];
             UNROLL for (int j = 0; j < WOVEN; j++) {
-                made[j] = to_f32(sums[m * WOVEN + j]) - off[j] * ((128 - BIAS) / 128.0f);
+                made[j] = plus(to_f32(sums[m * WOVEN + j]), off[j], splat((BIAS - 128) / 128.0f));
                 made[j] *= scales ? times[j] * own[m] : splat(own[m]);
             }
             unweave(made, y[m] + at, columns - at);
@@ -199,7 +199,8 @@ INLINE void bring(const void *from, int64_t size, int64_t share, int64_t shares)
 }
 
 /* The products of AT_ONCE rows with LANES / AT_ONCE queries, of which each has its own sum in made[query][row]. Bytes of 16 queries
- * stay in the nearest cache, so two of them share what is loaded of rows; floats don't, and have more rows to a query. */
+ * stay in the nearest cache, so two of them share what is loaded of rows. Floats don't: as many queries as rows share what is loaded,
+ * which is the least that can be, and a group of rows stays while the queries go by. */
 #define SCORES(name, element, vector, query_vector, sum_vector, AT_ONCE, product, sums_of, finished, PER)                        \
     INLINE void name(const element *const from[], const void *const queries[], int64_t width, float *made) {                     \
         sum_vector sums[LANES];                                                                                                  \
@@ -226,11 +227,10 @@ INLINE void bring(const void *from, int64_t size, int64_t share, int64_t shares)
         }                                                                                                                        \
         store_f32(made, finished(sums_of(sums)));                                                                                \
     }
-#define PLUS(sums, row, x) ((sums) + (row) * (x))
 #define AS_IT_IS(x) (x)
-enum { BYTE_ROWS = LANES / 2, FLOAT_ROWS = LANES };
+enum { BYTE_ROWS = LANES / 2, FLOAT_ROWS = LANES >= 8 ? 4 : 2, FLOAT_QUERIES = LANES / FLOAT_ROWS };
 SCORES(byte_products, uint8_t, u8, s8, i32, BYTE_ROWS, dot4, sums_of_integers, to_f32, BYTES)
-SCORES(float_products, float, f32, f32, f32, FLOAT_ROWS, PLUS, sums_of_floats, AS_IT_IS, LANES)
+SCORES(float_products, float, f32, f32, f32, FLOAT_ROWS, plus, sums_of_floats, AS_IT_IS, LANES)
 #undef SCORES
 
 /* s[query][BLOCK] of `count` keys from `rows` on; those behind are of no meaning. */
@@ -264,10 +264,14 @@ INLINE void float_scores(const Latent *latent, const Attend *a, const float *row
     for (int64_t key = 0; key < count; key += FLOAT_ROWS) {
         const float *from[FLOAT_ROWS];
         UNROLL for (int k = 0; k < FLOAT_ROWS; k++) from[k] = row_of(rows, 4 * width, key + k, count);
-        for (int64_t q = 0; q < a->queries; q++) {
-            const void *const queries[1] = {a->floats + q * width};
-            bring(from[0], FLOAT_ROWS * 4 * width, q, a->queries);
-            float_products(from, queries, width, s + q * BLOCK + key);
+        for (int64_t q = 0; q < a->queries; q += FLOAT_QUERIES) {
+            const void *queries[FLOAT_QUERIES];
+            float made[LANES];
+            UNROLL for (int i = 0; i < FLOAT_QUERIES; i++) queries[i] = a->floats + least(q + i, a->queries - 1) * width;
+            UNROLL for (int i = 0; i < FLOAT_QUERIES; i++) bring(from[0], FLOAT_ROWS * 4 * width, least(q + i, a->queries - 1), a->queries);
+            float_products(from, queries, width, made);
+            UNROLL for (int i = 0; i < FLOAT_QUERIES; i++)
+                memcpy(s + least(q + i, a->queries - 1) * BLOCK + key, made + i * FLOAT_ROWS, FLOAT_ROWS * sizeof *made);
         }
     }
 }
@@ -319,7 +323,7 @@ INLINE int halve(const float *weights, const float *scales, float total, int8_t 
     f32 sums = splat(0);
     UNROLL for (int part = 0; part < PARTS; part++) {
         const f32 up = halves == 2 ? splat(0.5f) : load_f32(THRESHOLDS + part * LANES);
-        const i32 steps = __builtin_convertvector(scaled[part] * inverse + up, i32);
+        const i32 steps = __builtin_convertvector(plus(up, scaled[part], splat(inverse)), i32);
         sums += to_f32(steps);
         const narrow first = __builtin_convertvector(halves == 2 ? steps >> 7 : steps, narrow);
         const narrow second = __builtin_convertvector(halves == 2 ? steps & 127 : (i32){0}, narrow);
@@ -365,8 +369,8 @@ INLINE void byte_context(const Latent *latent, const Attend *a, const uint8_t *r
         UNROLL for (int m = 0; m < M; m++)                                                                                              \
             UNROLL for (int j = 0; j < WOVEN; j++) {                                                                                    \
                 float *to = a->context + (q + m) * room + at + j * LANES;                                                        \
-                store_f32(to, load_f32(to) * before[q + m] +                                                                     \
-                                  (to_f32(sums[m * WOVEN + j]) * factors[2 * (q + m)] - factors[2 * (q + m) + 1]));              \
+                const f32 block = plus(splat(-factors[2 * (q + m) + 1]), to_f32(sums[m * WOVEN + j]), splat(factors[2 * (q + m)]));\
+                store_f32(to, plus(block, load_f32(to), splat(before[q + m])));                                                  \
             }                                                                                                                    \
     }
         for (; q + 4 <= a->queries; q += 4) SOME(4)
@@ -388,7 +392,8 @@ INLINE void float_context(const Latent *latent, const Attend *a, const float *ro
             f32 row[4];                                                                                                  \
             UNROLL for (int j = 0; j < 4; j++) row[j] = (f32)load_some(rows + t * width + at + j * LANES, 4 * (width - at - j * LANES)); \
             UNROLL for (int m = 0; m < M; m++)                                                                                  \
-                UNROLL for (int j = 0; j < 4; j++) sums[m * 4 + j] += row[j] * s[(q + m) * BLOCK + t];                          \
+                UNROLL for (int j = 0; j < 4; j++)                                                                              \
+                    sums[m * 4 + j] = plus(sums[m * 4 + j], row[j], splat(s[(q + m) * BLOCK + t]));                             \
         }                                                                                                                \
         UNROLL for (int m = 0; m < M; m++)                                                                                      \
             UNROLL for (int j = 0; j < 4; j++) store_f32(a->context + (q + m) * room + at + j * LANES, sums[m * 4 + j]);        \
@@ -443,7 +448,7 @@ static void merge(const Latent *latent, int64_t parts, const float *most, const 
         for (int64_t p = 0; p < parts; p++) {
             if (most[p * parts_step] == -INFINITY) continue;
             const float times = expf(most[p * parts_step] - largest_) / sum_;
-            UNROLL for (int j = 0; j < WOVEN; j++) made[j] += load_f32(contexts + p * step + at + j * LANES) * times;
+            UNROLL for (int j = 0; j < WOVEN; j++) made[j] = plus(made[j], load_f32(contexts + p * step + at + j * LANES), splat(times));
         }
         if (latent->bytes)
             unweave(made, y + at, latent->rank - at);

@@ -142,7 +142,7 @@ static void head_scores(const Latent *latent, const float *q, int64_t count, con
             UNROLL for (int j = 0; j < SIDE; j++) row[j] = load_f32(from + j * LANES);                                       \
             UNROLL for (int m = 0; m < M; m++) {                                                                             \
                 const f32 x = splat(q[(at + m) * width + k]);                                                                \
-                UNROLL for (int j = 0; j < SIDE; j++) sums[m * SIDE + j] += row[j] * x;                                      \
+                UNROLL for (int j = 0; j < SIDE; j++) sums[m * SIDE + j] = plus(sums[m * SIDE + j], row[j], x);               \
             }                                                                                                                \
         }                                                                                                                    \
         UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < SIDE; j++)                                             \
@@ -170,7 +170,7 @@ static void head_context(const Latent *latent, const float *s, int64_t count, co
             UNROLL for (int j = 0; j < SIDE; j++) row[j] = load_f32(made_values + t * room + column + j * LANES);            \
             UNROLL for (int m = 0; m < M; m++) {                                                                             \
                 const f32 x = splat(s[(at + m) * BLOCK + t]);                                                                \
-                UNROLL for (int j = 0; j < SIDE; j++) sums[m * SIDE + j] += row[j] * x;                                      \
+                UNROLL for (int j = 0; j < SIDE; j++) sums[m * SIDE + j] = plus(sums[m * SIDE + j], row[j], x);               \
             }                                                                                                                \
         }                                                                                                                    \
         UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < SIDE; j++)                                             \

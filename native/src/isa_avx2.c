@@ -3,6 +3,7 @@
 #define NAME "avx2"
 #define LANES 8
 #define BIAS 0
+#define FUSED(sums, a, b) _mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(sums))
 #include "lanes.h"
 
 /* Products of a byte below 16 with a signed one: two of them fit 16 bits. */

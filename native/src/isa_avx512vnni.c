@@ -3,6 +3,7 @@
 #define NAME "avx512vnni"
 #define LANES 16
 #define BIAS 0
+#define FUSED(sums, a, b) _mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(sums))
 #include "lanes.h"
 
 INLINE i32 dot4(i32 sums, u8 unsigned_, s8 signed_) {

@@ -3,6 +3,7 @@
 #define NAME "avxvnni"
 #define LANES 8
 #define BIAS 0
+#define FUSED(sums, a, b) _mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(sums))
 #include "lanes.h"
 
 INLINE i32 dot4(i32 sums, u8 unsigned_, s8 signed_) {

@@ -3,6 +3,7 @@
 #define NAME "dotprod"
 #define LANES 4
 #define BIAS 128 /* products are of two signed bytes, so an unsigned one is taken less 128 */
+#define FUSED(sums, a, b) vfmaq_f32((float32x4_t)(sums), (float32x4_t)(a), (float32x4_t)(b))
 #include "lanes.h"
 
 INLINE i32 dot4_small(i32 sums, u8 nibbles, s8 signed_) {

@@ -3,6 +3,7 @@
 #define NAME "i8mm"
 #define LANES 4
 #define BIAS 0
+#define FUSED(sums, a, b) vfmaq_f32((float32x4_t)(sums), (float32x4_t)(a), (float32x4_t)(b))
 #include "lanes.h"
 
 INLINE i32 dot4(i32 sums, u8 unsigned_, s8 signed_) {

@@ -1,6 +1,7 @@
 #define NAME "plain"
 #define LANES 4
 #define BIAS 0
+#define FUSED(sums, a, b) ((sums) + (a) * (b))
 #include "lanes.h"
 
 INLINE i32 dot4(i32 sums, u8 unsigned_, s8 signed_) {

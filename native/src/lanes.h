@@ -1,4 +1,4 @@
-/* Vectors of LANES 32-bit numbers, or of four times as many bytes. An instruction set defines LANES and dot4 (isa_*.c) and
+/* Vectors of LANES 32-bit numbers, or of four times as many bytes. An instruction set defines LANES, FUSED and dot4 (isa_*.c) and
  * includes the kernels, which are written once in terms of these.
  */
 #ifndef YOUTU_LANES_H
@@ -46,6 +46,9 @@ LOAD(s8)
 #undef LOAD
 
 INLINE f32 splat(float value) { return value - (f32){0}; }
+/* sums + a · b, rounded once where the instruction set can. Compilers are told to fuse nothing by themselves: they would in one
+ * function and not in the next, and what becomes of a row would depend on how many are computed beside it. */
+INLINE f32 plus(f32 sums, f32 a, f32 b) { return (f32)FUSED(sums, a, b); }
 INLINE f32 to_f32(i32 value) { return __builtin_convertvector(value, f32); }
 
 /* The same four bytes in each lane. */
@@ -181,13 +184,13 @@ INLINE float largest(f32 v) {
 INLINE f32 exponential(f32 x) {
     x = larger(x, splat(-87.0f));
     f32 n = nearest(x * 1.44269504f);
-    f32 r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    f32 p = 1.9875691500e-4f * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
+    f32 r = plus(plus(x, n, splat(-0.693359375f)), n, splat(2.12194440e-4f));
+    f32 p = plus(splat(1.3981999507e-3f), splat(1.9875691500e-4f), r);
+    p = plus(splat(8.3334519073e-3f), p, r);
+    p = plus(splat(4.1665795894e-2f), p, r);
+    p = plus(splat(1.6666665459e-1f), p, r);
+    p = plus(splat(5.0000001201e-1f), p, r);
+    p = plus(r, p, r * r) + 1.0f;
     i32 power = (__builtin_convertvector(n, i32) + 127) << 23;
     return p * (f32)power;
 }

@@ -124,7 +124,7 @@ INLINE void zero_shares(const Matrix *w, const Activations *a, int64_t n, const 
             sums[m] += s * t;
         }
     }
-    if (g < w->groups) { /* the rest in a vector as well: of single numbers, compilers round products for some M and not for others */
+    if (g < w->groups) {
         four s = {0};
         for (int i = 0; i < 3; i++)
             if (g + i < w->groups) s[i] = scales[g + i] * (zero_of(w, n, g + i) - bias);
@@ -187,7 +187,7 @@ INLINE void products(const Matrix *w, const Activations *a, int64_t n, int64_t f
             }
             UNROLL for (int r = 0; r < R; r++)
                 UNROLL for (int m = 0; m < M; m++)
-                    made[r * M + m] += to_f32(sums[r * M + m]) * (scales[r][g] * a->scales[(first + m) * a->groups + g]);
+                    made[r * M + m] = plus(made[r * M + m], to_f32(sums[r * M + m]), splat(scales[r][g] * a->scales[(first + m) * a->groups + g]));
         }
     } else {
         const int64_t whole = w->stride / BYTES;
@@ -200,7 +200,8 @@ INLINE void products(const Matrix *w, const Activations *a, int64_t n, int64_t f
             UNROLL for (int r = 0; r < R; r++) {
                 const f32 scale = spread_scales(scales[r] + v * blocks, wide);
                 UNROLL for (int m = 0; m < M; m++)
-                    made[r * M + m] += to_f32(sums[r * M + m]) * (scale * load_f32(a->lanes + (first + m) * a->spread + v * LANES));
+                    made[r * M + m] = plus(made[r * M + m], to_f32(sums[r * M + m]),
+                                           scale * load_f32(a->lanes + (first + m) * a->spread + v * LANES));
             }
         }
         if (w->stride % BYTES) { /* the rest of a row, in a vector of its own: behind the last row there may be nothing to read */
@@ -219,7 +220,8 @@ INLINE void products(const Matrix *w, const Activations *a, int64_t n, int64_t f
                 memcpy(few, scales[r] + whole * blocks, (w->groups - whole * blocks) * sizeof *few);
                 const f32 scale = spread_scales(few, wide);
                 UNROLL for (int m = 0; m < M; m++)
-                    made[r * M + m] += to_f32(sums[r * M + m]) * (scale * load_f32(a->lanes + (first + m) * a->spread + whole * LANES));
+                    made[r * M + m] = plus(made[r * M + m], to_f32(sums[r * M + m]),
+                                           scale * load_f32(a->lanes + (first + m) * a->spread + whole * LANES));
             }
         }
     }
@@ -394,9 +396,9 @@ INLINE void tile(const Matrix *w, const Activations *a, int64_t row, int64_t sta
         const f32 left = scales[2 * (g - from)], right = scales[2 * (g - from) + 1];
         const f32 left_share = shares[2 * (g - from)], right_share = shares[2 * (g - from) + 1];
         UNROLL for (int m = 0; m < M; m++) {
-            const f32 scale = splat(a->scales[(row + m) * a->groups + g]), total = splat(a->sums[(row + m) * a->groups + g]);
-            made[2 * m] += to_f32(sums[2 * m]) * left * scale - left_share * total;
-            made[2 * m + 1] += to_f32(sums[2 * m + 1]) * right * scale - right_share * total;
+            const f32 scale = splat(a->scales[(row + m) * a->groups + g]), less = splat(-a->sums[(row + m) * a->groups + g]);
+            made[2 * m] = plus(plus(made[2 * m], to_f32(sums[2 * m]) * left, scale), left_share, less);
+            made[2 * m + 1] = plus(plus(made[2 * m + 1], to_f32(sums[2 * m + 1]) * right, scale), right_share, less);
         }
     }
     UNROLL for (int m = 0; m < M; m++)
@@ -436,7 +438,7 @@ static void normalize(const float *x, const float *gain, float epsilon, int64_t 
     int64_t i = 0;
     for (; i + LANES <= width; i += LANES) {
         const f32 some = load_f32(x + i);
-        squares += some * some;
+        squares = plus(squares, some, some);
     }
     float total = sum(squares);
     for (; i < width; i++) total += x[i] * x[i];
