@@ -46,6 +46,32 @@ def test_make_use_check_remove(bundle: Path) -> None:
     assert prepare(bundle, "--remove")["removed"] == [] and not Path(made["folder"]).exists()
 
 
+def test_native_writes_a_graph_for_other_programs(bundle: Path, tmp_path: Path) -> None:
+    """Whole or not at all, as often as one asks; it runs what it is told with the bundle's weights, and needs no library here."""
+    copied = Path(shutil.copytree(bundle, tmp_path / "bundle"))
+    first = prepare(copied, "--native")
+    assert (
+        Path(first["graph"]) == copied / "native.onnx"
+        and first["operators"]["Linear"] > first["operators"]["LatentAttention"] > 1
+    )
+    content = (copied / "native.onnx").read_bytes()
+    assert prepare(copied, "--native") == first and (copied / "native.onnx").read_bytes() == content
+    assert not [file for file in copied.iterdir() if file.name.startswith(".")]
+    assert run("generate", copied, *GENERATE).stdout == run("generate", bundle, *GENERATE).stdout
+    lines = run("prepare", copied, "--native").stdout.decode().splitlines()
+    assert [line.split()[0] for line in lines] == ["graph", "library"]
+
+
+def test_native_refuses_what_it_can_not_do(bundle: Path, nano_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    assert "pass it alone" in failed(run("prepare", bundle, "--native", "--serve"), 2)
+    assert "--precision int4 or int8" in failed(run("prepare", nano_bundle("fp32"), "--native"), 2)
+    (blocked := tmp_path / "blocked").mkdir()
+    for file in bundle.iterdir():
+        (blocked / file.name).symlink_to(file)
+    (blocked / "native.onnx").mkdir()
+    assert "native.onnx can't be written" in failed(run("prepare", blocked, "--native"), 1)
+
+
 def test_damage_is_told_on_stderr_and_the_reply_is_right(bundle: Path) -> None:
     expected = json.loads(run("generate", bundle, *GENERATE).stdout)["text"]
     data = Path(prepare(bundle)["folder"]) / "model.onnx.data"

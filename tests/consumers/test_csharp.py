@@ -26,6 +26,8 @@ from tests.consumer_bundles import (
     in_format_1,
 )
 from tests.consumers.test_vectors import VECTORS
+from youtu_onnx.core.bundle import Bundle
+from youtu_onnx.runtimes.native import library, named
 
 CSHARP = Path(__file__).parents[2] / "runtimes" / "consumers" / "csharp"
 PROJECTS = {"onnxruntime": CSHARP / "onnxruntime" / "youtu-ort.csproj", "genai": CSHARP / "genai" / "youtu-genai.csproj"}
@@ -60,8 +62,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
     native.mkdir()
     for module, names in {"onnxruntime": "capi/libonnxruntime.so.*", "onnxruntime_genai": "libonnxruntime-genai.so"}.items():
         found = importlib.util.find_spec(module)
-        for library in Path(found.submodule_search_locations[0]).glob(names) if found else ():
-            (native / (library.name.split(".so")[0] + ".so")).symlink_to(library)
+        for file in Path(found.submodule_search_locations[0]).glob(names) if found else ():
+            (native / (file.name.split(".so")[0] + ".so")).symlink_to(file)
 
     def compiled(runtime: str, main: str) -> Path:
         program = folder / f"{runtime}-{main}.exe"
@@ -122,6 +124,26 @@ def test_vectors_in_float32(runtime, cache, run, nano_bundle, tmp_path):
 )
 def test_logits_of_rounded_weights_and_caches(runtime, precision, options, run, nano_bundle, tmp_path):
     check_logits(partial(run, runtime, VECTORS_MAIN), nano_bundle(precision, **options), precision, tmp_path)
+
+
+@needs_mono
+@pytest.mark.skipif(library.found() is None, reason="the native kernels aren't installed, or know nothing of this processor")
+def test_native_kernels(run, nano_bundle, tmp_path, monkeypatch):
+    """The library by its path, and a graph that names its operators: they say what this project's own runtime says with them."""
+    bundle, kernels = Path(shutil.copytree(nano_bundle("int4"), tmp_path / "bundle")), library.found().path
+    chat = partial(run, "onnxruntime", MAINS["onnxruntime"])
+    early = chat(bundle, "--kernels", kernels)
+    assert (early.returncode, early.stderr.count("\n")) == (1, 1) and "youtu-onnx prepare BUNDLE --native" in early.stderr
+    monkeypatch.setenv(library.VARIABLE, "native")
+    assert named.write(Bundle.open(bundle)).operators["LatentAttention"]
+    check_logits(lambda *words: run("onnxruntime", VECTORS_MAIN, *words, kernels), bundle, "int4", tmp_path)
+    check_chat(lambda *words, **given: chat(*words, "--kernels", kernels, **given), bundle, 64)
+    for words, said in {
+        ("cuda", kernels): "native kernels are for the CPU",
+        ("cpu", tmp_path / "nothing.so"): "nothing.so",
+    }.items():
+        wrong = chat(bundle, "--provider", words[0], "--kernels", words[1])
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1) and said in wrong.stderr
 
 
 @needs_mono

@@ -13,7 +13,7 @@ from youtu_onnx.cli.options import BundleFolder
 from youtu_onnx.cli.progress import progress
 from youtu_onnx.core.bundle import Bundle, names
 from youtu_onnx.core.errors import UsageError, VerificationError
-from youtu_onnx.runtimes.native import library
+from youtu_onnx.runtimes.native import library, named
 from youtu_onnx.runtimes.ort import prepared, preparing
 
 Row = tuple[str, str]
@@ -24,6 +24,12 @@ def prepare(
     serve: Annotated[
         bool, typer.Option("--serve", help="Copy the graph that answers several at once, which youtu-onnx serve runs, instead.")
     ] = False,
+    native: Annotated[
+        bool,
+        typer.Option(
+            "--native", help="Write native.onnx into the bundle: its graph for programs that register the native kernels by path."
+        ),
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Hash every byte of the copies. Exit code 3: damaged.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Remove the copies; the bundle need not be there any more.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
@@ -32,7 +38,9 @@ def prepare(
         raise UsageError("--check and --remove are two things to do", hint="pass one of them")
     if serve and (check or remove):
         raise UsageError("--check and --remove are about all copies of the bundle", hint="drop --serve")
-    made = _remove(bundle) if remove else _check(bundle) if check else _make(bundle, serve)
+    if native and (serve or check or remove):
+        raise UsageError("--native writes a file and makes no copy", hint="pass it alone")
+    made = _native(bundle) if native else _remove(bundle) if remove else _check(bundle) if check else _make(bundle, serve)
     result, lines = made
     if as_json:
         console.print_json({"bundle": str(bundle)} | result)
@@ -65,6 +73,15 @@ def _make(path: Path, serve: bool) -> tuple[dict[str, Any], list[Row]]:
         ("saves", f"{found.packed / 1e6:,.1f} MB of memory in every process that runs it on the CPU; all share the file"),
         ("opens in", f"{after:.2f} s instead of {before:.2f} s"),
     ]
+
+
+def _native(path: Path) -> tuple[dict[str, Any], list[Row]]:
+    made = named.write(Bundle.open(path))
+    kernels = library.found()
+    path_of = str(kernels.path) if kernels else None
+    counts = ", ".join(f"{count} {name}" for name, count in made.operators.items())
+    result = {"graph": str(made.graph), "operators": dict(made.operators), "library": path_of}
+    return result, [("graph", f"{made.graph}: {counts}"), ("library", path_of or f"not installed here: {library.INSTALL}")]
 
 
 def _check(path: Path) -> tuple[dict[str, Any], list[Row]]:

@@ -8,7 +8,12 @@ from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in UTF-8 under another name beside its place, and give it its own: what is there is replaced at once.
+    """As :func:`write_bytes`, in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under another name beside its place, and give it its own: what is there is replaced at once.
 
     What is no plain file, such as a pipe, is written to as it is. A link stays one.
 
@@ -16,13 +21,13 @@ def write_text(path: Path, text: str) -> None:
         OSError: it can't be written; what was there is untouched.
     """
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
         return
     final = Path(os.path.realpath(path))
     unfinished = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with unfinished.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with unfinished.open("wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(unfinished, final)

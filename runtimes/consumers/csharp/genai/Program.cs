@@ -16,7 +16,7 @@ namespace YoutuOnnx.Genai
             {
                 using (new OgaHandle())  // lets the library go when everything of it is gone
                 {
-                    return ChatConsole.Run(arguments, Usage, true,
+                    return ChatConsole.Run(arguments, Usage, true, false,
                                            options => new GenaiChat(options.Folder, options.Provider, options.Temperature));
                 }
             }

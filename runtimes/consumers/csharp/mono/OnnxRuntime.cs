@@ -118,6 +118,13 @@ namespace Microsoft.ML.OnnxRuntime
             throw OnlyCpu();
         }
 
+        /// <param name="libraryHandle">The package gives the library's; here ONNX Runtime keeps it.</param>
+        public void RegisterCustomOpLibraryV2(string libraryPath, out IntPtr libraryHandle)
+        {
+            libraryHandle = IntPtr.Zero;
+            Api.Check(Api.Get<Api.Register>(Api.RegisterCustomOpsLibrary_V2)(Value, Utf8.Bytes(libraryPath)));
+        }
+
         private static OnnxRuntimeException OnlyCpu()
         {
             return new OnnxRuntimeException("this binding is for the CPU; build the project with the package for your provider");

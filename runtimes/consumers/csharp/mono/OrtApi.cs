@@ -17,7 +17,7 @@ namespace Microsoft.ML.OnnxRuntime
             GetAllocatorWithDefaultOptions = 78, ReleaseStatus = 93, ReleaseMemoryInfo = 94, ReleaseSession = 95,
             ReleaseValue = 96, ReleaseRunOptions = 97, ReleaseTensorTypeAndShapeInfo = 99, ReleaseSessionOptions = 100,
             AddSessionConfigEntry = 130, CreateAllocator = 131, ReleaseAllocator = 132, RunWithBinding = 133, CreateIoBinding = 134, ReleaseIoBinding = 135, BindInput = 136,
-            BindOutput = 137, BindOutputToDevice = 138, GetBoundOutputValues = 140;
+            BindOutput = 137, BindOutputToDevice = 138, GetBoundOutputValues = 140, RegisterCustomOpsLibrary_V2 = 228;
 
         private const uint Version = 17;  // of the table: the least that has all of these
         private const int Errors = 3;
@@ -32,6 +32,7 @@ namespace Microsoft.ML.OnnxRuntime
         internal delegate IntPtr Derive(IntPtr from, out IntPtr made);
         internal delegate IntPtr SetNumber(IntPtr handle, int value);
         internal delegate IntPtr SetEntry(IntPtr handle, byte[] key, byte[] value);
+        internal delegate IntPtr Register(IntPtr handle, byte[] path);
         internal delegate IntPtr GetNumber(IntPtr handle, out int value);
         internal delegate IntPtr GetSize(IntPtr handle, out UIntPtr value);
         internal delegate IntPtr GetLongs(IntPtr handle, long[] values, UIntPtr count);

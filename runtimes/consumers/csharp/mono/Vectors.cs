@@ -1,4 +1,4 @@
-// Gives what a sample makes of tests/vectors/*.json, as JSON: mono vectors.exe VECTORS BUNDLE [logits]
+// Gives what a sample makes of tests/vectors/*.json, as JSON: mono vectors.exe VECTORS BUNDLE [logits [LIBRARY]]
 using System;
 using System.Collections.Generic;
 using System.Globalization;
@@ -34,7 +34,7 @@ namespace YoutuOnnx.Mono
 #if GENAI
             using (var chat = new Chat(arguments[1], "cpu", 0))
 #else
-            using (var chat = new Chat(arguments[1], "cpu"))
+            using (var chat = new Chat(arguments[1], "cpu", arguments.Length > 3 ? arguments[3] : null))
 #endif
             {
                 if (arguments.Length == 2)

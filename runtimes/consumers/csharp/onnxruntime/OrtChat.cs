@@ -12,11 +12,12 @@ namespace YoutuOnnx.Ort
         private readonly ChatFormat format;
         private readonly List<int> cached = new List<int>();
 
-        public OrtChat(string folder, string provider)
+        /// <param name="kernels">As OrtDecoder takes it.</param>
+        public OrtChat(string folder, string provider, string kernels = null)
         {
             Text = new BundleTokenizer(folder);
             format = new ChatFormat(folder, Text);
-            decoder = new OrtDecoder(folder, provider);
+            decoder = new OrtDecoder(folder, provider, kernels);
         }
 
         public BundleTokenizer Text { get; private set; }

@@ -21,8 +21,10 @@ namespace YoutuOnnx.Ort
 
         /// <param name="folder">The bundle's.</param>
         /// <param name="provider">cpu, cuda or dml; null for the one that the bundle was exported for.</param>
-        /// <exception cref="ArgumentException">Another provider.</exception>
-        public OrtDecoder(string folder, string provider)
+        /// <param name="kernels">The library of this project's native kernels, which the CPU then runs native.onnx with; null for
+        /// ONNX Runtime's own. It is code, so it comes with the program and not out of a bundle.</param>
+        /// <exception cref="ArgumentException">Another provider, or one that takes no kernels.</exception>
+        public OrtDecoder(string folder, string provider, string kernels = null)
         {
             Manifest = new Manifest(folder);
             provider = provider ?? Manifest.Provider;
@@ -30,6 +32,7 @@ namespace YoutuOnnx.Ort
             using (var options = new SessionOptions())
             {
                 options.LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL;  // what goes wrong is thrown, and said once
+                string graph = Graph(folder, provider, kernels, options);
                 if (provider == "cuda")
                 {
                     options.AppendExecutionProvider_CUDA(0);
@@ -48,7 +51,7 @@ namespace YoutuOnnx.Ort
                 {
                     throw new ArgumentException("provider " + provider + " isn't known here; choose cpu, cuda or dml");
                 }
-                session = new InferenceSession(Path.Combine(folder, "model.onnx"), options);
+                session = new InferenceSession(Path.Combine(folder, graph), options);
             }
             hasLogitsToKeep = session.OverridableInitializerMetadata.ContainsKey("logits_to_keep");
             cache = NewCache(provider);
@@ -136,6 +139,26 @@ namespace YoutuOnnx.Ort
             }
             // with DirectML a cache that grows goes through host memory: its bundles are exported with one that doesn't
             return new ReturnedCache(Manifest, provider == "dml" ? OrtMemoryInfo.DefaultInstance : device);
+        }
+
+        /// <summary>The graph to open, with the kernels that it needs registered.</summary>
+        private static string Graph(string folder, string provider, string kernels, SessionOptions options)
+        {
+            if (kernels == null)
+            {
+                return "model.onnx";
+            }
+            if (provider != "cpu")
+            {
+                throw new ArgumentException("native kernels are for the CPU; leave --kernels away, or choose --provider cpu");
+            }
+            if (!File.Exists(Path.Combine(folder, "native.onnx")))
+            {
+                throw new FileNotFoundException("the bundle has no native.onnx; write it with: youtu-onnx prepare BUNDLE --native");
+            }
+            IntPtr handle;  // the process's as long as it lives
+            options.RegisterCustomOpLibraryV2(Path.GetFullPath(kernels), out handle);
+            return "native.onnx";
         }
 
         private void SetCpu(SessionOptions options)

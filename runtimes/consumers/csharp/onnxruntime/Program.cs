@@ -6,11 +6,12 @@ namespace YoutuOnnx.Ort
     public static class Program
     {
         private const string Usage = "youtu-ort BUNDLE [--provider cpu|cuda|dml] [--system TEXT] [--max-tokens N]"
-            + " [--no-thinking]";
+            + " [--no-thinking] [--kernels LIBRARY]";
 
         public static int Main(string[] arguments)
         {
-            return ChatConsole.Run(arguments, Usage, false, options => new OrtChat(options.Folder, options.Provider));
+            return ChatConsole.Run(arguments, Usage, false, true,
+                options => new OrtChat(options.Folder, options.Provider, options.Kernels));
         }
     }
 }

@@ -19,13 +19,17 @@ namespace YoutuOnnx.Text
     public sealed class ChatOptions
     {
         public string Folder, Provider, System;
+        /// <summary>The library of native kernels; null for the runtime's own.</summary>
+        public string Kernels;
         public int MaxTokens = 512;
         /// <summary>0 takes the likeliest token, always.</summary>
         public double Temperature;
         public bool Thinking = true;
 
+        /// <param name="samples">Whether there is a temperature.</param>
+        /// <param name="registers">Whether there are kernels to register.</param>
         /// <exception cref="FormatException">It says something else.</exception>
-        public static ChatOptions Parse(string[] arguments, bool samples)
+        public static ChatOptions Parse(string[] arguments, bool samples, bool registers)
         {
             var options = new ChatOptions();
             var left = new Queue<string>(arguments);
@@ -42,7 +46,7 @@ namespace YoutuOnnx.Text
                 }
                 else if (left.Count > 0)
                 {
-                    options.Set(name, left.Dequeue(), samples);
+                    options.Set(name, left.Dequeue(), samples, registers);
                 }
                 else
                 {
@@ -56,7 +60,7 @@ namespace YoutuOnnx.Text
             return options;
         }
 
-        private void Set(string name, string value, bool samples)
+        private void Set(string name, string value, bool samples, bool registers)
         {
             bool valid = true;
             if (name == "--provider")
@@ -66,6 +70,10 @@ namespace YoutuOnnx.Text
             else if (name == "--system")
             {
                 System = value;
+            }
+            else if (name == "--kernels" && registers)
+            {
+                Kernels = value;
             }
             else if (name == "--max-tokens")
             {
@@ -88,14 +96,15 @@ namespace YoutuOnnx.Text
     {
         /// <summary>Talks until the input ends or says /exit. Returns the exit code: 2 for a wrong call.</summary>
         /// <param name="samples">Whether the runtime takes a temperature.</param>
-        public static int Run(string[] arguments, string usage, bool samples, Func<ChatOptions, IChat> open)
+        /// <param name="registers">Whether it takes native kernels by the path of their library.</param>
+        public static int Run(string[] arguments, string usage, bool samples, bool registers, Func<ChatOptions, IChat> open)
         {
             var utf8 = new UTF8Encoding(false);
             Console.InputEncoding = utf8;
             Console.OutputEncoding = utf8;
             try
             {
-                ChatOptions options = ChatOptions.Parse(arguments, samples);
+                ChatOptions options = ChatOptions.Parse(arguments, samples, registers);
                 using (IChat chat = open(options))
                 {
                     Talk(chat, options);
