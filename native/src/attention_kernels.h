@@ -72,15 +72,29 @@ static float to_bytes(const float *x, int64_t count, uint8_t *codes, int64_t roo
     return scale;
 }
 
+/* Four rows of bytes, of each one vector, or what there is of it. */
+INLINE void weave_four(const void *from, int64_t stride, u8 woven[]) {
+    u8 four[4];
+    UNROLL for (int r = 0; r < 4; r++) four[r] = load_u8((const uint8_t *)from + r * stride);
+    weave(four, woven);
+}
+INLINE void weave_some(const void *from, int64_t stride, int64_t rows, int64_t columns, u8 woven[]) {
+    u8 four[4];
+    UNROLL for (int r = 0; r < 4; r++) four[r] = r < rows ? load_some((const uint8_t *)from + r * stride, columns) : (u8){0};
+    weave(four, woven);
+}
+
 /* x[m] [rows] as bytes around 128, times one vector's columns of w [rows, stride], in woven order; the sums hold 128 - BIAS times
- * the sums of w's columns too many. */
+ * the sums of w's columns too many. whole: there are so many columns, and rows by fours. */
 INLINE void column_sums(const int8_t *w, int64_t stride, int64_t rows, int64_t columns, const uint8_t *const x[], const int M,
-                        i32 sums[]) {
+                        const int whole, i32 sums[]) {
     UNROLL for (int i = 0; i < M * WOVEN; i++) sums[i] = (i32){0};
     for (int64_t k = 0; k < rows; k += 4) {
-        u8 four[4], woven[WOVEN];
-        for (int64_t r = 0; r < 4; r++) four[r] = k + r < rows ? load_some(w + (k + r) * stride, columns) : (u8){0};
-        weave(four, woven);
+        u8 woven[WOVEN];
+        if (whole)
+            weave_four(w + k * stride, stride, woven);
+        else
+            weave_some(w + k * stride, stride, rows - k, columns, woven);
         UNROLL for (int m = 0; m < M; m++)
             UNROLL for (int j = 0; j < WOVEN; j++) sums[m * WOVEN + j] = dot4(sums[m * WOVEN + j], (u8)splat4((const int8_t *)x[m] + k), (s8)woven[j]);
     }
@@ -92,7 +106,10 @@ INLINE void through_bytes(const int8_t *w, int64_t stride, int64_t rows, int64_t
     for (int64_t at = 0; at < columns; at += BYTES) {
         i32 sums[4 * WOVEN];
         f32 off[WOVEN], times[WOVEN];
-        column_sums(w + at, stride, rows, columns - at, x, M, sums);
+        if (columns - at >= BYTES && rows % 4 == 0)
+            column_sums(w + at, stride, rows, columns - at, x, M, 1, sums);
+        else
+            column_sums(w + at, stride, rows, columns - at, x, M, 0, sums);
         weave_floats(offsets + at, off, columns - at);
         if (scales) weave_floats(scales + at, times, columns - at);
         UNROLL for (int m = 0; m < M; m++) {
@@ -344,10 +361,11 @@ INLINE void byte_context(const Latent *latent, const Attend *a, const uint8_t *r
     const int64_t width = latent->width, rank = latent->rank, room = padded(rank, BYTES), fours = (count + 3) / 4;
     for (int64_t at = 0; at < rank; at += BYTES) {
         for (int64_t t = 0; t < fours; t++) {
-            u8 four[4];
-            UNROLL for (int r = 0; r < 4; r++)
-                four[r] = 4 * t + r < count ? load_some(rows + (4 * t + r) * width + at, width - at) : (u8){0};
-            weave(four, woven + t * WOVEN);
+            const uint8_t *from = rows + 4 * t * width + at;
+            if (width - at >= BYTES && 4 * t + 4 <= count)
+                weave_four(from, width, woven + t * WOVEN);
+            else
+                weave_some(from, width, count - 4 * t, width - at, woven + t * WOVEN);
         }
         int64_t q = 0;
 #define SOME(M)                                                                                                                  \
@@ -379,27 +397,38 @@ INLINE void byte_context(const Latent *latent, const Attend *a, const uint8_t *r
     }
 }
 
+/* Sums over keys of M queries, 4·LANES columns of them. whole: rows have so many; where they may have fewer, a compiler has to
+ * expect a call within the loop, and keeps no sum in a register. */
+INLINE void floats_onto(const float *rows, int64_t count, int64_t width, int64_t columns, float *context, int64_t room,
+                        const float *before, const float *s, const int M, const int whole) {
+    f32 sums[16];
+    UNROLL for (int m = 0; m < M; m++)
+        UNROLL for (int j = 0; j < 4; j++) sums[m * 4 + j] = load_f32(context + m * room + j * LANES) * before[m];
+    for (int64_t t = 0; t < count; t++) {
+        f32 row[4];
+        UNROLL for (int j = 0; j < 4; j++) {
+            const float *from = rows + t * width + j * LANES;
+            row[j] = whole ? load_f32(from) : (f32)load_some(from, 4 * (columns - j * LANES));
+        }
+        UNROLL for (int m = 0; m < M; m++)
+            UNROLL for (int j = 0; j < 4; j++) sums[m * 4 + j] = plus(sums[m * 4 + j], row[j], splat(s[m * BLOCK + t]));
+    }
+    UNROLL for (int m = 0; m < M; m++)
+        UNROLL for (int j = 0; j < 4; j++) store_f32(context + m * room + j * LANES, sums[m * 4 + j]);
+}
+
 INLINE void float_context(const Latent *latent, const Attend *a, const float *rows, int64_t count, const float *before, const float *s) {
     const int64_t width = latent->width, rank = latent->rank, room = padded(rank, BYTES);
     for (int64_t at = 0; at < rank; at += BYTES) {
+        const int64_t columns = width - at;
         int64_t q = 0;
-#define SOME(M)                                                                                                          \
-    {                                                                                                                    \
-        f32 sums[M * 4];                                                                                                 \
-        UNROLL for (int m = 0; m < M; m++)                                                                                      \
-            UNROLL for (int j = 0; j < 4; j++) sums[m * 4 + j] = load_f32(a->context + (q + m) * room + at + j * LANES) * before[q + m]; \
-        for (int64_t t = 0; t < count; t++) {                                                                            \
-            f32 row[4];                                                                                                  \
-            UNROLL for (int j = 0; j < 4; j++) row[j] = (f32)load_some(rows + t * width + at + j * LANES, 4 * (width - at - j * LANES)); \
-            UNROLL for (int m = 0; m < M; m++)                                                                                  \
-                UNROLL for (int j = 0; j < 4; j++)                                                                              \
-                    sums[m * 4 + j] = plus(sums[m * 4 + j], row[j], splat(s[(q + m) * BLOCK + t]));                             \
-        }                                                                                                                \
-        UNROLL for (int m = 0; m < M; m++)                                                                                      \
-            UNROLL for (int j = 0; j < 4; j++) store_f32(a->context + (q + m) * room + at + j * LANES, sums[m * 4 + j]);        \
-    }
-        for (; q + 4 <= a->queries; q += 4) SOME(4)
-        for (; q < a->queries; q++) SOME(1)
+#define SOME(M, whole) floats_onto(rows + at, count, width, columns, a->context + q * room + at, room, before + q, s + q * BLOCK, M, whole)
+        if (columns >= BYTES) {
+            for (; q + 4 <= a->queries; q += 4) SOME(4, 1);
+            for (; q < a->queries; q++) SOME(1, 1);
+        } else {
+            for (; q < a->queries; q++) SOME(1, 0);
+        }
 #undef SOME
     }
 }

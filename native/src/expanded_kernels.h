@@ -207,10 +207,7 @@ static void attend_head(const Latent *latent, int64_t head, const float *q, int6
     const int8_t *uv = latent->uv + head * latent->rank * value;
     for (int64_t column = 0; column < room; column += BYTES) {
         for (int64_t k = 0; k < fours; k++) {
-            u8 four[4];
-            for (int64_t r = 0; r < 4; r++)
-                four[r] = 4 * k + r < latent->rank ? load_some(uv + (4 * k + r) * value + column, value - column) : (u8){0};
-            weave(four, w + (column / BYTES * fours + k) * WOVEN);
+            weave_some(uv + 4 * k * value + column, value, latent->rank - 4 * k, value - column, w + (column / BYTES * fours + k) * WOVEN);
         }
         weave_floats(latent->uv_offsets + head * value + column, offsets + column / LANES, value - column);
         weave_floats(latent->uv_scales + head * value + column, times + column / LANES, value - column);
