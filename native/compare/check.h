@@ -21,7 +21,6 @@ static uint32_t number(uint32_t below) {
 }
 static int64_t within(int64_t low, int64_t high) { return low + number((uint32_t)(high - low + 1)); }
 static float fraction(void) { return (float)number(1 << 20) / (1 << 19) - 1; } /* [-1, 1) */
-static int64_t whole(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 
 /* Of exactly so many bytes, so that a sanitizer sees who reads behind them; never NULL. */
 static void *room(int64_t size) {

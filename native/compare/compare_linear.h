@@ -102,8 +102,8 @@ static void forget(Product *p) {
 /* `few` gives a row the same bits in any company: rows of `together` [count, width] are those that each row has alone. */
 static void compare_alone(const Kernels *k, const Product *p, const float *together, int64_t width) {
     const Matrix *w = &p->w;
-    Activations a = {.count = 1, .stride = k->stride(w), .groups = w->groups, .spread = k->spread(w)};
-    a.codes = room(a.stride), a.scales = room(a.groups * 4), a.sums = room(a.groups * 4), a.lanes = room(a.spread * 4);
+    Activations a = {.count = 1, .stride = k->stride(w), .room = whole(w->groups, MOST_LANES), .spread = k->spread(w)};
+    a.codes = room(a.stride), a.scales = room(a.room * 4), a.sums = room(a.room * 4), a.lanes = room(a.spread * 4);
     float *y = room(w->rows * 4);
     for (int64_t m = 0; m < p->count; m++) {
         k->quantize(w, p->x + m * w->columns, &a, 0);
@@ -117,9 +117,9 @@ static void compare_alone(const Kernels *k, const Product *p, const float *toget
 
 static void compare_product(const Kernels *k, const Product *p, int many) {
     const Matrix *w = &p->w;
-    Activations a = {.count = p->count, .stride = k->stride(w), .groups = w->groups, .spread = k->spread(w)};
+    Activations a = {.count = p->count, .stride = k->stride(w), .room = whole(w->groups, MOST_LANES), .spread = k->spread(w)};
     void *all[2];
-    a.codes = scratch(a.count * a.stride, &all[0]), a.scales = room(a.count * a.groups * 4), a.sums = room(a.count * a.groups * 4);
+    a.codes = scratch(a.count * a.stride, &all[0]), a.scales = room(a.count * a.room * 4), a.sums = room(a.count * a.room * 4);
     a.lanes = room(a.count * a.spread * 4);
     for (int64_t m = 0; m < a.count; m++) k->quantize(w, p->x + m * w->columns, &a, m);
     const int64_t width = w->rows + 3;

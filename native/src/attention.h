@@ -58,7 +58,6 @@ typedef struct {
 } Step;
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t whole(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 static inline int64_t row_size(const Latent *latent) { return latent->width * (latent->bytes ? 1 : 4); }
 static inline void *aligned(void *from) { return (void *)(((uintptr_t)from + 63) & ~(uintptr_t)63); }
 static inline int64_t past_of(const Step *step, int64_t token) { return step->places ? step->places[token].past : step->past + token; }

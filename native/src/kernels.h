@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+static inline int64_t whole(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
+
 /* A quantized matrix [rows, columns] as MatMulNBits has it: blocks along a row share a scale and a zero point. */
 typedef struct {
     int64_t rows, columns;
@@ -22,11 +24,11 @@ typedef struct {
 typedef struct {
     int64_t count;         /* rows */
     int64_t stride;        /* bytes from a row to the next */
-    int64_t groups;        /* blocks in a row */
+    int64_t room;          /* floats from a row of `scales`, and of `sums`, to the next: of its blocks, in whole vectors */
     int64_t spread;        /* floats from a row of `lanes` to the next */
     int8_t *codes;
-    float *scales;         /* [count, groups] */
-    float *sums;           /* [count, groups]: a block's scale times the sum of its codes */
+    float *scales;         /* [count, room] */
+    float *sums;           /* [count, room]: a block's scale times the sum of its codes */
     float *lanes;          /* [count, spread]: the scales, once for each lane, where a vector holds several blocks */
 } Activations;
 

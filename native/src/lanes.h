@@ -45,6 +45,15 @@ LOAD(u8)
 LOAD(s8)
 #undef LOAD
 
+/* What is used several times is loaded once: compilers take an operand from memory as often as it is used. */
+#if defined(__x86_64__) && LANES == 16
+#define HOLD(value) __asm__("" : "+v"(value))
+#elif defined(__x86_64__)
+#define HOLD(value) __asm__("" : "+x"(value))
+#else
+#define HOLD(value) (void)0
+#endif
+
 INLINE f32 splat(float value) { return value - (f32){0}; }
 /* sums + a · b, rounded once where the instruction set can. Compilers are told to fuse nothing by themselves: they would in one
  * function and not in the next, and what becomes of a row would depend on how many are computed beside it. */
@@ -87,6 +96,10 @@ INLINE f32 nearest(f32 x) {
 #define STEP4_HIGH 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
 #define STEP8_LOW 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
 #define STEP8_HIGH 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define NEXT1 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14
+#define NEXT2 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13
+#define NEXT4 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11
+#define NEXT8 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7
 #elif LANES == 8
 #define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #define STEP1_LOW 0, 8, 2, 10, 4, 12, 6, 14
@@ -95,12 +108,17 @@ INLINE f32 nearest(f32 x) {
 #define STEP2_HIGH 2, 3, 10, 11, 6, 7, 14, 15
 #define STEP4_LOW 0, 1, 2, 3, 8, 9, 10, 11
 #define STEP4_HIGH 4, 5, 6, 7, 12, 13, 14, 15
+#define NEXT1 1, 0, 3, 2, 5, 4, 7, 6
+#define NEXT2 2, 3, 0, 1, 6, 7, 4, 5
+#define NEXT4 4, 5, 6, 7, 0, 1, 2, 3
 #elif LANES == 4
 #define PICK(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #define STEP1_LOW 0, 4, 2, 6
 #define STEP1_HIGH 1, 5, 3, 7
 #define STEP2_LOW 0, 1, 4, 5
 #define STEP2_HIGH 2, 3, 6, 7
+#define NEXT1 1, 0, 3, 2
+#define NEXT2 2, 3, 0, 1
 #else
 #error "LANES is 4, 8 or 16"
 #endif
@@ -125,21 +143,19 @@ INLINE void transpose(i32 v[LANES]) {
 #undef SWAP
 }
 
-INLINE float sum(f32 v) {
-#if LANES >= 16
-    v += PICK(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+/* Neighbours first: so do all sums of a vector's lanes, that of one vector and those of several at once. */
+INLINE f32 folded(f32 v, const int from) {
+    if (from <= 1) v += PICK(v, v, NEXT1);
+    if (from <= 2) v += PICK(v, v, NEXT2);
+#if LANES >= 8
+    if (from <= 4) v += PICK(v, v, NEXT4);
 #endif
 #if LANES >= 16
-    v += PICK(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-    v += PICK(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-#elif LANES >= 8
-    v += PICK(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
-    v += PICK(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
-#else
-    v += PICK(v, v, 2, 3, 0, 1);
+    v += PICK(v, v, NEXT8);
 #endif
-    return v[0] + v[1];
+    return v;
 }
+INLINE float sum(f32 v) { return folded(v, 1)[0]; }
 
 /* LANES vectors → one whose lane i is the sum of vector i, which costs hardly more than the sum of one. */
 #define SUMS(type, name)                                                                       \
@@ -165,6 +181,23 @@ INLINE float sum(f32 v) {
 #endif
 SUMS(f32, sums_of_floats)
 SUMS(i32, sums_of_integers)
+
+/* The sum of vector i of up to 8 in lane i. */
+INLINE f32 sums_of_some(const f32 v[], const int count) {
+    f32 some[8];
+    if (count == 1) return folded(v[0], 1);
+    UNROLL for (int i = 0; i < 8; i++) some[i] = i < count ? v[i] : splat(0);
+    UNROLL for (int i = 0; i < count; i += 2)
+        some[i] = PICK(some[i], some[i + 1], STEP1_LOW) + PICK(some[i], some[i + 1], STEP1_HIGH);
+    if (count == 2) return folded(some[0], 2);
+    UNROLL for (int i = 0; i < count; i += 4)
+        some[i] = PICK(some[i], some[i + 2], STEP2_LOW) + PICK(some[i], some[i + 2], STEP2_HIGH);
+    if (count <= 4) return folded(some[0], 4);
+#if LANES >= 8
+    some[0] = PICK(some[0], some[4], STEP4_LOW) + PICK(some[0], some[4], STEP4_HIGH);
+#endif
+    return folded(some[0], 8);
+}
 
 INLINE float largest(f32 v) {
 #if LANES >= 16

@@ -21,7 +21,7 @@
 
 enum { X, CODES, SCALES, ZERO_POINTS, BIAS, GAIN, RESIDUAL, SLOTS, INPUTS };
 enum { ROWS_TOGETHER = 512 };        /* of activations: a panel of theirs stays in the second-level cache */
-enum { BYTES_OF_A_TASK = 64 * 1024 }; /* of a matrix */
+enum { BYTES_OF_A_TASK = 128 * 1024 }; /* of a matrix */
 
 typedef struct {
     OrtApi api;
@@ -71,8 +71,8 @@ static Activations part_of(const Activations *rows, int64_t first, int64_t count
     Activations part = *rows;
     part.count = count;
     part.codes += first * rows->stride;
-    part.scales += first * rows->groups;
-    part.sums += first * rows->groups;
+    part.scales += first * rows->room;
+    part.sums += first * rows->room;
     part.lanes += first * rows->spread;
     return part;
 }
@@ -171,9 +171,9 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
     if (!count) return NULL;
     const int64_t few = slots.type ? smaller(slots.shape[slots.rank - 1], count) : count <= self->kernels->rows_at_once ? count : 0;
 
-    const int64_t together = smaller(count, ROWS_TOGETHER), groups = w->groups;
+    const int64_t together = smaller(count, ROWS_TOGETHER), room = whole(w->groups, MOST_LANES);
     const int64_t stride = self->kernels->stride(w), spread = self->kernels->spread(w);
-    const size_t floats = (size_t)(together * (2 * groups + spread)) * sizeof(float);
+    const size_t floats = (size_t)(together * (2 * room + spread)) * sizeof(float);
     unsigned char *memory = malloc(floats + (size_t)(together * stride) + 64);
     CHECK(api, memory, "out of memory");
     float *numbers = (float *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
@@ -182,10 +182,10 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
         Job job = {.self = self, .x = (const float *)x.data + first * x_width, .x_width = x_width, .width = width};
         const int64_t rows = smaller(together, count - first);
         job.few = smaller(few > first ? few - first : 0, rows);
-        job.rows = (Activations){.count = rows, .stride = stride, .groups = groups, .spread = spread};
+        job.rows = (Activations){.count = rows, .stride = stride, .room = room, .spread = spread};
         job.rows.scales = numbers;
-        job.rows.sums = numbers + together * groups;
-        job.rows.lanes = job.rows.sums + together * groups;
+        job.rows.sums = numbers + together * room;
+        job.rows.lanes = job.rows.sums + together * room;
         job.rows.codes = (int8_t *)(job.rows.lanes + together * spread);
         job.y = (float *)y + first * width;
         job.residual = residual.type ? (const float *)residual.data + first * width : NULL;

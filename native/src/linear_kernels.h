@@ -21,11 +21,12 @@ static int64_t spread_of(const Matrix *w) { return several(w) ? vectors(w) * LAN
 static void quantize(const Matrix *w, const float *x, Activations *a, int64_t row) {
     const int64_t each = per_vector(w), columns = w->columns;
     int8_t *codes = a->codes + row * a->stride;
-    float *scales = a->scales + row * a->groups, *sums = a->sums + row * a->groups;
+    float *scales = a->scales + row * a->room, *sums = a->sums + row * a->room;
     float *lanes = several(w) ? a->lanes + row * a->spread : NULL;
     memset(codes, 0, a->stride);
     if (lanes) memset(lanes, 0, a->spread * sizeof *lanes);
-    for (int64_t g = 0; g < a->groups; g++) {
+    for (int64_t g = w->groups; g < a->room; g++) scales[g] = sums[g] = 0;
+    for (int64_t g = 0; g < w->groups; g++) {
         const int64_t start = g * w->block;
         const int64_t count = columns - start < w->block ? columns - start : w->block;
         float most = 0;
@@ -94,53 +95,72 @@ INLINE float zero_of(const Matrix *w, int64_t n, int64_t g) {
 /* R rows of a matrix with M of activations: R · M are at most so many. */
 enum { MOST = 8 };
 
-/* What a row's zero points take off: the sum over blocks of scale · zero point · sum of activations. */
-INLINE void zero_shares(const Matrix *w, const Activations *a, int64_t n, const float *scales, int64_t first, const int M,
-                        float shares[]) {
-    const uint8_t *zeros = w->zeros ? w->zeros + n * w->zero_stride : NULL;
-    int64_t g = 0;
-    typedef float four __attribute__((vector_size(16)));
-    typedef int32_t four_i __attribute__((vector_size(16)));
-    four sums[MOST];
-    UNROLL for (int m = 0; m < M; m++) sums[m] = (four){0};
-    const float bias = w->bits == 8 ? BIAS : 0;
-    for (; g + 4 <= w->groups; g += 4) {
-        four s;
-        memcpy(&s, scales + g, sizeof s);
-        if (!zeros) {
-            s *= (w->bits == 4 ? 8 : 128) - bias;
-        } else if (w->bits == 4) {
-            uint16_t two;
-            memcpy(&two, zeros + g / 2, 2);
-            four_i z = ((four_i){two, two, two, two} >> (four_i){0, 4, 8, 12}) & 15;
-            s *= __builtin_convertvector(z, four);
-        } else {
-            four_i z = {zeros[g], zeros[g + 1], zeros[g + 2], zeros[g + 3]};
-            s *= __builtin_convertvector(z, four) - bias;
-        }
-        UNROLL for (int m = 0; m < M; m++) {
-            four t;
-            memcpy(&t, a->sums + (first + m) * a->groups + g, sizeof t);
-            sums[m] += s * t;
+/* A row's scales and zero points, LANES blocks at a time. What is read behind the last block belongs to the next row; the last rows
+ * have it copied to where more may be read. */
+typedef struct {
+    const float *scales, *last_scales;
+    const uint8_t *zeros, *last_zeros;
+    int64_t full; /* blocks in whole vectors; the rest are in `last_…` */
+} Row;
+
+typedef struct {
+    float scales[MOST_HALVES + LANES], last_scales[LANES];
+    uint8_t last_zeros[LANES];
+} RowRoom;
+
+INLINE Row row_at(const Matrix *w, int64_t n, RowRoom *room) {
+    const int64_t full = w->groups / LANES * LANES, rest = w->groups - full;
+    Row row = {.scales = scales_of(w, n, room->scales), .full = full};
+    row.last_scales = row.scales + full;
+    if (!w->halves && n * w->groups + full + LANES > w->rows * w->groups) {
+        memset(room->last_scales, 0, sizeof room->last_scales);
+        memcpy(room->last_scales, row.scales + full, rest * sizeof *room->last_scales);
+        row.last_scales = room->last_scales;
+    }
+    if (w->zeros) {
+        const int64_t before = w->bits == 4 ? full / 2 : full;
+        row.zeros = w->zeros + n * w->zero_stride;
+        row.last_zeros = row.zeros + before;
+        if (n * w->zero_stride + before + LANES > w->rows * w->zero_stride) {
+            memset(room->last_zeros, 0, sizeof room->last_zeros);
+            memcpy(room->last_zeros, row.last_zeros, w->zero_stride - before);
+            row.last_zeros = room->last_zeros;
         }
     }
-    if (g < w->groups) {
-        four s = {0};
-        for (int i = 0; i < 3; i++)
-            if (g + i < w->groups) s[i] = scales[g + i] * (zero_of(w, n, g + i) - bias);
-        UNROLL for (int m = 0; m < M; m++) {
-            four t = {0};
-            for (int i = 0; i < 3; i++)
-                if (g + i < w->groups) t[i] = a->sums[(first + m) * a->groups + g + i];
-            sums[m] += s * t;
-        }
-    }
-    UNROLL for (int m = 0; m < M; m++) shares[m] = (sums[m][0] + sums[m][1]) + (sums[m][2] + sums[m][3]);
+    return row;
 }
 
-/* Bytes from what is multiplied to what memory is asked for: processors look ahead only within a page. */
+/* scale · zero point of LANES blocks from `start` on, 0 behind the last one. */
+INLINE f32 shares_at(const Matrix *w, const Row *row, int64_t start, f32 scale) {
+    const int bits = w->bits;
+    const float bias = bits == 8 ? BIAS : 0;
+    i32 lane;
+    UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
+    f32 zero = splat((bits == 4 ? 8 : 128) - bias);
+    if (row->zeros) {
+        const uint8_t *from = start < row->full ? row->zeros + (bits == 4 ? start / 2 : start) : row->last_zeros;
+        i32 codes;
+        if (bits == 4) {
+            uint32_t words[LANES > 8 ? 2 : 1];
+            memcpy(words, from, LANES / 2 < 4 ? 2 : sizeof words);
+            UNROLL for (int i = 0; i < LANES; i++) codes[i] = (int32_t)words[i / 8];
+            codes = (codes >> (lane & 7) * 4) & 15;
+        } else {
+            typedef uint8_t narrow __attribute__((vector_size(LANES)));
+            narrow some;
+            memcpy(&some, from, sizeof some);
+            codes = __builtin_convertvector(some, i32);
+        }
+        zero = to_f32(codes) - bias;
+    }
+    const i32 there = lane < (int32_t)(w->groups - start < LANES ? w->groups - start : LANES);
+    return (f32)((i32)(scale * zero) & there);
+}
+
+/* Bytes from what is multiplied to what memory is asked for: processors look ahead only within a page. Into the second cache: the
+ * nearest has room for too few requests on their way. */
 enum { AHEAD = 8192 };
-INLINE void look_ahead(const uint8_t *from) { __builtin_prefetch((const void *)((uintptr_t)from + AHEAD)); }
+INLINE void look_ahead(const uint8_t *from) { __builtin_prefetch((const void *)((uintptr_t)from + AHEAD), 0, 2); }
 
 /* One vector of R rows of the matrix with M rows of activations, onto whole sums. */
 INLINE void onto(i32 sums[], const uint8_t *const rows[], const int8_t *const codes[], int64_t v,
@@ -150,9 +170,14 @@ INLINE void onto(i32 sums[], const uint8_t *const rows[], const int8_t *const co
         UNROLL for (int m = 0; m < M; m++) {
             even[m] = load_s8(codes[m] + v * 2 * BYTES);
             odd[m] = load_s8(codes[m] + v * 2 * BYTES + BYTES);
+            if (R > 1) {
+                HOLD(even[m]);
+                HOLD(odd[m]);
+            }
         }
         UNROLL for (int r = 0; r < R; r++) {
-            const u8 both = load_u8(rows[r] + v * BYTES);
+            u8 both = load_u8(rows[r] + v * BYTES);
+            HOLD(both);
             const u8 low = low_nibbles(both), high = high_nibbles(both);
             UNROLL for (int m = 0; m < M; m++) sums[r * M + m] = dot4_small(dot4_small(sums[r * M + m], low, even[m]), high, odd[m]);
         }
@@ -164,32 +189,44 @@ INLINE void onto(i32 sums[], const uint8_t *const rows[], const int8_t *const co
     }
 }
 
-/* R rows of the matrix from n on with M rows of activations from `first` on; bits and `wide` are known where this is called, so
- * that what is made of it has no branches. wide: lanes that share a scale, 0 where all do. */
-INLINE void products(const Matrix *w, const Activations *a, int64_t n, int64_t first, const int R, const int M, const int bits,
+/* R rows of the matrix, n and those `apart` rows behind it, with M rows of activations from `first` on; bits and `wide` are known
+ * where this is called, so that what is made of it has no branches. wide: lanes that share a scale, 0 where all do. */
+INLINE void products(const Matrix *w, const Activations *a, int64_t n, int64_t apart, int64_t first, const int R, const int M, const int bits,
                      const int wide, float *y, int64_t width) {
     const uint8_t *rows[2];
-    const float *scales[2];
-    float room[2][MOST_HALVES + LANES];
+    RowRoom room[2];
+    Row numbers[2];
     const int8_t *codes[MOST];
     f32 made[MOST];
-    UNROLL for (int r = 0; r < R; r++) rows[r] = w->codes + (n + r) * w->stride, scales[r] = scales_of(w, n + r, room[r]);
+    UNROLL for (int r = 0; r < R; r++) rows[r] = w->codes + (n + r * apart) * w->stride, numbers[r] = row_at(w, n + r * apart, &room[r]);
     UNROLL for (int m = 0; m < M; m++) codes[m] = a->codes + (first + m) * a->stride;
     UNROLL for (int i = 0; i < R * M; i++) made[i] = splat(0);
-    if (!wide) {
+    for (int64_t start = 0; start < w->groups; start += LANES) { /* as many blocks as a vector has scales of */
+        const int64_t there = start < numbers->full ? LANES : w->groups - start;
+        float times[MOST][LANES];
+        UNROLL for (int r = 0; r < R; r++) {
+            const f32 scale = load_f32(start < numbers->full ? numbers[r].scales + start : numbers[r].last_scales);
+            const f32 share = shares_at(w, &numbers[r], start, scale);
+            UNROLL for (int m = 0; m < M; m++) {
+                const int64_t at = (first + m) * a->room + start;
+                made[r * M + m] = plus(made[r * M + m], -share, load_f32(a->sums + at));
+                if (!wide) store_f32(times[r * M + m], scale * load_f32(a->scales + at));
+            }
+        }
+        if (wide) continue;
         const int64_t each = w->block / per_vector(w);
-        for (int64_t g = 0; g < w->groups; g++) {
+        for (int64_t g = 0; g < there; g++) {
+            const int64_t from = (start + g) * each;
             i32 sums[MOST];
             UNROLL for (int i = 0; i < R * M; i++) sums[i] = (i32){0};
-            for (int64_t v = g * each; v < (g + 1) * each; v++) {
+            for (int64_t v = from; v < from + each; v++) {
                 UNROLL for (int r = 0; r < R; r++) look_ahead(rows[r] + v * BYTES);
                 onto(sums, rows, codes, v, bits, R, M);
             }
-            UNROLL for (int r = 0; r < R; r++)
-                UNROLL for (int m = 0; m < M; m++)
-                    made[r * M + m] = plus(made[r * M + m], to_f32(sums[r * M + m]), splat(scales[r][g] * a->scales[(first + m) * a->groups + g]));
+            UNROLL for (int i = 0; i < R * M; i++) made[i] = plus(made[i], to_f32(sums[i]), splat(times[i][g]));
         }
-    } else {
+    }
+    if (wide) {
         const int64_t whole = w->stride / BYTES;
         const int blocks = LANES / wide;
         for (int64_t v = 0; v < whole; v++) {
@@ -198,7 +235,7 @@ INLINE void products(const Matrix *w, const Activations *a, int64_t n, int64_t f
             UNROLL for (int r = 0; r < R; r++) look_ahead(rows[r] + v * BYTES);
             onto(sums, rows, codes, v, bits, R, M);
             UNROLL for (int r = 0; r < R; r++) {
-                const f32 scale = spread_scales(scales[r] + v * blocks, wide);
+                const f32 scale = spread_scales(numbers[r].scales + v * blocks, wide);
                 UNROLL for (int m = 0; m < M; m++)
                     made[r * M + m] = plus(made[r * M + m], to_f32(sums[r * M + m]),
                                            scale * load_f32(a->lanes + (first + m) * a->spread + v * LANES));
@@ -217,7 +254,7 @@ INLINE void products(const Matrix *w, const Activations *a, int64_t n, int64_t f
             onto(sums, ends, last, 0, bits, R, M);
             UNROLL for (int r = 0; r < R; r++) {
                 memset(few, 0, sizeof few);
-                memcpy(few, scales[r] + whole * blocks, (w->groups - whole * blocks) * sizeof *few);
+                memcpy(few, numbers[r].scales + whole * blocks, (w->groups - whole * blocks) * sizeof *few);
                 const f32 scale = spread_scales(few, wide);
                 UNROLL for (int m = 0; m < M; m++)
                     made[r * M + m] = plus(made[r * M + m], to_f32(sums[r * M + m]),
@@ -225,21 +262,25 @@ INLINE void products(const Matrix *w, const Activations *a, int64_t n, int64_t f
             }
         }
     }
-    UNROLL for (int r = 0; r < R; r++) {
-        float shares[MOST];
-        zero_shares(w, a, n + r, scales[r], first, M, shares);
-        UNROLL for (int m = 0; m < M; m++) y[m * width + r] = sum(made[r * M + m]) - shares[m];
-    }
+    float found[LANES];
+    store_f32(found, sums_of_some(made, R * M));
+    UNROLL for (int r = 0; r < R; r++)
+        UNROLL for (int m = 0; m < M; m++) y[m * width + r * apart] = found[r * M + m];
 }
 
 INLINE void rows_of(const Matrix *w, const Activations *a, int64_t first, int64_t last, int64_t row, const int R, const int M,
                     const int bits, const int wide, float *y, int64_t width) {
-    int64_t n = first;
-    for (; n + R <= last; n += R) products(w, a, n, row, R, M, bits, wide, y + row * width + n - first, width);
-    for (; n < last; n++) products(w, a, n, row, 1, M, bits, wide, y + row * width + n - first, width);
+    const int64_t apart = (last - first) / R;
+    float *to = y + row * width;
+    for (int64_t n = 0; n < apart; n++) products(w, a, first + n, apart, row, R, M, bits, wide, to + n, width);
+    for (int64_t n = R * apart; n < last - first; n++) products(w, a, first + n, 0, row, 1, M, bits, wide, to + n, width);
 }
 
-/* Rows of the matrix at once, for so many rows of activations. One row with one: then memory is read from front to back. */
+/* Bytes of activations that stay in the nearest cache while a row of the matrix passes. */
+enum { NEAR = 20 * 1024 };
+
+/* Rows of the matrix at once, for so many rows of activations: two share what is loaded of activations. They are far apart, each of
+ * them read from front to back with those that follow it; side by side they would take half as long again. */
 #define ROWS(M) (LANES == 16 && 1 < (M) && (M) <= 4 ? 2 : 1)
 
 #define FEW(bits, wide, name)                                                                                            \
@@ -247,7 +288,7 @@ INLINE void rows_of(const Matrix *w, const Activations *a, int64_t first, int64_
         int64_t row = 0;                                                                                                 \
         while (row < a->count) {                                                                                         \
             const int64_t left = a->count - row;                                                                         \
-            if (left >= 8 && LANES == 16) {                                                                              \
+            if (left >= 8 && LANES == 16 && !wide && a->stride <= NEAR / 8) {                                                                              \
                 rows_of(w, a, first, last, row, ROWS(8), 8, bits, wide, y, width), row += 8;                             \
             } else if (left >= 4) {                                                                                      \
                 rows_of(w, a, first, last, row, ROWS(4), 4, bits, wide, y, width), row += 4;                             \
@@ -396,7 +437,7 @@ INLINE void tile(const Matrix *w, const Activations *a, int64_t row, int64_t sta
         const f32 left = scales[2 * (g - from)], right = scales[2 * (g - from) + 1];
         const f32 left_share = shares[2 * (g - from)], right_share = shares[2 * (g - from) + 1];
         UNROLL for (int m = 0; m < M; m++) {
-            const f32 scale = splat(a->scales[(row + m) * a->groups + g]), less = splat(-a->sums[(row + m) * a->groups + g]);
+            const f32 scale = splat(a->scales[(row + m) * a->room + g]), less = splat(-a->sums[(row + m) * a->room + g]);
             made[2 * m] = plus(plus(made[2 * m], to_f32(sums[2 * m]) * left, scale), left_share, less);
             made[2 * m + 1] = plus(plus(made[2 * m + 1], to_f32(sums[2 * m + 1]) * right, scale), right_share, less);
         }

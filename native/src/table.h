@@ -2,7 +2,7 @@
 static const Kernels table = {
     .name = NAME,
     .lanes = LANES,
-    .rows_at_once = LANES == 16 ? 8 : 4,
+    .rows_at_once = LANES == 16 ? 16 : 4,
     .stride = stride_of,
     .spread = spread_of,
     .quantize = quantize,

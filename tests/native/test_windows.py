@@ -77,7 +77,7 @@ def test_a_bundle(
     folder = Path(shutil.copytree(nano_bundle("int4", **options), tmp_path / "bundle"))
     graph = named.write(Bundle.open(folder)).graph
     program = tmp_path / "windows_session.exe"
-    source = NATIVE / "tests" / "windows_session.c"
+    source = Path(__file__).with_name("windows_session.c")
     subprocess.run([*building.zig(WINDOWS), "-O1", str(source), "-o", str(program)], check=True)
     ids = VECTORS["greedy"][0]["ids"]
     lines = []
