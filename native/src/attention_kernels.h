@@ -85,12 +85,14 @@ INLINE void weave_some(const void *from, int64_t stride, int64_t rows, int64_t c
 }
 
 /* x[m] [rows] as bytes around 128, times one vector's columns of w [rows, stride], in woven order; the sums hold 128 - BIAS times
- * the sums of w's columns too many. whole: there are so many columns, and rows by fours. */
+ * the sums of w's columns too many. whole: there are so many columns, and rows by fours. next: what memory is to bring meanwhile, as
+ * much as is read here; this is read in strips, and processors don't see what follows. */
 INLINE void column_sums(const int8_t *w, int64_t stride, int64_t rows, int64_t columns, const uint8_t *const x[], const int M,
-                        const int whole, i32 sums[]) {
+                        const int whole, uintptr_t next, i32 sums[]) {
     UNROLL for (int i = 0; i < M * WOVEN; i++) sums[i] = (i32){0};
     for (int64_t k = 0; k < rows; k += 4) {
         u8 woven[WOVEN];
+        UNROLL for (int line = 0; line < 4 * BYTES; line += 64) __builtin_prefetch((const void *)(next + (uintptr_t)(k * BYTES + line)), 0, 2);
         if (whole)
             weave_four(w + k * stride, stride, woven);
         else
@@ -106,10 +108,11 @@ INLINE void through_bytes(const int8_t *w, int64_t stride, int64_t rows, int64_t
     for (int64_t at = 0; at < columns; at += BYTES) {
         i32 sums[4 * WOVEN];
         f32 off[WOVEN], times[WOVEN];
+        const uintptr_t next = (uintptr_t)w + (uintptr_t)(rows * (stride + at)); /* of the next part, or the next head */
         if (columns - at >= BYTES && rows % 4 == 0)
-            column_sums(w + at, stride, rows, columns - at, x, M, 1, sums);
+            column_sums(w + at, stride, rows, columns - at, x, M, 1, next, sums);
         else
-            column_sums(w + at, stride, rows, columns - at, x, M, 0, sums);
+            column_sums(w + at, stride, rows, columns - at, x, M, 0, next, sums);
         weave_floats(offsets + at, off, columns - at);
         if (scales) weave_floats(scales + at, times, columns - at);
         UNROLL for (int m = 0; m < M; m++) {
