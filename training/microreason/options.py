@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from .clock import threads_for
 from .session import Plan
 from .store import DEFAULT
 from .trainer import Rates
@@ -30,9 +31,9 @@ def add(parser: argparse.ArgumentParser, *, hours: float, rows: str, row_length:
 
 
 def device(args: argparse.Namespace) -> torch.device:
-    """The one asked for; as a side effect seeds torch and says how many threads it begins with."""
+    """The one asked for; as a side effect seeds torch and says how many threads it begins with: one where the machine is busy."""
     chosen = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if args.device == "auto" else args.device)
-    torch.set_num_threads(1 if chosen.type == "cpu" else args.threads)
+    torch.set_num_threads(threads_for(args.threads, own=0) if chosen.type == "cpu" else args.threads)
     torch.manual_seed(args.seed)
     return chosen
 
