@@ -50,10 +50,20 @@ class InFiles:
                 making = folder.with_suffix(".making")
                 shutil.rmtree(making, ignore_errors=True)
                 making.mkdir()
+                read_operators_once()
                 for name, part in trace().items():
                     _write(part, making / f"{name}.onnx")
                 making.rename(folder)
         return {file.stem: _read(file) for file in folder.glob("*.onnx")}
+
+
+@functools.cache
+def read_operators_once() -> None:
+    """For each trace torch has onnxscript parse the sources of its five hundred operators, a tenth of all it does. They don't change."""
+    from torch.onnx._internal import _lazy_import
+
+    apis = _lazy_import.onnxscript_apis
+    apis.get_torchlib_ops = functools.cache(apis.get_torchlib_ops)
 
 
 def _write(part: ir.Model, file: Path) -> None:
