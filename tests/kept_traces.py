@@ -59,7 +59,7 @@ class InFiles:
 
 @functools.cache
 def read_operators_once() -> None:
-    """For each trace torch has onnxscript parse the sources of its five hundred operators, a tenth of all it does. They don't change."""
+    """For each trace torch has onnxscript parse the sources of its 500 operators, a tenth of all it does. They don't change."""
     from torch.onnx._internal import _lazy_import
 
     apis = _lazy_import.onnxscript_apis
