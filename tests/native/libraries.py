@@ -104,3 +104,12 @@ def known(library: Path) -> list[str]:
         found += [name.decode()] if runs.value else []
         i += 1
     return found
+
+
+def compared(command: Sequence[str | Path]) -> list[str]:
+    """The instruction sets that the program compared; it has to find nothing wrong."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    lines = done.stdout.splitlines()
+    assert lines[-1].endswith(" 0 failed") and int(lines[-1].split()[0]) > 100_000
+    return [line.removesuffix(": compared") for line in lines if line.endswith(": compared")]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 from tests.consumers import aarch64_root
 from tests.consumers.aarch64_steps import logits_of
 from tests.consumers.test_vectors import VECTORS
-from tests.native.libraries import HERE, NATIVE, building, compiler, keeping, known
+from tests.native.libraries import HERE, NATIVE, building, compared, compiler, keeping, known
 from youtu_onnx.core.bundle import names
 from youtu_onnx.runtimes.native.rewriting import rewrite
 
@@ -29,15 +28,6 @@ PROCESSORS = {"max": ["i8mm", "dotprod", "plain"], "neoverse-n1": ["dotprod", "p
 
 BETWEEN_KERNELS = 0.5
 """Largest difference of a logit: activations are rounded to 8 bits, and a step is where one number lands on another byte."""
-
-
-def compared(command: Sequence[str | Path]) -> list[str]:
-    """The instruction sets that the program compared; it has to find nothing wrong."""
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    lines = done.stdout.splitlines()
-    assert lines[-1].endswith(" 0 failed") and int(lines[-1].split()[0]) > 100_000
-    return [line.removesuffix(": compared") for line in lines if line.endswith(": compared")]
 
 
 @pytest.fixture(scope="module")

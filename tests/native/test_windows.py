@@ -18,8 +18,7 @@ import onnx
 import pytest
 
 from tests.consumers.test_vectors import VECTORS
-from tests.native.libraries import NATIVE, building, known
-from tests.native.test_arm import compared
+from tests.native.libraries import NATIVE, building, compared, known
 from youtu_onnx.core.bundle import Bundle
 from youtu_onnx.runtimes.native import library as installed
 from youtu_onnx.runtimes.native import named
