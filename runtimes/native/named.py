@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from youtu_onnx.core.atomic import write_bytes
 from youtu_onnx.core.bundle import Bundle, names
+from youtu_onnx.core.deferred import Deferred
 from youtu_onnx.core.errors import ResourceError, UsageError
-from youtu_onnx.runtimes.native.rewriting import rewrite
+
+if TYPE_CHECKING:
+    from youtu_onnx.runtimes.native import rewriting
+else:
+    rewriting = Deferred("youtu_onnx.runtimes.native.rewriting", "the native kernels", extra="native")
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ def write(bundle: Bundle) -> NamedGraph:
         UsageError: the operators compute nothing of this bundle.
         ResourceError: the folder can't be written to.
     """
-    made = rewrite(bundle.path / names.MODEL)
+    made = rewriting.rewrite(bundle.path / names.MODEL)
     if made is None:
         raise UsageError(
             f"native kernels compute nothing of {bundle.path / names.MODEL}",

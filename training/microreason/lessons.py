@@ -21,12 +21,10 @@ from youtu_onnx.problems.problem import LANGUAGES, Problem
 
 from .practice import FAMILIES
 from .stream import WITHOUT_THINKING, Batch, Shape
-from .tasks import sample
+from .tasks import Shares, sample
 
 POOL = 400  # rows' worth of conversations made at a time, more or less
 IN_DIALOGUES = 0.6  # share of conversations
-
-Shares = Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .tasks import SHARES
+from . import tasks
 
-FAMILIES = tuple(SHARES)
+FAMILIES = tuple(tasks.SHARES)
 REMEMBERED = 0.98  # how much of what was known of a family's practice stays at each of its replies
 MEASURED = 0.5  # and at each measurement of a dozen
 LEAST = 0.2  # of its share that a family keeps when all its replies are exact
@@ -30,4 +30,4 @@ class Practice:
 
     @property
     def shares(self) -> dict[str, float]:
-        return {family: share * (LEAST + 1 - self.exact[family]) for family, share in SHARES.items()}
+        return {family: share * (LEAST + 1 - self.exact[family]) for family, share in tasks.SHARES.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,8 @@ from torch import Tensor
 from training.common.batches import IGNORED, Encoded, encode, packed_rows
 from training.common.conversation import conversation
 
-from .tasks import SHARES, sample
+from . import tasks
+from .tasks import Shares, sample
 
 POOL = 2000  # conversations packed at a time: enough for rows to fill up to 98 %
 WITHOUT_THINKING = 0.02
@@ -62,7 +62,7 @@ def collate(rows: Rows, shape: Shape) -> Batch:
     return batch
 
 
-def pool(tokenizer: str, shape: Shape, seed: int, index: int, progress: float, shares: Mapping[str, float]) -> Rows:
+def pool(tokenizer: str, shape: Shape, seed: int, index: int, progress: float, shares: Shares) -> Rows:
     """The rows of one pool, the same for the same arguments. `tokenizer` is its JSON, so that another process can be asked."""
     rng, words = Random(f"{seed} pool {index}"), Tokenizer.from_str(tokenizer)
 
@@ -85,7 +85,7 @@ class Stream:
     def __init__(self, tokenizer: Tokenizer, shape: Shape, seed: int, executor: Executor | None = None, ahead: int = 0):
         self.make = partial(pool, tokenizer.to_str(), shape, seed)
         self.shape, self.executor, self.ahead = shape, executor, ahead
-        self.queue: deque[tuple[int, float, Mapping[str, float], Future[Rows] | None]] = deque()
+        self.queue: deque[tuple[int, float, Shares, Future[Rows] | None]] = deque()
         self.rows: Rows | None = None
         self.offset = 0
 
@@ -99,12 +99,13 @@ class Stream:
         for index, progress, shares in state["pools"]:  # type: ignore[attr-defined]
             self.ask(index, progress, shares)
 
-    def ask(self, index: int, progress: float, shares: Mapping[str, float]) -> None:
+    def ask(self, index: int, progress: float, shares: Shares) -> None:
         future = self.executor.submit(self.make, index, progress, shares) if self.executor else None
         self.queue.append((index, progress, shares, future))
 
-    def next(self, progress: float, shares: Mapping[str, float] = SHARES) -> Batch:
+    def next(self, progress: float, shares: Shares | None = None) -> Batch:
         """The next batch; pools that are begun now are for this `progress` and have these shares of families."""
+        shares = tasks.SHARES if shares is None else shares
         while len(self.queue) <= self.ahead:
             self.ask(self.queue[-1][0] + 1 if self.queue else 0, progress, shares)
         if self.rows is None:

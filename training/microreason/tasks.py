@@ -26,10 +26,19 @@ def level(rng: Random, progress: float) -> int:
     return rng.choices((1, 2, 3), weights)[0]
 
 
+Shares = Mapping[str, float]
+"""Of each family; they need not add up to anything."""
+
+
 def sample(
-    rng: Random, progress: float, family: str | None = None, language: str | None = None, shares: Mapping[str, float] = SHARES
+    rng: Random,
+    progress: float,
+    family: str | None = None,
+    language: str | None = None,
+    shares: Shares | None = None,
 ) -> Problem:
     """A problem for training, never one that is held out. `progress` (0 to 1) is how much of the training is done."""
+    shares = SHARES if shares is None else shares
     family = family or rng.choices(tuple(shares), tuple(shares.values()))[0]
     language = language or rng.choice(LANGUAGES)
     if family == talk.FAMILY:
