@@ -26,7 +26,6 @@ static const float THRESHOLDS[ATTENTION_BLOCK] = {
 INLINE int place(int j, int i) { return i / 4 * 16 + 4 * j + i % 4; }
 
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-INLINE int64_t padded(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 
 INLINE u8 load_some(const void *from, int64_t count) {
     u8 made = {0};
@@ -147,7 +146,7 @@ static void head_rows(const int8_t *w, int64_t stride, int64_t rows, int64_t col
  * bytes in fours, `own` for count floats. */
 static void absorb(const Latent *latent, int64_t head, const float *x, int64_t stride, int64_t count, float *y, int64_t y_stride,
                    uint8_t *codes, float *own) {
-    const int64_t room = padded(latent->nope, 4);
+    const int64_t room = whole(latent->nope, 4);
     for (int64_t m = 0; m < count; m++) own[m] = to_bytes(x + m * stride, latent->nope, codes + m * room, room);
     for (int64_t at = 0; at < latent->rank; at += latent->part) {
         const int8_t *w = latent->uk + (head * latent->rank + at) * latent->nope;
@@ -159,7 +158,7 @@ static void absorb(const Latent *latent, int64_t head, const float *x, int64_t s
 /* Contexts [count, L] through W_UV of a head → y [count, V]. */
 static void values(const Latent *latent, int64_t head, const float *x, int64_t stride, int64_t count, float *y, int64_t y_stride,
                    uint8_t *codes, float *own) {
-    const int64_t room = padded(latent->rank, 4);
+    const int64_t room = whole(latent->rank, 4);
     for (int64_t m = 0; m < count; m++) own[m] = to_bytes(x + m * stride, latent->rank, codes + m * room, room);
     head_rows(latent->uv + head * latent->rank * latent->value, latent->value, latent->rank, latent->value,
               latent->uv_offsets + head * latent->value, latent->uv_scales + head * latent->value, codes, room, own, count, y, y_stride);
@@ -202,7 +201,7 @@ static void to_row(const float *x, int64_t width, uint8_t *row) {
 /* Bytes of a task's scratch: scores, weights, and a woven part of the rows. */
 static int64_t attend_scratch(const Latent *latent, int64_t queries) {
     (void)latent;
-    return BLOCK / 4 * WOVEN * BYTES + padded(BLOCK * 4, 64) + queries * (BLOCK * 4 + 2 * BLOCK + 16) + 64;
+    return BLOCK / 4 * WOVEN * BYTES + whole(BLOCK * 4, 64) + queries * (BLOCK * 4 + 2 * BLOCK + 16) + 64;
 }
 
 /* The row of a key; behind the last one it is read again. */
@@ -214,8 +213,8 @@ INLINE const void *row_of(const void *rows, int64_t size, int64_t key, int64_t c
  * ahead of. In shares, because only so many lines can be on their way at once. */
 INLINE void bring(const void *from, int64_t size, int64_t share, int64_t shares) {
     const uintptr_t start = (uintptr_t)from + (uintptr_t)size;
-    const int64_t stop = padded(size * (share + 1) / shares, 64);
-    for (int64_t at = padded(size * share / shares, 64); at < stop; at += 64) __builtin_prefetch((const void *)(start + (uintptr_t)at), 0, 2);
+    const int64_t stop = whole(size * (share + 1) / shares, 64);
+    for (int64_t at = whole(size * share / shares, 64); at < stop; at += 64) __builtin_prefetch((const void *)(start + (uintptr_t)at), 0, 2);
 }
 
 /* The products of AT_ONCE rows with LANES / AT_ONCE queries, of which each has its own sum in made[query][row]. Bytes of 16 queries
@@ -255,7 +254,7 @@ SCORES(float_products, float, f32, f32, f32, FLOAT_ROWS, plus, sums_of_floats, A
 
 /* s[query][BLOCK] of `count` keys from `rows` on; those behind are of no meaning. */
 INLINE void byte_scores(const Latent *latent, const Attend *a, const uint8_t *rows, int64_t count, const float *scales, float *s) {
-    const int64_t width = latent->width, room = padded(width, BYTES);
+    const int64_t width = latent->width, room = whole(width, BYTES);
     for (int64_t key = 0; key < count; key += BYTE_ROWS) {
         const uint8_t *from[BYTE_ROWS];
         UNROLL for (int k = 0; k < BYTE_ROWS; k++) from[k] = row_of(rows, width, key + k, count);
@@ -286,12 +285,15 @@ INLINE void float_scores(const Latent *latent, const Attend *a, const float *row
         UNROLL for (int k = 0; k < FLOAT_ROWS; k++) from[k] = row_of(rows, 4 * width, key + k, count);
         for (int64_t q = 0; q < a->queries; q += FLOAT_QUERIES) {
             const void *queries[FLOAT_QUERIES];
+            int64_t query[FLOAT_QUERIES];
             float made[LANES];
-            UNROLL for (int i = 0; i < FLOAT_QUERIES; i++) queries[i] = a->floats + least(q + i, a->queries - 1) * width;
-            UNROLL for (int i = 0; i < FLOAT_QUERIES; i++) bring(from[0], FLOAT_ROWS * 4 * width, least(q + i, a->queries - 1), a->queries);
+            UNROLL for (int i = 0; i < FLOAT_QUERIES; i++) {
+                query[i] = least(q + i, a->queries - 1), queries[i] = a->floats + query[i] * width;
+                bring(from[0], FLOAT_ROWS * 4 * width, query[i], a->queries);
+            }
             float_products(from, queries, width, made);
             UNROLL for (int i = 0; i < FLOAT_QUERIES; i++)
-                memcpy(s + least(q + i, a->queries - 1) * BLOCK + key, made + i * FLOAT_ROWS, FLOAT_ROWS * sizeof *made);
+                memcpy(s + query[i] * BLOCK + key, made + i * FLOAT_ROWS, FLOAT_ROWS * sizeof *made);
         }
     }
 }
@@ -361,7 +363,7 @@ INLINE void byte_context(const Latent *latent, const Attend *a, const uint8_t *r
     uint8_t halves[MOST_QUERIES];
     for (int64_t q = 0; q < a->queries; q++)
         halves[q] = (uint8_t)halve(s + q * BLOCK, scales, a->total[q], codes + 2 * q * BLOCK, codes + (2 * q + 1) * BLOCK, factors + 2 * q);
-    const int64_t width = latent->width, rank = latent->rank, room = padded(rank, BYTES), fours = (count + 3) / 4;
+    const int64_t width = latent->width, rank = latent->rank, room = whole(rank, BYTES), fours = (count + 3) / 4;
     for (int64_t at = 0; at < rank; at += BYTES) {
         for (int64_t t = 0; t < fours; t++) {
             const uint8_t *from = rows + 4 * t * width + at;
@@ -421,7 +423,7 @@ INLINE void floats_onto(const float *rows, int64_t count, int64_t width, int64_t
 }
 
 INLINE void float_context(const Latent *latent, const Attend *a, const float *rows, int64_t count, const float *before, const float *s) {
-    const int64_t width = latent->width, rank = latent->rank, room = padded(rank, BYTES);
+    const int64_t width = latent->width, rank = latent->rank, room = whole(rank, BYTES);
     for (int64_t at = 0; at < rank; at += BYTES) {
         const int64_t columns = width - at;
         int64_t q = 0;
@@ -438,11 +440,11 @@ INLINE void float_context(const Latent *latent, const Attend *a, const float *ro
 
 /* The absorbed order: all queries over keys [first, last), and what merge needs to join several such ranges. */
 static void attend(const Latent *latent, const Attend *a, void *scratch) {
-    const int64_t width = latent->width, room = padded(latent->rank, BYTES);
+    const int64_t width = latent->width, room = whole(latent->rank, BYTES);
     unsigned char *at = scratch;
     u8 *woven = (u8 *)at;
     float *scales = (float *)(at += BLOCK / 4 * WOVEN * BYTES);
-    float *s = (float *)(at += padded(BLOCK * 4, 64));
+    float *s = (float *)(at += whole(BLOCK * 4, 64));
     int8_t *codes = (int8_t *)(at += a->queries * BLOCK * 4);
     float *before = (float *)(at += a->queries * 2 * BLOCK);
     float *factors = before + a->queries;

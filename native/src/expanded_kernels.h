@@ -9,7 +9,7 @@
 enum { SIDE = 4, TALL = LANES == 8 ? 2 : LANES == 4 ? 4 : 6 }; /* vectors of keys or columns, and rows, that are summed at once */
 enum { GROUPS = PARTS / SIDE, SHARE = 48 };                   /* SHARE: queries whose scores are in memory at once */
 
-INLINE int64_t quads_of(const Latent *latent) { return padded(latent->rank, BYTES) / 4; }
+INLINE int64_t quads_of(const Latent *latent) { return whole(latent->rank, BYTES) / 4; }
 static int64_t block_size(const Latent *latent) { return quads_of(latent) * BLOCK * 4 + BLOCK * 4 + latent->rope * BLOCK * 4; }
 
 /* A block of up to BLOCK rows → codes [PARTS][quads] of LANES keys, scales [BLOCK], rotated keys [R][BLOCK]. */
@@ -98,7 +98,7 @@ static void make_keys(const Latent *latent, int64_t head, const u8 *codes, const
 /* Values of a head [BLOCK][padded V] in woven order, of a prepared block; `w` W_UV woven [V in vectors][quads][WOVEN]. */
 static void make_values(const Latent *latent, const u8 *codes, const float *scales, int64_t count, const u8 *w, const f32 *offsets,
                         const f32 *times, float *made_values) {
-    const int64_t quads = quads_of(latent), fours = (latent->rank + 3) / 4, room = padded(latent->value, BYTES);
+    const int64_t quads = quads_of(latent), fours = (latent->rank + 3) / 4, room = whole(latent->value, BYTES);
     for (int64_t at = 0; at < room / BYTES; at++) {
         const u8 *columns = w + at * fours * WOVEN;
         int64_t t = 0;
@@ -157,7 +157,7 @@ static void head_scores(const Latent *latent, const float *q, int64_t count, con
 /* y[q][padded V] = y · before + s · values */
 static void head_context(const Latent *latent, const float *s, int64_t count, const float *before, const float *made_values, int64_t keys,
                          float *y) {
-    const int64_t room = padded(latent->value, BYTES);
+    const int64_t room = whole(latent->value, BYTES);
     for (int64_t column = 0; column < room; column += BYTES) {
         int64_t at = 0;
 #define SOME(M)                                                                                                              \
@@ -183,26 +183,26 @@ static void head_context(const Latent *latent, const float *s, int64_t count, co
 }
 
 static int64_t head_scratch(const Latent *latent, int64_t queries) {
-    const int64_t room = padded(latent->value, BYTES), fours = (latent->rank + 3) / 4;
-    return fours * room * 4 + 2 * room * 4 + padded(latent->nope * 4, 64) + latent->nope * BLOCK * 4 + BLOCK * room * 4 +
-           SHARE * BLOCK * 4 + queries * room * 4 + padded(queries * 8, 64) + padded(SHARE * 4, 64);
+    const int64_t room = whole(latent->value, BYTES), fours = (latent->rank + 3) / 4;
+    return fours * room * 4 + 2 * room * 4 + whole(latent->nope * 4, 64) + latent->nope * BLOCK * 4 + BLOCK * room * 4 +
+           SHARE * BLOCK * 4 + queries * room * 4 + whole(queries * 8, 64) + whole(SHARE * 4, 64);
 }
 
 /* Queries [count, N + R] of a head, of which query i sees keys below seen + i, over prepared blocks of `keys` keys; y [count, V],
  * y_stride apart. */
 static void attend_head(const Latent *latent, int64_t head, const float *q, int64_t count, int64_t seen, const uint8_t *mask,
                         const void *blocks, int64_t keys, float *y, int64_t y_stride, void *scratch) {
-    const int64_t room = padded(latent->value, BYTES), fours = (latent->rank + 3) / 4, value = latent->value, nope = latent->nope;
+    const int64_t room = whole(latent->value, BYTES), fours = (latent->rank + 3) / 4, value = latent->value, nope = latent->nope;
     unsigned char *at = scratch;
     u8 *w = (u8 *)at;
     f32 *offsets = (f32 *)(at += fours * room * 4), *times = (f32 *)(at += room * 4);
     int32_t *sums = (int32_t *)(at += room * 4);
-    float *turned = (float *)(at += padded(nope * 4, 64));
+    float *turned = (float *)(at += whole(nope * 4, 64));
     float *made_values = (float *)(at += nope * BLOCK * 4);
     float *s = (float *)(at += BLOCK * room * 4);
     float *contexts = (float *)(at += SHARE * BLOCK * 4);
     float *most = (float *)(at += count * room * 4), *total = most + count;
-    float *before = (float *)(at += padded(count * 8, 64));
+    float *before = (float *)(at += whole(count * 8, 64));
 
     const int8_t *uv = latent->uv + head * latent->rank * value;
     for (int64_t column = 0; column < room; column += BYTES) {

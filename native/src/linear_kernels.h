@@ -288,7 +288,7 @@ enum { NEAR = 20 * 1024 };
         int64_t row = 0;                                                                                                 \
         while (row < a->count) {                                                                                         \
             const int64_t left = a->count - row;                                                                         \
-            if (left >= 8 && LANES == 16 && !wide && a->stride <= NEAR / 8) {                                                                              \
+            if (left >= 8 && LANES == 16 && !wide && a->stride <= NEAR / 8) {                                            \
                 rows_of(w, a, first, last, row, ROWS(8), 8, bits, wide, y, width), row += 8;                             \
             } else if (left >= 4) {                                                                                      \
                 rows_of(w, a, first, last, row, ROWS(4), 4, bits, wide, y, width), row += 4;                             \

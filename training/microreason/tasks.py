@@ -31,11 +31,7 @@ Shares = Mapping[str, float]
 
 
 def sample(
-    rng: Random,
-    progress: float,
-    family: str | None = None,
-    language: str | None = None,
-    shares: Shares | None = None,
+    rng: Random, progress: float, family: str | None = None, language: str | None = None, shares: Shares | None = None
 ) -> Problem:
     """A problem for training, never one that is held out. `progress` (0 to 1) is how much of the training is done."""
     shares = SHARES if shares is None else shares
