@@ -190,4 +190,5 @@ def test_the_command(nano_bundle: Callable[..., Path], text: Path) -> None:
     failed(run("evaluate", bundle, "--text", text, "--problems", text), 2)
     failed(run("evaluate", bundle, "--text", text, "--beside", bundle), 2)
     shown = run("evaluate", bundle, "-m", "youtu-nano", "--beside", bundle, *options).stdout.decode()
+    assert "worse than a guess among all" in shown, "the built-in text is prose, and this model was never shown any"
     assert "of W_UK, W_UV" in shown and "added to it    +0.0000 nats" in shown

@@ -139,7 +139,7 @@ def evaluate(
         if as_json:
             console.print_json(found.to_dict() | {"bits_per_weight": round(bits, 3)})
         else:
-            _print_language(found, bits)
+            _print_language(found, bits, opened.decoder.vocab_size)
         return
     if problems is not None and tasks.given:
         raise UsageError("--problems says which problems are asked", hint=f"drop {' and '.join(tasks.given)}, or --problems")
@@ -173,11 +173,13 @@ def _reason(bundle: Path, how: OpeningOptions, tasks: TaskArguments, max_tokens:
         typer.echo(f"{family or 'all':14s} {_share(score.right, score.total)}  {certain}  {score.sound:6.1%} of steps sound")
 
 
-def _print_language(found: Language, bits: float) -> None:
+def _print_language(found: Language, bits: float, vocabulary: int) -> None:
     typer.echo(f"{'tokens':<16} {found.predicted:,} predicted")
     typer.echo(f"{'weights':<16} {bits:.2f} bits each")
     beside = "" if found.float_perplexity is None else f"; the checkpoint's {found.float_perplexity:.2f}"
     typer.echo(f"{'perplexity':<16} {found.perplexity:.2f}{beside}")
+    if found.perplexity > vocabulary:
+        typer.echo(f"{'':<16} worse than a guess among all {vocabulary:,} tokens: give text like its training's (--text)")
     if found.whole is not None:
         typer.echo(f"{'KL divergence':<16} {_nats(found.whole)}")
     if found.weights is not None:

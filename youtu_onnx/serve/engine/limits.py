@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from youtu_onnx.core.machine import memory
+from youtu_onnx.core.sizes import decimal
 from youtu_onnx.runtimes.ort.threads import thread_count
 from youtu_onnx.serve.engine.engine import Engine
 
@@ -58,5 +59,5 @@ def capacity(engine: Engine) -> str:
     stats = engine.stats()
     return (
         f"{stats.places} replies at once, {stats.queue_limit} may wait, {engine.context_length} tokens of context each, "
-        f"at most {stats.cache_limit / 1e6:,.0f} MB of cached tokens"
+        f"at most {decimal(stats.cache_limit)} of cached tokens"
     )
