@@ -120,6 +120,18 @@ def test_missing_packages_come_with_the_command() -> None:
     assert "fastapi" in found["the HTTP server"].what
 
 
+def test_directml_s_build_is_new_enough_where_it_is_asked_for_and_exports_stand_apart_from_it() -> None:
+    def version(name: str) -> str | None:
+        return {"onnxruntime": None, "onnxruntime-directml": "1.24.4"}.get(name, distribution_version(name))
+
+    found = diagnose(version=version, tried=works)
+    shown = {package.extra: str(package) for package in found.packages if package.name == "onnxruntime-directml"}
+    assert shown[""] == "onnxruntime-directml 1.24.4" and "too old" in shown["export"]
+    told = [missing.what for missing in found.missing]
+    assert not any(what.startswith("running") for what in told)
+    assert any(what.startswith("exporting and verifying, in an environment of its own: onnxruntime-directml") for what in told)
+
+
 def test_two_onnxruntimes_are_named() -> None:
     found = diagnose(version=lambda name: "99", tried=works)
     assert any("onnxruntime, onnxruntime-gpu" in missing.what for missing in found.missing)

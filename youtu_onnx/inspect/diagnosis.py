@@ -180,7 +180,8 @@ def _missing_packages(found: tuple[Package, ...]) -> Iterator[Missing]:
         if lacking:
             named = ", ".join(f"{p.name} {p.version} (needs {p.minimum})" if p.version else p.name for p in lacking)
             pip_name = f'"youtu-onnx[{extra}]"' if extra else "youtu-onnx"
-            yield Missing(f"{purpose}: {named}", f"pip install -U {pip_name}")
+            apart = ", in an environment of its own" if extra and any(p.overwritten for p in lacking) else ""
+            yield Missing(f"{purpose}{apart}: {named}", f"pip install -U {pip_name}")
 
 
 def _two_builds(version: Callable[[str], str | None]) -> Iterator[Missing]:

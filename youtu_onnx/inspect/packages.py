@@ -7,19 +7,22 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from youtu_onnx.runtimes.providers.packages import BUILDS, distribution_version
+from youtu_onnx.runtimes.providers.packages import BUILDS, distribution_version, installed_builds
 
 PURPOSES = {"": "running", "export": "exporting and verifying", "genai": "--runtime genai", "serve": "the HTTP server"}
 """Extra of this package → what it is for; "" is what always comes with it."""
 
-_REQUIREMENT = re.compile(
-    r"""(?P<name>[\w.-]+)(?:\[[\w,-]*\])?>=(?P<minimum>[\d.]+)(?:\s*;\s*extra\s*==\s*["'](?P<extra>\w+)["'])?"""
-)
+_LEAST = r"(?P<name>[\w.-]+)(?:\[[\w,-]*\])?>=(?P<minimum>[\d.]+)"
+_REQUIREMENT = re.compile(_LEAST + r"""(?:\s*;\s*extra\s*==\s*["'](?P<extra>\w+)["'])?""")
+_RUNTIME = "onnxruntime"
 
 
 @dataclass(frozen=True)
 class Package:
-    """A distribution: its version (None: not installed), whether that is new enough, and which extra brings it."""
+    """A distribution: its version (None: not installed), whether that is new enough, and which extra brings it.
+
+    Of onnxruntime's builds it is the one that is installed.
+    """
 
     name: str
     version: str | None
@@ -29,6 +32,11 @@ class Package:
     @property
     def good(self) -> bool:
         return self.version is not None and _numbers(self.version) >= _numbers(self.minimum)
+
+    @property
+    def overwritten(self) -> bool:
+        """Whether it is a build of ONNX Runtime over which pip would put the files of another, asked for one as new as needed."""
+        return self.name in BUILDS and self.name != _RUNTIME
 
     def __str__(self) -> str:
         """``torch 2.13.0``, with what is wrong with it."""
@@ -41,7 +49,14 @@ def packages(version: Callable[[str], str | None] = distribution_version) -> tup
     Args:
         version: of an installed distribution, None for one that isn't.
     """
-    return tuple(Package(name, _version(name, version), minimum, extra) for name, minimum, extra in requirements(_requires()))
+    listed = _requires()
+    build = next(iter(installed_builds(version)), _RUNTIME)
+    return tuple(
+        Package(build, version(build), (not extra and _least(build, listed)) or minimum, extra)
+        if name == _RUNTIME
+        else Package(name, version(name), minimum, extra)
+        for name, minimum, extra in requirements(listed)
+    )
 
 
 def requirements(listed: Iterable[str]) -> tuple[tuple[str, str, str], ...]:
@@ -58,10 +73,10 @@ def _requires() -> list[str]:
         return []
 
 
-def _version(name: str, version: Callable[[str], str | None]) -> str | None:
-    """Of a distribution; any of :data:`BUILDS` counts as onnxruntime."""
-    names = BUILDS if name == "onnxruntime" else (name,)
-    return next((found for found in map(version, names) if found), None)
+def _least(build: str, listed: Iterable[str]) -> str | None:
+    """The lowest version of a build of ONNX Runtime that does: its own, for that of DirectML stayed behind the others."""
+    found = (re.match(_LEAST, one) for one in listed)
+    return next((one["minimum"] for one in found if one and one["name"] == build), None)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
