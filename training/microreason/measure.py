@@ -1,8 +1,8 @@
 """What a routed model answers beside its dense twin, with confidence intervals, and what its gates save on its own chains.
 
-    python -m training.microreason.measure ~/.cache/youtu-onnx/microreason/stage3/model --count 500
+    python -m training.microreason.measure microreason --count 500
 
-Greedy, hard gates, weights rounded to int4 as an export rounds them, problems that no training shows.
+Greedy, hard gates, problems that no training shows; weights that aren't int4 are rounded as an export rounds them.
 """
 
 from __future__ import annotations
@@ -106,10 +106,11 @@ def twin(model: MicroReasonForCausalLM) -> MicroReasonForCausalLM:
 Models = dict[str, MicroReasonForCausalLM]
 
 
-def answered(line: Line, models: Models, words: Tokenizer, count: int, seed: int) -> dict[str, object]:
+def answered(line: Line, models: Models, words: Tokenizer, count: int, harder: int, seed: int) -> dict[str, object]:
+    """What each model answers of so many problems at the full length of training, and of so many longer ones."""
     record: dict[str, object] = {"name": line.name, "family": line.family, "least": line.least}
-    for title, level in (("trained", FULL), ("harder", families.HARDER)):
-        given = problems(line, count, seed, level)
+    for title, level, wanted in (("trained", FULL, count), ("harder", families.HARDER, harder)):
+        given = problems(line, wanted, seed, level)
         for name, model in models.items():
             marks = [evaluate.mark(p, reply) for p, reply in zip(given, replies(model, words, given), strict=True)]
             share = Share.among([m.correct for m in marks])
@@ -121,11 +122,11 @@ def answered(line: Line, models: Models, words: Tokenizer, count: int, seed: int
 def saved(models: Models, words: Tokenizer, count: int, seed: int) -> dict[str, object]:
     """Each model's replies in chains of its own, 256 to 512 tokens, and what the routed one's gates save there by layer."""
     record: dict[str, object] = {}
-    for name, model in models.items():
+    for name, model in models.items() if count else ():
         chains = own_chains.grown(model, words, own_chains.begun(count, seed))
         share = Share.among([right for one in chains for right in one.right])
         record[f"answers_{name}"] = asdict(share) | {"text": str(share)}
-        if name == "routed" and chains:
+        if name == "routed":
             lessons = survey.lessons([one.document for one in chains], own_chains.LONGEST)
             found = survey.survey(model, lessons, own_chains.SHORTEST)
             mean = sum(len(one.ids) for one in chains) / len(chains)
@@ -151,7 +152,9 @@ def markdown(lines: Sequence[dict[str, object]], chains: dict[str, object], name
         sound = f"{first['sound']} %" if isinstance(first, dict) else "-"
         out.append(f"| {line['name']} | {line['least'] or '-'} | " + " | ".join([*cells, sound]) + " |")
     out.append("")
-    out += [f"- own chains of 256 to 512 tokens, answers right, {name}: {text(chains[f'answers_{name}'])}" for name in names]
+    for name in names:
+        if f"answers_{name}" in chains:
+            out.append(f"- own chains of 256 to 512 tokens, answers right, {name}: {text(chains[f'answers_{name}'])}")
     for part in ("pairs", "rows"):
         if f"{part}_saved" in chains:
             what = "attended pairs" if part == "pairs" else "cached rows"
@@ -161,20 +164,23 @@ def markdown(lines: Sequence[dict[str, object]], chains: dict[str, object], name
 
 def models_of(args: argparse.Namespace) -> tuple[Models, Tokenizer]:
     model, words = package.load(args.model)
-    dense = package.load(args.dense)[0] if args.dense else twin(model)
-    models = {"routed": model, "dense": dense}
-    if not args.float:
-        for one in models.values():
+    models: Models = {"routed": model}
+    if not args.alone:
+        models["dense"] = package.load(args.dense)[0] if args.dense else twin(model)
+    for one, read_from in zip(models.values(), (args.model, args.dense or args.model), strict=False):
+        if not args.float and not package.is_rounded(read_from):
             rounding.round_(one, one.config.hidden_size)
     return models, words
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", type=Path, help="a folder, or microreason: the one that comes with this package")
     parser.add_argument("--dense", type=Path, help="the dense twin; by default the same weights with all gates open")
+    parser.add_argument("--alone", action="store_true", help="without a twin beside it")
     parser.add_argument("--float", action="store_true", help="weights as they are")
     parser.add_argument("--count", type=int, default=500, help="problems of each line")
+    parser.add_argument("--harder", type=int, help="longer ones of each line; by default as many")
     parser.add_argument("--chains", type=int, default=64, help="chains of its own, 0 for none")
     parser.add_argument("--family", action="append", choices=families.MEASURED, help="these only; may be repeated")
     parser.add_argument("--seed", type=int, default=2)
@@ -186,7 +192,7 @@ def main() -> int:
     wanted = [line for line in LINES if not args.family or line.family in args.family]
     lines = []
     for line in wanted:
-        lines.append(answered(line, models, words, args.count, args.seed))
+        lines.append(answered(line, models, words, args.count, args.harder or args.count, args.seed))
         print(f"{line.name}: {lines[-1]['trained_routed']}", file=sys.stderr, flush=True)
     chains = saved(models, words, args.chains, args.seed)
     record = {"model": str(args.model), "int4": not args.float, "count": args.count, "lines": lines, "own_chains": chains}

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,6 +14,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from training.common import tokenizer as common
+from youtu_onnx.core.hub import BUILT_IN
+from youtu_onnx.families.checkpoint import Checkpoint
 
 from .config import MicroReasonConfig
 from .model import MicroReasonForCausalLM
@@ -37,9 +40,31 @@ def save(weights: dict[str, Tensor], config: MicroReasonConfig, tokenizer: Token
             os.replace(file, folder / file.name)
 
 
-def load(folder: Path) -> tuple[MicroReasonForCausalLM, Tokenizer]:
-    """The model in float32, whatever the file holds, and its tokenizer."""
-    config = MicroReasonConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    model = MicroReasonForCausalLM(config)
-    model.load_state_dict({k: w.float() for k, w in load_file(folder / "model.safetensors").items()})
-    return model.eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
+def load(model: str | Path) -> tuple[MicroReasonForCausalLM, Tokenizer]:
+    """The model in float32, whatever its files hold, int4 of compressed-tensors too, and its tokenizer.
+
+    Args:
+        model: a folder, or ``microreason``, the one that comes with this package.
+    """
+    folder = BUILT_IN.get(str(model), Path(model))
+    loaded = MicroReasonForCausalLM(MicroReasonConfig.from_dict(_config(folder)))
+    # Gates of a dense model are in no export's files, and nothing reads them.
+    weights = loaded.state_dict() | unpacked(folder) if is_rounded(folder) else load_file(folder / "model.safetensors")
+    loaded.load_state_dict({name: w.float() for name, w in weights.items()})
+    return loaded.eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def is_rounded(model: str | Path) -> bool:
+    """Whether its weights are integers already."""
+    return "quantization_config" in _config(BUILT_IN.get(str(model), Path(model)))
+
+
+def unpacked(folder: Path) -> dict[str, Tensor]:
+    """The numbers that integers stand for, as an export reads them."""
+    checkpoint = Checkpoint.open(folder)
+    return {name: checkpoint.tensor(name) for name in checkpoint.tensors}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return record

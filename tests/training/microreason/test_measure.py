@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from xml.dom import minidom
 
 import pytest
@@ -106,6 +107,27 @@ def test_the_tables_are_written_for_people_and_programs(model, words, tmp_path, 
     record = json.loads(capsys.readouterr().out)
     assert record["int4"] and [line["name"] for line in record["lines"]] == ["gcd", "lcm"]
     assert record["lines"][0]["trained_routed"]["percent"] == 100.0 == record["lines"][0]["harder_dense"]["percent"]
+
+
+def test_a_model_may_stand_alone_and_longer_problems_may_be_fewer(model, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(measure, "replies", lambda model, words, problems: [p.answer for p in problems])
+    package.save(model.state_dict(), model.config, words, tmp_path)
+    arguments = [str(tmp_path), "--alone", "--count", "4", "--harder", "3", "--chains", "0", "--family", "base"]
+    monkeypatch.setattr("sys.argv", ["measure", *arguments, "--json"])
+    assert measure.main() == 0
+    (line,) = json.loads(capsys.readouterr().out)["lines"]
+    assert (line["trained_routed"]["of"], line["harder_routed"]["of"]) == (4, 3) and "trained_dense" not in line
+
+
+def test_integers_of_a_checkpoint_are_read_as_they_are_and_not_rounded_again():
+    assert package.is_rounded("microreason")
+    shipped, _ = package.load("microreason")
+    weight = shipped.model.layers[0].mlp.up_proj.weight
+    assert all(len(block.unique()) <= 16 for block in weight.reshape(-1, 64)[:200]) and len(weight.unique()) > 1000
+    before = {name: tensor.clone() for name, tensor in shipped.state_dict().items()}
+    models, _ = measure.models_of(SimpleNamespace(model="microreason", dense=None, alone=False, float=False))
+    assert list(models) == ["routed", "dense"] and not models["dense"].config.attention_routing
+    assert all(torch.equal(w, before[name]) for name, w in models["routed"].state_dict().items())
 
 
 def test_tasks_of_reasoning_gym_are_judged_by_its_verifiers(model, words, monkeypatch):
