@@ -2,8 +2,9 @@
 
     python -m training.microreason.chart ~/.cache/youtu-onnx/microreason/stage3/model --svg kept.svg
 
-Each point is the same model with all gates' logits shifted. An exact reply has no wrong token where each is told the true
-path before it (`survey.py`), which is quick; `measure.py` has answers. Below the curve: what each layer keeps as trained.
+Each point is the same model with all gates' scores moved (`thresholds.py` does so for good). An exact reply has no wrong token
+where each is told the true path before it (`survey.py`), which is quick; `measure.py` has answers. Below the curve: what each
+layer keeps as the model is.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ import torch
 
 from training.common.svg import framed
 
-from . import package, survey
+from . import package, survey, thresholds
 from .lessons import Lesson
 from .model import MicroReasonForCausalLM
 from .own_chains import LONGEST, SHORTEST
-from .trainer import GATE
 
 SHIFTS = (-4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 50.0)
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, MIDDLE, BOTTOM = 760, 420, 60, 32, 44, 250, 378
@@ -52,17 +52,10 @@ class Point:
 
 def points(model: MicroReasonForCausalLM, lessons: Sequence[Lesson], shifts: Sequence[float] = SHIFTS) -> list[Point]:
     """The model is as it was afterwards."""
-    biases = [p for name, p in model.named_parameters() if f"{GATE}.bias" in name]
     found = list[Point]()
     for shift in shifts:
-        kept = [p.detach().clone() for p in biases]
-        with torch.no_grad():
-            for p in biases:
-                p.add_(shift)
-        seen = survey.survey(model, lessons, SHORTEST)
-        with torch.no_grad():
-            for p, before in zip(biases, kept, strict=True):
-                p.copy_(before)
+        with thresholds.moved(model, shift):
+            seen = survey.survey(model, lessons, SHORTEST)
         pairs, rows = (1 - sum(x) / len(x) for x in (seen.pairs_saved, seen.rows_saved))
         found.append(Point(shift, pairs, rows, seen.exact["all"], tuple(1 - x for x in seen.pairs_saved)))
     return found
@@ -89,7 +82,7 @@ def picture(given: Sequence[Point]) -> str:
         kind = "own" if p.shift == 0 else "dot"
         parts.append(f'<circle class="{kind}" cx="{x(p.pairs):.1f}" cy="{y(p.exact):.1f}" r="4"/>')
     own = min(given, key=lambda p: abs(p.shift))
-    parts.append(f'<text x="2" y="{MIDDLE + 46}" class="small">Kept by layer, as trained (the orange point)</text>')
+    parts.append(f'<text x="2" y="{MIDDLE + 46}" class="small">Kept by layer as the model is (the orange point)</text>')
     wide, tall, floor = width / len(own.by_layer), 62, BOTTOM
     for layer, share in enumerate(own.by_layer):
         left, height = LEFT + wide * layer, tall * share

@@ -61,7 +61,7 @@ def factors(added: dict[str, LoraLinear]) -> dict[str, Tensor]:
 
 
 def save(added: dict[str, LoraLinear], folder: Path, rank: int, alpha: float, base: str) -> None:
-    """An adapter as PEFT's `save_pretrained` writes it, in float32. Each file appears whole."""
+    """An adapter as PEFT's `save_pretrained` writes it, in bfloat16. Each file appears whole."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "peft_type": "LORA",
@@ -76,7 +76,7 @@ def save(added: dict[str, LoraLinear], folder: Path, rank: int, alpha: float, ba
     }
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".adapter-") as name:
         scratch = Path(name)
-        stored = {key: one.detach().cpu().contiguous() for key, one in factors(added).items()}
+        stored = {key: one.detach().to("cpu", torch.bfloat16).contiguous() for key, one in factors(added).items()}
         save_file(stored, scratch / "adapter_model.safetensors", metadata={"format": "pt"})
         (scratch / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         for file in sorted(scratch.iterdir()):

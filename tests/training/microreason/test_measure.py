@@ -10,7 +10,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from training.microreason import chart, gym, measure, own_chains, package, survey, tokenizer  # noqa: E402
+from training.microreason import (  # noqa: E402
+    calibration,
+    chart,
+    gym,
+    measure,
+    own_chains,
+    package,
+    survey,
+    thresholds,
+    tokenizer,
+)
 from training.microreason.config import PRESETS  # noqa: E402
 from training.microreason.generate import prompt  # noqa: E402
 from youtu_onnx.problems import families  # noqa: E402
@@ -157,3 +167,24 @@ def test_the_chart_moves_thresholds_and_puts_them_back(model, words):
     svg = chart.picture(found)
     assert svg.count("<circle") == 4 and svg.count('class="bar"') == len(found[0].by_layer)
     minidom.parseString(svg)
+
+
+def test_thresholds_are_moved_for_good(model, words, tmp_path, monkeypatch):
+    package.save(model.state_dict(), model.config, words, tmp_path / "before")
+    monkeypatch.setattr("sys.argv", ["thresholds", str(tmp_path / "before"), "--shift", "2", "--output", str(tmp_path / "after")])
+    assert thresholds.main() == 0
+    before, after = (package.load(tmp_path / name)[0].state_dict() for name in ("before", "after"))
+    moved = [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]
+    assert len(moved) == model.config.num_hidden_layers and all(name.endswith("self_attn.gate_proj.bias") for name in moved)
+    assert all(torch.allclose(after[name], before[name] + 2, rtol=2**-8) for name in moved)
+
+
+def test_exports_are_calibrated_on_worked_problems_of_every_family_and_on_none_that_is_held_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["calibration", str(tmp_path / "problems.jsonl"), "--count", "30"])
+    assert calibration.main() == 0
+    chats = [json.loads(line)["messages"] for line in (tmp_path / "problems.jsonl").read_text(encoding="utf-8").splitlines()]
+    held_out = {p.prompt for family in families.MEASURED for p in families.held_out(family, 40, seed=0)}
+    assert len(chats) == 30 and not held_out & {asked["content"] for asked, _ in chats}
+    for family, (_, said) in zip(families.MEASURED * 2, chats, strict=True):
+        thought, answer = said["content"].removeprefix("<think>\n").split("\n</think>\n\n")
+        assert families.verified(thought, answer, family)[-1].valid, said
