@@ -134,6 +134,11 @@ def test_beside_the_weights_merged_and_in_torch_it_is_the_same(trained, adapter,
     decoder.use(None)
     decoder.reset()
     plain = decoder.prefill(IDS)
+    stored = load_file(adapter / "adapter_model.safetensors")
+    with torch.no_grad():
+        for name, one in plug_in_lora.factors(trained.added).items():
+            assert torch.equal(stored[name], one.bfloat16())
+            one.copy_(stored[name])
     merged = youtu_onnx.export(str(base), tmp_path / "merged", precision="fp32", adapter=adapter, verify=False).bundle.path
     wanted = logits(trained.model)
     assert np.abs(hot - wanted).max() < 1e-4
