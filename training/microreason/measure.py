@@ -87,12 +87,18 @@ class Share:
 
 
 def problems(line: Line, count: int, seed: int, level: int) -> list[Problem]:
-    """Held-out problems of a line, the same for the same seed."""
+    """Held-out problems of a line, the same for the same seed: each once, in the wording that comes first.
+
+    Fewer than `count` where no more are held out.
+    """
     asked = count
     while True:
-        found = [p for p in families.held_out(line.family, asked, seed, level) if line.takes(p)]
-        if len(found) >= count:
-            return found[:count]
+        drawn = families.held_out(line.family, asked, seed, level)
+        found: dict[str, Problem] = {}
+        for problem in filter(line.takes, drawn):
+            found.setdefault(problem.key, problem)
+        if len(found) >= count or len(drawn) < asked:
+            return list(found.values())[:count]
         asked *= 2
 
 
@@ -179,7 +185,7 @@ def main() -> int:
     parser.add_argument("--dense", type=Path, help="the dense twin; by default the same weights with all gates open")
     parser.add_argument("--alone", action="store_true", help="without a twin beside it")
     parser.add_argument("--float", action="store_true", help="weights as they are")
-    parser.add_argument("--count", type=int, default=500, help="problems of each line")
+    parser.add_argument("--count", type=int, default=500, help="problems of each line, or as many as are held out")
     parser.add_argument("--harder", type=int, help="longer ones of each line; by default as many")
     parser.add_argument("--chains", type=int, default=64, help="chains of its own, 0 for none")
     parser.add_argument("--family", action="append", choices=families.MEASURED, help="these only; may be repeated")

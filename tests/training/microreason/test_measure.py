@@ -64,6 +64,16 @@ def test_lines_ask_their_own_problems_at_full_length_and_beyond(line):
     assert measure.problems(line, 12, seed=4, level=3) != measure.problems(line, 12, seed=3, level=3)
 
 
+def test_a_line_asks_each_problem_once_and_no_more_than_are_held_out(monkeypatch):
+    monkeypatch.setattr(families, "FRUITLESS", 300)
+    lcm = next(line for line in measure.LINES if line.name == "lcm")
+    asked = measure.problems(lcm, 500, seed=2, level=measure.FULL)
+    assert 20 < len(asked) < 60 and len({p.key for p in asked}) == len(asked)
+    gcd = next(line for line in measure.LINES if line.name == "gcd")
+    asked = measure.problems(gcd, 200, seed=2, level=measure.FULL)
+    assert len({p.key for p in asked}) == len(asked) == 200
+
+
 def test_all_families_and_all_demands_are_in_the_table():
     assert {line.family for line in measure.LINES} == set(families.MEASURED)
     assert [line.least for line in measure.LINES].count(97) == 4

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from training.microreason import talk, tasks
 from youtu_onnx.problems import equations, families, steps, stories, work
-from youtu_onnx.problems.problem import LANGUAGES, is_held_out
+from youtu_onnx.problems.problem import LANGUAGES, Problem, is_held_out
 
 from .independent import ANSWERS
 
@@ -160,3 +160,21 @@ def test_equations_are_read_in_every_form_a_step_has():
     assert equations.root("8x-9x=-15+10", "x") == 5
     with pytest.raises(ValueError, match="no single solution"):
         equations.root("2x+1=2x+3", "x")
+
+
+def test_a_space_that_is_asked_for_more_than_it_has_gives_what_it_has(monkeypatch):
+    """A tenth of a small space is soon told: the same with another seed, and asking for more ends."""
+    monkeypatch.setattr(families, "FRUITLESS", 3000)
+    monkeypatch.setitem(families.GENERATORS, "letters", lambda rng, language, level: one_of_sixty(rng))
+    told = families.held_out("letters", 1000, seed=0)
+    every = {problem.prompt for problem in map(sixty, range(60)) if is_held_out(problem.key)}
+    assert 0 < len(told) == len(every) < 20
+    assert {problem.prompt for problem in told} == every == {p.prompt for p in families.held_out("letters", 1000, seed=1)}
+
+
+def sixty(number: int) -> Problem:
+    return Problem(family="letters", kind="test", language="en", prompt=f"{number}?", answer=str(number), thought="", key=f"n{number}")
+
+
+def one_of_sixty(rng: Random) -> Problem:
+    return sixty(rng.randrange(60))
