@@ -26,9 +26,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 OPERATORS = ("library", "tensor", "linear", "attention", "batch_attention")
 X86 = {
-    "avx512vnni": "-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mbmi2 -mprefer-vector-width=512",
-    "avxvnni": "-mavx2 -mfma -mbmi2 -mavxvnni",
-    "avx2": "-mavx2 -mfma -mbmi2",
+    "avx512vnni": "-mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mavx2 -mfma -mf16c -mbmi2 -mprefer-vector-width=512",
+    "avxvnni": "-mavx2 -mfma -mf16c -mbmi2 -mavxvnni",
+    "avx2": "-mavx2 -mfma -mf16c -mbmi2",
 }
 ARM = {"i8mm": "-march=armv8.2-a+dotprod+i8mm", "dotprod": "-march=armv8.2-a+dotprod"}
 ARM_OF_ZIG = {"i8mm": "-mcpu=generic+dotprod+i8mm", "dotprod": "-mcpu=generic+dotprod"}

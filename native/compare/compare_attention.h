@@ -15,8 +15,25 @@ static double power_of(const uint8_t *row) {
     return exp2(byte / 8.0 - 24);
 }
 
-static Latent latent_of(int bytes, int64_t heads, int64_t nope, int64_t rope, int64_t rank, int64_t value, int64_t part) {
-    Latent made = {.heads = heads, .nope = nope, .rope = rope, .rank = rank, .value = value, .width = rank + rope, .bytes = bytes, .part = part};
+/* The numbers of a row, by what they are kept as. */
+enum { OF_FLOATS, OF_BYTES, OF_HALVES, ROW_KINDS };
+static const char *const KIND[] = {"float", "byte", "half"};
+
+/* IEEE 754's binary16, by its formula; and the one that says a number of its digits, from 2^-14 on. */
+static double meant_by(uint16_t half) {
+    const int exponent = half >> 10 & 31, digits = half & 1023;
+    const double size = exponent == 31 ? (digits ? NAN : INFINITY) : exponent ? ldexp(1024 + digits, exponent - 25) : ldexp(digits, -24);
+    return half >> 15 ? -size : size;
+}
+static uint16_t half_saying(double number) {
+    int exponent;
+    const int digits = (int)(frexp(fabs(number), &exponent) * 2048); /* 1024 and ten more */
+    return number == 0 ? 0 : (uint16_t)((number < 0) << 15 | (exponent + 14) << 10 | (digits - 1024));
+}
+
+static Latent latent_of(int kind, int64_t heads, int64_t nope, int64_t rope, int64_t rank, int64_t value, int64_t part) {
+    Latent made = {.heads = heads, .nope = nope, .rope = rope, .rank = rank, .value = value, .width = rank + rope, .part = part};
+    made.bytes = kind == OF_BYTES, made.halves = kind == OF_HALVES;
     int8_t *uk = room(heads * rank * nope), *uv = room(heads * rank * value);
     float *uk_offsets = room(heads * rank * 4), *uv_offsets = room(heads * value * 4), *uv_scales = room(heads * value * 4);
     for (int64_t i = 0; i < heads * rank * nope; i++) uk[i] = (int8_t)within(-127, 127);
@@ -97,16 +114,38 @@ static void compare_to_row(const Kernels *k, const Kernels *plain) {
     }
 }
 
+/* All halves, those among which there is no number as well; and so many of them as are no whole vectors. */
+static void compare_widen(const Kernels *k) {
+    uint16_t *halves = room(2 << 16);
+    float *floats = room(4 << 16);
+    for (int i = 0; i < 1 << 16; i++) halves[i] = (uint16_t)i;
+    k->widen(halves, 1 << 16, floats);
+    for (int i = 0; i < 1 << 16; i++) {
+        const double expected = meant_by((uint16_t)i);
+        const int alike = isnan(expected) ? isnan(floats[i]) : floats[i] == (float)expected && !signbit(floats[i]) == !signbit(expected);
+        same(alike, 1, 0, "%s widen(%04x)", k->name, i);
+    }
+    free(floats), floats = room(4 * 13), k->widen(halves + 12345, 13, floats);
+    for (int i = 0; i < 13; i++) same(floats[i], meant_by(halves[12345 + i]), 0, "%s widen of 13, [%d]", k->name, i);
+    free(halves), free(floats);
+}
+
 static Cache cache_of(const Latent *l, const Kernels *plain, int64_t keys, int masked) {
-    Cache made = {.latent = *l, .keys = keys, .rows = room(keys * l->width * (l->bytes ? 1 : 4)), .numbers = room(keys * l->width * 8)};
+    Cache made = {.latent = *l, .keys = keys, .rows = room(keys * row_size(l)), .numbers = room(keys * l->width * 8)};
     float *row = room(l->width * 4);
     for (int64_t t = 0; t < keys; t++) {
         integers(row, l->rank, 1.0f / 256); /* floats that attend_head's bytes hold exactly */
         for (int64_t i = l->rank; i < l->width; i++) row[i] = fraction() / 2;
         uint8_t *bytes = (uint8_t *)made.rows + t * l->width;
-        if (l->bytes)
+        if (l->bytes) {
             plain->to_row(row, l->width, bytes);
-        else
+        } else if (l->halves) {
+            uint16_t *halves = (uint16_t *)made.rows + t * l->width;
+            for (int64_t i = 0; i < l->width; i++) {
+                if (i >= l->rank) row[i] = (float)within(-1024, 1024) / 2048;
+                halves[i] = half_saying(row[i]);
+            }
+        } else
             memcpy((float *)made.rows + t * l->width, row, (size_t)l->width * 4);
         for (int64_t i = 0; i < l->width; i++) made.numbers[t * l->width + i] = l->bytes ? (bytes[i] - 128.0) * power_of(bytes) : row[i];
     }
@@ -186,7 +225,7 @@ static void compare_absorbed(const Kernels *k, const Cache *c, int64_t queries) 
             double expected = 0;
             for (int64_t t = 0; t < c->keys; t++) expected += s[t] * c->numbers[t * l->width + i];
             same(y[i], expected, bound_of(c, s, step, i), "%s attend, %s rows, %d queries over %d keys, rank %d, [%d][%d]", k->name,
-                 l->bytes ? "byte" : "float", (int)queries, (int)c->keys, (int)l->rank, (int)q, (int)i);
+                 KIND[l->bytes ? OF_BYTES : l->halves ? OF_HALVES : OF_FLOATS], (int)queries, (int)c->keys, (int)l->rank, (int)q, (int)i);
         }
     }
     free(seen), free(floats), free(scales), free(y), free(codes), free(sums), free(most), free(total), free(all[0]), free(all[1]), free(s);
@@ -201,7 +240,11 @@ static void compare_expanded(const Kernels *k, const Cache *c, int64_t count) {
     unsigned char *prepared = scratch(blocks * size, &all[0]);
     for (int64_t b = 0; b < blocks; b++) {
         const int64_t start = b * ATTENTION_BLOCK, there = c->keys - start < ATTENTION_BLOCK ? c->keys - start : ATTENTION_BLOCK;
-        k->prepare_block(l, (const unsigned char *)c->rows + start * l->width * (l->bytes ? 1 : 4), there, prepared + b * size);
+        const void *rows = (const unsigned char *)c->rows + start * row_size(l);
+        float *floats = room(there * l->width * 4);
+        if (l->halves) k->widen(rows, there * l->width, floats), rows = floats;
+        k->prepare_block(l, rows, there, prepared + b * size);
+        free(floats);
     }
     float *q = room(count * wide * 4), *y = room((count * stride - (stride - l->value)) * 4);
     for (int64_t i = 0; i < count * wide; i++) q[i] = fraction() / (i % wide < l->nope ? 400 : 1);
@@ -229,7 +272,7 @@ static void compare_expanded(const Kernels *k, const Cache *c, int64_t count) {
             double expected = 0, sum = 0;
             for (int64_t t = 0; t < c->keys; t++) expected += s[t] * made[t * l->value + v], sum += s[t] * fabs(made[t * l->value + v]);
             same(y[i * stride + v], expected, 2e-5 * sum + 1e-6, "%s attend_head, %s rows, %d queries over %d keys, rank %d, value %d, [%d][%d]",
-                 k->name, l->bytes ? "byte" : "float", (int)count, (int)c->keys, (int)l->rank, (int)l->value, (int)i, (int)v);
+                 k->name, KIND[l->bytes ? OF_BYTES : l->halves ? OF_HALVES : OF_FLOATS], (int)count, (int)c->keys, (int)l->rank, (int)l->value, (int)i, (int)v);
         }
     }
     free(all[0]), free(all[1]), free(q), free(y), free(keys), free(made), free(s);
@@ -241,10 +284,10 @@ static void compare_attention(const Kernels *const sets[], int count, const Kern
     } shapes[] = {{2, 8, 4, 16, 8, 16}, {3, 13, 6, 24, 10, 12}, {1, 16, 8, 72, 24, 36}, {2, 33, 2, 100, 65, 20}, {2, 128, 64, 512, 128, 256}};
     static const int keys[] = {1, 5, 63, 64, 65, 150}, queries[] = {1, 2, 3, 16, 17, 64};
     for (int shape = 0; shape < 5; shape++)
-        for (int bytes = 0; bytes < 2; bytes++) {
-            Latent l = latent_of(bytes, shapes[shape].heads, shapes[shape].nope, shapes[shape].rope, shapes[shape].rank, shapes[shape].value, shapes[shape].part);
-            for (int i = 0; i < count; i++) compare_heads(sets[i], &l);
-            for (int j = 0; j < (shape == 4 ? 2 : 6); j++) {
+        for (int kind = 0; kind < ROW_KINDS; kind++) {
+            Latent l = latent_of(kind, shapes[shape].heads, shapes[shape].nope, shapes[shape].rope, shapes[shape].rank, shapes[shape].value, shapes[shape].part);
+            for (int i = 0; i < count && kind != OF_HALVES; i++) compare_heads(sets[i], &l); /* which know nothing of rows */
+            for (int j = 0; j < (shape == 4 ? kind != OF_HALVES ? 2 : 0 : 6); j++) {
                 Cache c = cache_of(&l, plain, shape == 4 ? 70 : keys[j], j % 2);
                 const int64_t asked = shape == 4 ? 17 : queries[number(6)], new = within(1, c.keys < 60 ? c.keys : 60);
                 for (int i = 0; i < count; i++) {
@@ -255,5 +298,5 @@ static void compare_attention(const Kernels *const sets[], int count, const Kern
             }
             forget_latent(&l);
         }
-    for (int i = 0; i < count; i++) compare_to_row(sets[i], plain);
+    for (int i = 0; i < count; i++) compare_to_row(sets[i], plain), compare_widen(sets[i]);
 }

@@ -9,8 +9,9 @@
  * [B, S, R / 2]; mask int64 [B, T], 0 where a token is not seen; past [B, 1, P, L + R]; and constants: gain float [L], W_UK int8
  * [H, L / part, N, part] with its offsets float [H, L], W_UV int8 [H, L, V] with its offsets and scales float [H, V].
  * Outputs: context float [B, S, H·V], present [B, 1, T, L + R]. past may lie where present lies: then nothing is copied.
- * LatentAttention has float rows, ByteLatentAttention bytes (`to_row` in attention_kernels.h).
+ * LatentAttention has float rows, HalfLatentAttention float16, ByteLatentAttention bytes (`to_row` in attention_kernels.h).
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,20 @@ static void rotate(const float *x, const float *cos, const float *sin, int64_t r
     }
 }
 
+/* The nearest half, of two that are as near the even one; of larger numbers the largest half. */
+static uint16_t half_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    bits &= 0x7fffffff;
+    if (bits > 0x7f800000) return sign | 0x7e00;            /* not a number */
+    if (bits >= 0x477fe000) return sign | 0x7bff;           /* 65504 and more */
+    if (bits >= 0x38800000) return sign | (uint16_t)((bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13);
+    const float sum = fabsf(x) + 0.5f; /* below 2^-14 halves are 2^-24 apart, as floats from 0.5 on: the sum is rounded to them */
+    memcpy(&bits, &sum, sizeof bits);
+    return sign | (uint16_t)(bits - 0x3f000000);
+}
+
 void append_row(void *data, size_t index) {
     Step *step = data;
     const Attention *self = step->self;
@@ -47,14 +62,14 @@ void append_row(void *data, size_t index) {
     const int64_t token = (int64_t)index, half = latent->rope / 2;
     const float *kv = step->kv + token * step->kv_width + self->offset;
     uint8_t *to = rows_of(step, token) + past_of(step, token) * row_size(latent);
-    float *row = latent->bytes ? step_memory(step, latent->width * 4) : (float *)to;
+    float *row = latent->bytes || latent->halves ? step_memory(step, latent->width * 4) : (float *)to;
     if (!row) return;
     self->kernels->normalize(kv, self->gain, self->epsilon, latent->rank, row);
     rotate(kv + latent->rank, step->cos + token * half, step->sin + token * half, latent->rope, row + latent->rank);
-    if (latent->bytes) {
-        self->kernels->to_row(row, latent->width, to);
-        free(row);
-    }
+    if (latent->bytes) self->kernels->to_row(row, latent->width, to);
+    if (latent->halves)
+        for (int64_t i = 0; i < latent->width; i++) ((uint16_t *)to)[i] = half_of(row[i]);
+    if (row != (float *)to) free(row);
 }
 
 /* A head's queries, in the order [token, head]. */
@@ -169,9 +184,18 @@ static OrtStatus *absorbed(Step *step, const OrtKernelContext *context) {
 static void prepare(void *data, size_t index) {
     Step *step = data;
     const Latent *latent = &step->self->latent;
-    const int64_t first = (int64_t)index * ATTENTION_BLOCK, keys = step->past + step->tokens;
-    step->self->kernels->prepare_block(latent, step->rows + first * row_size(latent), smaller(ATTENTION_BLOCK, keys - first),
-                                       step->blocks + (int64_t)index * step->self->kernels->block_size(latent));
+    const Kernels *kernels = step->self->kernels;
+    const int64_t first = (int64_t)index * ATTENTION_BLOCK, count = smaller(ATTENTION_BLOCK, step->past + step->tokens - first);
+    const void *rows = step->rows + first * row_size(latent);
+    float *floats = NULL;
+    if (latent->halves) {
+        floats = step_memory(step, count * latent->width * 4);
+        if (!floats) return;
+        kernels->widen(rows, count * latent->width, floats);
+        rows = floats;
+    }
+    kernels->prepare_block(latent, rows, count, step->blocks + (int64_t)index * kernels->block_size(latent));
+    free(floats);
 }
 
 static void attend_head(void *data, size_t index) {
@@ -252,7 +276,7 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
     CHECK(api, is_projection(&kv, batch, tokens, self->offset + latent->width), "kv is too narrow, or not like q");
     CHECK(api, is_projection(&cos, batch, tokens, half) && cos.shape[2] == half, "cos is not float [B, S, R / 2]");
     CHECK(api, is_projection(&sin, batch, tokens, half) && sin.shape[2] == half, "sin is not float [B, S, R / 2]");
-    CHECK(api, past.type == (latent->bytes ? ORT_UINT8 : ORT_FLOAT) && past.rank == 4, "past is of another type or rank");
+    CHECK(api, past.type == row_type(latent) && past.rank == 4, "past is of another type or rank");
     CHECK(api, past.shape[0] == batch && past.shape[1] == 1 && past.shape[3] == latent->width, "past is not [B, 1, P, L + R]");
     CHECK(api, past.shape[2] <= INT32_MAX && tokens <= INT32_MAX, "there are too many tokens"); /* of no sequences there may be any number */
     const int64_t before = past.shape[2], total = before + tokens;
@@ -300,9 +324,12 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
 
 static int has(const Tensor *x, int type, int64_t count) { return x->type == type && x->count == count; }
 
-OrtStatus *read_attention(OrtApi api, const OrtKernelInfo *info, int bytes, size_t first, Attention *self) {
+int row_type(const Latent *latent) { return latent->bytes ? ORT_UINT8 : latent->halves ? ORT_HALF : ORT_FLOAT; }
+
+OrtStatus *read_attention(OrtApi api, const OrtKernelInfo *info, int type, size_t first, Attention *self) {
     Latent *latent = &self->latent;
-    latent->bytes = bytes;
+    latent->bytes = type == ORT_UINT8;
+    latent->halves = type == ORT_HALF;
     latent->heads = attribute_int(api, info, "heads", 0);
     latent->nope = attribute_int(api, info, "nope", 0);
     latent->rope = attribute_int(api, info, "rope", 0);
@@ -318,7 +345,7 @@ OrtStatus *read_attention(OrtApi api, const OrtKernelInfo *info, int bytes, size
     CHECK(api, latent->rope % 2 == 0, "rope must be even");
     CHECK(api, latent->rank % latent->part == 0, "part must divide rank");
     CHECK(api, self->offset >= 0 && self->offset <= INT32_MAX, "offset must not be negative");
-    CHECK(api, !bytes || latent->rank >= 8, "byte rows must have eight codes of the latent, for their scale");
+    CHECK(api, !latent->bytes || latent->rank >= 8, "byte rows must have eight codes of the latent, for their scale");
     latent->width = latent->rank + latent->rope;
     const int64_t heads = latent->heads, rank = latent->rank, value = latent->value;
     Tensor gain, uk, uk_offsets, uv, uv_offsets, uv_scales;
@@ -343,10 +370,15 @@ OrtStatus *read_attention(OrtApi api, const OrtKernelInfo *info, int bytes, size
     return NULL;
 }
 
+/* Of a row's numbers. */
+static int type_of(const OrtOperator *operator) {
+    return operator == &BYTE_LATENT_ATTENTION ? ORT_UINT8 : operator == &HALF_LATENT_ATTENTION ? ORT_HALF : ORT_FLOAT;
+}
+
 static OrtStatus *create(const OrtOperator *operator, OrtApi api, const OrtKernelInfo *info, void **kernel) {
     Attention made = {.api = api, .kernels = chosen_kernels()};
     CHECK(api, made.kernels, "YOUTU_ONNX_INSTRUCTIONS names an instruction set that this processor or build doesn't have");
-    TRY(read_attention(api, info, operator == &BYTE_LATENT_ATTENTION, CONSTANTS, &made));
+    TRY(read_attention(api, info, type_of(operator), CONSTANTS, &made));
     Attention *self = malloc(sizeof *self);
     CHECK(api, self, "out of memory");
     *self = made;
@@ -354,18 +386,20 @@ static OrtStatus *create(const OrtOperator *operator, OrtApi api, const OrtKerne
     return NULL;
 }
 
-static int is_bytes(const OrtOperator *operator) { return operator == &BYTE_LATENT_ATTENTION; }
-static const char *name(const OrtOperator *operator) { return is_bytes(operator) ? "ByteLatentAttention" : "LatentAttention"; }
+static const char *name(const OrtOperator *operator) {
+    const int type = type_of(operator);
+    return type == ORT_UINT8 ? "ByteLatentAttention" : type == ORT_HALF ? "HalfLatentAttention" : "LatentAttention";
+}
 static size_t input_count(const OrtOperator *operator) { return (void)operator, INPUTS; }
 static size_t output_count(const OrtOperator *operator) { return (void)operator, OUTPUTS; }
 static int kind(const OrtOperator *operator, size_t index) { return (void)operator, (void)index, ORT_REQUIRED; }
 static int input_type(const OrtOperator *operator, size_t index) {
     if (index == MASK) return ORT_INT64;
     if (index == CONSTANTS + 1 || index == CONSTANTS + 3) return ORT_INT8; /* W_UK, W_UV */
-    return index == PAST && is_bytes(operator) ? ORT_UINT8 : ORT_FLOAT;
+    return index == PAST ? type_of(operator) : ORT_FLOAT;
 }
 static int output_type(const OrtOperator *operator, size_t index) {
-    return index == PRESENT && is_bytes(operator) ? ORT_UINT8 : ORT_FLOAT;
+    return index == PRESENT ? type_of(operator) : ORT_FLOAT;
 }
 
 #define ATTENTION                                                                                                         \
@@ -376,4 +410,5 @@ static int output_type(const OrtOperator *operator, size_t index) {
     }
 
 const OrtOperator LATENT_ATTENTION = ATTENTION;
+const OrtOperator HALF_LATENT_ATTENTION = ATTENTION;
 const OrtOperator BYTE_LATENT_ATTENTION = ATTENTION;

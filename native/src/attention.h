@@ -58,7 +58,6 @@ typedef struct {
 } Step;
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t row_size(const Latent *latent) { return latent->width * (latent->bytes ? 1 : 4); }
 static inline void *aligned(void *from) { return (void *)(((uintptr_t)from + 63) & ~(uintptr_t)63); }
 static inline int64_t past_of(const Step *step, int64_t token) { return step->places ? step->places[token].past : step->past + token; }
 static inline uint8_t *rows_of(const Step *step, int64_t token) { return step->places ? step->places[token].rows : step->rows; }
@@ -74,8 +73,10 @@ void make_queries(void *step, size_t head);
 /* Queries of all tokens of one sequence over everything before them, the rows of which are there. */
 OrtStatus *attend_sequence(Step *step, const OrtKernelContext *context);
 
-/* Constants and attributes of a node; `first`: the place of its first constant. */
-OrtStatus *read_attention(OrtApi api, const OrtKernelInfo *info, int bytes, size_t first, Attention *self);
+/* Constants and attributes of a node; `type`: of a row's numbers; `first`: the place of its first constant. */
+OrtStatus *read_attention(OrtApi api, const OrtKernelInfo *info, int type, size_t first, Attention *self);
+/* The type of a row's numbers. */
+int row_type(const Latent *latent);
 /* Whether a tensor is float [a, b, at least `least`]. */
 int is_projection(const Tensor *x, int64_t a, int64_t b, int64_t least);
 

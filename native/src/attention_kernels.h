@@ -4,7 +4,8 @@
  * A block of BLOCK keys is turned so that lanes are keys for the scores; for the sums over keys, four rows are woven together so
  * that a lane is a column. The order of woven columns is that of `place`.
  *
- * An instruction set gives weave(rows, out): four vectors of bytes → the same bytes with those of one column side by side.
+ * An instruction set gives weave(rows, out): four vectors of bytes → the same bytes with those of one column side by side; and
+ * widened_halves(from): so many numbers of half precision as a vector has lanes.
  */
 #include "kernels.h"
 
@@ -198,10 +199,16 @@ static void to_row(const float *x, int64_t width, uint8_t *row) {
     }
 }
 
-/* Bytes of a task's scratch: scores, weights, and a woven part of the rows. */
+static void widen(const uint16_t *x, int64_t count, float *y) {
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) store_f32(y + i, widened_halves(x + i));
+    for (; i < count; i++) y[i] = number_of(x[i]);
+}
+
+/* Bytes of a task's scratch: scores, weights, a woven part of byte rows, and a block of halves as floats. */
 static int64_t attend_scratch(const Latent *latent, int64_t queries) {
-    (void)latent;
-    return BLOCK / 4 * WOVEN * BYTES + whole(BLOCK * 4, 64) + queries * (BLOCK * 4 + 2 * BLOCK + 16) + 64;
+    const int64_t floats = latent->halves ? whole(BLOCK * latent->width * 4, 64) : 0;
+    return floats + BLOCK / 4 * WOVEN * BYTES + whole(BLOCK * 4, 64) + queries * (BLOCK * 4 + 2 * BLOCK + 16) + 64;
 }
 
 /* The row of a key; behind the last one it is read again. */
@@ -442,6 +449,8 @@ INLINE void float_context(const Latent *latent, const Attend *a, const float *ro
 static void attend(const Latent *latent, const Attend *a, void *scratch) {
     const int64_t width = latent->width, room = whole(latent->rank, BYTES);
     unsigned char *at = scratch;
+    float *floats = scratch;
+    if (latent->halves) at += whole(BLOCK * width * 4, 64);
     u8 *woven = (u8 *)at;
     float *scales = (float *)(at += BLOCK / 4 * WOVEN * BYTES);
     float *s = (float *)(at += whole(BLOCK * 4, 64));
@@ -452,7 +461,8 @@ static void attend(const Latent *latent, const Attend *a, void *scratch) {
     memset(a->context, 0, a->queries * room * sizeof(float));
     for (int64_t start = a->first; start < a->last; start += BLOCK) {
         const int64_t count = least(BLOCK, a->last - start);
-        const uint8_t *rows = (const uint8_t *)a->rows + start * width * (latent->bytes ? 1 : 4);
+        const uint8_t *rows = (const uint8_t *)a->rows + start * row_size(latent);
+        if (latent->halves) widen((const uint16_t *)rows, count * width, floats), rows = (const uint8_t *)floats;
         if (latent->bytes) {
             for (int64_t k = 0; k < BLOCK; k++) scales[k] = k < count ? scale_of(rows + k * width) : 0;
             byte_scores(latent, a, rows, count, scales, s);

@@ -5,7 +5,7 @@
  * Inputs: q, kv, cos, sin as LatentAttention has them, with B = 1 and S = N; slot_tokens int64 [K], 1 or 0; chunk_mask int64 [1, T],
  * where T = P + C of the chunk's sequence; the same constants; then K + 1 pasts [1, 1, P, L + R], the chunk's last.
  * Outputs: context float [1, N, H·V], then the presents. What a token's context is doesn't depend on its company.
- * BatchLatentAttention has float rows, BatchByteLatentAttention bytes.
+ * BatchLatentAttention has float rows, BatchHalfLatentAttention float16, BatchByteLatentAttention bytes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -110,7 +110,7 @@ static OrtStatus *read_past(const Attention *self, const OrtKernelContext *conte
     OrtApi api = self->api;
     const Latent *latent = &self->latent;
     TRY(read_input(api, context, PASTS + lane, past));
-    CHECK(api, past->type == (latent->bytes ? ORT_UINT8 : ORT_FLOAT) && past->rank == 4, "a past is of another type or rank");
+    CHECK(api, past->type == row_type(latent) && past->rank == 4, "a past is of another type or rank");
     CHECK(api, past->shape[0] == 1 && past->shape[1] == 1 && past->shape[3] == latent->width, "a past is not [1, 1, P, L + R]");
     return NULL;
 }
@@ -235,12 +235,15 @@ static OrtStatus *run(void *kernel, OrtKernelContext *context) {
     return status;
 }
 
-static int is_bytes(const OrtOperator *operator) { return operator == &BATCH_BYTE_LATENT_ATTENTION; }
+/* Of a row's numbers. */
+static int type_of(const OrtOperator *operator) {
+    return operator == &BATCH_BYTE_LATENT_ATTENTION ? ORT_UINT8 : operator == &BATCH_HALF_LATENT_ATTENTION ? ORT_HALF : ORT_FLOAT;
+}
 
 static OrtStatus *create(const OrtOperator *operator, OrtApi api, const OrtKernelInfo *info, void **kernel) {
     Attention made = {.api = api, .kernels = chosen_kernels()};
     CHECK(api, made.kernels, "YOUTU_ONNX_INSTRUCTIONS names an instruction set that this processor or build doesn't have");
-    TRY(read_attention(api, info, is_bytes(operator), CONSTANTS, &made));
+    TRY(read_attention(api, info, type_of(operator), CONSTANTS, &made));
     Attention *self = malloc(sizeof *self);
     CHECK(api, self, "out of memory");
     *self = made;
@@ -249,7 +252,8 @@ static OrtStatus *create(const OrtOperator *operator, OrtApi api, const OrtKerne
 }
 
 static const char *name(const OrtOperator *operator) {
-    return is_bytes(operator) ? "BatchByteLatentAttention" : "BatchLatentAttention";
+    const int type = type_of(operator);
+    return type == ORT_UINT8 ? "BatchByteLatentAttention" : type == ORT_HALF ? "BatchHalfLatentAttention" : "BatchLatentAttention";
 }
 static size_t input_count(const OrtOperator *operator) { return (void)operator, INPUTS; }
 static size_t output_count(const OrtOperator *operator) { return (void)operator, OUTPUTS; }
@@ -260,10 +264,10 @@ static int output_kind(const OrtOperator *operator, size_t index) {
 static int input_type(const OrtOperator *operator, size_t index) {
     if (index == SLOT_TOKENS || index == CHUNK_MASK) return ORT_INT64;
     if (index == CONSTANTS + 1 || index == CONSTANTS + 3) return ORT_INT8; /* W_UK, W_UV */
-    return index == PASTS && is_bytes(operator) ? ORT_UINT8 : ORT_FLOAT;
+    return index == PASTS ? type_of(operator) : ORT_FLOAT;
 }
 static int output_type(const OrtOperator *operator, size_t index) {
-    return index == PRESENTS && is_bytes(operator) ? ORT_UINT8 : ORT_FLOAT;
+    return index == PRESENTS ? type_of(operator) : ORT_FLOAT;
 }
 
 #define BATCH_ATTENTION                                                                                                    \
@@ -274,4 +278,5 @@ static int output_type(const OrtOperator *operator, size_t index) {
     }
 
 const OrtOperator BATCH_LATENT_ATTENTION = BATCH_ATTENTION;
+const OrtOperator BATCH_HALF_LATENT_ATTENTION = BATCH_ATTENTION;
 const OrtOperator BATCH_BYTE_LATENT_ATTENTION = BATCH_ATTENTION;

@@ -23,6 +23,8 @@ INLINE f32 spread_scales(const float *from, int wide) {
     return (f32)_mm512_permutexvar_ps(order, some);
 }
 
+INLINE f32 widened_halves(const uint16_t *from) { return (f32)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from)); }
+
 INLINE void weave(const u8 rows[4], u8 out[4]) {
     const __m512i a = (__m512i)rows[0], b = (__m512i)rows[1], c = (__m512i)rows[2], d = (__m512i)rows[3];
     const __m512i ab = _mm512_unpacklo_epi8(a, b), cd = _mm512_unpacklo_epi8(c, d);

@@ -15,6 +15,8 @@ INLINE f32 spread_scales(const float *from, int wide) {
     return (f32){from[0], from[0], from[1], from[1]};
 }
 
+INLINE f32 widened_halves(const uint16_t *from) { return (f32){number_of(from[0]), number_of(from[1]), number_of(from[2]), number_of(from[3])}; }
+
 INLINE void weave(const u8 rows[4], u8 out[4]) {
     for (int i = 0; i < 4 * BYTES; i++) ((uint8_t *)out)[i] = rows[i % 4][i / 4];
 }

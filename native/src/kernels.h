@@ -35,13 +35,16 @@ typedef struct {
 /* The attention of one layer: 16 heads of 128 + 64 columns over rows of 512 + 64 in Youtu-LLM-2B. */
 typedef struct {
     int64_t heads, nope, rope, rank, value, width; /* width: rank + rope */
-    int bytes;                /* rows are bytes around 128, else floats */
+    int bytes, halves;        /* rows are bytes around 128, or numbers of half precision; else floats */
     int64_t part;             /* columns of rank that lie together in uk */
     const int8_t *uk;         /* [heads, rank / part, nope, part], of scales that the queries' weights have taken */
     const float *uk_offsets;  /* [heads, rank]: 128 times the sums of uk over nope */
     const int8_t *uv;         /* [heads, rank, value] */
     const float *uv_offsets, *uv_scales; /* [heads, value] */
 } Latent;
+
+/* Bytes from a row to the next. */
+static inline int64_t row_size(const Latent *latent) { return latent->width * (latent->bytes ? 1 : latent->halves ? 2 : 4); }
 
 enum { MOST_HALVES = 1024, MOST_LANES = 16 };
 
@@ -90,6 +93,8 @@ typedef struct {
                    uint8_t *codes, float *own);
     void (*values)(const Latent *, int64_t head, const float *x, int64_t x_stride, int64_t count, float *y, int64_t y_stride,
                    uint8_t *codes, float *own);
+    /* Numbers of half precision as floats. */
+    void (*widen)(const uint16_t *x, int64_t count, float *y);
     /* A row of numbers as a byte cache has it. */
     void (*to_row)(const float *x, int64_t width, uint8_t *row);
     /* x [count] as bytes around 128, `room` of them with those that follow; returns their scale. */
@@ -102,7 +107,7 @@ typedef struct {
 
     /* The expanded order: blocks of ATTENTION_BLOCK keys are prepared, `block_size` bytes each, then each head attends to them. */
     int64_t (*block_size)(const Latent *);
-    void (*prepare_block)(const Latent *, const void *rows, int64_t count, void *block);
+    void (*prepare_block)(const Latent *, const void *rows, int64_t count, void *block); /* of halves, rows are floats already */
     /* Queries [count, nope + rope] of a head, of which query i sees keys below seen + i → y [count, value], y_stride apart. */
     void (*attend_head)(const Latent *, int64_t head, const float *q, int64_t count, int64_t seen, const uint8_t *mask, const void *blocks,
                         int64_t keys, float *y, int64_t y_stride, void *scratch);

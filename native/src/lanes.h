@@ -60,6 +60,16 @@ INLINE f32 splat(float value) { return value - (f32){0}; }
 INLINE f32 plus(f32 sums, f32 a, f32 b) { return (f32)FUSED(sums, a, b); }
 INLINE f32 to_f32(i32 value) { return __builtin_convertvector(value, f32); }
 
+/* What a half says: five bits of exponent, ten of digits. */
+INLINE float number_of(uint16_t half) {
+    const uint32_t exponent = half >> 10 & 31, digits = half & 1023, sign = (uint32_t)(half >> 15) << 31;
+    uint32_t bits = sign | (exponent == 31 ? 0x7f800000 | digits << 13 : (exponent + 112) << 23 | digits << 13);
+    float made;
+    if (!exponent) made = (float)digits * 5.9604644775390625e-8f, memcpy(&bits, &made, sizeof bits), bits |= sign; /* 2^-24 */
+    memcpy(&made, &bits, sizeof made);
+    return made;
+}
+
 /* The same four bytes in each lane. */
 INLINE s8 splat4(const int8_t *from) {
     int32_t four;

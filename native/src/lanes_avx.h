@@ -8,6 +8,8 @@ INLINE f32 spread_scales(const float *from, int wide) {
     return (f32)_mm256_permutevar8x32_ps(_mm256_castps128_ps256(some), order);
 }
 
+INLINE f32 widened_halves(const uint16_t *from) { return (f32)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)from)); }
+
 INLINE void weave(const u8 rows[4], u8 out[4]) {
     const __m256i a = (__m256i)rows[0], b = (__m256i)rows[1], c = (__m256i)rows[2], d = (__m256i)rows[3];
     const __m256i ab = _mm256_unpacklo_epi8(a, b), cd = _mm256_unpacklo_epi8(c, d);

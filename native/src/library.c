@@ -25,7 +25,7 @@ const Kernels *chosen_kernels(void) {
 }
 
 /* Of the operators' inputs and attributes: whoever puts them into a graph has to know the same. */
-enum { INTERFACE = 1 };
+enum { INTERFACE = 2 };
 EXPORT int youtu_onnx_interface(void) { return INTERFACE; }
 
 /* The name of the instruction set in use; "" where YOUTU_ONNX_INSTRUCTIONS asks for one that is not there. */
@@ -46,8 +46,8 @@ EXPORT OrtStatus *RegisterCustomOps(OrtSessionOptions *options, const OrtApiBase
     if (!found) {
         OrtDomain *made = NULL;
         TRY(ORT(api, create_domain)("youtu_onnx", &made));
-        const OrtOperator *operators[] = {&LINEAR, &LATENT_ATTENTION, &BYTE_LATENT_ATTENTION, &BATCH_LATENT_ATTENTION,
-                                          &BATCH_BYTE_LATENT_ATTENTION};
+        const OrtOperator *operators[] = {&LINEAR, &LATENT_ATTENTION, &HALF_LATENT_ATTENTION, &BYTE_LATENT_ATTENTION,
+                                          &BATCH_LATENT_ATTENTION, &BATCH_HALF_LATENT_ATTENTION, &BATCH_BYTE_LATENT_ATTENTION};
         for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) TRY(ORT(api, add_to_domain)(made, operators[i]));
         if (atomic_compare_exchange_strong(&domain, &found, made))
             found = made;

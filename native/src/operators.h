@@ -5,7 +5,9 @@
 #include "kernels.h"
 #include "ort.h"
 
-extern const OrtOperator LINEAR, LATENT_ATTENTION, BYTE_LATENT_ATTENTION, BATCH_LATENT_ATTENTION, BATCH_BYTE_LATENT_ATTENTION;
+extern const OrtOperator LINEAR;
+extern const OrtOperator LATENT_ATTENTION, HALF_LATENT_ATTENTION, BYTE_LATENT_ATTENTION;
+extern const OrtOperator BATCH_LATENT_ATTENTION, BATCH_HALF_LATENT_ATTENTION, BATCH_BYTE_LATENT_ATTENTION;
 
 /* The kernels that all operators use: those that YOUTU_ONNX_INSTRUCTIONS names, or the fastest. NULL: it names none of this machine. */
 const Kernels *chosen_kernels(void);

@@ -24,8 +24,8 @@ static uint64_t saved(void) {
 static int has_avx2(void) {
     uint32_t a, b, c, d;
     if ((saved() & 6) != 6 || !__get_cpuid(1, &a, &b, &c, &d)) return 0;
-    const int fma = c >> 12 & 1;
-    return fma && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 5 & 1);
+    const int fma = c >> 12 & 1, halves = c >> 29 & 1;
+    return fma && halves && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 5 & 1);
 }
 
 static int has_avxvnni(void) {

@@ -15,6 +15,7 @@ static const Kernels table = {
     .add = add,
     .absorb = absorb,
     .values = values,
+    .widen = widen,
     .to_row = to_row,
     .attend = attend,
     .attend_scratch = attend_scratch,

@@ -17,6 +17,8 @@ CONTEXT = ".self_attn.context"
 """How the value ends that an ``If`` makes."""
 WEIGHTS = ("w_uk_q8", "w_uk_offsets", "w_uv_q8", "w_uv_offsets", "w_uv_scales")
 MASK = "attention_mask"
+ROWS: dict[int | None, str] = {TensorProto.FLOAT16: "Half", TensorProto.UINT8: "Byte"}
+"""What an operator is called that has rows of a type; nothing where they are floats."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def _replace(graph: Graph, node: NodeProto) -> None:
 
 
 def put_in(graph: Graph, node: NodeProto, kind: str, told: list[str], pasts: list[str], presents: list[str]) -> None:
-    """The operator ``kind``, or its form for byte rows, in the place of all that makes a layer's context, ``node`` last; nothing
-    where the layer isn't as an export writes it.
+    """The operator ``kind``, or its form for smaller rows, in the place of all that makes a layer's context, ``node`` last;
+    nothing where the layer isn't as an export writes it.
 
     Args:
         told: its inputs between the tables of angles and the latent's gain.
@@ -63,8 +65,7 @@ def put_in(graph: Graph, node: NodeProto, kind: str, told: list[str], pasts: lis
     shape = sizes(graph, weights, found)
     if found is None or shape is None or graph.touched(f"{own}heads.", weights):
         return
-    if graph.input_type(pasts[0]) == TensorProto.UINT8:
-        kind = kind.replace("Latent", "ByteLatent")
+    kind = kind.replace("Latent", ROWS.get(graph.input_type(pasts[0]), "") + "Latent")
     given = [found.query, found.kv, found.cos, found.sin, *told, found.gain, *weights]
     graph.replace(node, kind, [*given, *(past for past in pasts if past not in told)], [node.output[0], *presents], shape)
 

@@ -13,7 +13,7 @@ from youtu_onnx.core.errors import ProviderError
 VARIABLE = "YOUTU_ONNX_KERNELS"
 """In the environment: ``native`` or ``onnxruntime``, where nothing else says which."""
 INSTALL = 'pip install "youtu-onnx[native]"'
-INTERFACE = 1
+INTERFACE = 2
 """Of the operators' inputs and attributes; the library says which it has."""
 PLAIN = "plain"
 """The instruction set of a processor that has none of the others: there ONNX Runtime's own kernels are faster."""

@@ -53,6 +53,12 @@ def test_harder_problems_are_those_of_level_four() -> None:
     assert asked == [families.held_out(name, 1, 0, families.HARDER)[0] for name in families.MEASURED]
 
 
+def test_no_problem_is_asked_twice() -> None:
+    """Of few, each comes in several wordings; more than half of these would be repeats."""
+    asked = [one for one in problems(120, seed=0, level=1) if one.family == "gcd"]
+    assert len({one.key for one in asked}) == len(asked) and len({one.key for one in families.held_out("gcd", 120, 0, 1)}) < 60
+
+
 def test_the_command_asks_a_microreason_its_own_problems(
     bundles: Bundles,  # noqa: F811
     capsys: pytest.CaptureFixture[str],

@@ -221,7 +221,7 @@ def test_it_is_refused_where_it_can_not_be(options: tuple[str, ...], tmp_path: P
 def test_an_unknown_cache_form_is_refused_with_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "-m", "youtu-nano", "-o", str(tmp_path / "out"), "--cache", "int8"]) == 2
     said = capsys.readouterr().err
-    assert "'int8'" in said and "latent, latent-int8, expanded" in said
+    assert "'int8'" in said and "latent, latent-fp16, latent-int8, expanded" in said
     assert not list(tmp_path.iterdir())
 
 

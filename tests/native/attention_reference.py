@@ -99,12 +99,13 @@ class Attention:
     """A layer with random weights, of sizes that keep scores and values near one.
 
     Attributes:
+        kind: of a row's numbers: float32, float16 or uint8.
         uk: ``[H,L,N]``, integers.
         uv: ``[H,L,V]``, integers, with uv_scales ``[H,V]``.
     """
 
-    def __init__(self, sizes: Sizes, in_bytes: bool, seed: int = 0) -> None:
-        self.sizes, self.in_bytes, self.epsilon = sizes, in_bytes, 1e-6
+    def __init__(self, sizes: Sizes, kind: type = np.float32, seed: int = 0) -> None:
+        self.sizes, self.kind, self.epsilon = sizes, kind, 1e-6
         generator = np.random.default_rng(seed)
         heads, rank = sizes.heads, sizes.rank
         self.gain = generator.uniform(0.5, 1.5, rank).astype(np.float32)
@@ -113,14 +114,18 @@ class Attention:
         self.uv_scales = (generator.uniform(0.5, 1.5, (heads, sizes.value)) / 73 / rank**0.5).astype(np.float32)
 
     @property
-    def kind(self) -> type:
-        return np.uint8 if self.in_bytes else np.float32
+    def in_bytes(self) -> bool:
+        return self.kind is np.uint8
+
+    @property
+    def _rows(self) -> str:
+        """How an operator over rows of a kind is called."""
+        return {np.float32: "", np.float16: "Half", np.uint8: "Byte"}[self.kind] + "LatentAttention"
 
     def model(self) -> bytes:
         variable = dict.fromkeys(("q", "kv", "cos", "sin"), (np.float32, 3)) | {"mask": (np.int64, 2), "past": (self.kind, 4)}
-        operator = "ByteLatentAttention" if self.in_bytes else "LatentAttention"
         outputs = {"context": np.float32, "present": self.kind}
-        return model(operator, INPUTS, outputs, self._constants(), variable, self._attributes())
+        return model(self._rows, INPUTS, outputs, self._constants(), variable, self._attributes())
 
     def batch_model(self, slots: int) -> bytes:
         """Of the operator over several caches: those of slots, and the chunk's behind them."""
@@ -129,9 +134,8 @@ class Attention:
         pasts = [f"past{lane}" for lane in range(slots + 1)]
         outputs: dict[str, type] = {"context": np.float32} | {f"present{lane}": self.kind for lane in range(slots + 1)}
         inputs = [*variable, *INPUTS[6:], *pasts]
-        operator = "BatchByteLatentAttention" if self.in_bytes else "BatchLatentAttention"
         variable |= dict.fromkeys(pasts, (self.kind, 4))
-        return model(operator, inputs, outputs, self._constants(), variable, self._attributes())
+        return model(f"Batch{self._rows}", inputs, outputs, self._constants(), variable, self._attributes())
 
     def _attributes(self) -> dict[str, float]:
         names = ("heads", "nope", "rope", "rank", "value", "part", "offset")
@@ -166,7 +170,7 @@ class Attention:
         """Rows as other steps could have left them, ``[B,1,P,L+R]``."""
         rows = np.random.default_rng(seed + count).standard_normal((batch, 1, count, self.sizes.width))
         if not self.in_bytes:
-            return rows.astype(np.float32)
+            return rows.astype(self.kind)
         from tests.byte_rows import encode
 
         return encode(rows)

@@ -108,12 +108,16 @@ CONSTANTS = {
 }
 
 
-def attention_cases(in_bytes: bool) -> Iterator[Case]:
-    attention = Attention(SIZES, in_bytes)
+KINDS = (np.float32, np.float16, np.uint8)
+"""Of a row's numbers."""
+
+
+def attention_cases(kind: type) -> Iterator[Case]:
+    attention = Attention(SIZES, kind)
     model, right = attention.model(), attention.step(2, 3).feed(attention.past(3))
 
     def case(name: str, words: str, changed: bytes = model, feed: Feed = NOTHING) -> Case:
-        return Case(f"{'bytes' if in_bytes else 'floats'}: {name}", words, partial(_run, changed, right | dict(feed)))
+        return Case(f"{kind.__name__}: {name}", words, partial(_run, changed, right | dict(feed)))
 
     within = "must be within 1 and 65536"
     for name in ("heads", "nope", "rope", "rank", "value"):
@@ -128,7 +132,7 @@ def attention_cases(in_bytes: bool) -> Iterator[Case]:
         yield case(f"offset is {value}", "offset must", with_attributes(model, offset=value))
     yield case("offset is 4", "kv is too narrow", with_attributes(model, offset=4))
     yield case("offset is 2^31 - 1", "kv is too narrow", with_attributes(model, offset=2**31 - 1))
-    if in_bytes:
+    if kind is np.uint8:
         yield case("a row without room for its scale", "eight codes", with_attributes(model, rank=4, part=4))
     for name, words in CONSTANTS.items():
         yield case(f"{name} is short", words, without_last(model, name))
@@ -153,17 +157,21 @@ def attention_cases(in_bytes: bool) -> Iterator[Case]:
     }
     for shape, words in pasts.items():
         yield case(f"a past of {shape}", words, feed={"past": np.ones(shape, attention.kind)})
-    yield case("a past of the other type", "past|type", feed={"past": right["past"].astype(np.float32 if in_bytes else np.uint8)})
+    yield case(
+        "a past of the other type",
+        "past|type",
+        feed={"past": right["past"].astype(np.uint8 if kind is np.float32 else np.float32)},
+    )
     for shift in (1, 20, 40):
-        name = f"{'bytes' if in_bytes else 'floats'}: present begins {shift} numbers into past"
+        name = f"{kind.__name__}: present begins {shift} numbers into past"
         yield Case(name, "past and present overlap", partial(_overlapping, attention, 1, shift))
-    name = f"{'bytes' if in_bytes else 'floats'}: two sequences' past where their present lies"
+    name = f"{kind.__name__}: two sequences' past where their present lies"
     yield Case(name, "past and present overlap", partial(_overlapping, attention, 2, 0))
 
 
-def batch_cases(in_bytes: bool) -> Iterator[Case]:
+def batch_cases(kind: type) -> Iterator[Case]:
     """Two slots, of which the second has no token, and a chunk of one."""
-    attention = Attention(SIZES, in_bytes)
+    attention = Attention(SIZES, kind)
     step, kind = attention.step(2, 3), attention.kind
     past: Array = np.ones((1, 1, 3, SIZES.width), kind)
     right = {name: getattr(step, name) for name in ("q", "kv", "cos", "sin")}
@@ -176,7 +184,7 @@ def batch_cases(in_bytes: bool) -> Iterator[Case]:
     }
 
     def case(name: str, words: str, feed: Feed, slots: int = 2) -> Case:
-        full = f"{'bytes' if in_bytes else 'floats'} of a batch: {name}"
+        full = f"{kind.__name__} of a batch: {name}"
         return Case(full, words, partial(_run, attention.batch_model(slots), right | dict(feed)))
 
     for numbers in ((1, 2), (-1, 1), (2**40, 0)):
@@ -211,7 +219,7 @@ def _overlapping(attention: Attention, batch: int, shift: int, library: Path) ->
 
 
 def cases() -> list[Case]:
-    return [*linear_cases(), *(case for make in (attention_cases, batch_cases) for of in (False, True) for case in make(of))]
+    return [*linear_cases(), *(case for make in (attention_cases, batch_cases) for kind in KINDS for case in make(kind))]
 
 
 def main() -> None:

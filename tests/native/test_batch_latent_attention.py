@@ -1,4 +1,4 @@
-"""``BatchLatentAttention`` and ``BatchByteLatentAttention``: a token's context is of its own sequence, whatever its company."""
+"""``BatchLatentAttention`` over rows of each kind: a token's context is of its own sequence, whatever its company."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.native.attention_reference import Array, Attention, Step
 from tests.native.sessions import session
-from tests.native.test_latent_attention import SIZES, away, check_rows, rounding, rows_of
+from tests.native.test_latent_attention import KINDS, SIZES, away, check_rows, rounding, rows_of
 
 PASTS = (70, 0, 200, 1300)
 """Tokens in slots; the last one's keys are cut into more ranges than the others'."""
@@ -29,13 +29,13 @@ def some_lanes(attention: Attention, chunk: int) -> tuple[list[Step], list[Array
     return lanes, [attention.past(past) for past in (*PASTS, 90)]
 
 
-@pytest.mark.parametrize("in_bytes", [False, True], ids=["floats", "bytes"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["odd", "never expanded", "even"])
 @pytest.mark.parametrize("chunk", [0, 1, 5, 70])
 def test_each_sequence_is_attended_to_by_its_own_tokens(
-    library: Path, instructions: str, name: str, in_bytes: bool, chunk: int
+    library: Path, instructions: str, name: str, kind: type, chunk: int
 ) -> None:
-    attention = Attention(SIZES[name], in_bytes)
+    attention = Attention(SIZES[name], kind)
     runner = session(library, attention.batch_model(len(PASTS)), instructions)
     lanes, pasts = some_lanes(attention, chunk)
     lanes[-1].mask[:, 10:20] = 0
@@ -51,17 +51,18 @@ def test_each_sequence_is_attended_to_by_its_own_tokens(
             if not there or not step.tokens:
                 continue
             check_rows(attention, present[:, 0, before:], attention.rows(step))
-            expected = attention.context(step, rows_of(attention, present), rounding(attention.sizes, in_bytes, step.tokens))
+            expected = attention.context(step, rows_of(attention, present), rounding(attention, step.tokens))
             average, largest = away(context[:, first : first + step.tokens], expected)
-            assert average < (0.02 if in_bytes else 0.0005) and largest < (0.03 if in_bytes else 0.003), (average, largest)
+            most = {np.float32: (0.0005, 0.003), np.float16: (0.002, 0.008), np.uint8: (0.02, 0.03)}[kind]
+            assert average < most[0] and largest < most[1], (average, largest)
             first += step.tokens
         assert first == context.shape[1]
 
 
-@pytest.mark.parametrize("in_bytes", [False, True], ids=["floats", "bytes"])
-def test_company_changes_nothing(library: Path, instructions: str, in_bytes: bool) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_company_changes_nothing(library: Path, instructions: str, kind: type) -> None:
     """Bit for bit: each slot alone, with some others, with all, and beside chunks of any length."""
-    attention = Attention(SIZES["even"], in_bytes)
+    attention = Attention(SIZES["even"], kind)
     runner = session(library, attention.batch_model(len(PASTS)), instructions)
     alone: dict[int, Any] = {}
     lanes, pasts = some_lanes(attention, 0)

@@ -39,7 +39,9 @@ def alone(bundle: Bundle, prompt: list[int]) -> np.ndarray:
     return np.stack(rows)
 
 
-@pytest.mark.parametrize(("precision", "cache"), [("int4", "latent"), ("int8", "latent"), ("int4", "latent-int8")])
+@pytest.mark.parametrize(
+    ("precision", "cache"), [("int4", "latent"), ("int8", "latent"), ("int4", "latent-fp16"), ("int4", "latent-int8")]
+)
 def test_sequences_that_join_one_after_the_other(nano_bundle: Callable[..., Path], precision: str, cache: str) -> None:
     bundle = Bundle.open(nano_bundle(precision, cache))
     batch = BatchModel(bundle, 2, options=NATIVE)

@@ -20,7 +20,7 @@ from youtu_onnx.runtimes.ort.model import OrtModel
 from youtu_onnx.runtimes.providers.options import ProviderOptions
 from youtu_onnx.text import Tokenizer
 
-KINDS = (("int4", "latent"), ("int8", "latent"), ("int4", "latent-int8"))
+KINDS = (("int4", "latent"), ("int8", "latent"), ("int4", "latent-fp16"), ("int4", "latent-int8"))
 PROMPT = "<|User|>What is 37 + 48?<|Assistant|>"
 
 
@@ -77,7 +77,7 @@ def test_logits_differ_by_rounding_alone(nano_bundle: Callable[..., Path], preci
     assert np.linalg.norm(a - b) < 0.06 * np.linalg.norm(b)
 
 
-@pytest.mark.parametrize("cache", ["latent", "latent-int8"])
+@pytest.mark.parametrize("cache", ["latent", "latent-fp16", "latent-int8"])
 def test_a_prompt_in_steps_is_the_prompt_at_once(nano_bundle: Callable[..., Path], cache: str) -> None:
     ids = asked(nano_bundle("int4", cache), 160)
     with opened(nano_bundle("int4", cache), "native") as decoder:

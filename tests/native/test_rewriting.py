@@ -53,7 +53,12 @@ def steps(graph: Graph) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("variant", "form"),
-    [*((variant, "latent") for variant in VARIANTS), ("default", "latent-int8"), ("no q_lora", "latent-int8")],
+    [
+        *((variant, "latent") for variant in VARIANTS),
+        ("default", "latent-fp16"),
+        ("default", "latent-int8"),
+        ("no q_lora", "latent-int8"),
+    ],
 )
 def test_every_kind_of_checkpoint(tmp_path: Path, installed: library.Library, variant: str, form: str) -> None:
     write_checkpoint(tmp_path / "checkpoint", CONFIG | VARIANTS[variant])

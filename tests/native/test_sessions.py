@@ -16,7 +16,7 @@ from tests.native.linear_reference import some_matrix, with_all
 from tests.native.sessions import session, using
 
 RUNS = 40
-ATTENTION = Attention(Sizes(heads=4, nope=16, rope=8, rank=64, value=32, part=32), in_bytes=True)
+ATTENTION = Attention(Sizes(heads=4, nope=16, rope=8, rank=64, value=32, part=32), kind=np.uint8)
 LINEAR = with_all(some_matrix(600, 512, 4, 32), gated=True)
 
 

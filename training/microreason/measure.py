@@ -87,19 +87,8 @@ class Share:
 
 
 def problems(line: Line, count: int, seed: int, level: int) -> list[Problem]:
-    """Held-out problems of a line, the same for the same seed: each once, in the wording that comes first.
-
-    Fewer than `count` where no more are held out.
-    """
-    asked = count
-    while True:
-        drawn = families.held_out(line.family, asked, seed, level)
-        found: dict[str, Problem] = {}
-        for problem in filter(line.takes, drawn):
-            found.setdefault(problem.key, problem)
-        if len(found) >= count or len(drawn) < asked:
-            return list(found.values())[:count]
-        asked *= 2
+    """Different held-out problems of a line, the same for the same seed."""
+    return families.different(line.family, count, seed, level, line.takes)
 
 
 def twin(model: MicroReasonForCausalLM) -> MicroReasonForCausalLM:

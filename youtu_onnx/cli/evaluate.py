@@ -45,7 +45,11 @@ class TaskArguments:
         ),
     ] = None
     count: Annotated[
-        int | None, typer.Option(help="Of microreason's problems, so many of each family. Default: 20.", show_default=False)
+        int | None,
+        typer.Option(
+            help="Of microreason's problems, so many different ones of each family, or as many as are held out. Default: 20.",
+            show_default=False,
+        ),
     ] = None
     level: Annotated[
         int | None,

@@ -81,7 +81,7 @@ class ExportArguments:
         str | None,
         typer.Option(
             metavar="FORM",
-            help="Of a Youtu-LLM latent (small), latent-int8 (a quarter of that, faster "
+            help="Of a Youtu-LLM latent (small), latent-fp16 (half of that), latent-int8 (a quarter, faster "
             "beyond 4,000 tokens) or expanded (per-head keys and values); without it, latent, "
             "and for mobile latent-int8 where the weights are int4 or int8. Of a MicroReason routed (rows leave "
             "it, for cpu and mobile) or masked (a row for every token).",

@@ -1,6 +1,6 @@
 """How many of MicroReason's problems a bundle answers right, and how many of its steps are sound.
 
-Problems are those that training never shows (:func:`youtu_onnx.problems.families.held_out`); decoding is greedy, and the answer
+Problems are those that training never shows (:func:`youtu_onnx.problems.families.different`); decoding is greedy, and the answer
 must equal the problem's exactly.
 """
 
@@ -84,7 +84,9 @@ class Reasoning:
 
 
 def problems(count: int, seed: int, level: int | None = None) -> list[Problem]:
-    """``count`` of each family, the same for the same arguments; levels 1 to 3 in turn unless one is named.
+    """``count`` different ones of each family, or as many as are held out, the same for the same arguments.
+
+    Levels 1 to 3 in turn unless one is named.
 
     Raises:
         UsageError: no problems, or no such level.
@@ -93,7 +95,7 @@ def problems(count: int, seed: int, level: int | None = None) -> list[Problem]:
         raise UsageError(f"{count} problems of each family are none", hint="choose a --count from 1")
     if level is not None and not 1 <= level <= families.HARDER:
         raise UsageError(f"--level is {level}", hint=f"choose one from 1 to {families.HARDER}")
-    return [problem for family in families.MEASURED for problem in families.held_out(family, count, seed, level)]
+    return [problem for family in families.MEASURED for problem in families.different(family, count, seed, level)]
 
 
 def solve(model: Model, asked: Sequence[Problem], *, max_tokens: int, progress: Progress | None = None) -> Reasoning:

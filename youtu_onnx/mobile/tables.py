@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from youtu_onnx.core.cache import CacheLayout
 from youtu_onnx.mobile.fit import STEP, Footprint, Room
 
+FORMS = {"uint8": "latent-int8", "float16": "latent-fp16"}
+"""What to export with for a cache of a dtype; ``latent`` for the graph's own floats."""
+
 
 def tables(cache: CacheLayout, sizes: Sequence[Footprint], fits: Sequence[Room], share: float) -> list[str]:
     """Lines, with a column for each kind of cache.
@@ -25,8 +28,7 @@ def tables(cache: CacheLayout, sizes: Sequence[Footprint], fits: Sequence[Room],
     for ram in dict.fromkeys(one.ram for one in fits):
         cells = [next(one.tokens for one in fits if (one.ram, one.cache_dtype) == (ram, kind)) for kind in kinds]
         lines.append(f"{'':<10}{ram / 1e9:>7.0f} GB" + "".join(f"{f'{cell:,}' if cell else 'no':>18}" for cell in cells))
-    other = next((kind for kind in kinds if kind != cache.dtype), None)
-    if other is not None:
-        form = "latent-int8" if other == "uint8" else "latent"
-        lines.append(f"{'':<10}this bundle's cache is {cache.dtype}; export with --cache {form} for the other")
+    others = [FORMS.get(kind, "latent") for kind in kinds if kind != cache.dtype]
+    if others:
+        lines.append(f"{'':<10}this bundle's cache is {cache.dtype}; export with --cache {' or '.join(others)} for another")
     return lines

@@ -70,6 +70,24 @@ def held_out(family: str, count: int, seed: int, level: int | None = None) -> li
     return list(problems.values())
 
 
+def different(
+    family: str, count: int, seed: int, level: int | None = None, takes: Callable[[Problem], bool] = lambda problem: True
+) -> list[Problem]:
+    """As :func:`held_out`, each problem once, in the wording that comes first, of those that `takes` accepts.
+
+    Fewer than `count` where no more are held out.
+    """
+    asked = count
+    while True:
+        drawn = held_out(family, asked, seed, level)
+        found: dict[str, Problem] = {}
+        for problem in filter(takes, drawn):
+            found.setdefault(problem.key, problem)
+        if len(found) >= count or len(drawn) < asked:
+            return list(found.values())[:count]
+        asked *= 2
+
+
 def fresh(family: str, seed: int, level: int, language: str) -> Problem:
     """One problem that training never shows, the same for the same arguments. Raises as :func:`held_out`."""
     return next(one for one in held_out(family, len(LANGUAGES), seed, level) if one.language == language)

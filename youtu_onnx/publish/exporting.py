@@ -100,9 +100,10 @@ def export(
         calibration, calibration_tokens: files of text that inputs are measured on, and how many tokens of it are read at most.
             Without one, ``rtn`` takes token ids drawn at random, and the others the built-in text.
         target: ``cpu``, ``cuda``, ``dml``, ``webgpu`` or ``mobile``.
-        cache: ``latent`` (small, and what onnxruntime-genai opens), ``latent-int8`` (a quarter of it) or ``expanded`` (per-head
-            keys and values). None takes the target's: for ``mobile`` that is ``latent-int8`` where the matrices are int4 or int8.
-            Of MicroReason ``routed`` (rows leave it; for the CPU, and taken there) or ``masked`` (a row for every token).
+        cache: ``latent`` (small, and what onnxruntime-genai opens), ``latent-fp16`` (half of it, on the CPU), ``latent-int8`` (a
+            quarter of it) or ``expanded`` (per-head keys and values). None takes the target's: for ``mobile`` that is
+            ``latent-int8`` where the matrices are int4 or int8. Of MicroReason ``routed`` (rows leave it; for the CPU, and taken
+            there) or ``masked`` (a row for every token).
         max_length: tokens to reserve, for targets whose cache is static (``dml``): each step works on all of them. None takes
             4096, or the model's positions where it has fewer.
         layout: ``transformers.js`` adds the names under which that library looks for a model, ``browser`` a graph that is

@@ -25,8 +25,8 @@ class ExportOptions:
         bits_per_weight: of all weights on average at most, scales and what stays float counted: each matrix gets the storage that
             its sensitivity asks for. None stores them alike.
         calibration: files of text that inputs are measured on, and how many tokens of it are read.
-        cache: one of the family's forms: ``latent``, ``latent-int8`` or ``expanded`` of Youtu-LLM, ``routed`` or ``masked`` of
-            MicroReason; None takes the target's.
+        cache: one of the family's forms: ``latent``, ``latent-fp16``, ``latent-int8`` or ``expanded`` of Youtu-LLM, ``routed`` or
+            ``masked`` of MicroReason; None takes the target's.
         max_length: tokens to reserve, where the cache is static.
         layout: ``transformers.js`` adds the names under which that library looks for a model, ``browser`` a graph that is
             faster in WebAssembly.

@@ -25,7 +25,7 @@ from youtu_onnx.graphs.rounded import Floats
 from youtu_onnx.graphs.stored import StoredGraph
 from youtu_onnx.runtimes.providers.options import ProviderOptions
 from youtu_onnx.verify.difference import TIE, Difference, centre, compare
-from youtu_onnx.verify.parity import Parity, PromptParity
+from youtu_onnx.verify.parity import Parity, PromptParity, gate_of
 from youtu_onnx.verify.prompts import encode_prompts
 from youtu_onnx.verify.runs import PromptRun, run_bundle
 from youtu_onnx.verify.weights import CALIBRATED, ROUNDED, Limits, WeightReport, compare_weights
@@ -72,7 +72,7 @@ def verify_parity(
     comparison = _Comparison(bundle, checkpoint, twin, progress)
     compared, nll, twin_nll = comparison.prompts([text for text, _ in prompts], runs)
     progress.finish()
-    return Parity(bundle.manifest.recipe.precision, used, compared, nll, twin_nll, weights, _rows_kept(runs))
+    return Parity(gate_of(bundle.manifest), used, compared, nll, twin_nll, weights, _rows_kept(runs))
 
 
 def _rows_kept(runs: Sequence[PromptRun]) -> tuple[float, ...] | None:

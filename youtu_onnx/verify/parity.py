@@ -42,6 +42,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from youtu_onnx.core.bundle import Manifest
 from youtu_onnx.core.recipe import Precision
 from youtu_onnx.verify.difference import Difference
 from youtu_onnx.verify.weights import WeightReport
@@ -72,6 +73,12 @@ GATES: Mapping[Precision, Gate] = {
     "int8": Gate(relative_error=0.2, correlation=0.98, kl_share=0.01, decided_top1=0.95),
     "int4": Gate(relative_error=0.2, correlation=0.98, kl_share=0.15, decided_top1=0.8),
 }
+
+
+def gate_of(manifest: Manifest) -> Precision:
+    """The precision whose limits a bundle has to keep: its recipe's, or fp16's where only the cache is in half precision."""
+    precision = manifest.recipe.precision
+    return "fp16" if precision == "fp32" and manifest.cache.dtype == "float16" else precision
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class Parity:
     """A bundle against PyTorch.
 
     Attributes:
-        precision: of the bundle's recipe; names the gate.
+        precision: names the gate, see :func:`gate_of`.
         provider: that ran the bundle.
         reference_nll, bundle_nll: mean nats per prompt token that each gives to the prompts; None where no prompt is
             longer than one token.

@@ -173,7 +173,9 @@ def test_a_space_that_is_asked_for_more_than_it_has_gives_what_it_has(monkeypatc
 
 
 def sixty(number: int) -> Problem:
-    return Problem(family="letters", kind="test", language="en", prompt=f"{number}?", answer=str(number), thought="", key=f"n{number}")
+    return Problem(
+        family="letters", kind="test", language="en", prompt=f"{number}?", answer=str(number), thought="", key=f"n{number}"
+    )
 
 
 def one_of_sixty(rng: Random) -> Problem:

@@ -3,8 +3,9 @@
 - ``latent``: the normalised ``c_kv`` and the rotated ``k_rope`` of a token, side by side, one row of
   ``kv_lora_rank + qk_rope_head_dim`` numbers shared by all heads. Two layers share one key/value pair, because
   onnxruntime-genai insists that key and value of a pair have one shape: ``key`` is layer 2i, ``value`` layer 2i + 1.
-  With an odd number of layers the last ``value`` is a copy of its ``key`` that nothing reads. Its variant ``latent-int8`` keeps
-  the row as unsigned bytes around 128; the lowest bits of the first eight are the logarithm of the row's scale.
+  With an odd number of layers the last ``value`` is a copy of its ``key`` that nothing reads. Its variants keep the row in fewer
+  bytes than the graph computes with: ``latent-fp16`` in half-precision numbers, and ``latent-int8`` as unsigned bytes around 128,
+  of which the lowest bits of the first eight are the logarithm of the row's scale.
 - ``expanded``: every head's key and value, as ordinary attention caches them: 5120 numbers against 576.
 """
 
@@ -14,9 +15,11 @@ from youtu_onnx.core.cache import UNUSED, CacheLayout, CacheTensor
 from youtu_onnx.core.errors import UsageError
 from youtu_onnx.families.youtu.architecture import Architecture
 
-LATENT, LATENT_INT8, EXPANDED = "latent", "latent-int8", "expanded"
-CACHE_FORMS = (LATENT, LATENT_INT8, EXPANDED)
-"""What a user chooses; a layout of ``latent-int8`` has the form ``latent`` and the dtype ``uint8``."""
+LATENT, LATENT_FP16, LATENT_INT8, EXPANDED = "latent", "latent-fp16", "latent-int8", "expanded"
+STORED = {LATENT_FP16: "float16", LATENT_INT8: "uint8"}
+"""dtypes of the latent's variants, whatever the graph's floats are. Their layouts have the form ``latent``."""
+CACHE_FORMS = (LATENT, LATENT_FP16, LATENT_INT8, EXPANDED)
+"""What a user chooses."""
 EXPANDS_FROM = 64
 """New tokens of a step from which a graph of both orders of attention expands keys and values: there the products saved
 outweigh those of the expansion."""
@@ -41,7 +44,7 @@ def cache_layout(architecture: Architecture, form: str, dtype: str = "float32", 
         return CacheLayout(EXPANDED, dtype, _of_heads(architecture))
     if form == LATENT_INT8:
         _refuse_short_rows(architecture)
-    return CacheLayout(LATENT, "uint8" if form == LATENT_INT8 else dtype, _of_rows(architecture), length)
+    return CacheLayout(LATENT, STORED.get(form, dtype), _of_rows(architecture), length)
 
 
 def _of_rows(a: Architecture) -> tuple[CacheTensor, ...]:

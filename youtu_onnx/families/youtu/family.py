@@ -11,7 +11,7 @@ from youtu_onnx.core.errors import UsageError
 from youtu_onnx.core.recipe import Recipe
 from youtu_onnx.core.target import Target
 from youtu_onnx.families.youtu.architecture import MODEL_TYPES, Architecture
-from youtu_onnx.families.youtu.cache import CACHE_FORMS, LATENT, LATENT_INT8, cache_layout
+from youtu_onnx.families.youtu.cache import CACHE_FORMS, LATENT, LATENT_FP16, LATENT_INT8, cache_layout
 
 
 class Youtu:
@@ -54,6 +54,11 @@ class Youtu:
                 "an int8 cache needs int8 or int4 weights and the target cpu or mobile",
                 hint="export with --precision int4 --target cpu, or with --cache latent",
             )
+        if form == LATENT_FP16 and (target.floats(recipe.precision) != "float32" or not target.on_cpu):
+            raise UsageError(
+                "latent-fp16 is for graphs that compute in float32 on the CPU: targets cpu and mobile, and not precision fp16",
+                hint="export with --cache latent, which keeps a token in the floats that the graph has",
+            )
 
     def cache_layout(self, architecture: Architecture, form: str, dtype: str, length: int | None) -> CacheLayout:
         return cache_layout(architecture, form, dtype, length)
@@ -71,7 +76,10 @@ class Youtu:
         scores = 2 * a.num_attention_heads * new * tokens
         widest = new * (4 * (2 * a.intermediate_size + 2 * a.hidden_size) + 2 * a.num_attention_heads * a.latent_dim)
         heads = a.num_attention_heads * tokens * (a.qk_head_dim + a.qk_nope_head_dim + a.v_head_dim)
-        return floats * (scores + widest + (heads if graph.expands(new) else 0) + logits * a.vocab_size)
+        widened = (
+            tokens * a.latent_dim if cache.dtype != graph.float_dtype and cache.dtype == "float16" else 0
+        )  # one layer's rows
+        return floats * (scores + widest + widened + (heads if graph.expands(new) else 0) + logits * a.vocab_size)
 
 
 YOUTU = Youtu()

@@ -43,6 +43,13 @@ class OverFloats:
         return torch.matmul(soften(scores), present)
 
 
+class OverHalves(OverFloats):
+    """The same over rows of half precision, of which the step has a copy in float32."""
+
+    def __call__(self, query: Tensor, present: Tensor, soften: Soften) -> Tensor:
+        return super().__call__(query, present.to(torch.float32), soften)
+
+
 class OverBytes:
     """Attention of queries to byte rows, which both products read as they are.
 

@@ -11,7 +11,9 @@ from youtu_onnx.core.target import OPSET, Target
 from youtu_onnx.families.youtu.cache import EXPANDS_FROM, LATENT
 from youtu_onnx.families.youtu.graph.device import DeviceDialect
 from youtu_onnx.families.youtu.graph.dialect import CpuDialect, Dialect
-from youtu_onnx.families.youtu.graph.latent import BYTES, FLOATS, INTEGER_HEADS, Latent
+from youtu_onnx.families.youtu.graph.heads import ByteHeads, FloatHeads
+from youtu_onnx.families.youtu.graph.latent import Latent
+from youtu_onnx.families.youtu.graph.rows import ByteRows, FloatRows, HalfRows
 from youtu_onnx.families.youtu.graph.static import StaticDialect
 
 
@@ -31,8 +33,9 @@ class GraphForm:
 
     @classmethod
     def of(cls, cache: CacheLayout, recipe: Recipe, target: Target) -> GraphForm:
-        latent = _latent(cache, recipe, target) if cache.form == LATENT else None
-        return cls(cache, target.floats(recipe.precision), _dialect(cache, target, latent), latent)
+        floats = target.floats(recipe.precision)
+        latent = _latent(cache, floats, recipe, target) if cache.form == LATENT else None
+        return cls(cache, floats, _dialect(cache, target, latent), latent)
 
     def facts(self, target: Target) -> GraphFacts:
         """What the manifest says of the graph."""
@@ -64,7 +67,8 @@ def _dialect(cache: CacheLayout, target: Target, latent: Latent | None) -> Diale
     return CpuDialect(target.opset) if latent and target.branches else Dialect(target.opset)
 
 
-def _latent(cache: CacheLayout, recipe: Recipe, target: Target) -> Latent:
+def _latent(cache: CacheLayout, floats: str, recipe: Recipe, target: Target) -> Latent:
+    heads = ByteHeads if recipe.quantized and target.integer_products else FloatHeads
     if cache.dtype == "uint8":
-        return BYTES
-    return INTEGER_HEADS if recipe.quantized and target.integer_products else FLOATS
+        return Latent(ByteRows, heads)
+    return Latent(FloatRows if cache.dtype == floats else HalfRows, heads)

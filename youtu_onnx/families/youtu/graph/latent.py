@@ -8,9 +8,9 @@ from torch import nn
 
 from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.adapted_heads import AdaptedByteHeads, AdaptedFloatHeads
-from youtu_onnx.families.youtu.graph.attention import Absorbed, ExpandedBytes, ExpandedFloats, OverBytes, OverFloats
+from youtu_onnx.families.youtu.graph.attention import Absorbed, ExpandedBytes, ExpandedFloats, OverBytes, OverFloats, OverHalves
 from youtu_onnx.families.youtu.graph.heads import ByteHeads, FloatHeads
-from youtu_onnx.families.youtu.graph.rows import ByteRows, FloatRows
+from youtu_onnx.families.youtu.graph.rows import ByteRows, FloatRows, HalfRows
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Latent:
         heads: how W_UK and W_UV are.
     """
 
-    rows: type[FloatRows | ByteRows]
+    rows: type[FloatRows | HalfRows | ByteRows]
     heads: type[FloatHeads | ByteHeads]
 
     @property
@@ -47,15 +47,14 @@ class Latent:
 
     def over(self, a: Architecture, *, keys_first: bool) -> OverFloats | OverBytes:
         """``keys_first``: see :class:`OverFloats`; products of bytes have one order."""
-        return OverBytes(a) if self.bytes else OverFloats(keys_first=keys_first)
+        if self.bytes:
+            return OverBytes(a)
+        return (OverHalves if self.rows is HalfRows else OverFloats)(keys_first=keys_first)
 
     def absorbed(self, a: Architecture, *, keys_first: bool) -> nn.Module:
         return Absorbed(a, self.heads(a), self.over(a, keys_first=keys_first))
 
     def expanded(self, a: Architecture) -> nn.Module:
-        return ExpandedBytes(a, ByteHeads(a), ByteRows(a)) if self.bytes else ExpandedFloats(a, self.heads(a), FloatRows(a))
-
-
-FLOATS = Latent(FloatRows, FloatHeads)
-INTEGER_HEADS = Latent(FloatRows, ByteHeads)
-BYTES = Latent(ByteRows, ByteHeads)
+        if self.bytes:
+            return ExpandedBytes(a, ByteHeads(a), ByteRows(a))
+        return ExpandedFloats(a, self.heads(a), HalfRows(a) if self.rows is HalfRows else FloatRows(a))

@@ -41,6 +41,21 @@ class FloatRows(nn.Module):
         return present[..., : self.rank], present[..., self.rank :]
 
 
+class HalfRows(FloatRows):
+    """The same in half precision, where the graph computes in float32. 11 binary digits of each number are kept."""
+
+    LARGEST = 65504.0
+    """Larger ones are taken for that; in a row there is none, unless a model is broken."""
+
+    def new(self, c_kv: Tensor, k_rope: Tensor) -> Tensor:
+        """The rows of new tokens alone, float16 ``[B,1,S,L+R]``."""
+        return torch.clamp(super().new(c_kv, k_rope), -self.LARGEST, self.LARGEST).to(torch.float16)
+
+    def parts(self, present: Tensor) -> tuple[Tensor, Tensor]:
+        """Float32 again."""
+        return super().parts(present.to(torch.float32))
+
+
 class ByteRows(nn.Module):
     """A row is ``L + R`` codes around 128. The logarithm of their scale is a byte whose bit ``i`` is the lowest of code ``i``.
 
