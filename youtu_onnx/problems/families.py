@@ -75,17 +75,17 @@ def different(
 ) -> list[Problem]:
     """As :func:`held_out`, each problem once, in the wording that comes first, of those that `takes` accepts.
 
-    Fewer than `count` where no more are held out.
+    Fewer than `count` where no more are held out, or twice as many questions bring none.
     """
-    asked = count
+    asked, before = count, -1
     while True:
         drawn = held_out(family, asked, seed, level)
         found: dict[str, Problem] = {}
         for problem in filter(takes, drawn):
             found.setdefault(problem.key, problem)
-        if len(found) >= count or len(drawn) < asked:
+        if len(found) >= count or len(found) == before or len(drawn) < asked:
             return list(found.values())[:count]
-        asked *= 2
+        asked, before = 2 * asked, len(found)
 
 
 def fresh(family: str, seed: int, level: int, language: str) -> Problem:
