@@ -48,7 +48,8 @@ def steps(core: Path, folder: Path, vectors: Path = FILE) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("precision", "cache", "form"), [("fp32", "latent", "onnx"), ("int4", "latent", "ort"), ("int4", "latent-int8", "ort")]
+    ("precision", "cache", "form"),
+    [("fp32", "latent", "onnx"), ("int4", "latent", "ort"), ("int4", "latent-fp16", "ort"), ("int4", "latent-int8", "ort")],
 )
 def test_vectors(nano_bundle: Callable[..., Path], core: Path, tmp_path: Path, precision: str, cache: str, form: str):
     write_mobile(Bundle.open(nano_bundle(precision, cache)), tmp_path / "model", form=form)

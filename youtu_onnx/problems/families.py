@@ -44,6 +44,7 @@ PLUGGED = tuple(module.FAMILY for module in PLUG_INS)
 HARDER = 4  # the level beyond training
 
 FRUITLESS = 10_000  # draws in a row that bring nothing new: there is nothing new
+LEAST = 200  # questions, among which there are some of every kind
 
 
 def held_out(family: str, count: int, seed: int, level: int | None = None) -> list[Problem]:
@@ -77,7 +78,7 @@ def different(
 
     Fewer than `count` where no more are held out, or twice as many questions bring none.
     """
-    asked, before = count, -1
+    asked, before = max(count, LEAST), -1
     while True:
         drawn = held_out(family, asked, seed, level)
         found: dict[str, Problem] = {}

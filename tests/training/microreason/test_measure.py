@@ -69,6 +69,7 @@ def test_a_line_asks_each_problem_once_and_no_more_than_are_held_out(monkeypatch
     lcm = next(line for line in measure.LINES if line.name == "lcm")
     asked = measure.problems(lcm, 500, seed=2, level=measure.FULL)
     assert 20 < len(asked) < 60 and len({p.key for p in asked}) == len(asked)
+    assert measure.problems(lcm, 1, seed=2, level=measure.FULL) == asked[:1]
     gcd = next(line for line in measure.LINES if line.name == "gcd")
     asked = measure.problems(gcd, 200, seed=2, level=measure.FULL)
     assert len({p.key for p in asked}) == len(asked) == 200

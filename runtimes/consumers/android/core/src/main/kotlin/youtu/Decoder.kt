@@ -151,6 +151,7 @@ class Decoder(folder: File, private val record: Record, threads: Int = 4) : Auto
     companion object {
         /** New tokens of a step. Steps of 64 and more would make every head's keys and values of the whole cache. */
         const val STEP = 32
-        private val TYPES = mapOf("float32" to OnnxJavaType.FLOAT, "uint8" to OnnxJavaType.UINT8)
+        private val TYPES =
+            mapOf("float32" to OnnxJavaType.FLOAT, "float16" to OnnxJavaType.FLOAT16, "uint8" to OnnxJavaType.UINT8)
     }
 }
