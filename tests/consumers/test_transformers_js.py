@@ -75,7 +75,9 @@ def test_tokens_texts_and_chats_in_float32(shop: Path, laid_out: Callable[..., P
     assert "num_logits_to_keep" in found["inputs"], "a prompt's logits would be computed for all its tokens"
 
 
-@pytest.mark.parametrize(("precision", "cache"), [("fp32", "latent"), ("int4", "latent"), ("int4", "latent-int8")])
+@pytest.mark.parametrize(
+    ("precision", "cache"), [("fp32", "latent"), ("int4", "latent"), ("int4", "latent-fp16"), ("int4", "latent-int8")]
+)
 def test_logits(shop: Path, laid_out: Callable[..., Path], precision: str, cache: str):
     found = pipeline(shop, laid_out(precision, cache), prompts=[one["ids"] for one in VECTORS["greedy"]])
     furthest = np.abs(np.array(found["logits"]) - np.array(VECTORS["logits"])).max()

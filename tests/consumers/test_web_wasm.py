@@ -27,6 +27,7 @@ from youtu_onnx.runtimes.ort.model import OrtModel
 
 COMPUTED = [
     ("int4", "latent"),
+    ("int4", "latent-fp16"),
     ("int4", "latent-int8"),
     ("int4", "expanded"),
     ("int8", "latent"),
