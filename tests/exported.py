@@ -25,6 +25,7 @@ from youtu_onnx.exporters.carried import Carried
 from youtu_onnx.exporters.rescaling import rescaled
 from youtu_onnx.families.adapters.choice import NamedAdapter
 from youtu_onnx.families.adapters.merging import open_merged
+from youtu_onnx.verify.difference import centre, compare
 
 Past = list[np.ndarray]
 
@@ -197,6 +198,27 @@ class Stepwise:
             torch.set_num_threads(threads)
         self.cache = made.past_key_values
         return made.logits.numpy()
+
+
+def furthest_from_transformers(
+    folder: Path, manifest: Manifest, config: dict[str, Any], tensors: dict[str, torch.Tensor]
+) -> float:
+    """The largest relative error of a prompt, a chunk and a token of three sequences, two of them padded, in both orders of
+    attention."""
+    prompts = np.random.default_rng(0).integers(3, 131, (3, 90))
+    mask = np.ones_like(prompts)
+    mask[1, :40] = mask[2, :87] = 0
+    errors = []
+    for many in (1, 10**6):
+        graph, model = Graph(folder, manifest, many=many), Stepwise(reference(config, tensors))
+        past = graph.empty(3)
+        for start, stop in ((0, 70), (70, 89), (89, 90)):
+            logits, past = graph.step(prompts[:, start:stop], past, mask[:, :stop])
+            assert np.isfinite(logits).all()
+            real = mask[:, start:stop].astype(bool)
+            expected = model.step(prompts[:, start:stop], mask[:, :stop])[real]
+            errors.append(compare(expected, logits[real], centre(expected)).relative_error)
+    return max(errors)
 
 
 def reference_logits(model: YoutuForCausalLM, ids: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:

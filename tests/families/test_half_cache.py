@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 
 import youtu_onnx
 from benchmarks.shapes import YOUTU_LLM_2B
-from tests.exported import Graph, Stepwise, export_tiny, reference
+from tests.exported import Graph, export_tiny, furthest_from_transformers
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.cli import main
 from youtu_onnx.core.bundle import Bundle
@@ -52,17 +52,7 @@ def test_a_tiny_model_of_every_peculiarity_equals_transformers(tmp_path: Path, p
     write_checkpoint(tmp_path / "checkpoint", config, tensors)
     manifest = export_tiny(tmp_path / "checkpoint", tmp_path, Recipe(precision, 32), form=FORM)
     assert manifest.cache.dtype == "float16" and manifest.graph.float_dtype == "float32"
-    prompts = np.random.default_rng(0).integers(3, 131, (3, 90))
-    mask = np.ones_like(prompts)
-    mask[1, :40] = mask[2, :87] = 0
-    for many in (1, 10**6):
-        graph, model = Graph(tmp_path, manifest, many=many), Stepwise(reference(config, tensors))
-        past = graph.empty(3)
-        for start, stop in ((0, 70), (70, 89), (89, 90)):
-            logits, past = graph.step(prompts[:, start:stop], past, mask[:, :stop])
-            real = mask[:, start:stop].astype(bool)
-            expected = model.step(prompts[:, start:stop], mask[:, :stop])[real]
-            assert compare(expected, logits[real], centre(expected)).relative_error < most
+    assert furthest_from_transformers(tmp_path, manifest, config, tensors) < most
 
 
 def test_larger_numbers_than_a_half_can_say_are_its_largest(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 
 import youtu_onnx
 from benchmarks.shapes import YOUTU_LLM_2B
-from tests.exported import Graph, Stepwise, export_tiny, load, nodes, reference
+from tests.exported import Graph, export_tiny, furthest_from_transformers, load, nodes
 from tests.tiny_checkpoint import CONFIG, VARIANTS, random_tensors, write_checkpoint
 from youtu_onnx.cli import main
 from youtu_onnx.core.bundle import Bundle, Manifest, names
@@ -64,18 +64,7 @@ def test_a_tiny_model_of_every_peculiarity_equals_transformers(tmp_path: Path) -
     write_checkpoint(tmp_path / "checkpoint", config, tensors)
     manifest = export_tiny(tmp_path / "checkpoint", tmp_path, Recipe("int8", 32), form="latent-int8")
     assert manifest.cache.dtype == "uint8" and manifest.cache.tensors[0].width == WIDTH
-    prompts = np.random.default_rng(0).integers(3, 131, (3, 90))
-    mask = np.ones_like(prompts)
-    mask[1, :40] = mask[2, :87] = 0
-    for many in (1, 10**6):
-        graph, model = Graph(tmp_path, manifest, many=many), Stepwise(reference(config, tensors))
-        past = graph.empty(3)
-        for start, stop in ((0, 70), (70, 89), (89, 90)):
-            logits, past = graph.step(prompts[:, start:stop], past, mask[:, :stop])
-            assert np.isfinite(logits).all()
-            real = mask[:, start:stop].astype(bool)
-            expected = model.step(prompts[:, start:stop], mask[:, :stop])[real]
-            assert compare(expected, logits[real], centre(expected)).relative_error < 0.1
+    assert furthest_from_transformers(tmp_path, manifest, config, tensors) < 0.1
 
 
 @pytest.fixture(scope="module")

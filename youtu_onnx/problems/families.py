@@ -78,13 +78,14 @@ def different(
 
     Fewer than `count` where no more are held out, or twice as many questions bring none.
     """
-    asked, before = max(count, LEAST), -1
+    asked, before = count, -1
     while True:
         drawn = held_out(family, asked, seed, level)
         found: dict[str, Problem] = {}
         for problem in filter(takes, drawn):
             found.setdefault(problem.key, problem)
-        if len(found) >= count or len(found) == before or len(drawn) < asked:
+        none_new = len(found) == before and asked > LEAST
+        if len(found) >= count or none_new or len(drawn) < asked:
             return list(found.values())[:count]
         asked, before = 2 * asked, len(found)
 

@@ -25,6 +25,7 @@ from youtu_onnx.runtimes.ort.decoder import OrtDecoder
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: ("fp32", options) for name, options in CACHES.items()},
+    "halves": ("int4", {"cache": "latent-fp16"}),
     "bytes": ("int4", {"cache": "latent-int8"}),
 }
 
