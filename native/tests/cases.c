@@ -26,6 +26,8 @@ static void fill(Chance *chance, OrtValue *value, int strange) {
         else if (value->is.type == ORT_FLOAT)
             ((float *)value->data)[i] = strange && sometimes(chance, 3) ? STRANGE[draw(chance, sizeof STRANGE / sizeof *STRANGE)]
                                                                        : (float)draw(chance, 2001) / 1000 - 1;
+        else if (value->is.type == ORT_HALF) /* up to one; or any, those among which there is no number as well */
+            ((uint16_t *)value->data)[i] = (uint16_t)(strange ? draw(chance, 1 << 16) : draw(chance, 0x3c01) | draw(chance, 2) << 15);
         else if (value->is.type == ORT_INT64)
             ((int64_t *)value->data)[i] = strange ? draw(chance, 5) - 1 : !sometimes(chance, 20);
         else
@@ -74,13 +76,13 @@ typedef struct {
 } Sizes;
 
 /* Attributes, and constants from input `first` on. */
-static Sizes make_layer(Chance *chance, Case *made, int bytes, size_t first) {
+static Sizes make_layer(Chance *chance, Case *made, int type, size_t first) {
     Sizes s = {.heads = 1 + draw(chance, 6), .nope = 1 + draw(chance, 40), .rope = 2 + 2 * draw(chance, 20), .value = 1 + draw(chance, 90)};
     s.part = sometimes(chance, 2) ? 4 * (2 + draw(chance, 20)) : 8 + draw(chance, 40);
     s.rank = s.part * (1 + draw(chance, 3));
     s.offset = sometimes(chance, 3) ? draw(chance, 9) : 0;
     s.width = s.rank + s.rope;
-    s.type = bytes ? ORT_UINT8 : ORT_FLOAT;
+    s.type = type;
     integer(made, "heads", s.heads), integer(made, "nope", s.nope), integer(made, "rope", s.rope), integer(made, "rank", s.rank);
     integer(made, "value", s.value), integer(made, "part", s.part), integer(made, "offset", s.offset), number(made, "epsilon", 1e-6f);
     OrtValue **constants = made->info.constants + first;
@@ -117,8 +119,8 @@ static int64_t some_past(Chance *chance) {
     return sometimes(chance, 30) ? 8000 + draw(chance, 2000) : sometimes(chance, 3) ? 0 : 60 + draw(chance, 200);
 }
 
-static void make_attention(Chance *chance, Case *made, int bytes) {
-    const Sizes s = make_layer(chance, made, bytes, 6);
+static void make_attention(Chance *chance, Case *made, int type) {
+    const Sizes s = make_layer(chance, made, type, 6);
     const int64_t batch = sometimes(chance, 3) ? draw(chance, 4) : 1, past = some_past(chance);
     const int64_t tokens = sometimes(chance, 4) ? 60 + draw(chance, 80) : draw(chance, 6);
     made->context.input_count = 12;
@@ -128,9 +130,9 @@ static void make_attention(Chance *chance, Case *made, int bytes) {
     make_cache(chance, made, &s, batch, past, tokens, 5, 1);
 }
 
-static void make_batch(Chance *chance, Case *made, int bytes) {
+static void make_batch(Chance *chance, Case *made, int type) {
     enum { MOST_SLOTS = MOST_OUTPUTS - 2 };
-    const Sizes s = make_layer(chance, made, bytes, 6);
+    const Sizes s = make_layer(chance, made, type, 6);
     const int64_t slots = draw(chance, MOST_SLOTS + 1), past = some_past(chance);
     const int64_t chunk = sometimes(chance, 3) ? 0 : sometimes(chance, 4) ? 60 + draw(chance, 80) : draw(chance, 6);
     OrtValue *each = made->context.inputs[4] = FILLED(chance, ORT_INT64, 0, slots);
@@ -171,7 +173,7 @@ static void spoil_value(Chance *chance, OrtValue **value) {
     struct OrtShape is = old->is;
     const size_t i = is.rank ? (size_t)draw(chance, (int64_t)is.rank) : 0;
     switch (draw(chance, 5)) {
-    case 0: is.type = (int)ONE_OF(chance, ORT_FLOAT, ORT_UINT8, ORT_INT8, ORT_INT64); break;
+    case 0: is.type = (int)ONE_OF(chance, ORT_FLOAT, ORT_HALF, ORT_UINT8, ORT_INT8, ORT_INT64); break;
     case 1: is.shape[i] += draw(chance, 5) - 2; break;
     case 2: is.shape[i] = ONE_OF(chance, 0, 1, 2); break;
     case 3: /* none at all, of shapes whose products don't fit */
@@ -213,12 +215,13 @@ void make_case(Chance *chance, const OrtOperator *operator, Case *made) {
     made->operator = made->context.operator = operator;
     made->strange = sometimes(chance, 8);
     const char *name = operator->name(operator);
+    const int rows = strstr(name, "Byte") ? ORT_UINT8 : strstr(name, "Half") ? ORT_HALF : ORT_FLOAT;
     if (!strcmp(name, "Linear"))
         make_linear(chance, made);
     else if (!strncmp(name, "Batch", 5))
-        make_batch(chance, made, !strcmp(name, "BatchByteLatentAttention"));
+        make_batch(chance, made, rows);
     else
-        make_attention(chance, made, !strcmp(name, "ByteLatentAttention"));
+        make_attention(chance, made, rows);
     if (!sometimes(chance, 3)) spoil(chance, made);
 }
 

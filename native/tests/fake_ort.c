@@ -9,7 +9,7 @@
 enum { THREADS = 3, PLACES = 300 };
 static const int64_t MOST_BYTES = 64 << 20; /* of an output: more is refused, as a machine without memory would */
 
-int64_t element_size(int type) { return type == ORT_INT64 ? 8 : type == ORT_FLOAT ? 4 : 1; }
+int64_t element_size(int type) { return type == ORT_INT64 ? 8 : type == ORT_FLOAT ? 4 : type == ORT_HALF ? 2 : 1; }
 
 int64_t elements(size_t rank, const int64_t *shape, int64_t most) {
     int64_t count = 1;

@@ -247,7 +247,7 @@ def test_killed_at_any_moment(nano_bundle: Callable[..., Path], tmp_path: Path):
 
 def test_the_command_says_what_fits_and_refuses(nano_bundle: Callable[..., Path], tmp_path: Path):
     text = run("mobile", nano_bundle("int4")).stdout.decode()
-    assert "memory" in text and "1,024" in text and "12 GB" in text and "--cache latent-int8" in text
+    assert "memory" in text and "1,024" in text and "12 GB" in text and "--cache latent-fp16 or latent-int8" in text
     assert "choose from ort, onnx" in failed(run("mobile", nano_bundle("int4"), "-o", tmp_path / "x", "--format", "tflite"), 2)
     assert "no bundle" in failed(run("mobile", tmp_path / "none", "-o", tmp_path / "x"), 1)
     assert "expected more than 0" in failed(run("mobile", nano_bundle("int4"), "--share", "2"), 2)
@@ -256,12 +256,13 @@ def test_the_command_says_what_fits_and_refuses(nano_bundle: Callable[..., Path]
 
 def test_memory_adds_up(nano_bundle: Callable[..., Path]):
     manifest = Bundle.open(nano_bundle("int4")).manifest
-    floats, bytes_ = layouts(manifest)
-    assert (floats.dtype, bytes_.dtype) == ("float32", "uint8") and floats.bytes_per_token == 4 * bytes_.bytes_per_token
+    floats, halves, bytes_ = layouts(manifest)
+    assert (floats.dtype, halves.dtype, bytes_.dtype) == ("float32", "float16", "uint8")
+    assert floats.bytes_per_token == 2 * halves.bytes_per_token == 4 * bytes_.bytes_per_token
     assert layouts(Bundle.open(nano_bundle("fp32")).manifest) == (Bundle.open(nano_bundle("fp32")).manifest.cache,)
     weights = manifest.files["model.onnx.data"].size
-    [first, second] = footprints(manifest, lengths=(512,))
-    assert first.cache == 2 * 512 * 4 * 80 * 4 and second.cache == first.cache // 4 and first.weights == weights
+    [first, second, third] = footprints(manifest, lengths=(512,))
+    assert first.cache == 2 * 512 * 4 * 80 * 4 == 2 * second.cache == 4 * third.cache and first.weights == weights
     assert first.total == weights + first.cache + first.step
     a = architecture_of(manifest.model)
     keys_and_values = 4 * a.num_attention_heads * 1024 * (a.qk_head_dim + a.qk_nope_head_dim + a.v_head_dim)

@@ -76,9 +76,8 @@ class Youtu:
         scores = 2 * a.num_attention_heads * new * tokens
         widest = new * (4 * (2 * a.intermediate_size + 2 * a.hidden_size) + 2 * a.num_attention_heads * a.latent_dim)
         heads = a.num_attention_heads * tokens * (a.qk_head_dim + a.qk_nope_head_dim + a.v_head_dim)
-        widened = (
-            tokens * a.latent_dim if cache.dtype != graph.float_dtype and cache.dtype == "float16" else 0
-        )  # one layer's rows
+        halves = (cache.dtype, graph.float_dtype) == ("float16", "float32")
+        widened = tokens * a.latent_dim if halves else 0  # one layer's rows
         return floats * (scores + widest + widened + (heads if graph.expands(new) else 0) + logits * a.vocab_size)
 
 

@@ -55,6 +55,6 @@ class Latent:
         return Absorbed(a, self.heads(a), self.over(a, keys_first=keys_first))
 
     def expanded(self, a: Architecture) -> nn.Module:
-        if self.bytes:
+        if issubclass(self.rows, ByteRows):
             return ExpandedBytes(a, ByteHeads(a), ByteRows(a))
-        return ExpandedFloats(a, self.heads(a), HalfRows(a) if self.rows is HalfRows else FloatRows(a))
+        return ExpandedFloats(a, self.heads(a), self.rows(a))
