@@ -1,7 +1,8 @@
 """Optimum's task manager, exporter and ORTModelForCausalLM with Youtu, where optimum-onnx lives: beside transformers 4.
 
-Its environment is made once, in the user's cache: optimum-onnx and what it pins, over the torch and onnxruntime of this one.
-Without a network the tests are skipped.
+Its environment is made once, in the user's cache: optimum-onnx and what it pins. The torch and onnxruntime beneath are those
+of whoever runs it, told in the variable ``BENEATH``: the checkout that made it may be gone. Without a network the tests are
+skipped.
 """
 
 from __future__ import annotations
@@ -33,24 +34,33 @@ ROOT = Path(__file__).parents[2]
 PINNED = ("optimum-onnx==0.1.0", "optimum==2.1.0", "transformers==4.57.6")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "youtu-onnx" / "tests"
 GREEDY: list[dict[str, Any]] = json.loads(FILE.read_text(encoding="utf-8"))["greedy"]
+BENEATH = "YOUTU_ONNX_TESTS_BENEATH"
 BUNDLES = (("fp32", "latent"), ("fp32", "expanded"))
+
+
+def over_this() -> dict[str, str]:
+    """The variables that put this environment's packages beneath the other's."""
+    return {**os.environ, BENEATH: sysconfig.get_paths()["purelib"]}
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
     """The interpreter of an environment with optimum-onnx."""
-    folder = CACHE / "-".join(("optimum", f"py{sys.version_info.major}{sys.version_info.minor}", *PINNED)).replace("==", "-")
+    folder = CACHE / "-".join(("over", f"py{sys.version_info.major}{sys.version_info.minor}", *PINNED)).replace("==", "-")
     CACHE.mkdir(parents=True, exist_ok=True)
     interpreter = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     with FileLock(f"{folder}.lock"):
-        if not (folder / "complete").is_file():
+        # Its python is a link to the system's, which may have been replaced.
+        if not ((folder / "complete").is_file() and interpreter.is_file()):
             venv.create(folder, clear=True)
             site = sysconfig.get_paths(vars={"base": str(folder), "platbase": str(folder)})["purelib"]
             # Behind the environment's own packages, so that torch isn't installed twice.
-            (Path(site) / "beneath.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")
+            line = f"import os, sys; sys.path.extend(filter(None, [os.environ.get('{BENEATH}')]))\n"
+            (Path(site) / "beneath.pth").write_text(line, encoding="utf-8")
             # By this environment's pip; thousands of files are compiled when they are imported, which most never are.
             install = [sys.executable, "-m", "pip", "--python", interpreter, "install", "--no-compile", "--quiet"]
-            made = subprocess.run([*install, "--retries", "1", "--timeout", "20", *PINNED], capture_output=True, text=True)
+            install += ["--retries", "1", "--timeout", "20", *PINNED]
+            made = subprocess.run(install, capture_output=True, text=True, env=over_this())
             if made.returncode:
                 errors = [line for line in made.stderr.splitlines() if line.startswith("ERROR")] or [made.stderr[-200:]]
                 pytest.skip(f"pip could not install optimum-onnx: {errors[-1]}")
@@ -74,7 +84,7 @@ def run(python: Path, package: Path, module: str, *arguments: str | Path) -> sub
         cwd=package,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=over_this() | {"PYTHONPATH": str(ROOT)},
     )
     assert made.returncode == 0, made.stderr[-3000:]
     return made
