@@ -1,26 +1,36 @@
 /* Attention over rows of a latent cache; included by an instruction set behind linear_kernels.h.
  *
  * L rank, R rope, N nope, V value: widths of the latent, of a rotated key, and of a head's unrotated query and value.
- * A block of BLOCK keys is turned so that lanes are keys for the scores; for the sums over keys, four rows are woven together so
- * that a lane is a column. The order of woven columns is that of `place`.
+ * For the scores a lane is a query: what all queries of a vector need of a row is taken from memory once, and nothing is summed over
+ * lanes, neither scores nor the softmax over keys. For the sums over keys a lane is a column: four byte rows are woven together. The
+ * order of woven columns is that of `place`.
  *
  * An instruction set gives weave(rows, out): four vectors of bytes → the same bytes with those of one column side by side; and
- * widened_halves(from): so many numbers of half precision as a vector has lanes.
+ * widened_halves(from): so many numbers of half precision as a vector has lanes. Where it multiplies by one lane of a vector it has a
+ * Piece of its own.
  */
 #include "kernels.h"
 
-enum { BLOCK = ATTENTION_BLOCK, PARTS = BLOCK / LANES, WOVEN = 4 };
+enum { SPAN = 128, ROWS = LANES == 16 ? 16 : 8, WOVEN = 4 }; /* keys that are attended together; rows whose scores are summed at once */
 
 /* The fractions of i times the golden ratio fill [0, 1) evenly, over any run of keys. */
-static const float THRESHOLDS[ATTENTION_BLOCK] = {
-    0.0000f, 0.6180f, 0.2361f, 0.8541f, 0.4721f, 0.0902f, 0.7082f, 0.3262f,
-    0.9443f, 0.5623f, 0.1803f, 0.7984f, 0.4164f, 0.0344f, 0.6525f, 0.2705f,
-    0.8885f, 0.5066f, 0.1246f, 0.7426f, 0.3607f, 0.9787f, 0.5967f, 0.2148f,
-    0.8328f, 0.4508f, 0.0689f, 0.6869f, 0.3050f, 0.9230f, 0.5410f, 0.1591f,
-    0.7771f, 0.3951f, 0.0132f, 0.6312f, 0.2492f, 0.8673f, 0.4853f, 0.1033f,
-    0.7214f, 0.3394f, 0.9574f, 0.5755f, 0.1935f, 0.8115f, 0.4296f, 0.0476f,
-    0.6656f, 0.2837f, 0.9017f, 0.5197f, 0.1378f, 0.7558f, 0.3738f, 0.9919f,
-    0.6099f, 0.2279f, 0.8460f, 0.4640f, 0.0820f, 0.7001f, 0.3181f, 0.9361f,
+static const float THRESHOLDS[SPAN] = {
+    0.0000f, 0.6180f, 0.2360f, 0.8541f, 0.4721f, 0.0901f, 0.7082f, 0.3262f,
+    0.9442f, 0.5623f, 0.1803f, 0.7983f, 0.4164f, 0.0344f, 0.6524f, 0.2705f,
+    0.8885f, 0.5065f, 0.1246f, 0.7426f, 0.3606f, 0.9787f, 0.5967f, 0.2147f,
+    0.8328f, 0.4508f, 0.0688f, 0.6869f, 0.3049f, 0.9229f, 0.5410f, 0.1590f,
+    0.7770f, 0.3951f, 0.0131f, 0.6311f, 0.2492f, 0.8672f, 0.4852f, 0.1033f,
+    0.7213f, 0.3393f, 0.9574f, 0.5754f, 0.1934f, 0.8115f, 0.4295f, 0.0475f,
+    0.6656f, 0.2836f, 0.9016f, 0.5197f, 0.1377f, 0.7558f, 0.3738f, 0.9918f,
+    0.6099f, 0.2279f, 0.8459f, 0.4640f, 0.0820f, 0.7000f, 0.3181f, 0.9361f,
+    0.5541f, 0.1722f, 0.7902f, 0.4082f, 0.0263f, 0.6443f, 0.2623f, 0.8804f,
+    0.4984f, 0.1164f, 0.7345f, 0.3525f, 0.9705f, 0.5886f, 0.2066f, 0.8246f,
+    0.4427f, 0.0607f, 0.6787f, 0.2968f, 0.9148f, 0.5328f, 0.1509f, 0.7689f,
+    0.3869f, 0.0050f, 0.6230f, 0.2410f, 0.8591f, 0.4771f, 0.0951f, 0.7132f,
+    0.3312f, 0.9492f, 0.5673f, 0.1853f, 0.8033f, 0.4214f, 0.0394f, 0.6575f,
+    0.2755f, 0.8935f, 0.5116f, 0.1296f, 0.7476f, 0.3657f, 0.9837f, 0.6017f,
+    0.2198f, 0.8378f, 0.4558f, 0.0739f, 0.6919f, 0.3099f, 0.9280f, 0.5460f,
+    0.1640f, 0.7821f, 0.4001f, 0.0181f, 0.6362f, 0.2542f, 0.8722f, 0.4903f,
 };
 
 /* The column of lane i of woven vector j. */
@@ -205,17 +215,6 @@ static void widen(const uint16_t *x, int64_t count, float *y) {
     for (; i < count; i++) y[i] = number_of(x[i]);
 }
 
-/* Bytes of a task's scratch: scores, weights, a woven part of byte rows, and a block of halves as floats. */
-static int64_t attend_scratch(const Latent *latent, int64_t queries) {
-    const int64_t floats = latent->halves ? whole(BLOCK * latent->width * 4, 64) : 0;
-    return floats + BLOCK / 4 * WOVEN * BYTES + whole(BLOCK * 4, 64) + queries * (BLOCK * 4 + 2 * BLOCK + 16) + 64;
-}
-
-/* The row of a key; behind the last one it is read again. */
-INLINE const void *row_of(const void *rows, int64_t size, int64_t key, int64_t count) {
-    return (const unsigned char *)rows + least(key, count - 1) * size;
-}
-
 /* Has memory bring a share of what is read after the next `size` bytes: several rows are read side by side, which no processor looks
  * ahead of. In shares, because only so many lines can be on their way at once. */
 INLINE void bring(const void *from, int64_t size, int64_t share, int64_t shares) {
@@ -224,153 +223,212 @@ INLINE void bring(const void *from, int64_t size, int64_t share, int64_t shares)
     for (int64_t at = whole(size * share / shares, 64); at < stop; at += 64) __builtin_prefetch((const void *)(start + (uintptr_t)at), 0, 2);
 }
 
-/* The products of AT_ONCE rows with LANES / AT_ONCE queries, of which each has its own sum in made[query][row]. Bytes of 16 queries
- * stay in the nearest cache, so two of them share what is loaded of rows. Floats don't: as many queries as rows share what is loaded,
- * which is the least that can be, and a group of rows stays while the queries go by. */
-#define SCORES(name, element, vector, query_vector, sum_vector, AT_ONCE, product, sums_of, finished, PER)                        \
-    INLINE void name(const element *const from[], const void *const queries[], int64_t width, float *made) {                     \
-        sum_vector sums[LANES];                                                                                                  \
-        UNROLL for (int i = 0; i < LANES; i++) sums[i] = (sum_vector){0};                                                        \
-        int64_t at = 0;                                                                                                          \
-        for (; at + PER <= width; at += PER) {                                                                                   \
-            UNROLL for (int k = 0; k < AT_ONCE; k++) {                                                                           \
-                const vector row = (vector)load_u8(from[k] + at);                                                                \
-                UNROLL for (int q = 0; q < LANES / AT_ONCE; q++) {                                                               \
-                    const query_vector x = (query_vector)load_u8((const element *)queries[q] + at);                              \
-                    sums[q * AT_ONCE + k] = product(sums[q * AT_ONCE + k], row, x);                                              \
-                }                                                                                                                \
-            }                                                                                                                    \
-        }                                                                                                                        \
-        if (at < width) {                                                                                                        \
-            const int64_t rest = (width - at) * (int64_t)sizeof(element);                                                        \
-            UNROLL for (int k = 0; k < AT_ONCE; k++) {                                                                           \
-                const vector row = (vector)load_some(from[k] + at, rest);                                                        \
-                UNROLL for (int q = 0; q < LANES / AT_ONCE; q++) {                                                               \
-                    const query_vector x = (query_vector)load_some((const element *)queries[q] + at, rest);                      \
-                    sums[q * AT_ONCE + k] = product(sums[q * AT_ONCE + k], row, x);                                              \
-                }                                                                                                                \
-            }                                                                                                                    \
-        }                                                                                                                        \
-        store_f32(made, finished(sums_of(sums)));                                                                                \
-    }
-#define AS_IT_IS(x) (x)
-enum { BYTE_ROWS = LANES / 2, FLOAT_ROWS = LANES >= 8 ? 4 : 2, FLOAT_QUERIES = LANES / FLOAT_ROWS };
-SCORES(byte_products, uint8_t, u8, s8, i32, BYTE_ROWS, dot4, sums_of_integers, to_f32, BYTES)
-SCORES(float_products, float, f32, f32, f32, FLOAT_ROWS, plus, sums_of_floats, AS_IT_IS, LANES)
-#undef SCORES
+/* LANES queries, of which each has a lane; what is in lanes behind the last one is of no meaning. */
+typedef struct {
+    f32 most, total;       /* the largest score so far, the sum of weights relative to it */
+    f32 before;            /* by how much what was summed before this span has to be multiplied */
+    f32 heaviest;          /* weight of this span */
+    f32 scales, offsets;   /* over byte rows: of the queries' codes, and what their products are too large by */
+    f32 steps, too_much;   /* over byte rows, of this span: what a step of a weight's code means, and all of them times 128 - BIAS */
+    i32 shift;             /* over byte rows, of this span: bits of a weight's second code, 0 where it has none */
+} Group;
 
-/* s[query][BLOCK] of `count` keys from `rows` on; those behind are of no meaning. */
-INLINE void byte_scores(const Latent *latent, const Attend *a, const uint8_t *rows, int64_t count, const float *scales, float *s) {
-    const int64_t width = latent->width, room = whole(width, BYTES);
-    for (int64_t key = 0; key < count; key += BYTE_ROWS) {
-        const uint8_t *from[BYTE_ROWS];
-        UNROLL for (int k = 0; k < BYTE_ROWS; k++) from[k] = row_of(rows, width, key + k, count);
-        for (int64_t q = 0; q < a->queries; q += 2) {
-            const int64_t other = least(q + 1, a->queries - 1);
-            const void *const queries[2] = {a->codes + q * room, a->codes + other * room};
-            float made[LANES];
-            bring(from[0], BYTE_ROWS * width, q, a->queries + 1);
-            bring(from[0], BYTE_ROWS * width, q + 1, a->queries + 1);
-            byte_products(from, queries, width, made);
-            memcpy(s + q * BLOCK + key, made, sizeof made / 2);
-            memcpy(s + other * BLOCK + key, made + BYTE_ROWS, sizeof made / 2);
+/* A task's scratch. */
+typedef struct {
+    Group *groups;         /* [groups] */
+    f32 *queries;          /* [groups, width], or of byte rows codes [groups, width in whole vectors / 4], four to a lane */
+    f32 *weights;          /* [groups, SPAN]: scores first */
+    i32 *codes;            /* [groups, 2, SPAN / 4]: of weights, of four keys each */
+    u8 *woven;             /* [SPAN / 4, WOVEN]: columns of byte rows */
+    float *scales;         /* [SPAN]: of byte rows */
+    float *floats;         /* [SPAN, width]: rows of half precision */
+} Room;
+
+INLINE int64_t groups_of(int64_t queries) { return (queries + LANES - 1) / LANES; }
+/* Vectors of a group's queries. */
+INLINE int64_t depth_of(const Latent *latent) { return latent->bytes ? whole(latent->width, BYTES) / 4 : latent->width; }
+
+/* Lays out a room at an address; returns where it ends. */
+static uintptr_t lay_out(const Latent *latent, int64_t queries, uintptr_t at, Room *room) {
+    const int64_t groups = groups_of(queries), bytes = latent->bytes, halves = latent->halves;
+#define TAKE(name, size) room->name = (void *)at, at += (uintptr_t)whole(size, 64)
+    TAKE(groups, groups * (int64_t)sizeof(Group));
+    TAKE(queries, groups * depth_of(latent) * BYTES);
+    TAKE(weights, groups * SPAN * BYTES);
+    TAKE(codes, bytes ? groups * 2 * (SPAN / 4) * BYTES : 0);
+    TAKE(woven, bytes ? SPAN / 4 * WOVEN * BYTES : 0);
+    TAKE(scales, bytes ? SPAN * 4 : 0);
+    TAKE(floats, halves ? SPAN * latent->width * 4 : 0);
+#undef TAKE
+    return at;
+}
+static int64_t attend_scratch(const Latent *latent, int64_t queries) {
+    Room room;
+    return (int64_t)lay_out(latent, queries, 0, &room);
+}
+
+/* Queries, one after the other, to where a lane is a query. */
+INLINE void turn_queries(const Latent *latent, const Attend *a, Room *room) {
+    const int64_t depth = depth_of(latent), wide = latent->bytes ? whole(latent->width, BYTES) : latent->width * 4; /* bytes of a query */
+    const unsigned char *from = latent->bytes ? (const void *)a->codes : (const void *)a->floats;
+    for (int64_t q = 0; q < a->queries; q += LANES) {
+        f32 *to = room->queries + q / LANES * depth;
+        for (int64_t at = 0; at < wide; at += BYTES) {
+            i32 v[LANES];
+            UNROLL for (int i = 0; i < LANES; i++)
+                v[i] = q + i < a->queries ? (i32)load_some(from + (q + i) * wide + at, wide - at) : (i32){0};
+            transpose(v);
+            for (int i = 0; i < least(LANES, depth - at / 4); i++) to[at / 4 + i] = (f32)v[i];
         }
-    }
-    for (int64_t q = 0; q < a->queries; q++) {
-        const float off = (float)a->sums[q] * (128 - BIAS);
-        UNROLL for (int part = 0; part < PARTS; part++) {
-            float *at = s + q * BLOCK + part * LANES;
-            store_f32(at, (load_f32(at) - off) * (load_f32(scales + part * LANES) * a->scales[q]));
+        Group *group = room->groups + q / LANES;
+        *group = (Group){.most = splat(-INFINITY)};
+        for (int64_t i = 0; latent->bytes && i < least(LANES, a->queries - q); i++) {
+            ((float *)&group->scales)[i] = a->scales[q + i];
+            ((float *)&group->offsets)[i] = (float)a->sums[q + i] * (128 - BIAS);
         }
     }
 }
 
-INLINE void float_scores(const Latent *latent, const Attend *a, const float *rows, int64_t count, float *s) {
+/* Sixteen bytes of a row, and sums plus the products of its bytes 4j to 4j + 3 with those of LANES queries. */
+#ifndef OWN_PIECE
+typedef const uint8_t *Piece;
+INLINE Piece piece_of(const uint8_t *row) { return row; }
+#define DOT4_PIECE(sums, piece, j, queries) dot4(sums, (u8)splat4((const int8_t *)(piece) + 4 * (j)), queries)
+#endif
+
+/* Onto sums of M rows, `width` apart. */
+INLINE void sixteen_columns(i32 sums[ROWS], const uint8_t *rows, int64_t width, const f32 queries[4], const int M) {
+    Piece piece[ROWS];
+    UNROLL for (int k = 0; k < M; k++) piece[k] = piece_of(rows + k * width);
+#define COLUMNS(j) UNROLL for (int k = 0; k < M; k++) sums[k] = DOT4_PIECE(sums[k], piece[k], j, (s8)queries[j])
+    COLUMNS(0);
+    COLUMNS(1);
+    COLUMNS(2);
+    COLUMNS(3);
+#undef COLUMNS
+}
+
+/* Scales of M byte rows from a key of a span on, and their scores [groups][SPAN]. */
+INLINE void score_bytes(const Latent *latent, int64_t groups, const uint8_t *rows, int64_t key, const Room *room, const int M) {
+    const int64_t width = latent->width, sixteens = width / 16 * 16, rest = width % 16, depth = depth_of(latent);
+    uint8_t last[ROWS][16] = {{0}};
+    rows += key * width;
+    for (int k = 0; k < M; k++) room->scales[key + k] = scale_of(rows + k * width);
+    if (rest)
+        for (int k = 0; k < M; k++) memcpy(last[k], rows + k * width + sixteens, rest);
+    for (int64_t g = 0; g < groups; g++) {
+        const Group *group = room->groups + g;
+        const f32 *queries = room->queries + g * depth;
+        i32 sums[ROWS];
+        UNROLL for (int k = 0; k < M; k++) sums[k] = (i32){0};
+        for (int64_t at = 0; at < sixteens; at += 16) {
+            if (M == ROWS && !g) bring(rows, ROWS * width, at / 16, sixteens / 16);
+            sixteen_columns(sums, rows + at, width, queries + at / 4, M);
+        }
+        if (rest) sixteen_columns(sums, last[0], 16, queries + sixteens / 4, M);
+        UNROLL for (int k = 0; k < M; k++)
+            room->weights[g * SPAN + key + k] = (to_f32(sums[k]) - group->offsets) * (splat(room->scales[key + k]) * group->scales);
+    }
+}
+
+/* Scores of M rows of floats; four columns at a time, so that a row's address is made once for four products. Of 64 columns each
+ * there is a sum of its own: of all at once errors would be three times as large. */
+INLINE void score_floats(const Latent *latent, int64_t groups, const float *rows, int64_t key, const Room *room, const int M) {
     const int64_t width = latent->width;
-    for (int64_t key = 0; key < count; key += FLOAT_ROWS) {
-        const float *from[FLOAT_ROWS];
-        UNROLL for (int k = 0; k < FLOAT_ROWS; k++) from[k] = row_of(rows, 4 * width, key + k, count);
-        for (int64_t q = 0; q < a->queries; q += FLOAT_QUERIES) {
-            const void *queries[FLOAT_QUERIES];
-            int64_t query[FLOAT_QUERIES];
-            float made[LANES];
-            UNROLL for (int i = 0; i < FLOAT_QUERIES; i++) {
-                query[i] = least(q + i, a->queries - 1), queries[i] = a->floats + query[i] * width;
-                bring(from[0], FLOAT_ROWS * 4 * width, query[i], a->queries);
+    rows += key * width;
+    for (int64_t g = 0; g < groups; g++) {
+        const f32 *queries = room->queries + g * width;
+        f32 *to = room->weights + g * SPAN + key;
+        for (int64_t first = 0; first < width; first += 64) {
+            f32 sums[ROWS];
+            UNROLL for (int k = 0; k < M; k++) sums[k] = splat(0);
+            for (int64_t at = first; at < least(first + 64, width); at += 16) {
+                if (M == ROWS && !g) bring(rows, ROWS * width * 4, at / 16, (width + 15) / 16);
+                const int64_t stop = least(at + 16, width);
+                int64_t i = at;
+                for (; i + 4 <= stop; i += 4)
+                    UNROLL for (int k = 0; k < M; k++) {
+                        const float *row = rows + k * width + i;
+                        UNROLL for (int j = 0; j < 4; j++) sums[k] = plus(sums[k], splat(row[j]), queries[i + j]);
+                    }
+                for (; i < stop; i++)
+                    UNROLL for (int k = 0; k < M; k++) sums[k] = plus(sums[k], splat(rows[k * width + i]), queries[i]);
             }
-            float_products(from, queries, width, made);
-            UNROLL for (int i = 0; i < FLOAT_QUERIES; i++)
-                memcpy(s + query[i] * BLOCK + key, made + i * FLOAT_ROWS, FLOAT_ROWS * sizeof *made);
+            UNROLL for (int k = 0; k < M; k++) to[k] = first ? to[k] + sums[k] : sums[k];
         }
     }
 }
 
-/* A query's scores of a block → weights relative to the largest so far, 0 where a key is not seen. Returns by how much what was
- * summed before has to be multiplied. */
-INLINE float soften(float *s, int64_t count, int64_t seen, const uint8_t *mask, float *most, float *total) {
-    const f32 none = splat(-INFINITY);
-    for (int64_t k = least(seen, count) > 0 ? least(seen, count) : 0; k < BLOCK; k++) s[k] = -INFINITY;
-    if (mask)
-        for (int64_t k = 0; k < count; k++)
-            if (!mask[k]) s[k] = -INFINITY;
-    f32 found = none;
-    for (int part = 0; part < PARTS; part++) found = larger(found, load_f32(s + part * LANES));
-    const float now = largest(found) > *most ? largest(found) : *most;
-    if (now == -INFINITY) {
-        memset(s, 0, BLOCK * sizeof *s);
-        return 1;
-    }
-    f32 sums = splat(0);
-    for (int part = 0; part < PARTS; part++) {
-        const f32 x = load_f32(s + part * LANES);
-        const i32 counts = x - now > splat(-80); /* less is nothing, and products of it would be denormal, which take long */
-        const f32 weight = (f32)((i32)exponential(x - now) & counts);
-        store_f32(s + part * LANES, weight);
-        sums += weight;
-    }
-    const float before = *most == -INFINITY ? 0 : expf(*most - now);
-    *total = *total * before + sum(sums);
-    *most = now;
-    return before;
+/* Scores [groups][SPAN] of `count` rows from a span's first on; and the scales of byte rows. */
+#define EACH(score)                                                                                     \
+    int64_t key = 0;                                                                                    \
+    for (; key + ROWS <= count; key += ROWS) score(latent, groups, rows, key, room, ROWS);              \
+    for (; key + 4 <= count; key += 4) score(latent, groups, rows, key, room, 4);                       \
+    for (; key < count; key++) score(latent, groups, rows, key, room, 1);
+APART void byte_scores(const Latent *latent, int64_t groups, const uint8_t *rows, int64_t count, const Room *room) { EACH(score_bytes) }
+APART void float_scores(const Latent *latent, int64_t groups, const float *rows, int64_t count, const Room *room) { EACH(score_floats) }
+#undef EACH
+
+/* e^x; less than e^-80 is nothing, and products of it would be denormal, which take long. */
+INLINE f32 weight_of(f32 x) {
+    const i32 counts = x > splat(-80);
+    return (f32)((i32)exponential(x) & counts);
 }
 
-/* Weights [BLOCK] times the rows' scales, as bytes of the block's largest: 14 bits in two halves where the block weighs much,
- * else 7, rounded up as often as they are large: by a threshold that differs from key to key. Seven bits are enough for a block
- * whose largest weight is below LIGHT of all so far: a thousandth of the sum that it is added to. Returns the number of halves. */
+/* A group's scores of a span → weights relative to the largest so far, 0 where a key is not seen and up to a multiple of four behind
+ * the last. `start`: the first key; `first`: the first query. */
+APART void soften_span(const Attend *a, int64_t start, int64_t count, int64_t first, Group *group, f32 *weights) {
+    for (int64_t q = first; q < least(first + LANES, a->queries); q++)
+        for (int64_t k = a->seen[q] > start ? a->seen[q] - start : 0; k < count; k++) ((float *)&weights[k])[q - first] = -INFINITY;
+    if (a->mask)
+        for (int64_t k = 0; k < count; k++)
+            if (!a->mask[start + k]) weights[k] = splat(-INFINITY);
+    const int64_t fours = whole(count, 4);
+    for (int64_t k = count; k < fours; k++) weights[k] = splat(-INFINITY);
+    f32 found[4], sums = splat(0);
+    UNROLL for (int j = 0; j < 4; j++) found[j] = weights[j];
+    for (int64_t k = 4; k < fours; k += 4)
+        UNROLL for (int j = 0; j < 4; j++) found[j] = larger(found[j], weights[k + j]);
+    const f32 largest_ = larger(larger(found[0], found[1]), larger(found[2], found[3]));
+    const f32 most = larger(group->most, largest_), base = larger(most, splat(-1e38f)); /* all may be hidden */
+    for (int64_t k = 0; k < fours; k++) sums += weights[k] = weight_of(weights[k] - base);
+    group->heaviest = weight_of(largest_ - base);
+    group->before = weight_of(group->most - base);
+    group->total = group->total * group->before + sums;
+    group->most = most;
+}
+
+/* Weights times the rows' scales, as bytes of the span's largest: 14 bits in two halves where the span weighs much, else 7, rounded up
+ * as often as they are large: by a threshold that differs from key to key. Seven bits are enough for a span whose largest weight is
+ * below LIGHT of all so far: a thousandth of the sum that it is added to. */
 static const float LIGHT = 1.0f / 32;
-INLINE int halve(const float *weights, const float *scales, float total, int8_t *high, int8_t *low, float *factors) {
-    typedef int8_t narrow __attribute__((vector_size(LANES)));
-    f32 scaled[PARTS], found = splat(0), heaviest = splat(0);
-    UNROLL for (int part = 0; part < PARTS; part++) {
-        const f32 weight = load_f32(weights + part * LANES);
-        scaled[part] = weight * load_f32(scales + part * LANES);
-        found = larger(found, scaled[part]), heaviest = larger(heaviest, weight);
+APART void halve(int64_t count, const float *scales, Group *group, f32 *weights, i32 *high, i32 *low) {
+    f32 found = splat(0), sums = splat(0);
+    for (int64_t k = 0; k < count; k++) weights[k] *= splat(scales[k]), found = larger(found, weights[k]);
+    const i32 light = group->heaviest < group->total * LIGHT, none = ~(found > 0);
+    const f32 top = (f32)(((i32)splat(126) & light) | ((i32)splat(127 * 128) & ~light));
+    const f32 inverse = (f32)((i32)(top / found) & ~none);
+    const i32 shift = ~light & 7, kept = ~light & 127, rounding = (i32)splat(0.5f) & ~light;
+    for (int64_t four = 0; four < (count + 3) / 4; four++) {
+        i32 first = {0}, second = {0};
+        UNROLL for (int j = 0; j < 4; j++) {
+            const f32 up = (f32)(((i32)splat(THRESHOLDS[4 * four + j]) & light) | rounding);
+            const i32 steps = __builtin_convertvector(plus(up, weights[4 * four + j], inverse), i32);
+            sums += to_f32(steps);
+            first |= (steps >> shift) << 8 * j;
+            second |= (steps & kept) << 8 * j;
+        }
+        high[four] = first, low[four] = second;
     }
-    const float most = largest(found);
-    const int halves = largest(heaviest) < LIGHT * total ? 1 : 2;
-    const float top = halves == 2 ? 127 * 128 : 126, inverse = most > 0 ? top / most : 0;
-    f32 sums = splat(0);
-    UNROLL for (int part = 0; part < PARTS; part++) {
-        const f32 up = halves == 2 ? splat(0.5f) : load_f32(THRESHOLDS + part * LANES);
-        const i32 steps = __builtin_convertvector(plus(up, scaled[part], splat(inverse)), i32);
-        sums += to_f32(steps);
-        const narrow first = __builtin_convertvector(halves == 2 ? steps >> 7 : steps, narrow);
-        const narrow second = __builtin_convertvector(halves == 2 ? steps & 127 : (i32){0}, narrow);
-        memcpy(high + part * LANES, &first, LANES);
-        memcpy(low + part * LANES, &second, LANES);
-    }
-    factors[0] = most / top;
-    factors[1] = most / top * sum(sums) * (128 - BIAS);
-    return halves;
+    group->steps = found / top;
+    group->too_much = group->steps * sums * (128 - BIAS);
+    group->shift = shift;
 }
 
 /* Sums over keys of byte rows, onto contexts in woven order [queries][padded rank]. */
-INLINE void byte_context(const Latent *latent, const Attend *a, const uint8_t *rows, int64_t count, const float *scales,
-                         const float *before, const float *s, int8_t *codes, float *factors, u8 *woven) {
-    uint8_t halves[MOST_QUERIES];
-    for (int64_t q = 0; q < a->queries; q++)
-        halves[q] = (uint8_t)halve(s + q * BLOCK, scales, a->total[q], codes + 2 * q * BLOCK, codes + (2 * q + 1) * BLOCK, factors + 2 * q);
-    const int64_t width = latent->width, rank = latent->rank, room = whole(rank, BYTES), fours = (count + 3) / 4;
+APART void byte_context(const Latent *latent, const Attend *a, const uint8_t *rows, int64_t count, const Room *room) {
+    const int64_t width = latent->width, rank = latent->rank, padded = whole(rank, BYTES), fours = (count + 3) / 4;
+    u8 *woven = room->woven;
     for (int64_t at = 0; at < rank; at += BYTES) {
         for (int64_t t = 0; t < fours; t++) {
             const uint8_t *from = rows + 4 * t * width + at;
@@ -380,39 +438,43 @@ INLINE void byte_context(const Latent *latent, const Attend *a, const uint8_t *r
                 weave_some(from, width, count - 4 * t, width - at, woven + t * WOVEN);
         }
         int64_t q = 0;
+#define LANE(name, m) ((const float *)&group->name)[lane + (m)]
 #define SOME(M)                                                                                                                  \
     {                                                                                                                            \
+        const Group *group = room->groups + q / LANES;                                                                           \
+        const int64_t lane = q % LANES;                                                                                          \
+        const int8_t *codes = (const int8_t *)(room->codes + q / LANES * 2 * (SPAN / 4)) + 4 * lane;                             \
+        int shift[M], halves = 1;                                                                                                \
+        UNROLL for (int m = 0; m < M; m++) shift[m] = ((const int32_t *)&group->shift)[lane + m], halves = shift[m] ? 2 : halves; \
         i32 sums[M * WOVEN];                                                                                                     \
-        UNROLL for (int i = 0; i < M * WOVEN; i++) sums[i] = (i32){0};                                                                  \
-        int all = 1;                                                                                                             \
-        UNROLL for (int m = 0; m < M; m++) all = halves[q + m] > all ? halves[q + m] : all;                                      \
-        for (int half = 0; half < all; half++) {                                                                                 \
-            UNROLL for (int m = 0; m < M; m++)                                                                                   \
-                if (half && halves[q + m] == 2)                                                                                  \
-                    UNROLL for (int j = 0; j < WOVEN; j++) sums[m * WOVEN + j] <<= 7;                                            \
+        UNROLL for (int i = 0; i < M * WOVEN; i++) sums[i] = (i32){0};                                                           \
+        for (int half = 0; half < halves; half++, codes += SPAN / 4 * BYTES) {                                                   \
+            if (half)                                                                                                            \
+                UNROLL for (int i = 0; i < M * WOVEN; i++) sums[i] <<= shift[i / WOVEN];                                         \
             for (int64_t t = 0; t < fours; t++)                                                                                  \
-                UNROLL for (int m = 0; m < M; m++) {                                                                                    \
-                    const s8 four = splat4(codes + (2 * (q + m) + half) * BLOCK + 4 * t);                                       \
+                UNROLL for (int m = 0; m < M; m++) {                                                                             \
+                    const s8 four = splat4(codes + t * BYTES + 4 * m);                                                           \
                     UNROLL for (int j = 0; j < WOVEN; j++) sums[m * WOVEN + j] = dot4(sums[m * WOVEN + j], woven[t * WOVEN + j], four); \
                 }                                                                                                                \
         }                                                                                                                        \
-        UNROLL for (int m = 0; m < M; m++)                                                                                              \
-            UNROLL for (int j = 0; j < WOVEN; j++) {                                                                                    \
-                float *to = a->context + (q + m) * room + at + j * LANES;                                                        \
-                const f32 block = plus(splat(-factors[2 * (q + m) + 1]), to_f32(sums[m * WOVEN + j]), splat(factors[2 * (q + m)]));\
-                store_f32(to, plus(block, load_f32(to), splat(before[q + m])));                                                  \
+        UNROLL for (int m = 0; m < M; m++)                                                                                       \
+            UNROLL for (int j = 0; j < WOVEN; j++) {                                                                             \
+                float *to = a->context + (q + m) * padded + at + j * LANES;                                                      \
+                const f32 span = plus(splat(-LANE(too_much, m)), to_f32(sums[m * WOVEN + j]), splat(LANE(steps, m)));            \
+                store_f32(to, plus(span, load_f32(to), splat(LANE(before, m))));                                                 \
             }                                                                                                                    \
     }
         for (; q + 4 <= a->queries; q += 4) SOME(4)
         for (; q < a->queries; q++) SOME(1)
 #undef SOME
+#undef LANE
     }
 }
 
-/* Sums over keys of M queries, 4·LANES columns of them. whole: rows have so many; where they may have fewer, a compiler has to
- * expect a call within the loop, and keeps no sum in a register. */
+/* Sums over keys of M queries, 4·LANES columns of them; `weights` [count, LANES]. whole: rows have so many; where they may have fewer,
+ * a compiler has to expect a call within the loop, and keeps no sum in a register. */
 INLINE void floats_onto(const float *rows, int64_t count, int64_t width, int64_t columns, float *context, int64_t room,
-                        const float *before, const float *s, const int M, const int whole) {
+                        const float *before, const float *weights, const int M, const int whole) {
     f32 sums[16];
     UNROLL for (int m = 0; m < M; m++)
         UNROLL for (int j = 0; j < 4; j++) sums[m * 4 + j] = load_f32(context + m * room + j * LANES) * before[m];
@@ -423,18 +485,21 @@ INLINE void floats_onto(const float *rows, int64_t count, int64_t width, int64_t
             row[j] = whole ? load_f32(from) : (f32)load_some(from, 4 * (columns - j * LANES));
         }
         UNROLL for (int m = 0; m < M; m++)
-            UNROLL for (int j = 0; j < 4; j++) sums[m * 4 + j] = plus(sums[m * 4 + j], row[j], splat(s[m * BLOCK + t]));
+            UNROLL for (int j = 0; j < 4; j++) sums[m * 4 + j] = plus(sums[m * 4 + j], row[j], splat(weights[t * LANES + m]));
     }
     UNROLL for (int m = 0; m < M; m++)
         UNROLL for (int j = 0; j < 4; j++) store_f32(context + m * room + j * LANES, sums[m * 4 + j]);
 }
 
-INLINE void float_context(const Latent *latent, const Attend *a, const float *rows, int64_t count, const float *before, const float *s) {
-    const int64_t width = latent->width, rank = latent->rank, room = whole(rank, BYTES);
+APART void float_context(const Latent *latent, const Attend *a, const float *rows, int64_t count, const Room *room) {
+    const int64_t width = latent->width, rank = latent->rank, padded = whole(rank, BYTES);
     for (int64_t at = 0; at < rank; at += BYTES) {
         const int64_t columns = width - at;
         int64_t q = 0;
-#define SOME(M, whole) floats_onto(rows + at, count, width, columns, a->context + q * room + at, room, before + q, s + q * BLOCK, M, whole)
+#define SOME(M, whole)                                                                                                            \
+    floats_onto(rows + at, count, width, columns, a->context + q * padded + at, padded,                                           \
+                (const float *)&room->groups[q / LANES].before + q % LANES,                                                       \
+                (const float *)(room->weights + q / LANES * SPAN) + q % LANES, M, whole)
         if (columns >= BYTES) {
             for (; q + 4 <= a->queries; q += 4) SOME(4, 1);
             for (; q < a->queries; q++) SOME(1, 1);
@@ -447,34 +512,32 @@ INLINE void float_context(const Latent *latent, const Attend *a, const float *ro
 
 /* The absorbed order: all queries over keys [first, last), and what merge needs to join several such ranges. */
 static void attend(const Latent *latent, const Attend *a, void *scratch) {
-    const int64_t width = latent->width, room = whole(latent->rank, BYTES);
-    unsigned char *at = scratch;
-    float *floats = scratch;
-    if (latent->halves) at += whole(BLOCK * width * 4, 64);
-    u8 *woven = (u8 *)at;
-    float *scales = (float *)(at += BLOCK / 4 * WOVEN * BYTES);
-    float *s = (float *)(at += whole(BLOCK * 4, 64));
-    int8_t *codes = (int8_t *)(at += a->queries * BLOCK * 4);
-    float *before = (float *)(at += a->queries * 2 * BLOCK);
-    float *factors = before + a->queries;
-    for (int64_t q = 0; q < a->queries; q++) a->most[q] = -INFINITY, a->total[q] = 0;
-    memset(a->context, 0, a->queries * room * sizeof(float));
-    for (int64_t start = a->first; start < a->last; start += BLOCK) {
-        const int64_t count = least(BLOCK, a->last - start);
-        const uint8_t *rows = (const uint8_t *)a->rows + start * row_size(latent);
-        if (latent->halves) widen((const uint16_t *)rows, count * width, floats), rows = (const uint8_t *)floats;
-        if (latent->bytes) {
-            for (int64_t k = 0; k < BLOCK; k++) scales[k] = k < count ? scale_of(rows + k * width) : 0;
-            byte_scores(latent, a, rows, count, scales, s);
-        } else {
-            float_scores(latent, a, (const float *)rows, count, s);
-        }
-        for (int64_t q = 0; q < a->queries; q++)
-            before[q] = soften(s + q * BLOCK, count, a->seen[q] - start, a->mask ? a->mask + start : NULL, a->most + q, a->total + q);
+    const int64_t width = latent->width, groups = groups_of(a->queries);
+    Room room;
+    lay_out(latent, a->queries, (uintptr_t)scratch, &room);
+    turn_queries(latent, a, &room);
+    memset(a->context, 0, a->queries * whole(latent->rank, BYTES) * sizeof(float));
+    for (int64_t start = a->first; start < a->last; start += SPAN) {
+        const int64_t count = least(SPAN, a->last - start);
+        const void *rows = (const uint8_t *)a->rows + start * row_size(latent);
+        if (latent->halves) widen(rows, count * width, room.floats), rows = room.floats;
         if (latent->bytes)
-            byte_context(latent, a, rows, count, scales, before, s, codes, factors, woven);
+            byte_scores(latent, groups, rows, count, &room);
         else
-            float_context(latent, a, (const float *)rows, count, before, s);
+            float_scores(latent, groups, rows, count, &room);
+        for (int64_t g = 0; g < groups; g++) {
+            i32 *codes = room.codes + g * 2 * (SPAN / 4);
+            soften_span(a, start, count, g * LANES, room.groups + g, room.weights + g * SPAN);
+            if (latent->bytes) halve(count, room.scales, room.groups + g, room.weights + g * SPAN, codes, codes + SPAN / 4);
+        }
+        if (latent->bytes)
+            byte_context(latent, a, rows, count, &room);
+        else
+            float_context(latent, a, rows, count, &room);
+    }
+    for (int64_t q = 0; q < a->queries; q++) {
+        a->most[q] = ((const float *)&room.groups[q / LANES].most)[q % LANES];
+        a->total[q] = ((const float *)&room.groups[q / LANES].total)[q % LANES];
     }
 }
 

@@ -6,6 +6,7 @@
  */
 #include "kernels.h"
 
+enum { BLOCK = ATTENTION_BLOCK, PARTS = BLOCK / LANES };
 enum { SIDE = 4, TALL = LANES == 8 ? 2 : LANES == 4 ? 4 : 6 }; /* vectors of keys or columns, and rows, that are summed at once */
 enum { GROUPS = PARTS / SIDE, SHARE = 48 };                   /* SHARE: queries whose scores are in memory at once */
 
@@ -180,6 +181,35 @@ static void head_context(const Latent *latent, const float *s, int64_t count, co
         for (; at < count; at++) SOME(1)
 #undef SOME
     }
+}
+
+/* A query's scores of a block → weights relative to the largest so far, 0 where a key is not seen. Returns by how much what was
+ * summed before has to be multiplied. */
+INLINE float soften(float *s, int64_t count, int64_t seen, const uint8_t *mask, float *most, float *total) {
+    const f32 none = splat(-INFINITY);
+    for (int64_t k = least(seen, count) > 0 ? least(seen, count) : 0; k < BLOCK; k++) s[k] = -INFINITY;
+    if (mask)
+        for (int64_t k = 0; k < count; k++)
+            if (!mask[k]) s[k] = -INFINITY;
+    f32 found = none;
+    for (int part = 0; part < PARTS; part++) found = larger(found, load_f32(s + part * LANES));
+    const float now = largest(found) > *most ? largest(found) : *most;
+    if (now == -INFINITY) {
+        memset(s, 0, BLOCK * sizeof *s);
+        return 1;
+    }
+    f32 sums = splat(0);
+    for (int part = 0; part < PARTS; part++) {
+        const f32 x = load_f32(s + part * LANES);
+        const i32 counts = x - now > splat(-80); /* less is nothing, and products of it would be denormal, which take long */
+        const f32 weight = (f32)((i32)exponential(x - now) & counts);
+        store_f32(s + part * LANES, weight);
+        sums += weight;
+    }
+    const float before = *most == -INFINITY ? 0 : expf(*most - now);
+    *total = *total * before + sum(sums);
+    *most = now;
+    return before;
 }
 
 static int64_t head_scratch(const Latent *latent, int64_t queries) {

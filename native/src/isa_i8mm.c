@@ -11,6 +11,11 @@ INLINE i32 dot4(i32 sums, u8 unsigned_, s8 signed_) {
 }
 INLINE i32 dot4_small(i32 sums, u8 nibbles, s8 signed_) { return dot4(sums, nibbles, signed_); }
 
+#define OWN_PIECE
+typedef uint8x16_t Piece;
+INLINE Piece piece_of(const uint8_t *row) { return (uint8x16_t)load_u8(row); }
+#define DOT4_PIECE(sums, piece, j, queries) (i32)vsudotq_laneq_s32((int32x4_t)(sums), (int8x16_t)(queries), piece, j)
+
 #include "lanes_neon.h"
 #include "linear_kernels.h"
 #include "attention_kernels.h"
