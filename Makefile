@@ -5,7 +5,7 @@ BIN ?= .venv/bin
 TOOLS := $(abspath $(BIN))
 LINKS := build/links
 
-.PHONY: help setup lint format types layers links docs build minimum test all-fast
+.PHONY: help setup lint format types layers links docs build minimum test thorough all-fast
 
 help:  ## This list.
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile
@@ -42,5 +42,8 @@ minimum:  ## Tests with the lowest versions that pyproject.toml allows. Download
 
 test:  ## All tests; pytest's arguments in ARGUMENTS.
 	python3 quickstart.py test $(ARGUMENTS)
+
+thorough:  ## All tests, with five times as many cases by chance.
+	YOUTU_ONNX_TEST_EFFORT=5 python3 quickstart.py test $(ARGUMENTS)
 
 all-fast: lint types layers docs build  ## Everything but the tests, in some two minutes.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -11,9 +13,6 @@ import onnxruntime as ort
 from youtu_onnx.core.cache import CacheLayout, CacheTensor
 from youtu_onnx.core.errors import ResourceError
 from youtu_onnx.runtimes.cache_use import droppable
-
-CACHE_LINE = 64
-"""Bytes."""
 
 
 class InPlaceCache:
@@ -121,8 +120,8 @@ class InPlaceCache:
             if len(buffer) >= rows:
                 continue
             try:
-                larger = _aligned((capacity, buffer.shape[1]), self._dtype)
-            except MemoryError as error:
+                larger = _pages((capacity, buffer.shape[1]), self._dtype)
+            except (MemoryError, OSError) as error:
                 raise ResourceError(
                     f"no memory for a cache of {rows} tokens", hint="close other programs, or use a shorter context"
                 ) from error
@@ -130,9 +129,15 @@ class InPlaceCache:
             self._buffers[index], self._addresses[index] = larger, larger.ctypes.data
 
 
-def _aligned(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-    """An array that begins at a cache line, and so do rows that are as long as some: reading them takes a third less time."""
+def _pages(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """An array of the system's own pages.
+
+    It begins at a cache line, and so do rows that are as long as some: reading them takes a third less time. And it goes back to
+    the system when it is gone, where an allocator keeps the pieces, each too small for the next that is wanted.
+    """
     size = shape[0] * shape[1] * dtype.itemsize
-    memory = np.empty(size + CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % CACHE_LINE
-    return memory[start : start + size].view(dtype).reshape(shape)
+    if sys.platform == "win32":
+        memory = mmap.mmap(-1, size)
+    else:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(memory, dtype).reshape(shape)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.exports_to_kill import forks, start
+from tests.effort import EFFORT
 from youtu_onnx.core.bundle import Bundle, GraphFacts, Manifest, ModelFacts, Source, Staging, names
 from youtu_onnx.core.bundle.bundle import describe_file
 from youtu_onnx.core.errors import ResourceError, UsageError, YoutuOnnxError
@@ -187,7 +188,7 @@ def test_the_real_export_killed_at_random_moments(tmp_path, keep_traces):
     duration = export()
     shutil.rmtree(final)
     chance = random.Random(0)
-    for kill in range(9):
+    for kill in range(3 * EFFORT):
         process = start(context, final, traces)
         time.sleep(duration * chance.uniform(0, 1.1))
         if process.is_alive():

@@ -1,12 +1,11 @@
 """Whatever stands in a ``config.json``, it means to this project what it means to transformers, or is refused by its name.
 
-500 configs a run, the same each time: a failure is a change's, not chance's. ``YOUTU_ONNX_TEST_SEED`` tries others.
+150 configs a run: :mod:`tests.effort`.
 """
 
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import transformers
 from transformers import YoutuConfig, YoutuForCausalLM
 from transformers.models.youtu.modeling_youtu import YoutuAttention, YoutuRotaryEmbedding
 
+from tests.effort import EFFORT, SEED
 from tests.exported import Graph, Stepwise, export_tiny
 from tests.families.mutated_configs import Mutated, mutated
 from tests.tiny_checkpoint import random_tensors, write_checkpoint
@@ -32,9 +32,8 @@ from youtu_onnx.families.youtu.architecture import Architecture
 from youtu_onnx.families.youtu.graph.positions import tables
 from youtu_onnx.families.youtu.reference import YOUTU_REFERENCE
 
-CONFIGS = 500
-EXPORTS = 4
-SEED = int(os.environ.get("YOUTU_ONNX_TEST_SEED", "1"))
+CONFIGS = 150 * EFFORT
+EXPORTS = 2 * EFFORT
 
 
 def parsed(config: dict[str, Any]) -> tuple[Architecture | None, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import EFFORT
 from tests.native.libraries import built, compiler
 from tests.native.sessions import VARIABLE
 
@@ -27,7 +28,7 @@ FLAGS = {
     ),
     "thread": ("-fsanitize=thread",),
 }
-CASES = {"address,undefined": ("250", "2"), "thread": ("60", "4")}
+CASES = {"address,undefined": (str(120 * EFFORT), "2"), "thread": (str(40 * EFFORT), "4")}
 """And threads, each of which has as many."""
 
 

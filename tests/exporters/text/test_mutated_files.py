@@ -1,12 +1,11 @@
 """Whatever stands in a checkpoint's text files, a bundle reads it as transformers does, or the export names file and entry.
 
-500 sets of files a run, the same each time: a failure is a change's, not chance's. ``YOUTU_ONNX_TEST_SEED`` tries others.
+Some 150 sets of files a run: :mod:`tests.effort`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.effort import EFFORT, SEED
 from tests.exporters.text.folders import TOOLS, USER, VOCAB_SIZE, text_folder, written
 from tests.exporters.text.mutated_files import Mutated, copied, mutated_generation_config, mutated_text_files
 from youtu_onnx.chat.sampling import Sampling
@@ -25,8 +25,7 @@ from youtu_onnx.exporters.text.theirs import quiet
 
 transformers = pytest.importorskip("transformers")
 
-GENERATION_CONFIGS, TEXT_FILES, EXPORTS = 380, 60, 2
-SEED = int(os.environ.get("YOUTU_ONNX_TEST_SEED", "1"))
+GENERATION_CONFIGS, TEXT_FILES, EXPORTS = 130 * EFFORT, 20 * EFFORT, 1
 TEXTS = (
     "x <|User|>y</think>",
     "  <think> zq é[NEW]é \n",

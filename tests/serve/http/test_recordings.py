@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.effort import EFFORT, SEED
 from tests.serve.http.clients.recording import Recorded, recordings
 from tests.serve.http.mutations import Raw, mutations
 from tests.serve.http.serving import listening
@@ -76,8 +76,7 @@ OWN = [
     Recorded("curl", "POST", "/v1/completions", JSON, {"prompt": [[5, 6], [7]], "n": 2, "stream": True}),
 ]
 """For the routes that are this server's own, and tokens as a prompt."""
-MUTATIONS = 2000
-SEED_VARIABLE = "YOUTU_ONNX_MUTATIONS_SEED"
+MUTATIONS = 600 * EFFORT
 
 
 @dataclass(frozen=True)
@@ -123,16 +122,15 @@ def test_what_clients_sent_is_answered(port: int) -> None:
 
 @pytest.mark.slow
 def test_what_is_changed_is_answered_or_refused_in_words(port: int) -> None:
-    seed = int(os.environ.get(SEED_VARIABLE) or 1)  # a failure is a change's, not chance's
-    print(f"{SEED_VARIABLE}={seed}")
+    print(f"YOUTU_ONNX_TEST_SEED={SEED}")
     statuses = Counter[int]()
-    for number, raw in enumerate(mutations([*recordings(), *OWN * 3], seed, MUTATIONS)):
+    for number, raw in enumerate(mutations([*recordings(), *OWN * 3], SEED, MUTATIONS)):
         try:
             answer = send(port, raw)
             statuses[answer.status] += 1
             check(raw, answer)
         except Exception as error:
-            raise AssertionError(f"mutation {number} of {SEED_VARIABLE}={seed}: {error!r}\n{bytes(raw)[:6000]!r}") from error
+            raise AssertionError(f"mutation {number} of YOUTU_ONNX_TEST_SEED={SEED}: {error!r}\n{bytes(raw)[:6000]!r}") from error
     print(dict(statuses))
     assert statuses[200] > MUTATIONS / 10 < statuses[400]
     assert send(port, as_it_was(recordings()[1])).status == 200
