@@ -200,9 +200,7 @@ INLINE float soften(float *s, int64_t count, int64_t seen, const uint8_t *mask, 
     }
     f32 sums = splat(0);
     for (int part = 0; part < PARTS; part++) {
-        const f32 x = load_f32(s + part * LANES);
-        const i32 counts = x - now > splat(-80); /* less is nothing, and products of it would be denormal, which take long */
-        const f32 weight = (f32)((i32)exponential(x - now) & counts);
+        const f32 weight = weight_of(load_f32(s + part * LANES) - now);
         store_f32(s + part * LANES, weight);
         sums += weight;
     }
